@@ -1,0 +1,18 @@
+//! vrrp-init: PID 1 of a "keepalived" container. This page is the map of the crate.
+//!
+//! Three rings, imports go inward only:
+//!
+//! * **pure** — [`vrrp`] (the protocol), [`health`] (rise, fall, weight), [`config`] (the environment,
+//!   checked). They know no clock, socket, log or environment: time is an argument, what must be done
+//!   comes back as values.
+//! * **edges** — [`sys`]: one file per thing the kernel offers. They decide nothing.
+//! * **the join** — `daemon`: waits, translates what the kernel said into events, hands them to the pure
+//!   ring and performs the answers in order.
+//!
+//! Reading order for ten minutes: this page, `vrrp/instance.rs`, `daemon.rs`, `config.rs`.
+
+pub mod config;
+pub mod health;
+pub mod logger;
+pub mod sys;
+pub mod vrrp;

@@ -1,0 +1,36 @@
+//! The edges: one file per thing the kernel offers; none of them decides anything or knows the protocol's state.
+
+use std::io;
+
+/// A kernel refusal: what was tried, on what, and what the kernel said.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {doing} {on}: {source}{}", advice(.source))]
+pub struct Error {
+    /// The attempt, as a verb phrase: `add address`.
+    pub doing: &'static str,
+    /// The object: `10.0.0.2/32 on eth0`.
+    pub on: String,
+    /// The kernel's answer.
+    pub source: io::Error,
+}
+
+impl Error {
+    /// For `map_err(Error::doing("open", "a raw socket on eth0"))`.
+    pub fn doing<E: Into<io::Error>>(doing: &'static str, on: impl Into<String>) -> impl FnOnce(E) -> Self {
+        let on = on.into();
+        move |source| Self { doing, on, source: source.into() }
+    }
+
+    /// Whether a missing capability is the likely reason.
+    pub fn is_permission(&self) -> bool {
+        self.source.kind() == io::ErrorKind::PermissionDenied
+    }
+}
+
+fn advice(source: &io::Error) -> &'static str {
+    if source.kind() == io::ErrorKind::PermissionDenied {
+        "; the container needs the capabilities NET_ADMIN and NET_RAW (compose: cap_add: [NET_ADMIN, NET_RAW])"
+    } else {
+        ""
+    }
+}

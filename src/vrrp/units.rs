@@ -1,0 +1,222 @@
+//! The protocol's numbers, each a type with its range and unit; knows nothing else of the crate.
+
+use std::fmt;
+use std::ops::Add;
+use std::time::Duration;
+
+/// Time since the daemon started, on a clock that never steps. Made at the edge, passed in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(Duration);
+
+impl Instant {
+    /// The moment the daemon started.
+    pub const START: Self = Self(Duration::ZERO);
+
+    /// The instant `since` after the start.
+    pub const fn after_start(since: Duration) -> Self {
+        Self(since)
+    }
+
+    /// The instant `ms` milliseconds after the start.
+    pub const fn from_millis(ms: u64) -> Self {
+        Self(Duration::from_millis(ms))
+    }
+
+    /// How long after the start this is.
+    pub const fn since_start(self) -> Duration {
+        self.0
+    }
+
+    /// How long after `earlier` this is; zero when it is not later.
+    pub const fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Self;
+
+    fn add(self, wait: Duration) -> Self {
+        Self(self.0.saturating_add(wait))
+    }
+}
+
+/// Address family of a virtual router: IPv4 and IPv6 routers of one VRID are different routers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    V4,
+    V6,
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
+}
+
+/// Protocol version on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Version {
+    V2,
+    V3,
+}
+
+impl Version {
+    /// The number in the packet.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::V2 => 2,
+            Self::V3 => 3,
+        }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VRRPv{}", self.number())
+    }
+}
+
+/// Virtual Router Identifier, 1 to 255 (RFC 3768 §5.3.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Vrid(u8);
+
+impl Vrid {
+    /// `None` for 0, which no router may use.
+    pub const fn new(vrid: u8) -> Option<Self> {
+        if vrid == 0 { None } else { Some(Self(vrid)) }
+    }
+
+    /// The octet on the wire.
+    pub const fn octet(self) -> u8 {
+        self.0
+    }
+}
+
+impl fmt::Display for Vrid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Priority of a router, 1 to 255; [`Priority::RELEASE`] exists only in adverts (RFC 3768 §5.3.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Priority(u8);
+
+impl Priority {
+    /// The master is leaving: never a router's own priority.
+    pub const RELEASE: Self = Self(0);
+    /// The router owns the addresses.
+    pub const OWNER: Self = Self(255);
+
+    /// A router's own priority; `None` for 0.
+    pub const fn new(priority: u8) -> Option<Self> {
+        if priority == 0 { None } else { Some(Self(priority)) }
+    }
+
+    /// Whatever an advert says, 0 included.
+    pub const fn from_wire(octet: u8) -> Self {
+        Self(octet)
+    }
+
+    /// The octet on the wire.
+    pub const fn octet(self) -> u8 {
+        self.0
+    }
+
+    /// `(256 - priority) / 256` of `whole`: the skew (RFC 3768 §6.1, RFC 9568 §6.1).
+    /// `whole` is at most some minutes, so the product stays far below `u32` overflow of a `Duration`.
+    pub fn skew_of(self, whole: Duration) -> Duration {
+        whole * (256 - u32::from(self.0)) / 256
+    }
+}
+
+impl fmt::Display for Priority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Advertisement interval in centiseconds: what both versions' packets can say. v2 uses whole seconds
+/// 1 to 255, v3 1 to 4095 centiseconds; [`Interval::fits`] tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Interval(u16);
+
+impl Interval {
+    /// One second, the default of both versions.
+    pub const DEFAULT: Self = Self(100);
+
+    /// `None` for 0, which would make every backup take over at once (RFC 9568 erratum 8301).
+    pub const fn from_centiseconds(centiseconds: u16) -> Option<Self> {
+        if centiseconds == 0 { None } else { Some(Self(centiseconds)) }
+    }
+
+    /// `None` for 0.
+    pub const fn from_seconds(seconds: u8) -> Option<Self> {
+        Self::from_centiseconds(seconds as u16 * 100)
+    }
+
+    /// The interval in centiseconds, at least 1.
+    pub const fn centiseconds(self) -> u16 {
+        self.0
+    }
+
+    /// The interval as a time.
+    pub const fn duration(self) -> Duration {
+        Duration::from_millis(self.0 as u64 * 10)
+    }
+
+    /// Whether a packet of `version` can carry this interval.
+    pub const fn fits(self, version: Version) -> bool {
+        match version {
+            Version::V2 => self.0.is_multiple_of(100) && self.0 <= 25_500,
+            Version::V3 => self.0 <= 4_095,
+        }
+    }
+}
+
+impl fmt::Display for Interval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0 / 100, self.0 % 100) {
+            (s, 0) => write!(f, "{s} s"),
+            (s, cs) if cs % 10 == 0 => write!(f, "{s}.{} s", cs / 10),
+            (s, cs) => write!(f, "{s}.{cs:02} s"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn skew_is_the_rfc_fraction() {
+        let skew = |p: u8| Priority::new(p).unwrap().skew_of(Duration::from_secs(1));
+        assert_eq!(skew(100), Duration::from_micros(609_375));
+        assert_eq!(skew(254), Duration::from_nanos(7_812_500));
+        assert_eq!(skew(1), Duration::from_nanos(996_093_750));
+        assert_eq!(Priority::OWNER.skew_of(Duration::from_secs(1)), Duration::from_nanos(3_906_250));
+    }
+
+    #[test]
+    fn zero_is_no_vrid_priority_or_interval() {
+        assert_eq!((Vrid::new(0), Priority::new(0)), (None, None));
+        assert_eq!((Interval::from_centiseconds(0), Interval::from_seconds(0)), (None, None));
+    }
+
+    #[test]
+    fn an_interval_knows_which_version_can_carry_it() {
+        let cs = |n| Interval::from_centiseconds(n).unwrap();
+        assert!(cs(100).fits(Version::V2) && cs(25_500).fits(Version::V2) && cs(4_095).fits(Version::V3));
+        assert!(!cs(150).fits(Version::V2) && !cs(25_600).fits(Version::V2) && !cs(4_096).fits(Version::V3));
+    }
+
+    #[test]
+    fn an_interval_reads_as_seconds() {
+        let text = |n| Interval::from_centiseconds(n).unwrap().to_string();
+        assert_eq!([text(100), text(20), text(1), text(4_095)], ["1 s", "0.2 s", "0.01 s", "40.95 s"]);
+    }
+}
