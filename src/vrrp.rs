@@ -1,8 +1,10 @@
 //! The protocol: VRRPv2 (RFC 3768) and VRRPv3 (RFC 9568) as values and one state machine; knows no clock,
 //! socket or log.
 
+mod settings;
 mod units;
 
+pub use settings::Settings;
 pub use units::{Family, Instant, Interval, Priority, Version, Vrid};
 
 use std::net::Ipv4Addr;
