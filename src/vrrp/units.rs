@@ -164,6 +164,11 @@ impl Interval {
         self.0
     }
 
+    /// The interval in seconds, rounded down, as VRRPv2 writes it.
+    pub fn whole_seconds(self) -> u8 {
+        u8::try_from(self.0 / 100).unwrap_or(u8::MAX)
+    }
+
     /// The interval as a time.
     pub const fn duration(self) -> Duration {
         Duration::from_millis(self.0 as u64 * 10)

@@ -1,0 +1,370 @@
+//! The ADVERTISEMENT: octets to a checked value and back (RFC 3768 §5, RFC 9568 §5); knows no router's
+//! settings and keeps no state.
+//!
+//! [`Advert::parse`] is the only gate: behind it every field is in range. It never panics, whatever the
+//! octets. [`Advert::emit`] writes what `parse` accepts.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use pnet::packet::Packet;
+use pnet::packet::util::{checksum, ipv4_checksum, ipv6_checksum};
+
+use super::{DropReason, GROUP_V4, GROUP_V6, Interval, PROTOCOL, Priority, TTL, Version, Vrid};
+
+/// The eight octets every VRRP message starts with, as a view; what they mean is [`Advert`]'s business.
+mod view {
+    #![expect(unreachable_pub, dead_code, unexpected_cfgs, reason = "as pnet's #[packet] wants it")]
+    use pnet_macros::packet;
+    use pnet_macros_support::types::{u4, u16be};
+
+    #[packet]
+    pub struct Vrrp {
+        version: u4,
+        kind: u4,
+        vrid: u8,
+        priority: u8,
+        count: u8,
+        // v2: authentication type and seconds; v3: four reserved bits and twelve of centiseconds.
+        timing: u16be,
+        checksum: u16be,
+        #[payload]
+        body: Vec<u8>,
+    }
+}
+use view::{MutableVrrpPacket, VrrpPacket};
+
+const HEADER: usize = 8;
+/// VRRPv2 always ends in eight octets of authentication data (RFC 3768 §5.3.10).
+const AUTH_DATA: usize = 8;
+/// Position of the checksum in 16-bit words, for pnet's sums to skip.
+const CHECKSUM_WORD: usize = 3;
+const ADVERTISEMENT: u8 = 1;
+const AUTH_NONE: u8 = 0;
+const AUTH_SIMPLE: u8 = 1;
+
+/// Who sent a message where, from the IP header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    pub from: IpAddr,
+    pub to: IpAddr,
+    /// TTL or hop limit.
+    pub ttl: u8,
+}
+
+/// A complete advertisement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advert {
+    pub version: Version,
+    pub vrid: Vrid,
+    /// [`Priority::RELEASE`] when the master is leaving.
+    pub priority: Priority,
+    pub interval: Interval,
+    /// VRRPv2 simple password, zero-filled (RFC 2338 §5.3.6.2).
+    pub password: Option<[u8; AUTH_DATA]>,
+    /// At least one, all of the family of the IP packet.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl Advert {
+    /// Checks and reads the VRRP message in `octets`, which came in `envelope` (RFC 3768 §7.1, RFC 9568 §7.1).
+    ///
+    /// # Errors
+    /// The first rule that the packet breaks.
+    pub fn parse(octets: &[u8], envelope: Envelope) -> Result<Self, DropReason> {
+        if envelope.to != IpAddr::V4(GROUP_V4) && envelope.to != IpAddr::V6(GROUP_V6) {
+            return Err(DropReason::Destination);
+        }
+        if envelope.ttl != TTL {
+            return Err(DropReason::Ttl);
+        }
+        let view = VrrpPacket::new(octets).ok_or(DropReason::Truncated)?;
+        let version = match (view.get_version(), envelope.from) {
+            (2, IpAddr::V4(_)) => Version::V2,
+            (3, _) => Version::V3,
+            _ => return Err(DropReason::Version),
+        };
+        if view.get_kind() != ADVERTISEMENT {
+            return Err(DropReason::Type);
+        }
+        let list = check_length(octets, version, view.get_count(), envelope.from)?;
+        if !checksum_is_right(octets, version, envelope, view.get_checksum()) {
+            return Err(DropReason::Checksum);
+        }
+        let [high, low] = view.get_timing().to_be_bytes();
+        let (password, interval) = match version {
+            Version::V2 => (password(high, octets)?, Interval::from_seconds(low)),
+            // The reserved bits are ignored (RFC 9568 §5.2.6).
+            Version::V3 => (None, Interval::from_centiseconds(u16::from_be_bytes([high & 0x0f, low]))),
+        };
+        let vrid = Vrid::new(view.get_vrid()).ok_or(DropReason::Vrid)?;
+        if view.get_count() == 0 {
+            return Err(DropReason::CountZero);
+        }
+        let interval = interval.ok_or(DropReason::IntervalZero)?;
+        let priority = Priority::from_wire(view.get_priority());
+        Ok(Self { version, vrid, priority, interval, password, addresses: addresses(list, envelope.from) })
+    }
+
+    /// The VRID that a message claims, however broken it is otherwise: to tell whose router it concerns.
+    pub fn claimed_vrid(octets: &[u8]) -> Option<Vrid> {
+        octets.get(1).copied().and_then(Vrid::new)
+    }
+
+    /// The message as octets, with the checksum that the version and family want. `from` and `to` count
+    /// in the VRRPv3 sum, which carries the pseudo header also over IPv4, as keepalived and FRR send it.
+    pub fn emit(&self, from: IpAddr, to: IpAddr) -> Vec<u8> {
+        let mut octets = vec![0; HEADER];
+        for address in &self.addresses {
+            match address {
+                IpAddr::V4(v4) => octets.extend(v4.octets()),
+                IpAddr::V6(v6) => octets.extend(v6.octets()),
+            }
+        }
+        if self.version == Version::V2 {
+            octets.extend(self.password.unwrap_or_default());
+        }
+        let timing = match self.version {
+            Version::V2 => {
+                let kind = if self.password.is_some() { AUTH_SIMPLE } else { AUTH_NONE };
+                u16::from_be_bytes([kind, self.interval.whole_seconds()])
+            }
+            Version::V3 => self.interval.centiseconds(),
+        };
+        if let Some(mut view) = MutableVrrpPacket::new(&mut octets) {
+            view.set_version(self.version.number());
+            view.set_kind(ADVERTISEMENT);
+            view.set_vrid(self.vrid.octet());
+            view.set_priority(self.priority.octet());
+            // Settings hold at most 255 addresses.
+            view.set_count(u8::try_from(self.addresses.len()).unwrap_or(u8::MAX));
+            view.set_timing(timing);
+            let sum = match self.version {
+                Version::V2 => checksum(view.packet(), CHECKSUM_WORD),
+                Version::V3 => with_pseudo_header(view.packet(), from, to),
+            };
+            view.set_checksum(sum);
+        }
+        octets
+    }
+}
+
+/// The octets of the address list, when the message is exactly as long as its count says.
+fn check_length(octets: &[u8], version: Version, count: u8, from: IpAddr) -> Result<&[u8], DropReason> {
+    let size = if from.is_ipv4() { 4 } else { 16 };
+    let list_end = HEADER + usize::from(count) * size;
+    let whole = match version {
+        Version::V2 => list_end + AUTH_DATA,
+        Version::V3 => list_end,
+    };
+    match octets.len() {
+        n if n < whole => Err(DropReason::Truncated),
+        n if n > whole => Err(DropReason::TooLong),
+        _ => Ok(&octets[HEADER..list_end]),
+    }
+}
+
+fn password(kind: u8, octets: &[u8]) -> Result<Option<[u8; AUTH_DATA]>, DropReason> {
+    match kind {
+        // The data is ignored on receipt (RFC 3768 §5.3.10).
+        AUTH_NONE => Ok(None),
+        AUTH_SIMPLE => octets.last_chunk().copied().map(Some).ok_or(DropReason::Truncated),
+        _ => Err(DropReason::AuthType),
+    }
+}
+
+fn addresses(list: &[u8], from: IpAddr) -> Vec<IpAddr> {
+    match from {
+        IpAddr::V4(_) => list.as_chunks().0.iter().map(|a: &[u8; 4]| Ipv4Addr::from(*a).into()).collect(),
+        IpAddr::V6(_) => list.as_chunks().0.iter().map(|a: &[u8; 16]| Ipv6Addr::from(*a).into()).collect(),
+    }
+}
+
+/// VRRPv3 over IPv4 exists in two forms in the field, with the pseudo header (keepalived, FRR) and
+/// without (RFC 9568 §5.2.8): both are right.
+fn checksum_is_right(octets: &[u8], version: Version, envelope: Envelope, found: u16) -> bool {
+    // One's complement has two zeros.
+    let matches = |sum: u16| found == sum || (sum == 0 && found == u16::MAX);
+    match (version, envelope.from) {
+        (Version::V2, _) => matches(checksum(octets, CHECKSUM_WORD)),
+        (Version::V3, IpAddr::V4(_)) => {
+            matches(with_pseudo_header(octets, envelope.from, envelope.to))
+                || matches(checksum(octets, CHECKSUM_WORD))
+        }
+        (Version::V3, IpAddr::V6(_)) => matches(with_pseudo_header(octets, envelope.from, envelope.to)),
+    }
+}
+
+fn with_pseudo_header(octets: &[u8], from: IpAddr, to: IpAddr) -> u16 {
+    use pnet::packet::ip::IpNextHeaderProtocol;
+    let protocol = IpNextHeaderProtocol(PROTOCOL);
+    match (from, to) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => ipv4_checksum(octets, CHECKSUM_WORD, &[], &from, &to, protocol),
+        (IpAddr::V6(from), IpAddr::V6(to)) => ipv6_checksum(octets, CHECKSUM_WORD, &[], &from, &to, protocol),
+        // A packet has one family: its ends cannot differ.
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => checksum(octets, CHECKSUM_WORD),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// An advert of Debian's keepalived 2.2.7: VRID 51, priority 254, 10.9.0.100, from 10.9.0.1.
+    const KEEPALIVED: &str = "2133fe010001d65c0a0900640000000000000000";
+
+    fn octets(hex: &str) -> Vec<u8> {
+        (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
+    }
+
+    fn envelope(from: &str) -> Envelope {
+        Envelope { from: from.parse().unwrap(), to: GROUP_V4.into(), ttl: 255 }
+    }
+
+    fn advert() -> Advert {
+        Advert {
+            version: Version::V2,
+            vrid: Vrid::new(51).unwrap(),
+            priority: Priority::new(254).unwrap(),
+            interval: Interval::DEFAULT,
+            password: None,
+            addresses: vec!["10.9.0.100".parse().unwrap()],
+        }
+    }
+
+    #[test]
+    fn reads_and_writes_the_octets_of_keepalived() {
+        let from = envelope("10.9.0.1");
+        assert_eq!(Advert::parse(&octets(KEEPALIVED), from), Ok(advert()));
+        assert_eq!(advert().emit(from.from, from.to), octets(KEEPALIVED));
+    }
+
+    #[test]
+    fn writes_the_worked_checksums() {
+        let one = Advert {
+            vrid: Vrid::new(1).unwrap(),
+            priority: Priority::new(100).unwrap(),
+            addresses: vec!["192.168.0.1".parse().unwrap()],
+            ..advert()
+        };
+        let from = "192.168.0.30".parse().unwrap();
+        assert_eq!(one.emit(from, GROUP_V4.into())[6..8], [0xba, 0x52]);
+        let three = Advert {
+            version: Version::V3,
+            interval: Interval::from_centiseconds(1).unwrap(),
+            addresses: vec!["192.168.0.1".parse().unwrap(), "192.168.0.2".parse().unwrap()],
+            ..one
+        };
+        assert_eq!(three.emit(from, GROUP_V4.into())[6..8], [0x48, 0x4d]);
+    }
+
+    /// One fault at a time in an otherwise right packet, each with its reason.
+    #[test]
+    fn names_the_rule_that_a_packet_breaks() {
+        let good = octets(KEEPALIVED);
+        let resum = |mut p: Vec<u8>| {
+            let sum = checksum(&p, CHECKSUM_WORD).to_be_bytes();
+            p[6..8].copy_from_slice(&sum);
+            p
+        };
+        let with = |at: usize, value: u8| {
+            let mut p = good.clone();
+            p[at] = value;
+            resum(p)
+        };
+        let from = envelope("10.9.0.1");
+        let reason = |p: &[u8]| Advert::parse(p, from).unwrap_err();
+        assert_eq!(reason(&[]), DropReason::Truncated);
+        assert_eq!(reason(&good[..7]), DropReason::Truncated);
+        assert_eq!(reason(&good[..12]), DropReason::Truncated, "no authentication data");
+        assert_eq!(reason(&with(3, 2)), DropReason::Truncated, "count larger than the packet");
+        assert_eq!(reason(&with(3, 255)), DropReason::Truncated);
+        assert_eq!(reason(&[&good[..], &[0; 4]].concat()), DropReason::TooLong);
+        assert_eq!(reason(&vec![0x21; 65_515]), DropReason::TooLong);
+        assert_eq!(reason(&with(0, 0x11)), DropReason::Version);
+        assert_eq!(reason(&with(0, 0x41)), DropReason::Version);
+        assert_eq!(reason(&with(0, 0x22)), DropReason::Type);
+        assert_eq!(reason(&with(1, 0)), DropReason::Vrid);
+        assert_eq!(reason(&with(4, 9)), DropReason::AuthType);
+        assert_eq!(reason(&with(5, 0)), DropReason::IntervalZero);
+        let mut sum = good.clone();
+        sum[7] ^= 1;
+        assert_eq!(reason(&sum), DropReason::Checksum);
+        let none = resum([&good[..3], &[0, 0, 1, 0, 0], &[0; 8]].concat());
+        assert_eq!(reason(&none), DropReason::CountZero);
+        assert_eq!(Advert::parse(&good, Envelope { ttl: 254, ..from }), Err(DropReason::Ttl));
+        let elsewhere = Envelope { to: "224.0.0.19".parse().unwrap(), ..from };
+        assert_eq!(Advert::parse(&good, elsewhere), Err(DropReason::Destination));
+        let six = Envelope { from: "fe80::1".parse().unwrap(), to: GROUP_V6.into(), ttl: 255 };
+        assert_eq!(Advert::parse(&good, six), Err(DropReason::Version), "v2 has no IPv6");
+    }
+
+    #[test]
+    fn a_simple_password_is_read_for_the_router_to_judge() {
+        let advert = Advert { password: Some(*b"s3cret\0\0"), ..advert() };
+        let from = envelope("10.9.0.1");
+        let octets = advert.emit(from.from, from.to);
+        assert_eq!(octets[4], AUTH_SIMPLE);
+        assert_eq!(Advert::parse(&octets, from), Ok(advert));
+    }
+
+    #[test]
+    fn the_claimed_vrid_is_read_from_the_worst_packet() {
+        assert_eq!(Advert::claimed_vrid(&[0xff, 51]), Vrid::new(51));
+        assert_eq!(Advert::claimed_vrid(&[0x21]), None);
+    }
+
+    fn any_advert() -> impl Strategy<Value = (Advert, Envelope)> {
+        let ends = prop_oneof![
+            any::<Ipv4Addr>().prop_map(|a| (IpAddr::from(a), IpAddr::from(GROUP_V4))),
+            any::<Ipv6Addr>().prop_map(|a| (IpAddr::from(a), IpAddr::from(GROUP_V6))),
+        ];
+        let lists =
+            (prop::collection::vec(any::<[u8; 16]>(), 1..=255), any::<bool>(), any::<Option<[u8; 8]>>());
+        (ends, 1..=255u8, any::<u8>(), 1..=255u8, 1..=4095u16, lists).prop_map(
+            |((from, to), vrid, priority, seconds, centiseconds, (list, v2, password))| {
+                let v2 = v2 && from.is_ipv4();
+                let address = |a: [u8; 16]| match from {
+                    IpAddr::V4(_) => Ipv4Addr::from(*a.first_chunk::<4>().unwrap()).into(),
+                    IpAddr::V6(_) => Ipv6Addr::from(a).into(),
+                };
+                let advert = Advert {
+                    version: if v2 { Version::V2 } else { Version::V3 },
+                    vrid: Vrid::new(vrid).unwrap(),
+                    priority: Priority::from_wire(priority),
+                    interval: if v2 {
+                        Interval::from_seconds(seconds).unwrap()
+                    } else {
+                        Interval::from_centiseconds(centiseconds).unwrap()
+                    },
+                    password: password.filter(|_| v2),
+                    addresses: list.into_iter().map(address).collect(),
+                };
+                (advert, Envelope { from, to, ttl: 255 })
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_emitted_is_parsed_to_the_same((advert, envelope) in any_advert()) {
+            let octets = advert.emit(envelope.from, envelope.to);
+            prop_assert_eq!(Advert::parse(&octets, envelope), Ok(advert));
+        }
+
+        #[test]
+        fn any_octets_are_parsed_without_a_panic(octets in prop::collection::vec(any::<u8>(), 0..600), v6: bool) {
+            let (from, to) = if v6 { ("fe80::1".parse().unwrap(), GROUP_V6.into()) }
+                             else { ("10.0.0.1".parse().unwrap(), GROUP_V4.into()) };
+            let _ = Advert::parse(&octets, Envelope { from, to, ttl: 255 });
+        }
+
+        #[test]
+        fn one_flipped_bit_is_refused((advert, envelope) in any_advert(), at: prop::sample::Index) {
+            let mut octets = advert.emit(envelope.from, envelope.to);
+            let bit = at.index(octets.len() * 8);
+            octets[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(Advert::parse(&octets, envelope).is_err());
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Why a received packet was not obeyed: one value per rule, read by the log, the status and the metrics;
+//! knows nothing of packets.
+
+use std::fmt;
+
+macro_rules! drop_reasons {
+    ($($(#[doc = $doc:literal])* $name:ident => $label:literal,)*) => {
+        /// Why a received packet was dropped. A dropped packet changes no state and no timer.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum DropReason { $($(#[doc = $doc])* $name,)* }
+
+        impl DropReason {
+            /// Every reason, in the order of the checks.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The stable label, as in logs, status and metrics.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $label,)* }
+            }
+        }
+    };
+}
+
+drop_reasons! {
+    /// The IP packet or the VRRP message is shorter than its fields say (RFC 3768 §7.1).
+    Truncated => "truncated",
+    /// The packet is longer than a complete message of its count.
+    TooLong => "too_long",
+    /// The IP header is not one of IPv4, or its lengths contradict each other.
+    IpHeader => "ip_header",
+    /// IP options: no VRRP router sends any.
+    IpOptions => "ip_options",
+    /// A fragment: no advert is that long.
+    Fragment => "fragment",
+    /// Not addressed to the VRRP group.
+    Destination => "destination",
+    /// TTL or hop limit is not 255: it came through a router (RFC 3768 §7.1).
+    Ttl => "ttl",
+    /// A protocol version that is neither 2 nor 3, or 2 over IPv6.
+    Version => "version",
+    /// The type is not ADVERTISEMENT (RFC 3768 §5.3.2).
+    Type => "type",
+    /// The checksum is wrong (RFC 3768 §5.3.8, RFC 9568 §5.2.8).
+    Checksum => "checksum",
+    /// VRID 0, or one that no router here has on this interface.
+    Vrid => "vrid",
+    /// No address in the advert (RFC 9568 §5.2.5, erratum 8299).
+    CountZero => "count_zero",
+    /// Interval 0 (RFC 9568 §7.1, erratum 8301).
+    IntervalZero => "interval_zero",
+    /// An authentication type that nobody knows (RFC 3768 §5.3.6).
+    AuthType => "auth_type",
+    /// Our own packet came back, or somebody else uses our address (RFC 3768 §6.4.3).
+    OwnAddress => "own_address",
+    /// The other protocol version.
+    VersionMismatch => "version_mismatch",
+    /// Another authentication type or password than ours (RFC 3768 §7.1).
+    AuthMismatch => "auth_mismatch",
+    /// VRRPv2: another interval than ours (RFC 3768 §7.1).
+    Interval => "interval",
+    /// VRRPv2: another list of addresses than ours, not from the owner (RFC 3768 §7.1).
+    Addresses => "addresses",
+    /// No router here is running: it is in FAULT or not started (RFC 3768 §6.4.1).
+    NotRunning => "not_running",
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How many packets were dropped for each reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Drops([u64; DropReason::ALL.len()]);
+
+impl Drops {
+    /// One more packet dropped for `reason`; answers the new count.
+    pub fn count(&mut self, reason: DropReason) -> u64 {
+        let slot = &mut self.0[reason as usize];
+        *slot = slot.saturating_add(1);
+        *slot
+    }
+
+    /// The reasons that occurred, with their counts.
+    pub fn iter(&self) -> impl Iterator<Item = (DropReason, u64)> {
+        DropReason::ALL.iter().copied().zip(self.0).filter(|(_, n)| *n > 0)
+    }
+}
+
+impl fmt::Display for Drops {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut gap = "";
+        for (reason, n) in self.iter() {
+            write!(f, "{gap}{reason}={n}")?;
+            gap = " ";
+        }
+        if gap.is_empty() { f.write_str("none") } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_own_label_and_slot() {
+        let labels: std::collections::BTreeSet<_> = DropReason::ALL.iter().map(|r| r.as_str()).collect();
+        assert_eq!(labels.len(), DropReason::ALL.len());
+        let mut drops = Drops::default();
+        assert_eq!(drops.to_string(), "none");
+        for (n, &reason) in DropReason::ALL.iter().enumerate() {
+            assert_eq!(reason as usize, n);
+            assert_eq!(drops.count(reason), 1);
+        }
+        assert_eq!(drops.count(DropReason::Ttl), 2);
+        assert!(drops.to_string().contains("ttl=2 version=1"));
+    }
+}
