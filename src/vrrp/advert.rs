@@ -13,11 +13,12 @@ use super::{DropReason, GROUP_V4, GROUP_V6, Interval, PROTOCOL, Priority, TTL, V
 
 /// The eight octets every VRRP message starts with, as a view; what they mean is [`Advert`]'s business.
 mod view {
-    #![expect(unreachable_pub, dead_code, unexpected_cfgs, reason = "as pnet's #[packet] wants it")]
+    #![expect(unreachable_pub, reason = "pnet's #[packet] wants it so")]
     use pnet_macros::packet;
     use pnet_macros_support::types::{u4, u16be};
 
     #[packet]
+    #[expect(dead_code, reason = "the view reads the octets, not these fields")]
     pub struct Vrrp {
         version: u4,
         kind: u4,
