@@ -2,11 +2,16 @@
 //! socket or log.
 
 mod advert;
+mod announcements;
+mod event;
+mod instance;
 mod refusal;
 mod settings;
 mod units;
 
 pub use advert::{Advert, Envelope};
+pub use event::{Action, Cause, Event, Peer, Report, Role, Why};
+pub use instance::Instance;
 pub use refusal::{DropReason, Drops};
 pub use settings::Settings;
 pub use units::{Family, Instant, Interval, Priority, Version, Vrid};

@@ -60,8 +60,6 @@ drop_reasons! {
     Interval => "interval",
     /// VRRPv2: another list of addresses than ours, not from the owner (RFC 3768 §7.1).
     Addresses => "addresses",
-    /// No router here is running: it is in FAULT or not started (RFC 3768 §6.4.1).
-    NotRunning => "not_running",
 }
 
 impl fmt::Display for DropReason {

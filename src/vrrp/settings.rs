@@ -20,3 +20,11 @@ pub struct Settings {
     /// The addresses in the advert, in configured order, one family, each once.
     pub addresses: Vec<IpAddr>,
 }
+
+impl Settings {
+    /// Whether an advert lists the same addresses; the order is only advice (RFC 3768 §5.3.9).
+    pub fn same_addresses(&self, theirs: &[IpAddr]) -> bool {
+        self.addresses == theirs
+            || (self.addresses.len() == theirs.len() && self.addresses.iter().all(|a| theirs.contains(a)))
+    }
+}

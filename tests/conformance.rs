@@ -1,0 +1,214 @@
+//! Runs `tests/scenarios/*.txt`: one virtual router, events at exact virtual times, the actions and the
+//! deadline that the RFC wants. `UPDATE=1` rewrites what is right of `->`.
+//!
+//! ```text
+//! router 10.0.0.1 vrid 51 v2 priority 100 interval 1 vip 10.0.0.100
+//! 0         startup                   -> backup: startup | due 3.609375
+//! 1         advert 10.0.0.2 prio 200  -> hear 10.0.0.2 prio 200 | due 4.609375
+//! ```
+//! A line between two others must come before the deadline; `timer` must come exactly on it,
+//! `late timer` after it.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use vrrp_init::vrrp::{
+    Action, Advert, Cause, Event, Instance, Instant, Interval, Peer, Priority, Report, Settings, Version,
+    Vrid, Why,
+};
+
+#[test]
+fn every_scenario_goes_as_written() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let update = std::env::var_os("UPDATE").is_some();
+    let mut files: Vec<_> = folder.read_dir().unwrap().map(|e| e.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() >= 8, "the scenarios are missing from {}", folder.display());
+    let mut wrong = String::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let got = run(&text, &file);
+        if got == text {
+            continue;
+        }
+        if update {
+            std::fs::write(&file, got).unwrap();
+            continue;
+        }
+        for (n, (want, got)) in text.lines().zip(got.lines()).enumerate() {
+            if want != got {
+                let _ =
+                    write!(wrong, "\n{}:{}\n  written: {want}\n  is:      {got}\n", file.display(), n + 1);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// The text with what really happens right of each `->`.
+fn run(text: &str, file: &Path) -> String {
+    let mut router: Option<Instance> = None;
+    let mut out = String::new();
+    for (n, line) in text.lines().enumerate() {
+        let place = format!("{}:{}: {line}", file.display(), n + 1);
+        if line.starts_with("router ") {
+            router = Some(start(line));
+        }
+        let Some((left, _)) = line.split_once("->") else {
+            assert!(line.is_empty() || line.starts_with('#') || line.starts_with("router "), "{place}");
+            let _ = writeln!(out, "{line}");
+            continue;
+        };
+        let router = router.as_mut().unwrap_or_else(|| panic!("{place}: no router yet"));
+        let (at, event) = left.trim().split_once(' ').unwrap_or_else(|| panic!("{place}: no event"));
+        let now = seconds(at);
+        match (event.trim() == "timer", router.deadline()) {
+            (_, Some(due)) if event.trim() == "late timer" => assert!(due < now, "{place}: not late"),
+            (true, due) => assert_eq!(due, Some(now), "{place}: the timer is due at another time"),
+            (false, Some(due)) => assert!(due >= now, "{place}: the timer was due at {}", decimal(due)),
+            (false, None) => {}
+        }
+        let actions = step(router, now, event.trim());
+        let due = router.deadline().map_or("never".into(), decimal);
+        let _ =
+            writeln!(out, "{left}-> {} | due {due}", if actions.is_empty() { "-".into() } else { actions });
+    }
+    out
+}
+
+fn start(line: &str) -> Instance {
+    let words: Vec<_> = line.split_whitespace().collect();
+    let after = |word: &str| {
+        let at = words.iter().position(|w| *w == word);
+        words[at.unwrap_or_else(|| panic!("no {word} in {line}")) + 1]
+    };
+    let settings = Settings {
+        vrid: Vrid::new(after("vrid").parse().unwrap()).unwrap(),
+        version: if words.contains(&"v3") { Version::V3 } else { Version::V2 },
+        priority: Priority::new(after("priority").parse().unwrap()).unwrap(),
+        interval: interval(after("interval")),
+        preempt: !words.contains(&"nopreempt"),
+        addresses: after("vip").split(',').map(|a| a.parse().unwrap()).collect(),
+    };
+    let mut router = Instance::new(settings);
+    let source: IpAddr = words[1].parse().unwrap();
+    let silent = router.handle(Instant::START, Event::Source(Some(source)));
+    assert_eq!(silent, [], "a router in Initialize does nothing");
+    router
+}
+
+fn step(router: &mut Instance, now: Instant, event: &str) -> String {
+    let words: Vec<_> = event.split_whitespace().collect();
+    let actions = match words[..] {
+        ["startup"] => router.handle(now, Event::Startup),
+        ["shutdown"] => router.handle(now, Event::Shutdown),
+        ["timer"] | ["late", "timer"] => router.handle(now, Event::Timer),
+        ["refused"] => router.handle(now, Event::Refused),
+        ["address", "lost"] => router.handle(now, Event::AddressLost),
+        ["priority", p] => router.handle(now, Event::Priority(priority(p))),
+        ["fault", cause] => router.handle(now, Event::Fault(self::cause(cause))),
+        ["clear", cause] => router.handle(now, Event::Clear(self::cause(cause))),
+        ["source", "none"] => router.handle(now, Event::Source(None)),
+        ["source", address] => router.handle(now, Event::Source(Some(address.parse().unwrap()))),
+        ["advert", from, "prio", p, ref rest @ ..] => {
+            let advert = advert(router.settings(), p, rest);
+            router.handle(now, Event::Advert { from: from.parse().unwrap(), advert: &advert })
+        }
+        _ => panic!("no event: {event}"),
+    };
+    actions.iter().map(wording).collect::<Vec<_>>().join(", ")
+}
+
+/// An advert that differs from the router's own only in what `rest` says.
+fn advert(settings: &Settings, prio: &str, rest: &[&str]) -> Advert {
+    let mut advert = Advert {
+        version: settings.version,
+        vrid: settings.vrid,
+        priority: Priority::from_wire(prio.parse().unwrap()),
+        interval: settings.interval,
+        password: None,
+        addresses: settings.addresses.clone(),
+    };
+    for pair in rest.chunks(2) {
+        match *pair {
+            ["interval", value] => advert.interval = interval(value),
+            ["vip", list] => advert.addresses = list.split(',').map(|a| a.parse().unwrap()).collect(),
+            ["password", word] => {
+                let mut octets = [0; 8];
+                octets[..word.len()].copy_from_slice(word.as_bytes());
+                advert.password = Some(octets);
+            }
+            ["version", "2"] => advert.version = Version::V2,
+            ["version", "3"] => advert.version = Version::V3,
+            _ => panic!("no part of an advert: {pair:?}"),
+        }
+    }
+    advert
+}
+
+fn wording(action: &Action) -> String {
+    let peer = |p: &Peer| format!("{} prio {}", p.address, p.priority);
+    match action {
+        Action::Acquire => "acquire".into(),
+        Action::Release => "release".into(),
+        Action::Announce => "announce".into(),
+        Action::Send(advert) => format!("send prio {}", advert.priority),
+        Action::Report(report) => match report {
+            Report::Transition { to, why, .. } => {
+                let why = match why {
+                    Why::Startup => "startup".into(),
+                    Why::Shutdown => "shutdown".into(),
+                    Why::Silence(None) => "silence".into(),
+                    Why::Silence(Some(master)) => format!("silence of {}", master.address),
+                    Why::Released(from) => format!("released by {from}"),
+                    Why::Preempt(lower) => format!("preempt {}", peer(lower)),
+                    Why::Outranked(by) => format!("outranked by {}", peer(by)),
+                    Why::Fault(cause) => format!("fault {}", format!("{cause:?}").to_lowercase()),
+                    Why::Recovered(cause) => format!("recovered {}", format!("{cause:?}").to_lowercase()),
+                };
+                format!("{}: {why}", format!("{to:?}").to_lowercase())
+            }
+            Report::Priority { from, to } => format!("priority {from} to {to}"),
+            Report::Master(master) => format!("hear {}", peer(master)),
+            Report::Lower(lower) => format!("lower {}", peer(lower)),
+            Report::Loser(loser) => format!("loser {}", peer(loser)),
+            Report::Released(from) => format!("release of {from}"),
+            Report::Dropped { reason, .. } => format!("drop {reason}"),
+            Report::PutBack => "put back".into(),
+        },
+    }
+}
+
+fn cause(word: &str) -> Cause {
+    match word {
+        "interface" => Cause::Interface,
+        "source" => Cause::Source,
+        "service" => Cause::Service,
+        "address" => Cause::Address,
+        _ => panic!("no cause: {word}"),
+    }
+}
+
+fn priority(word: &str) -> Priority {
+    Priority::new(word.parse().unwrap()).unwrap()
+}
+
+fn interval(word: &str) -> Interval {
+    let centiseconds = seconds(word).since_start().as_millis() / 10;
+    Interval::from_centiseconds(u16::try_from(centiseconds).unwrap()).unwrap()
+}
+
+/// `3.609375` as an instant, to the nanosecond.
+fn seconds(word: &str) -> Instant {
+    let (whole, part) = word.split_once('.').unwrap_or((word, ""));
+    let nanos: u32 = format!("{part:0<9}").parse().unwrap();
+    Instant::after_start(Duration::new(whole.parse().unwrap(), nanos))
+}
+
+fn decimal(at: Instant) -> String {
+    let at = at.since_start();
+    let text = format!("{}.{:09}", at.as_secs(), at.subsec_nanos());
+    text.trim_end_matches('0').trim_end_matches('.').into()
+}
