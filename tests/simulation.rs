@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 use vrrp_init::vrrp::{
     Action, Advert, Cause, Event, Instance, Instant, Interval, Priority, Role, Settings, Version, Vrid,
 };
@@ -51,6 +52,7 @@ impl Wire {
 
     /// Hands one event to a router and performs its answer, as the daemon does.
     fn event(&mut self, n: usize, event: Event<'_>) {
+        let fired = event == Event::Timer;
         let actions = self.hosts[n].router.handle(self.now, event);
         for action in actions {
             let host = &mut self.hosts[n];
@@ -72,7 +74,9 @@ impl Wire {
         }
         let host = &self.hosts[n];
         assert_eq!(host.holds, host.router.role() == Role::Master, "a master holds the address, nobody else");
-        assert!(host.router.deadline().is_none_or(|at| at >= self.now), "a deadline in the past");
+        // Otherwise the daemon would spin. A rise in priority may leave one in the past, for one Timer.
+        let ahead = host.router.deadline().is_none_or(|at| at > self.now);
+        assert!(ahead || !fired, "after the timer fired, its deadline is not in the future");
     }
 
     /// Runs until `until`, every packet and every deadline at its exact time.
@@ -182,7 +186,11 @@ fn perform(wire: &mut Wire, operation: &Operation) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 2_000,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/simulation.regressions"))),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn at_quiescence_there_is_one_master_the_best(
