@@ -1,1 +1,287 @@
-//! Health arithmetic.
+//! Health arithmetic: results to a verdict (rise, fall), verdicts and weights to a priority; knows no process,
+//! clock or socket.
+
+use std::fmt;
+use std::num::NonZeroU32;
+
+use crate::vrrp::Priority;
+
+/// What a check adds to or takes from the priority, -253 to 253; 0 means that its failure is a FAULT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Weight(i16);
+
+impl Weight {
+    /// A check that puts the router in FAULT instead of changing its priority.
+    pub const FAULT: Self = Self(0);
+
+    /// `None` outside -253 to 253, the most that two priorities of 1 to 254 can differ.
+    pub const fn new(weight: i16) -> Option<Self> {
+        if weight < -253 || weight > 253 { None } else { Some(Self(weight)) }
+    }
+
+    /// The number, -253 to 253.
+    pub const fn get(self) -> i16 {
+        self.0
+    }
+
+    /// What a check in this state contributes to the sum: a gain counts while healthy, a loss while failed.
+    const fn share(self, verdict: Verdict) -> i16 {
+        match verdict {
+            Verdict::Healthy if self.0 > 0 => self.0,
+            Verdict::Failed if self.0 < 0 => self.0,
+            Verdict::Unknown | Verdict::Healthy | Verdict::Failed => 0,
+        }
+    }
+}
+
+impl fmt::Display for Weight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What the results so far amount to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// Too few results in a row yet.
+    Unknown,
+    Healthy,
+    Failed,
+}
+
+/// One check's results counted: `rise` passes in a row make it healthy, `fall` failures in a row make it
+/// failed, from the first result on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    weight: Weight,
+    rise: NonZeroU32,
+    fall: NonZeroU32,
+    verdict: Verdict,
+    /// The last result and how often it came in a row.
+    run: (bool, u32),
+}
+
+impl Health {
+    /// No result yet: the verdict is [`Verdict::Unknown`].
+    pub const fn new(weight: Weight, rise: NonZeroU32, fall: NonZeroU32) -> Self {
+        Self { weight, rise, fall, verdict: Verdict::Unknown, run: (false, 0) }
+    }
+
+    /// Counts one result; `Some` only when the verdict changes by it.
+    #[must_use]
+    pub fn observe(&mut self, passed: bool) -> Option<Verdict> {
+        let (last, length) = self.run;
+        self.run = (passed, if last == passed { length.saturating_add(1) } else { 1 });
+        let (needed, verdict) =
+            if passed { (self.rise, Verdict::Healthy) } else { (self.fall, Verdict::Failed) };
+        if self.run.1 < needed.get() || self.verdict == verdict {
+            return None;
+        }
+        self.verdict = verdict;
+        Some(verdict)
+    }
+
+    /// The verdict now.
+    pub const fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// The check's weight.
+    pub const fn weight(&self) -> Weight {
+        self.weight
+    }
+}
+
+/// Where all checks together put the router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// A check of weight 0 is not healthy: the router may not take part.
+    Fault,
+    /// The router takes part with this priority: 1 to 254, or 255 when it is the owner.
+    At(Priority),
+}
+
+/// The base priority with every check's weight: FAULT as soon as a check of weight 0 is not healthy, else the
+/// sum, clamped to 1 to 254 once at the end. An address owner's 255 is fixed (RFC 3768 §5.3.4), so weights
+/// other than 0 do not move it.
+pub fn effective(base: Priority, checks: impl IntoIterator<Item = (Weight, Verdict)>) -> Standing {
+    let mut sum = i32::from(base.octet());
+    for (weight, verdict) in checks {
+        if weight == Weight::FAULT && verdict != Verdict::Healthy {
+            return Standing::Fault;
+        }
+        sum += i32::from(weight.share(verdict));
+    }
+    if base == Priority::OWNER {
+        return Standing::At(base);
+    }
+    // The clamp leaves nothing that an octet cannot hold.
+    Standing::At(u8::try_from(sum.clamp(1, 254)).map_or(base, Priority::from_wire))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn weight(n: i16) -> Weight {
+        Weight::new(n).unwrap()
+    }
+
+    fn priority(n: u8) -> Priority {
+        Priority::new(n).unwrap()
+    }
+
+    fn health(rise: u32, fall: u32) -> Health {
+        Health::new(weight(2), NonZeroU32::new(rise).unwrap(), NonZeroU32::new(fall).unwrap())
+    }
+
+    fn observed(health: &mut Health, results: &[bool]) -> Vec<Option<Verdict>> {
+        results.iter().map(|&passed| health.observe(passed)).collect()
+    }
+
+    #[test]
+    fn a_weight_is_at_most_253_either_way() {
+        assert_eq!([Weight::new(-254), Weight::new(254), Weight::new(i16::MIN)], [None; 3]);
+        assert_eq!([weight(-253).get(), weight(253).get()], [-253, 253]);
+    }
+
+    #[test]
+    fn with_the_defaults_one_result_decides() {
+        let mut health = health(1, 1);
+        assert_eq!(health.verdict(), Verdict::Unknown);
+        assert_eq!(
+            observed(&mut health, &[true, true, false, false, true]),
+            [Some(Verdict::Healthy), None, Some(Verdict::Failed), None, Some(Verdict::Healthy)]
+        );
+    }
+
+    #[test]
+    fn the_first_results_need_rise_and_fall_as_well() {
+        let mut rising = health(2, 3);
+        assert_eq!(observed(&mut rising, &[true, false, true, true])[..3], [None; 3]);
+        assert_eq!(rising.verdict(), Verdict::Healthy);
+        let mut falling = health(2, 3);
+        assert_eq!(observed(&mut falling, &[false, false]), [None; 2]);
+        assert_eq!(falling.verdict(), Verdict::Unknown);
+        assert_eq!(falling.observe(false), Some(Verdict::Failed));
+    }
+
+    #[test]
+    fn a_pass_while_healthy_refills_the_failures_needed() {
+        let mut health = health(1, 3);
+        assert_eq!(health.observe(true), Some(Verdict::Healthy));
+        assert_eq!(observed(&mut health, &[false, false, true, false, false]), [None; 5]);
+        assert_eq!(health.observe(false), Some(Verdict::Failed));
+    }
+
+    #[test]
+    fn a_failure_while_failed_refills_the_passes_needed() {
+        let mut health = health(3, 1);
+        assert_eq!(health.observe(false), Some(Verdict::Failed));
+        assert_eq!(observed(&mut health, &[true, true, false, true, true]), [None; 5]);
+        assert_eq!(health.observe(true), Some(Verdict::Healthy));
+    }
+
+    #[test]
+    fn haproxy_dead_on_the_master_loses_to_the_healthy_backup_and_dead_on_both_it_stays() {
+        let at = |base, verdict| effective(priority(base), [(weight(2), verdict)]);
+        assert_eq!(at(11, Verdict::Healthy), Standing::At(priority(13)));
+        assert_eq!(at(11, Verdict::Failed), Standing::At(priority(11)));
+        assert_eq!(at(10, Verdict::Healthy), Standing::At(priority(12)));
+        assert_eq!(at(10, Verdict::Failed), Standing::At(priority(10)));
+    }
+
+    #[test]
+    fn a_gain_waits_for_health_and_a_loss_for_failure() {
+        let at = |w, verdict| effective(priority(100), [(weight(w), verdict)]);
+        assert_eq!(at(20, Verdict::Unknown), Standing::At(priority(100)));
+        assert_eq!(at(-20, Verdict::Unknown), Standing::At(priority(100)));
+        assert_eq!(at(-20, Verdict::Healthy), Standing::At(priority(100)));
+        assert_eq!(at(-20, Verdict::Failed), Standing::At(priority(80)));
+    }
+
+    #[test]
+    fn weight_0_is_a_fault_until_healthy_for_an_owner_too() {
+        for base in [100, 255] {
+            let at = |verdict| effective(priority(base), [(Weight::FAULT, verdict)]);
+            assert_eq!(at(Verdict::Unknown), Standing::Fault);
+            assert_eq!(at(Verdict::Failed), Standing::Fault);
+            assert_eq!(at(Verdict::Healthy), Standing::At(priority(base)));
+        }
+    }
+
+    #[test]
+    fn the_sum_is_clamped_once_at_the_end() {
+        let all = |base, weights: &[(i16, Verdict)]| {
+            effective(priority(base), weights.iter().map(|&(w, v)| (weight(w), v)))
+        };
+        assert_eq!(all(254, &[(253, Verdict::Healthy)]), Standing::At(priority(254)));
+        assert_eq!(all(1, &[(-253, Verdict::Failed)]), Standing::At(priority(1)));
+        // 200 + 200 - 200 is 200, not 254 - 200.
+        assert_eq!(
+            all(200, &[(200, Verdict::Healthy), (-200, Verdict::Failed)]),
+            Standing::At(priority(200))
+        );
+    }
+
+    fn verdict() -> impl Strategy<Value = Verdict> {
+        prop_oneof![Just(Verdict::Unknown), Just(Verdict::Healthy), Just(Verdict::Failed)]
+    }
+
+    proptest! {
+        #[test]
+        fn the_verdict_is_what_the_last_long_enough_run_said(
+            rise in 1_u32..5, fall in 1_u32..5, results in prop::collection::vec(any::<bool>(), 0..60),
+        ) {
+            let mut health = health(rise, fall);
+            let mut expected = Verdict::Unknown;
+            for end in 1..=results.len() {
+                let before = expected;
+                for (value, needed, then) in [(true, rise, Verdict::Healthy), (false, fall, Verdict::Failed)] {
+                    let run = results[..end].iter().rev().take_while(|&&r| r == value).count();
+                    if run >= needed as usize {
+                        expected = then;
+                    }
+                }
+                let said = health.observe(results[end - 1]);
+                prop_assert_eq!(said, (before != expected).then_some(expected));
+                prop_assert_eq!(health.verdict(), expected);
+            }
+        }
+
+        #[test]
+        fn a_priority_stays_in_range_and_in_any_order_of_checks(
+            base in 1_u8..=255, checks in prop::collection::vec((-253_i16..=253, verdict()), 0..8),
+        ) {
+            let checks: Vec<_> = checks.into_iter().map(|(w, v)| (weight(w), v)).collect();
+            let standing = effective(priority(base), checks.iter().copied());
+            prop_assert_eq!(standing, effective(priority(base), checks.iter().rev().copied()));
+            let fault = checks.iter().any(|&(w, v)| w.get() == 0 && v != Verdict::Healthy);
+            match standing {
+                Standing::Fault => prop_assert!(fault),
+                Standing::At(p) => {
+                    prop_assert!(!fault);
+                    prop_assert_eq!(p == Priority::OWNER, base == 255);
+                    prop_assert!(p.octet() >= 1);
+                }
+            }
+        }
+
+        #[test]
+        fn a_check_that_recovers_never_lowers_the_priority(
+            base in 1_u8..=254, w in -253_i16..=253, rest in prop::collection::vec((-253_i16..=253, verdict()), 0..4),
+        ) {
+            let with = |v| {
+                let rest = rest.iter().map(|&(w, v)| (weight(w), v));
+                match effective(priority(base), rest.chain([(weight(w), v)])) {
+                    Standing::Fault => 0,
+                    Standing::At(p) => p.octet(),
+                }
+            };
+            prop_assert!(with(Verdict::Failed) <= with(Verdict::Unknown));
+            prop_assert!(with(Verdict::Unknown) <= with(Verdict::Healthy));
+        }
+    }
+}
