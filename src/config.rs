@@ -1,1 +1,241 @@
-//! Configuration.
+//! The configuration, valid by construction, and what may be wrong with it; the environment and the files it
+//! names come in as arguments, so this knows neither.
+
+mod address;
+mod env;
+mod nearest;
+mod value;
+mod variables;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::health::Weight;
+use crate::vrrp;
+
+pub use variables::{Default, VARIABLES, Variable, as_help, as_markdown};
+
+/// Everything the operator decided. Defaults are filled in: an `Option` in here never means "the default".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The virtual routers, at least one.
+    pub routers: Vec<RouterConfig>,
+    pub log: LogConfig,
+}
+
+/// One virtual router: the protocol's settings and what surrounds them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouterConfig {
+    /// The name in logs: one word, `VI_1`.
+    pub name: String,
+    pub interface: InterfaceChoice,
+    pub state_hint: StateHint,
+    pub protocol: vrrp::Settings,
+    /// What to put on the interface, in configured order; the same addresses as in `protocol`.
+    pub addresses: Vec<VirtualAddress>,
+    /// `None`: no service is watched.
+    pub check: Option<CheckConfig>,
+}
+
+/// Which interface the router speaks on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InterfaceChoice {
+    /// The one whose subnet holds the first virtual address, else that of the default route.
+    Auto,
+    /// A name the kernel would accept; it need not exist yet.
+    Named(String),
+}
+
+/// What the operator expects this node to be. As in keepalived only a hint: the election decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateHint {
+    Master,
+    Backup,
+}
+
+/// One virtual address as it goes on an interface. Displays as the operator may write it:
+/// `10.0.0.2/32 dev eth0`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualAddress {
+    pub address: IpAddr,
+    /// Prefix length, 1 to 32 for IPv4.
+    pub prefix: u8,
+    /// An interface of its own; `None`: the router's.
+    pub device: Option<String>,
+    /// The label `ip addr` shows, at most 15 bytes.
+    pub label: Option<String>,
+}
+
+impl fmt::Display for VirtualAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)?;
+        if let Some(device) = &self.device {
+            write!(f, " dev {device}")?;
+        }
+        if let Some(label) = &self.label {
+            write!(f, " label {label}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The processes that must run beside this one, and what follows when one does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckConfig {
+    /// Process names, at least one, each once; every one must run.
+    pub services: Vec<String>,
+    /// Time between two looks, 1 ms to one day.
+    pub interval: Duration,
+    pub weight: Weight,
+    /// Passes in a row that make the check healthy.
+    pub rise: NonZeroU32,
+    /// Failures in a row that make it failed.
+    pub fall: NonZeroU32,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    pub level: log::LevelFilter,
+    pub format: LogFormat,
+}
+
+/// The shape of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// keepalived's sentences, for people and their grep.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+impl Config {
+    /// Checks the environment `vars`; `read_file` gives the content of the files that `NAME_FILE` variables name.
+    ///
+    /// # Errors
+    /// Every problem there is, all at once.
+    pub fn from_environment(
+        vars: impl IntoIterator<Item = (OsString, OsString)>,
+        read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
+    ) -> Result<(Self, Vec<Warning>), ConfigError> {
+        env::read(vars, read_file)
+    }
+}
+
+/// Something that works, though hardly as meant. Displays as one sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The variable's whole name.
+    pub variable: String,
+    /// The rest of the sentence.
+    pub why: String,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.variable, one_line(self.why.chars()))
+    }
+}
+
+/// One thing that must be put right before anything can run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The variable's whole name.
+    pub variable: String,
+    /// The text refused; `None` where there is none, or where it is nobody's business.
+    pub value: Option<String>,
+    /// What would be right.
+    pub why: String,
+}
+
+impl Problem {
+    /// `NAME=value` on one line: a list over many lines or a file given by mistake must not flood the log.
+    fn subject(&self) -> String {
+        const LONGEST: usize = 60;
+        let Some(value) = &self.value else { return self.variable.clone() };
+        let more = if value.chars().nth(LONGEST).is_some() { "..." } else { "" };
+        format!("{}={}{more}", self.variable, one_line(value.chars().take(LONGEST)))
+    }
+}
+
+/// The characters with an escape in place of each that would end the line or move the cursor.
+fn one_line(text: impl Iterator<Item = char>) -> String {
+    let mut line = String::new();
+    for c in text {
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    line
+}
+
+/// Every problem in the environment. Displays as the whole report, program name included, one problem a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError(pub Vec<Problem>);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.0.len() == 1 { "" } else { "s" };
+        write!(f, "vrrp-init: {} problem{plural} in the environment", self.0.len())?;
+        let subjects: Vec<String> = self.0.iter().map(Problem::subject).collect();
+        let width = subjects.iter().map(|s| s.chars().count()).max().unwrap_or(0);
+        for (subject, problem) in subjects.iter().zip(&self.0) {
+            write!(f, "\n  {subject:width$}  {}", one_line(problem.why.chars()))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(variable: &str, value: Option<&str>, why: &str) -> Problem {
+        Problem { variable: variable.into(), value: value.map(Into::into), why: why.into() }
+    }
+
+    #[test]
+    fn all_problems_are_printed_at_once_in_two_columns() {
+        let error = ConfigError(vec![
+            problem("VIRTUAL_ROUTER", Some("300"), "must be 1 to 255"),
+            problem("VIP", None, "is required: the virtual addresses, such as 10.0.0.2/24"),
+            problem("PRIORTY", None, "is not a variable of vrrp-init; did you mean PRIORITY?"),
+        ]);
+        assert_eq!(
+            error.to_string(),
+            "vrrp-init: 3 problems in the environment\n  \
+               VIRTUAL_ROUTER=300  must be 1 to 255\n  \
+               VIP                 is required: the virtual addresses, such as 10.0.0.2/24\n  \
+               PRIORTY             is not a variable of vrrp-init; did you mean PRIORITY?"
+        );
+    }
+
+    #[test]
+    fn a_value_stays_on_its_line_and_is_cut_when_long() {
+        let error = ConfigError(vec![problem("VIP", Some("a\nb\u{1b}[2J"), "is wrong (read from \n)")]);
+        assert_eq!(
+            error.to_string(),
+            "vrrp-init: 1 problem in the environment\n  VIP=a\\nb\\u{1b}[2J  is wrong (read from \\n)"
+        );
+        let long = problem("VIP", Some(&"é".repeat(61)), "is wrong").subject();
+        assert_eq!(long, format!("VIP={}...", "é".repeat(60)));
+    }
+
+    #[test]
+    fn a_virtual_address_reads_as_it_is_written() {
+        let mut vip = VirtualAddress {
+            address: IpAddr::from([10, 0, 0, 2]),
+            prefix: 32,
+            device: Some("eth0".into()),
+            label: None,
+        };
+        assert_eq!(vip.to_string(), "10.0.0.2/32 dev eth0");
+        vip.label = Some("eth0:1".into());
+        assert_eq!(vip.to_string(), "10.0.0.2/32 dev eth0 label eth0:1");
+    }
+}

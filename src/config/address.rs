@@ -1,0 +1,393 @@
+//! The syntax of virtual addresses, what keepalived's `virtual_ipaddress { }` takes: `10.0.0.2/24 dev eth0 label
+//! eth0:1`, any number of them; knows no interfaces and no kernel.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::VirtualAddress;
+use super::value::{self, Value};
+
+/// Most addresses one advert can count (RFC 3768 §5.3.5).
+const MOST: usize = 255;
+
+const NO_ADDRESS: &str = "is not an IPv4 address such as 10.0.0.2 or 10.0.0.2/24";
+const NO_WORD: &str = "is neither an address nor a word that may follow one, such as dev or label";
+
+/// What a list says, with everything wrong and everything ignored in it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct AddressList {
+    /// The good ones, in order, each address once.
+    pub(super) addresses: Vec<VirtualAddress>,
+    /// The text refused and why.
+    pub(super) problems: Vec<(String, String)>,
+    /// What was ignored, each the rest of a sentence that begins with the variable.
+    pub(super) ignored: Vec<String>,
+}
+
+/// An address with the words after it, as far as they were read.
+struct Entry<'a> {
+    written: &'a str,
+    /// `None` when it was refused; its words are still read, so that they are not taken for others.
+    address: Option<(Ipv4Addr, u8)>,
+    device: Option<String>,
+    label: Option<String>,
+}
+
+/// Reads a list of addresses separated by comma, space or newline, each followed by its own words.
+pub(super) fn parse(text: &str) -> AddressList {
+    let mut list = AddressList::default();
+    let mut entry: Option<Entry<'_>> = None;
+    let mut words = text.lines().flat_map(|line| value::items(without_comment(line)));
+    while let Some(word) = words.next() {
+        let takes_value = match word {
+            "dev" | "label" | "scope" | "brd" | "broadcast" | "peer" | "preferred_lft" => true,
+            "noprefixroute" | "no_track" | "use_vmac" | "home" | "mngtmpaddr" | "autojoin" | "nodad"
+            | "-nodad" => false,
+            _ => {
+                list.finish(entry.take());
+                entry = Some(list.start(word));
+                continue;
+            }
+        };
+        let argument = if takes_value { words.next() } else { Some("") };
+        match (&mut entry, argument) {
+            (None, _) => list.refuse(word, "must come after an address"),
+            (Some(entry), None) => list.refuse(format!("{} {word}", entry.written), "needs a word after it"),
+            (Some(entry), Some(argument)) => list.follow(entry, word, argument),
+        }
+    }
+    list.finish(entry);
+    if list.addresses.len() > MOST {
+        let count = list.addresses.len();
+        list.refuse(format!("{count} addresses"), "is more than the 255 that one virtual router can carry");
+    }
+    list
+}
+
+/// keepalived's own comments: the value used to be pasted into its file.
+fn without_comment(line: &str) -> &str {
+    line.split(['#', '!']).next().unwrap_or(line)
+}
+
+impl AddressList {
+    fn refuse(&mut self, value: impl Into<String>, why: impl Into<String>) {
+        self.problems.push((value.into(), why.into()));
+    }
+
+    fn ignore(&mut self, entry: &Entry<'_>, words: &str, why: &str) {
+        self.ignored.push(format!("{}: {words} is ignored: {why}", entry.written));
+    }
+
+    fn start<'a>(&mut self, word: &'a str) -> Entry<'a> {
+        let address = match address(word) {
+            Ok((address, _)) if self.addresses.iter().any(|known| known.address == address) => {
+                self.refuse(word, "is listed twice");
+                None
+            }
+            Ok(address) => Some(address),
+            Err(why) => {
+                self.refuse(word, why);
+                None
+            }
+        };
+        Entry { written: word, address, device: None, label: None }
+    }
+
+    fn finish(&mut self, entry: Option<Entry<'_>>) {
+        let Some(Entry { address: Some((address, prefix)), device, label, .. }) = entry else { return };
+        self.addresses.push(VirtualAddress { address: IpAddr::V4(address), prefix, device, label });
+    }
+
+    /// One word after an address. What only IPv6 or a file of keepalived's knows may be ignored; what would
+    /// leave the address in another shape than before may not.
+    fn follow(&mut self, entry: &mut Entry<'_>, word: &str, argument: &str) {
+        let host = entry.address.is_none_or(|(_, prefix)| prefix == 32);
+        let whole = format!("{word} {argument}");
+        let whole = whole.trim_end();
+        let refused = match (word, argument) {
+            ("dev", name) => value::interface_name(name).map(|name| entry.device = Some(name)).err(),
+            ("label", text) => label(text).map(|text| entry.label = Some(text)).err(),
+            // What every virtual address has anyway.
+            ("scope", "global" | "0") | ("preferred_lft", "forever") => None,
+            ("noprefixroute", _) if host => None,
+            ("scope", _) => Some("is not supported: only scope global is".into()),
+            ("noprefixroute", _) => Some("is not supported: write /32, which makes no prefix route".into()),
+            ("peer", _) => Some("is not supported: a virtual address has no peer".into()),
+            ("use_vmac", _) => Some("is not supported: the interface keeps its own MAC address".into()),
+            ("brd" | "broadcast", _) => {
+                self.ignore(entry, whole, "a virtual address gets no broadcast address");
+                None
+            }
+            ("no_track", _) => {
+                self.ignore(entry, whole, "a virtual address that somebody deletes is put back");
+                None
+            }
+            _ => {
+                self.ignore(entry, whole, "it has no meaning for IPv4");
+                None
+            }
+        };
+        if let Some(why) = refused {
+            self.refuse(format!("{} {whole}", entry.written), why);
+        }
+    }
+}
+
+/// `10.0.0.2` or `10.0.0.2/24`, an address a host can have.
+fn address(word: &str) -> Value<(Ipv4Addr, u8)> {
+    let (host, prefix) = word.split_once('/').map_or((word, None), |(host, prefix)| (host, Some(prefix)));
+    if host.parse::<Ipv6Addr>().is_ok() {
+        return Err("IPv6 addresses are not supported yet".into());
+    }
+    let Ok(address) = host.parse::<Ipv4Addr>() else {
+        let like_an_address =
+            word.contains(['.', ':', '/']) || word.starts_with(|c: char| c.is_ascii_digit());
+        return Err(if like_an_address { NO_ADDRESS } else { NO_WORD }.into());
+    };
+    let prefix = match prefix {
+        None => 32,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|prefix| (1..=32).contains(prefix))
+            .ok_or("must have a prefix length of 1 to 32")?,
+    };
+    let what = match address {
+        _ if address.octets()[0] == 0 => "in the unspecified network 0.0.0.0/8",
+        _ if address.is_loopback() => "in the loopback network",
+        _ if address.is_multicast() => "a multicast group",
+        Ipv4Addr::BROADCAST => "the broadcast address",
+        _ => return Ok((address, prefix)),
+    };
+    Err(format!("cannot be a virtual address: it is {what}"))
+}
+
+/// What the kernel takes as a label (`IFA_LABEL`): as long as an interface name.
+fn label(text: &str) -> Value<String> {
+    if text.len() > 15 || text.contains(char::is_control) {
+        return Err("must have a label of at most 15 bytes".into());
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn good(text: &str) -> Vec<String> {
+        let list = parse(text);
+        assert_eq!((list.problems, list.ignored), (vec![], vec![]), "{text}");
+        list.addresses.iter().map(ToString::to_string).collect()
+    }
+
+    /// The refused text and the reason of the only problem.
+    fn bad(text: &str) -> (String, String) {
+        let mut problems = parse(text).problems;
+        assert_eq!(problems.len(), 1, "{text}: {problems:?}");
+        problems.remove(0)
+    }
+
+    fn refused(text: &str, value: &str, why: &str) {
+        assert_eq!(bad(text), (value.to_owned(), why.to_owned()));
+    }
+
+    fn ignored(text: &str) -> Vec<String> {
+        let list = parse(text);
+        assert_eq!((list.problems, list.addresses.len()), (vec![], 1), "{text}");
+        list.ignored
+    }
+
+    #[test]
+    fn an_address_alone_is_a_host_address() {
+        assert_eq!(good("10.0.0.2"), ["10.0.0.2/32"]);
+    }
+
+    #[test]
+    fn prefix_device_and_label_are_kept() {
+        assert_eq!(good("10.0.0.2/24 dev eth0 label eth0:1"), ["10.0.0.2/24 dev eth0 label eth0:1"]);
+        assert_eq!(good("  10.0.0.2/24 label a scope global dev eth1 "), ["10.0.0.2/24 dev eth1 label a"]);
+    }
+
+    #[test]
+    fn addresses_are_separated_by_newline_comma_or_space() {
+        let expected = ["10.0.0.2/32", "10.0.0.3/24", "10.0.0.4/32"];
+        for text in [
+            "10.0.0.2 10.0.0.3/24 10.0.0.4",
+            "10.0.0.2,10.0.0.3/24,10.0.0.4",
+            "10.0.0.2, 10.0.0.3/24 , 10.0.0.4,",
+            "\n10.0.0.2\n  10.0.0.3/24\r\n10.0.0.4\n",
+        ] {
+            assert_eq!(good(text), expected, "{text:?}");
+        }
+        assert_eq!(
+            good("10.0.0.2/24 dev eth0, 10.0.0.3 dev eth1\n10.0.0.4"),
+            ["10.0.0.2/24 dev eth0", "10.0.0.3/32 dev eth1", "10.0.0.4/32"]
+        );
+    }
+
+    #[test]
+    fn comments_of_keepalived_are_skipped() {
+        assert_eq!(good("# both\n10.0.0.2 # web\n10.0.0.3 ! 10.0.0.9\n"), ["10.0.0.2/32", "10.0.0.3/32"]);
+    }
+
+    #[test]
+    fn harmless_words_are_ignored_and_named() {
+        assert_eq!(
+            ignored("10.0.0.2/24 brd +"),
+            ["10.0.0.2/24: brd + is ignored: a virtual address gets no broadcast address"]
+        );
+        assert_eq!(
+            ignored("10.0.0.2 broadcast 10.0.0.255 dev eth0"),
+            ["10.0.0.2: broadcast 10.0.0.255 is ignored: a virtual address gets no broadcast address"]
+        );
+        assert_eq!(
+            ignored("10.0.0.2 no_track"),
+            ["10.0.0.2: no_track is ignored: a virtual address that somebody deletes is put back"]
+        );
+        for word in ["-nodad", "nodad", "home", "mngtmpaddr", "autojoin", "preferred_lft 0"] {
+            assert_eq!(
+                ignored(&format!("10.0.0.2 {word} dev eth0")),
+                [format!("10.0.0.2: {word} is ignored: it has no meaning for IPv4")]
+            );
+        }
+    }
+
+    #[test]
+    fn words_that_say_the_default_need_no_remark() {
+        assert_eq!(
+            good("10.0.0.2 scope global preferred_lft forever noprefixroute dev eth0"),
+            ["10.0.0.2/32 dev eth0"]
+        );
+    }
+
+    #[test]
+    fn words_that_would_change_the_address_are_refused() {
+        refused("10.0.0.2 scope link", "10.0.0.2 scope link", "is not supported: only scope global is");
+        refused(
+            "10.0.0.2/24 noprefixroute",
+            "10.0.0.2/24 noprefixroute",
+            "is not supported: write /32, which makes no prefix route",
+        );
+        refused(
+            "10.0.0.2 peer 10.0.0.3",
+            "10.0.0.2 peer 10.0.0.3",
+            "is not supported: a virtual address has no peer",
+        );
+        refused(
+            "10.0.0.2 use_vmac",
+            "10.0.0.2 use_vmac",
+            "is not supported: the interface keeps its own MAC address",
+        );
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for text in
+            ["10.0.0.300", "10.0.0", "10.0.0.2.3", "1234", "vip.example/24", "\"10.0.0.2\"", "10.0.0.02"]
+        {
+            refused(text, text, "is not an IPv4 address such as 10.0.0.2 or 10.0.0.2/24");
+        }
+        for text in ["localhost", "secondary"] {
+            refused(text, text, NO_WORD);
+        }
+    }
+
+    #[test]
+    fn a_prefix_length_is_1_to_32() {
+        for text in ["10.0.0.2/33", "10.0.0.2/0", "10.0.0.2/", "10.0.0.2/-1", "10.0.0.2/255.255.255.0"] {
+            refused(text, text, "must have a prefix length of 1 to 32");
+        }
+        assert_eq!(good("10.0.0.2/1 10.0.0.3/32"), ["10.0.0.2/1", "10.0.0.3/32"]);
+    }
+
+    #[test]
+    fn an_address_is_listed_once_whatever_its_prefix() {
+        refused("10.0.0.2 10.0.0.2", "10.0.0.2", "is listed twice");
+        refused("10.0.0.2, 10.0.0.3, 10.0.0.2/24 dev eth0", "10.0.0.2/24", "is listed twice");
+    }
+
+    #[test]
+    fn an_address_no_host_can_have_is_refused() {
+        refused(
+            "0.0.0.0",
+            "0.0.0.0",
+            "cannot be a virtual address: it is in the unspecified network 0.0.0.0/8",
+        );
+        refused("127.0.0.1/8", "127.0.0.1/8", "cannot be a virtual address: it is in the loopback network");
+        refused("224.0.0.18", "224.0.0.18", "cannot be a virtual address: it is a multicast group");
+        refused(
+            "255.255.255.255",
+            "255.255.255.255",
+            "cannot be a virtual address: it is the broadcast address",
+        );
+    }
+
+    #[test]
+    fn ipv6_is_refused_in_so_many_words() {
+        for text in ["fd00::2", "fd00::2/64", "::1"] {
+            refused(text, text, "IPv6 addresses are not supported yet");
+        }
+    }
+
+    #[test]
+    fn device_and_label_names_must_fit_the_kernel() {
+        refused(
+            "10.0.0.2 dev averylonginterface",
+            "10.0.0.2 dev averylonginterface",
+            "must be an interface name: 1 to 15 bytes without slash, colon or space",
+        );
+        refused(
+            "10.0.0.2 label eth0:0123456789ab",
+            "10.0.0.2 label eth0:0123456789ab",
+            "must have a label of at most 15 bytes",
+        );
+        assert_eq!(good("10.0.0.2 label eth0:0123456789"), ["10.0.0.2/32 label eth0:0123456789"]);
+    }
+
+    #[test]
+    fn a_word_without_its_address_or_value_is_refused() {
+        refused("dev eth0 10.0.0.2", "dev", "must come after an address");
+        refused("10.0.0.2 dev", "10.0.0.2 dev", "needs a word after it");
+    }
+
+    #[test]
+    fn the_words_of_a_refused_address_make_no_further_problems() {
+        let list = parse("10.0.0.300/24 dev eth0 noprefixroute, 10.0.0.3");
+        assert_eq!(list.problems.len(), 1);
+        assert_eq!(list.addresses.len(), 1);
+    }
+
+    #[test]
+    fn more_addresses_than_an_advert_can_count_are_refused() {
+        let list = |n: u8| (0..=n).map(|i| format!("10.0.0.{i}")).collect::<Vec<_>>().join(" ");
+        assert_eq!(good(&list(254)).len(), 255);
+        refused(&list(255), "256 addresses", "is more than the 255 that one virtual router can carry");
+    }
+
+    proptest! {
+        #[test]
+        fn a_list_is_read_back_from_how_it_displays(
+            entries in prop::collection::btree_map(
+                0x0100_0000_u32..0x7f00_0000,
+                (1_u8..=32, prop::option::of("[a-z][a-z0-9.]{0,14}"), prop::option::of("[a-z:0-9]{1,15}")),
+                1..20,
+            ),
+            separator in prop_oneof![Just(" "), Just(","), Just("\n"), Just(" ,\n ")],
+        ) {
+            let addresses: Vec<_> = entries.into_iter().map(|(bits, (prefix, device, label))| VirtualAddress {
+                address: IpAddr::V4(Ipv4Addr::from_bits(bits)), prefix, device, label,
+            }).collect();
+            let text = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(separator);
+            prop_assert_eq!(parse(&text), AddressList { addresses, ..AddressList::default() });
+        }
+
+        #[test]
+        fn every_text_gives_addresses_or_a_reason(text in "[0-9./,:# a-z\n]{0,60}") {
+            let list = parse(&text);
+            for vip in &list.addresses {
+                prop_assert!((1..=32).contains(&vip.prefix));
+            }
+        }
+    }
+}

@@ -1,0 +1,446 @@
+//! What the environment gives and how it is refused, variable by variable, with the exact words.
+
+use std::io::ErrorKind;
+use std::num::NonZeroU32;
+use std::os::unix::ffi::OsStringExt as _;
+use std::time::Duration;
+
+use log::LevelFilter;
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::{InterfaceChoice, LogFormat, StateHint};
+use crate::vrrp::{Interval, Vrid};
+
+type Outcome = Result<(Config, Vec<Warning>), ConfigError>;
+
+fn no_file(path: &Path) -> io::Result<Vec<u8>> {
+    panic!("no file was named, yet {} was read", path.display());
+}
+
+fn os(vars: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+    vars.iter().map(|&(name, value)| (name.into(), value.into())).collect()
+}
+
+/// `vars` over the least that runs.
+fn with(vars: &[(&str, &str)]) -> Outcome {
+    read(os(&[&[("VIP", "10.0.0.2"), ("VIRTUAL_ROUTER", "51")], vars].concat()), no_file)
+}
+
+/// The same with one file, `/run/value`.
+fn with_file(vars: &[(&str, &str)], file: Result<&[u8], ErrorKind>) -> Outcome {
+    let vars = [&[("VIP", "10.0.0.2"), ("VIRTUAL_ROUTER", "51")], vars].concat();
+    read(os(&vars), |path| {
+        assert_eq!(path, Path::new("/run/value"));
+        file.map(<[u8]>::to_vec).map_err(io::Error::from)
+    })
+}
+
+fn router(outcome: Outcome) -> RouterConfig {
+    let (mut config, warnings) = outcome.unwrap();
+    assert_eq!(warnings, []);
+    assert_eq!(config.routers.len(), 1);
+    config.routers.remove(0)
+}
+
+fn warnings(outcome: Outcome) -> Vec<String> {
+    outcome.unwrap().1.iter().map(ToString::to_string).collect()
+}
+
+/// The lines under the report's headline, alignment removed.
+fn problems(outcome: Outcome) -> Vec<String> {
+    let report = outcome.unwrap_err().to_string();
+    let lines: Vec<_> = report.lines().collect();
+    let (headline, rest) = lines.split_first().unwrap();
+    let plural = if rest.len() == 1 { "" } else { "s" };
+    assert_eq!(*headline, format!("vrrp-init: {} problem{plural} in the environment", rest.len()));
+    rest.iter()
+        .map(|line| {
+            let (subject, why) = line.strip_prefix("  ").unwrap().split_once("  ").unwrap();
+            format!("{subject}  {}", why.trim_start())
+        })
+        .collect()
+}
+
+fn refused(name: &str, value: &str, why: &str) {
+    assert_eq!(problems(with(&[(name, value)])), [format!("{name}={value}  {why}")]);
+}
+
+#[test]
+fn every_variable_of_the_table_has_a_field_and_every_field_a_variable() {
+    let all = VARIABLES.iter().map(|v| (v.name.to_owned(), format!("<{}>", v.name)));
+    let raw: Raw = envy::from_iter(all).unwrap();
+    let raw = format!("{raw:?}");
+    for variable in VARIABLES {
+        let field = format!("{}: Some(\"<{}>\")", variable.name.to_ascii_lowercase(), variable.name);
+        assert!(raw.contains(&field), "{field} is not in {raw}");
+    }
+    assert!(!raw.contains("None"), "a field without a variable: {raw}");
+}
+
+#[test]
+fn the_master_of_the_article_runs_as_it_is() {
+    let seed = [
+        ("SERVICE", "haproxy"),
+        ("CHECK_INTERVAL", "2"),
+        ("CHECK_WEIGHT", "2"),
+        ("INTERFACE", "enp0s3"),
+        ("STATE", "MASTER"),
+        ("VIRTUAL_ROUTER", "51"),
+        ("PRIORITY", "11"),
+        ("VIP", "10.0.0.2"),
+    ];
+    let container = [("PATH", "/usr/bin:/bin"), ("HOSTNAME", "keepalived"), ("HOME", "/root")];
+    let (config, warnings) = read(os(&[&seed[..], &container[..]].concat()), no_file).unwrap();
+    assert_eq!(warnings, []);
+    let one = NonZeroU32::MIN;
+    let vip = VirtualAddress { address: [10, 0, 0, 2].into(), prefix: 32, device: None, label: None };
+    let router = RouterConfig {
+        name: "VI_1".into(),
+        interface: InterfaceChoice::Named("enp0s3".into()),
+        state_hint: StateHint::Master,
+        protocol: Settings {
+            vrid: Vrid::new(51).unwrap(),
+            version: Version::V2,
+            priority: Priority::new(11).unwrap(),
+            interval: Interval::DEFAULT,
+            preempt: true,
+            addresses: vec![[10, 0, 0, 2].into()],
+        },
+        addresses: vec![vip],
+        check: Some(CheckConfig {
+            services: vec!["haproxy".into()],
+            interval: Duration::from_secs(2),
+            weight: Weight::new(2).unwrap(),
+            rise: one,
+            fall: one,
+        }),
+    };
+    let log = LogConfig { level: LevelFilter::Info, format: LogFormat::Text };
+    assert_eq!(config, Config { routers: vec![router], log });
+}
+
+#[test]
+fn two_variables_are_enough_and_the_table_gives_the_rest() {
+    let router = router(with(&[]));
+    assert_eq!(router.interface, InterfaceChoice::Auto);
+    assert_eq!(router.state_hint, StateHint::Backup);
+    assert_eq!(router.protocol.priority, Priority::new(100).unwrap());
+    assert_eq!(router.check, None);
+    assert_eq!(router.name, "VI_1");
+}
+
+#[test]
+fn every_variable_has_its_say() {
+    let outcome = with(&[
+        ("VIP", "10.0.0.2/24 dev eth1, 10.0.0.3"),
+        ("STATE", "master"),
+        ("PRIORITY", "255"),
+        ("SERVICE", "haproxy, nginx haproxy"),
+        ("CHECK_INTERVAL", "0.25"),
+        ("CHECK_RISE", "2"),
+        ("CHECK_FALL", "3"),
+        ("ADVERT_INT", "5"),
+        ("PREEMPT", "no"),
+        ("INSTANCE_NAME", "web"),
+        ("LOG_LEVEL", "DEBUG"),
+        ("LOG_FORMAT", "json"),
+    ]);
+    let log = outcome.clone().unwrap().0.log;
+    assert_eq!(log, LogConfig { level: LevelFilter::Debug, format: LogFormat::Json });
+    let router = router(outcome);
+    assert_eq!(router.name, "web");
+    assert_eq!(router.state_hint, StateHint::Master);
+    assert_eq!(router.protocol.priority, Priority::OWNER);
+    assert_eq!(router.protocol.interval, Interval::from_seconds(5).unwrap());
+    assert!(!router.protocol.preempt);
+    assert_eq!(router.protocol.addresses.len(), 2);
+    assert_eq!(router.addresses[0].to_string(), "10.0.0.2/24 dev eth1");
+    let check = router.check.unwrap();
+    assert_eq!(check.services, ["haproxy", "nginx"]);
+    assert_eq!((check.rise.get(), check.fall.get()), (2, 3));
+    assert_eq!((check.interval, check.weight), (Duration::from_millis(250), Weight::FAULT));
+}
+
+#[test]
+fn empty_is_unset() {
+    let vars =
+        VARIABLES.iter().filter(|v| !["VIP", "VIRTUAL_ROUTER"].contains(&v.name)).map(|v| (v.name, ""));
+    assert_eq!(router(with(&vars.collect::<Vec<_>>())), router(with(&[])));
+}
+
+#[test]
+fn what_is_missing_is_named_with_what_it_is() {
+    assert_eq!(
+        problems(read(os(&[("VIP", ""), ("PATH", "/bin")]), no_file)),
+        [
+            "VIP  is required: the virtual addresses, such as 10.0.0.2/24",
+            "VIRTUAL_ROUTER  is required: the number that all nodes of one virtual router share, 1 to 255"
+        ]
+    );
+}
+
+#[test]
+fn all_problems_come_in_one_report() {
+    let error = read(
+        os(&[
+            ("VIRTUAL_ROUTR", "51"),
+            ("PRIORITY", "256"),
+            ("VIP", "10.0.0.300 10.0.0.2/33"),
+            ("LOG_LEVEL", "loud"),
+        ]),
+        no_file,
+    )
+    .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "\
+vrrp-init: 6 problems in the environment
+  VIP=10.0.0.300  is not an IPv4 address such as 10.0.0.2 or 10.0.0.2/24
+  VIP=10.0.0.2/33  must have a prefix length of 1 to 32
+  VIRTUAL_ROUTER   is required: the number that all nodes of one virtual router share, 1 to 255
+  PRIORITY=256     must be 1 to 254, or 255 for the address owner
+  LOG_LEVEL=loud   must be error, warn, info, debug or trace
+  VIRTUAL_ROUTR    is not a variable of vrrp-init; did you mean VIRTUAL_ROUTER?"
+            .replace("VIP=10.0.0.300  is", "VIP=10.0.0.300   is")
+    );
+}
+
+#[test]
+fn virtual_router_is_1_to_255() {
+    for value in ["0", "256", "abc", "-1", "1.5", "51 52"] {
+        refused("VIRTUAL_ROUTER", value, "must be 1 to 255");
+    }
+    assert_eq!(router(with(&[("VIRTUAL_ROUTER", " 255 ")])).protocol.vrid.octet(), 255);
+}
+
+#[test]
+fn priority_is_1_to_255() {
+    for value in ["0", "256", "high"] {
+        refused("PRIORITY", value, "must be 1 to 254, or 255 for the address owner");
+    }
+}
+
+#[test]
+fn vip_must_hold_addresses_a_router_can_have() {
+    refused("VIP", "10.0.0.300", "is not an IPv4 address such as 10.0.0.2 or 10.0.0.2/24");
+    refused("VIP", "10.0.0.2/33", "must have a prefix length of 1 to 32");
+    refused("VIP", ",", "holds no address");
+    refused("VIP", "fd00::2/64", "IPv6 addresses are not supported yet");
+    refused("VIP", "127.0.0.2", "cannot be a virtual address: it is in the loopback network");
+    assert_eq!(problems(with(&[("VIP", "10.0.0.2\n10.0.0.2/24")])), ["VIP=10.0.0.2/24  is listed twice"]);
+}
+
+#[test]
+fn state_is_master_or_backup() {
+    for value in ["FAULT", "primary"] {
+        refused("STATE", value, "must be MASTER or BACKUP");
+    }
+}
+
+#[test]
+fn check_weight_is_at_most_253_either_way() {
+    for value in ["300", "-254", "254", "2%"] {
+        refused("CHECK_WEIGHT", value, "must be -253 to 253");
+    }
+    let check = router(with(&[("CHECK_WEIGHT", "-253"), ("SERVICE", "haproxy")])).check.unwrap();
+    assert_eq!(check.weight.get(), -253);
+}
+
+#[test]
+fn check_interval_is_above_zero() {
+    for value in ["0", "-1", "0.0", "0.0001", "86401", "2s", "often"] {
+        refused("CHECK_INTERVAL", value, "must be seconds above 0, from 0.001 to 86400");
+    }
+}
+
+#[test]
+fn rise_and_fall_are_counts() {
+    for name in ["CHECK_RISE", "CHECK_FALL"] {
+        for value in ["0", "-1", "1.5", "4294967296"] {
+            refused(name, value, "must be a whole number from 1 to 4294967295");
+        }
+    }
+}
+
+#[test]
+fn advert_int_is_whole_seconds() {
+    for value in ["0", "256", "0.5", "1.01", "-1", "soon"] {
+        refused("ADVERT_INT", value, "must be whole seconds, 1 to 255");
+    }
+}
+
+#[test]
+fn preempt_is_a_boolean() {
+    refused("PREEMPT", "maybe", "must be true or false (yes, no, on, off, 1 and 0 will do)");
+}
+
+#[test]
+fn interface_is_a_name_the_kernel_takes() {
+    for value in ["averylonginterface", "eth/0", "eth 0", "eth0:1", ".."] {
+        refused("INTERFACE", value, "must be an interface name: 1 to 15 bytes without slash, colon or space");
+    }
+    let router = router(with(&[("INTERFACE", "exactly15bytes_")]));
+    assert_eq!(router.interface, InterfaceChoice::Named("exactly15bytes_".into()));
+}
+
+#[test]
+fn service_is_a_name_not_a_path() {
+    refused("SERVICE", "/usr/sbin/haproxy", "must be the name of a process, not a path: haproxy");
+    refused("SERVICE", "bin/", "must be the name of a process, not a path");
+    refused("SERVICE", "\"haproxy\"", "must be the name of a process; leave out the quotes");
+    refused("SERVICE", ",", "holds no process name");
+    assert_eq!(
+        problems(with(&[("SERVICE", "haproxy /bin/a /bin/b")])),
+        [
+            "SERVICE=/bin/a  must be the name of a process, not a path: a",
+            "SERVICE=/bin/b  must be the name of a process, not a path: b"
+        ]
+    );
+}
+
+#[test]
+fn names_and_log_settings_are_checked() {
+    refused("INSTANCE_NAME", "my router", "must be one word");
+    refused("LOG_LEVEL", "off", "must be error, warn, info, debug or trace");
+    refused("LOG_FORMAT", "xml", "must be text or json");
+}
+
+#[test]
+fn only_our_own_variables_must_be_utf8() {
+    let bytes = || OsString::from_vec(vec![b'1', 0xff]);
+    let mut vars = os(&[("VIP", "10.0.0.2"), ("VIRTUAL_ROUTER", "51")]);
+    vars.push(("LESSOPEN".into(), bytes()));
+    vars.push((bytes(), "x".into()));
+    assert_eq!(router(read(vars.clone(), no_file)), router(with(&[])));
+    for name in ["PRIORITY", "PRIORITY_FILE"] {
+        let vars = [vars.clone(), vec![(name.into(), bytes())]].concat();
+        assert_eq!(problems(read(vars, no_file)), [format!("{name}  has a value that is not UTF-8 text")]);
+    }
+    let required = vec![("VIP".into(), bytes()), ("VIRTUAL_ROUTER".into(), "51".into())];
+    assert_eq!(problems(read(required, no_file)), ["VIP  has a value that is not UTF-8 text"]);
+}
+
+#[test]
+fn any_value_may_come_from_a_file() {
+    for (content, priority) in [("200", 200), ("200\n", 200), ("200\r\n", 200), ("", 100), ("\n", 100)] {
+        let router = router(with_file(&[("PRIORITY_FILE", "/run/value")], Ok(content.as_bytes())));
+        assert_eq!(router.protocol.priority.octet(), priority, "{content:?}");
+    }
+    for variable in VARIABLES {
+        let name = format!("{}_FILE", variable.name);
+        let outcome = read(os(&[(&name, "/run/value")]), |_| Ok(b"/ /\n".to_vec()));
+        let from_file = outcome.unwrap_err().0.into_iter().find(|p| p.variable == variable.name).unwrap();
+        assert!(from_file.why.ends_with("(read from /run/value)"), "{name}: {from_file:?}");
+    }
+}
+
+#[test]
+fn only_one_newline_is_taken_off_a_file() {
+    assert_eq!(content(Ok(b"a\n\n".to_vec())), Ok("a\n".into()));
+    assert_eq!(content(Ok(b" a ".to_vec())), Ok(" a ".into()));
+}
+
+#[test]
+fn a_wrong_value_from_a_file_is_reported_with_the_file() {
+    assert_eq!(
+        problems(with_file(&[("PRIORITY_FILE", "/run/value")], Ok(b"0\n"))),
+        ["PRIORITY=0  must be 1 to 254, or 255 for the address owner (read from /run/value)"]
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let name = [("PRIORITY_FILE", "/run/value")];
+    assert_eq!(
+        problems(with_file(&name, Err(ErrorKind::NotFound))),
+        ["PRIORITY_FILE=/run/value  cannot be read: entity not found"]
+    );
+    assert_eq!(
+        problems(with_file(&name, Ok(&[0xff, 0xfe]))),
+        ["PRIORITY_FILE=/run/value  names a file that is not UTF-8 text"]
+    );
+}
+
+#[test]
+fn a_required_value_in_an_unreadable_file_is_one_problem() {
+    let vars = os(&[("VIP_FILE", "/run/value"), ("VIRTUAL_ROUTER", "51")]);
+    let outcome = read(vars, |_| Err(ErrorKind::PermissionDenied.into()));
+    assert_eq!(problems(outcome), ["VIP_FILE=/run/value  cannot be read: permission denied"]);
+}
+
+#[test]
+fn a_variable_and_its_file_together_are_a_contradiction() {
+    assert_eq!(
+        problems(with(&[("PRIORITY", "100"), ("PRIORITY_FILE", "/run/value")])),
+        ["PRIORITY_FILE=/run/value  PRIORITY is set too; keep one of them"]
+    );
+    assert_eq!(router(with(&[("PRIORITY", "7"), ("PRIORITY_FILE", "")])).protocol.priority.octet(), 7);
+}
+
+#[test]
+fn a_near_miss_is_a_warning_without_its_value() {
+    assert_eq!(
+        warnings(with(&[("PRIORTY", "200"), ("check_weight", "2"), ("TERM", "xterm"), ("SERVICE_X", "y")])),
+        [
+            "PRIORTY is not a variable of vrrp-init; did you mean PRIORITY?",
+            "check_weight is not a variable of vrrp-init; did you mean CHECK_WEIGHT?"
+        ]
+    );
+}
+
+#[test]
+fn ignored_words_of_an_address_are_a_warning() {
+    assert_eq!(
+        warnings(with(&[("VIP", "10.0.0.2/24 brd + dev eth0")])),
+        ["VIP 10.0.0.2/24: brd + is ignored: a virtual address gets no broadcast address"]
+    );
+}
+
+#[test]
+fn a_weight_that_cannot_move_an_owner_is_a_warning() {
+    let owner = |weight| with(&[("PRIORITY", "255"), ("SERVICE", "haproxy"), ("CHECK_WEIGHT", weight)]);
+    assert_eq!(
+        warnings(owner("-20")),
+        ["CHECK_WEIGHT -20 has no effect: PRIORITY 255 is the address owner's and never changes"]
+    );
+    assert_eq!(warnings(owner("0")), [""; 0]);
+}
+
+#[test]
+fn a_check_without_a_service_is_a_warning() {
+    assert_eq!(
+        warnings(with(&[("CHECK_WEIGHT", "2"), ("CHECK_FALL", "2")])),
+        [
+            "CHECK_FALL has no effect: SERVICE is not set, so nothing is watched",
+            "CHECK_WEIGHT has no effect: SERVICE is not set, so nothing is watched"
+        ]
+    );
+}
+
+proptest! {
+    #[test]
+    fn any_environment_gives_a_valid_configuration_or_reasons(
+        vars in prop::collection::vec((0..VARIABLES.len(), "\\PC{0,8}|[0-9.]{1,4}|[a-z0-9./ ,\n]{0,12}"), 0..12),
+        file in prop::collection::vec(any::<u8>(), 0..6), from_file in any::<prop::sample::Index>(),
+    ) {
+        let named = from_file.index(VARIABLES.len());
+        let vars = vars.iter().map(|(i, value)| {
+            let suffix = if *i == named { "_FILE" } else { "" };
+            (OsString::from(format!("{}{suffix}", VARIABLES[*i].name)), OsString::from(value))
+        });
+        match read(vars, |_| Ok(file.clone())) {
+            Ok((config, _)) => for router in config.routers {
+                let listed: Vec<_> = router.addresses.iter().map(|vip| vip.address).collect();
+                prop_assert!(!listed.is_empty());
+                prop_assert_eq!(listed, router.protocol.addresses);
+                prop_assert!(router.protocol.interval.fits(router.protocol.version));
+                prop_assert!(router.check.is_none_or(|check| !check.services.is_empty()));
+            },
+            Err(error) => {
+                prop_assert!(!error.0.is_empty());
+                prop_assert_eq!(error.to_string().lines().count(), error.0.len() + 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The known variable that an unknown one was probably meant to be; careful, since a container's environment
+//! is full of other people's names.
+
+use super::variables::VARIABLES;
+
+/// Prefixes that other keepalived images put before the same names.
+const FOREIGN: [&str; 2] = ["KEEPALIVED_", "VRRP_"];
+
+/// The variable `name` is a misspelling of, if there is hardly a doubt. `name` itself is not a known one.
+pub(super) fn suggestion(name: &str) -> Option<String> {
+    let upper = name.to_ascii_uppercase();
+    let (base, file) = upper.strip_suffix("_FILE").map_or((upper.as_str(), ""), |base| (base, "_FILE"));
+    let base = FOREIGN.iter().find_map(|prefix| base.strip_prefix(prefix)).unwrap_or(base);
+    VARIABLES
+        .iter()
+        .map(|variable| (slips(base, variable.name), variable.name))
+        .filter(|&(slips, known)| slips <= tolerated(base, known))
+        .min()
+        .map(|(_, known)| format!("{known}{file}"))
+}
+
+/// How many slips in `known` still point to it. Short names have too many neighbours: STAGE and STATS are not
+/// STATE, `CHECK_FILE` is not `CHECK_FALL`.
+fn tolerated(written: &str, known: &str) -> usize {
+    match known.len() {
+        12.. => 2,
+        7.. => 1,
+        _ => usize::from(written.strip_suffix('S') == Some(known)),
+    }
+}
+
+/// Letters left out, put in, exchanged for others or swapped with their neighbour, to make `a` of `b`.
+fn slips(a: &str, b: &str) -> usize {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    // Not worth a table: more slips than are ever tolerated.
+    if a.len().abs_diff(b.len()) > 2 {
+        return usize::MAX;
+    }
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let exchanged = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = exchanged.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn slips_of_the_pen_are_counted() {
+        let cases = [
+            ("PRIORITY", "PRIORITY", 0),
+            ("PRIORTY", "PRIORITY", 1),
+            ("PIRORITY", "PRIORITY", 1),
+            ("AB", "CD", 2),
+        ];
+        for (a, b, expected) in cases {
+            assert_eq!(slips(a, b), expected, "{a} {b}");
+        }
+        assert_eq!(slips("", "ABC"), usize::MAX);
+    }
+
+    #[test]
+    fn misspelt_names_find_the_known_one() {
+        for (name, known) in [
+            ("CHECK_INTERAL", "CHECK_INTERVAL"),
+            ("CHECK_WIEGHT", "CHECK_WEIGHT"),
+            ("PRIORTY", "PRIORITY"),
+            ("PRIORTY_FILE", "PRIORITY_FILE"),
+            ("VIRTUL_ROUTR", "VIRTUAL_ROUTER"),
+            ("INTERFACES", "INTERFACE"),
+            ("LOGLEVEL", "LOG_LEVEL"),
+            ("SERVICES", "SERVICE"),
+            ("VIPS", "VIP"),
+            ("vip", "VIP"),
+            ("State", "STATE"),
+            ("priority", "PRIORITY"),
+            ("KEEPALIVED_PRIORITY", "PRIORITY"),
+            ("KEEPALIVED_VIP", "VIP"),
+            ("VRRP_INTERFACE", "INTERFACE"),
+        ] {
+            assert_eq!(suggestion(name).as_deref(), Some(known), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_usual_environment_of_a_container_raises_no_alarm() {
+        let usual = "PATH HOME HOSTNAME TERM USER LOGNAME SHELL LANG LC_ALL TZ PWD OLDPWD SHLVL _ EDITOR PAGER \
+                     container DEBIAN_FRONTEND HTTP_PROXY http_proxy https_proxy no_proxy NO_PROXY DISPLAY \
+                     INVOCATION_ID JOURNAL_STREAM NOTIFY_SOCKET STATE_DIRECTORY KUBERNETES_SERVICE_HOST \
+                     KUBERNETES_PORT HAPROXY_SERVICE_PORT SERVICE_X SERVICE_NAME SERVICE_80_NAME DEVICE STAGE STATS \
+                     STATUS SLATE ESTATE VI VIM ZIP RIP IP VIP_ADDRESS VIRTUAL_HOST VIRTUAL_PORT VIRTUAL_PROTO \
+                     VIRTUAL_ENV CHECK_FILE CHECK_SIZE CHECK_URL LOG_FILE LOG_DIR LOG_PATH LOG_TAG INSTANCE_ID \
+                     INSTANCE_TYPE INSTANCE_ROLE NODE_NAME POD_NAME RUST_LOG RUST_BACKTRACE SSH_TTY DOCKER_HOST \
+                     COMPOSE_PROJECT_NAME KEEPALIVED_VERSION KEEPALIVED_CMD VRRP_";
+        for name in usual.split_whitespace() {
+            assert_eq!(suggestion(name), None, "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn slips_are_the_same_both_ways_and_no_name_panics(a in "\\PC{0,12}", b in "[A-Z_]{0,12}") {
+            prop_assert_eq!(slips(&a, &b), slips(&b, &a));
+            let _ = suggestion(&a);
+        }
+    }
+}

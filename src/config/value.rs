@@ -1,0 +1,203 @@
+//! One variable's text to one typed value, or the sentence that says what would be right; knows no variable
+//! names and no floats.
+
+use std::num::NonZeroU32;
+use std::str::FromStr;
+use std::time::Duration;
+
+use log::LevelFilter;
+
+use super::{InterfaceChoice, LogFormat, StateHint};
+use crate::health::Weight;
+use crate::vrrp::{Interval, Priority, Version, Vrid};
+
+/// A value, or why the text is none: the rest of a sentence that begins with the variable.
+pub(super) type Value<T> = Result<T, String>;
+
+/// The items of a list: separated by commas and white space.
+pub(super) fn items(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c == ',' || c.is_whitespace()).filter(|item| !item.is_empty())
+}
+
+/// A whole number in decimal, with an optional sign.
+fn whole<N: FromStr>(text: &str) -> Option<N> {
+    text.trim().parse().ok()
+}
+
+pub(super) fn vrid(text: &str) -> Value<Vrid> {
+    whole(text).and_then(Vrid::new).ok_or_else(|| "must be 1 to 255".into())
+}
+
+pub(super) fn priority(text: &str) -> Value<Priority> {
+    whole(text).and_then(Priority::new).ok_or_else(|| "must be 1 to 254, or 255 for the address owner".into())
+}
+
+pub(super) fn weight(text: &str) -> Value<Weight> {
+    whole(text).and_then(Weight::new).ok_or_else(|| "must be -253 to 253".into())
+}
+
+pub(super) fn count(text: &str) -> Value<NonZeroU32> {
+    whole(text).ok_or_else(|| "must be a whole number from 1 to 4294967295".into())
+}
+
+/// Seconds with up to nine decimals; no sign, no exponent, no unit.
+fn seconds(text: &str) -> Option<Duration> {
+    let (whole, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
+    let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    if whole.len() + fraction.len() == 0 || fraction.len() > 9 || !digits(whole) || !digits(fraction) {
+        return None;
+    }
+    let seconds = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    Some(Duration::new(seconds, format!("{fraction:0<9}").parse().ok()?))
+}
+
+/// keepalived reads 0 as 1; a contradiction is better settled by its author.
+pub(super) fn check_interval(text: &str) -> Value<Duration> {
+    const ALLOWED: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(24);
+    seconds(text)
+        .filter(|time| ALLOWED.contains(time))
+        .ok_or_else(|| "must be seconds above 0, from 0.001 to 86400".into())
+}
+
+/// Only what `version` can carry; VRRPv2 counts whole seconds (RFC 3768 §5.3.7).
+pub(super) fn advert_interval(version: Version, text: &str) -> Value<Interval> {
+    seconds(text)
+        .filter(|time| time.subsec_nanos() % 10_000_000 == 0)
+        .and_then(|time| u16::try_from(time.as_millis() / 10).ok())
+        .and_then(Interval::from_centiseconds)
+        .filter(|interval| interval.fits(version))
+        .ok_or_else(|| "must be whole seconds, 1 to 255".into())
+}
+
+pub(super) fn boolean(text: &str) -> Value<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Ok(true),
+        "false" | "no" | "off" | "0" => Ok(false),
+        _ => Err("must be true or false (yes, no, on, off, 1 and 0 will do)".into()),
+    }
+}
+
+pub(super) fn state(text: &str) -> Value<StateHint> {
+    match text.trim().to_ascii_uppercase().as_str() {
+        "MASTER" => Ok(StateHint::Master),
+        "BACKUP" => Ok(StateHint::Backup),
+        _ => Err("must be MASTER or BACKUP".into()),
+    }
+}
+
+pub(super) fn interface(text: &str) -> Value<InterfaceChoice> {
+    if text.trim() == "auto" {
+        return Ok(InterfaceChoice::Auto);
+    }
+    interface_name(text.trim()).map(InterfaceChoice::Named)
+}
+
+/// What the kernel would take as the name of an interface.
+pub(super) fn interface_name(text: &str) -> Value<String> {
+    let strange = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
+    if text.is_empty() || text.len() > 15 || text == "." || text == ".." || text.contains(strange) {
+        return Err("must be an interface name: 1 to 15 bytes without slash, colon or space".into());
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) fn instance_name(text: &str) -> Value<String> {
+    let text = text.trim();
+    if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err("must be one word".into());
+    }
+    Ok(text.to_owned())
+}
+
+/// A process name as `killall` takes it.
+pub(super) fn service(text: &str) -> Value<String> {
+    if let Some((_, name)) = text.rsplit_once('/') {
+        let such = if name.is_empty() { String::new() } else { format!(": {name}") };
+        return Err(format!("must be the name of a process, not a path{such}"));
+    }
+    // A compose list entry SERVICE="haproxy" keeps its quotes; no process would ever be found.
+    if text.contains(['"', '\'']) {
+        return Err("must be the name of a process; leave out the quotes".into());
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) fn log_level(text: &str) -> Value<LevelFilter> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "error" => Ok(LevelFilter::Error),
+        "warn" | "warning" => Ok(LevelFilter::Warn),
+        "info" => Ok(LevelFilter::Info),
+        "debug" => Ok(LevelFilter::Debug),
+        "trace" => Ok(LevelFilter::Trace),
+        _ => Err("must be error, warn, info, debug or trace".into()),
+    }
+}
+
+pub(super) fn log_format(text: &str) -> Value<LogFormat> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("must be text or json".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn seconds_are_read_without_floats() {
+        let nanos = |text| seconds(text).map(|d| d.as_nanos());
+        assert_eq!(nanos("2"), Some(2_000_000_000));
+        assert_eq!(nanos(" 0.5\n"), Some(500_000_000));
+        assert_eq!(nanos(".25"), Some(250_000_000));
+        assert_eq!(nanos("3."), Some(3_000_000_000));
+        assert_eq!(nanos("1.000000001"), Some(1_000_000_001));
+        for refused in
+            ["", ".", "-1", "+1", "1e3", "1s", "1.2.3", "1,5", "1.0000000001", "99999999999999999999"]
+        {
+            assert_eq!(nanos(refused), None, "{refused}");
+        }
+    }
+
+    #[test]
+    fn booleans_are_the_words_people_write_in_compose_files() {
+        for yes in ["true", "True", "YES", "on", "1"] {
+            assert_eq!(boolean(yes), Ok(true), "{yes}");
+        }
+        for no in ["false", "No", "OFF", "0"] {
+            assert_eq!(boolean(no), Ok(false), "{no}");
+        }
+        assert!(boolean("2").is_err() && boolean("nopreempt").is_err());
+    }
+
+    #[test]
+    fn a_list_is_split_at_commas_and_any_white_space() {
+        assert_eq!(items(" a,b\n\tc ,, d\r\n").collect::<Vec<_>>(), ["a", "b", "c", "d"]);
+        assert_eq!(items(", \n").count(), 0);
+    }
+
+    #[test]
+    fn an_interval_that_only_looks_fractional_is_whole() {
+        assert_eq!(advert_interval(Version::V2, "2.0"), Ok(Interval::from_seconds(2).unwrap()));
+        assert!(
+            advert_interval(Version::V2, "1.5").is_err() && advert_interval(Version::V2, "1.001").is_err()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn milliseconds_survive_being_written_as_seconds(ms in 1_u64..=86_400_000) {
+            let text = format!("{}.{:03}", ms / 1000, ms % 1000);
+            prop_assert_eq!(check_interval(&text), Ok(Duration::from_millis(ms)));
+        }
+
+        #[test]
+        fn no_text_makes_a_parser_panic(text in any::<String>()) {
+            let _ = (seconds(&text), check_interval(&text), advert_interval(Version::V2, &text));
+            let _ = (service(&text), interface(&text), instance_name(&text));
+        }
+    }
+}
