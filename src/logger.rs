@@ -1,1 +1,236 @@
-//! Logger.
+//! The log: records to lines on standard error, text or JSON; without a time, which the container runtime adds.
+//!
+//! A line is one write, and none at all while nobody takes it: a full or closed standard error must never hold up
+//! a failover.
+
+use std::fmt::Write as _;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use log::kv::{self, Key, VisitSource, VisitValue};
+use log::{Level, Log, Metadata, Record};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::config::{LogConfig, LogFormat};
+
+/// Sends everything logged from now on to standard error.
+///
+/// # Errors
+/// There is a logger already.
+pub fn install(config: &LogConfig) -> Result<(), log::SetLoggerError> {
+    log::set_boxed_logger(Box::new(Logger { format: config.format, lost: AtomicU64::new(0) }))?;
+    log::set_max_level(config.level);
+    Ok(())
+}
+
+struct Logger {
+    format: LogFormat,
+    /// Lines nobody took since the last one that somebody did.
+    lost: AtomicU64,
+}
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= log::max_level()
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let mut lines = String::new();
+        let lost = self.lost.load(Ordering::Relaxed);
+        if lost > 0 {
+            let message = format_args!("{lost} log lines were lost: nobody read standard error");
+            lines = line(self.format, &Record::builder().level(Level::Warn).args(message).build());
+        }
+        lines.push_str(&line(self.format, record));
+        if write(io::stderr(), &lines) {
+            self.lost.store(0, Ordering::Relaxed);
+        } else {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Whether `to` took the lines, in one write. A pipe calls itself writable while a page of 4096 bytes is free, so
+/// that no line shorter than that can block.
+fn write(to: impl AsFd, lines: &str) -> bool {
+    let mut ready = [PollFd::new(to.as_fd(), PollFlags::POLLOUT)];
+    match poll(&mut ready, PollTimeout::ZERO) {
+        Ok(1..) => nix::unistd::write(&to, lines.as_bytes()).is_ok(),
+        Ok(_) | Err(_) => false,
+    }
+}
+
+/// One record as one line, line end included.
+fn line(format: LogFormat, record: &Record<'_>) -> String {
+    match format {
+        LogFormat::Text => text(record),
+        LogFormat::Json => json(record),
+    }
+}
+
+/// Plain sentences as keepalived prints them, which people grep for; whatever is not `info` says so first.
+fn text(record: &Record<'_>) -> String {
+    let prefix = match record.level() {
+        Level::Error => "error: ",
+        Level::Warn => "warning: ",
+        Level::Info => "",
+        Level::Debug => "debug: ",
+        Level::Trace => "trace: ",
+    };
+    let mut line = String::from(prefix);
+    for c in record.args().to_string().chars() {
+        // A name from the network or /proc must not forge a line or move a terminal's cursor.
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    line.push('\n');
+    line
+}
+
+/// One object: level, the record's own keys in their order with `event` and `instance` first, message.
+fn json(record: &Record<'_>) -> String {
+    let level = record.level().as_str().to_ascii_lowercase();
+    let mut object = Object { text: format!("{{\"level\":{}", quoted(&level)) };
+    let keys = record.key_values();
+    for first in FIRST {
+        if let Some(value) = keys.get(Key::from_str(first)) {
+            object.member(first, &value);
+        }
+    }
+    // The visitor never fails.
+    _ = keys.visit(&mut object);
+    _ = writeln!(object.text, ",\"message\":{}}}", quoted(&record.args().to_string()));
+    object.text
+}
+
+/// The keys that come first in an object.
+const FIRST: [&str; 2] = ["event", "instance"];
+
+/// A JSON string with its quotes.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// A JSON object as far as it is written.
+struct Object {
+    text: String,
+}
+
+impl Object {
+    fn member(&mut self, key: &str, value: &kv::Value<'_>) {
+        _ = write!(self.text, ",{}:", quoted(key));
+        // The visitor never fails.
+        _ = value.visit(self);
+    }
+}
+
+impl<'kvs> VisitSource<'kvs> for Object {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: kv::Value<'kvs>) -> Result<(), kv::Error> {
+        if !FIRST.contains(&key.as_str()) {
+            self.member(key.as_str(), &value);
+        }
+        Ok(())
+    }
+}
+
+impl VisitValue<'_> for Object {
+    fn visit_any(&mut self, value: kv::Value<'_>) -> Result<(), kv::Error> {
+        self.text.push_str(&quoted(&value.to_string()));
+        Ok(())
+    }
+
+    fn visit_u64(&mut self, value: u64) -> Result<(), kv::Error> {
+        _ = write!(self.text, "{value}");
+        Ok(())
+    }
+
+    fn visit_i64(&mut self, value: i64) -> Result<(), kv::Error> {
+        _ = write!(self.text, "{value}");
+        Ok(())
+    }
+
+    fn visit_bool(&mut self, value: bool) -> Result<(), kv::Error> {
+        _ = write!(self.text, "{value}");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+
+    use super::*;
+
+    fn of(format: LogFormat, level: Level, message: &str, keys: &[(&str, kv::Value<'_>)]) -> String {
+        line(
+            format,
+            &Record::builder().level(level).args(format_args!("{message}")).key_values(&keys).build(),
+        )
+    }
+
+    #[test]
+    fn an_info_line_is_the_sentence_alone() {
+        let line =
+            of(LogFormat::Text, Level::Info, "(VI_1) Entering MASTER STATE", &[("event", "state".into())]);
+        assert_eq!(line, "(VI_1) Entering MASTER STATE\n");
+    }
+
+    #[test]
+    fn every_other_level_says_so() {
+        for (level, prefix) in [
+            (Level::Error, "error"),
+            (Level::Warn, "warning"),
+            (Level::Debug, "debug"),
+            (Level::Trace, "trace"),
+        ] {
+            assert_eq!(of(LogFormat::Text, level, "x", &[]), format!("{prefix}: x\n"));
+        }
+    }
+
+    #[test]
+    fn a_message_cannot_forge_another_line() {
+        let message = "exit of hap\nroxy\r\u{1b}[1m";
+        assert_eq!(of(LogFormat::Text, Level::Info, message, &[]), "exit of hap\\nroxy\\r\\u{1b}[1m\n");
+        let json = of(LogFormat::Json, Level::Info, message, &[]);
+        assert_eq!(json, "{\"level\":\"info\",\"message\":\"exit of hap\\nroxy\\r\\u001b[1m\"}\n");
+    }
+
+    #[test]
+    fn a_full_or_closed_pipe_loses_the_line_and_never_blocks() {
+        let (mut reader, mut writer) = io::pipe().unwrap();
+        assert!(write(&writer, "first\n"));
+        let mut first = [0; 6];
+        reader.read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"first\n");
+        // The capacity of a pipe, pipe(7).
+        writer.write_all(&vec![b'x'; 65_536]).unwrap();
+        assert!(!write(&writer, "second\n"));
+        drop(reader);
+        assert!(!write(&writer, "third\n"));
+    }
+
+    #[test]
+    fn json_has_level_event_instance_the_other_keys_and_the_message() {
+        let keys = [
+            ("priority", 12_u8.into()),
+            ("instance", "VI_1".into()),
+            ("event", "state".into()),
+            ("weight", kv::Value::from(-2_i16)),
+            ("owner", false.into()),
+            ("from", kv::Value::from_display(&std::net::Ipv4Addr::LOCALHOST)),
+        ];
+        let line = of(LogFormat::Json, Level::Warn, "(VI_1) said \"no\"", &keys);
+        assert_eq!(
+            line,
+            "{\"level\":\"warn\",\"event\":\"state\",\"instance\":\"VI_1\",\"priority\":12,\"weight\":-2,\
+             \"owner\":false,\"from\":\"127.0.0.1\",\"message\":\"(VI_1) said \\\"no\\\"\"}\n"
+        );
+        let parsed: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(parsed["message"], "(VI_1) said \"no\"");
+    }
+}
