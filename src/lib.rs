@@ -11,6 +11,7 @@
 //!
 //! Reading order for ten minutes: this page, `vrrp/instance.rs`, `daemon.rs`, `config.rs`.
 
+pub mod cli;
 pub mod config;
 pub mod health;
 pub mod logger;
