@@ -1,5 +1,11 @@
 //! The edges: one file per thing the kernel offers; none of them decides anything or knows the protocol's state.
 
+pub mod capabilities;
+pub mod orphans;
+pub mod poller;
+pub mod process;
+pub mod signals;
+
 use std::io;
 
 /// A kernel refusal: what was tried, on what, and what the kernel said.

@@ -1,0 +1,246 @@
+//! The clock, and waiting for descriptors until a deadline on it; knows no descriptor by purpose.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_gettime};
+
+use super::Error;
+use crate::vrrp::Instant;
+
+/// Ready descriptors taken at once. The kernel hands them out in turn, so with more none starves.
+const BATCH: usize = 16;
+
+/// Waits are cut here and begun anew: it keeps any deadline within what the kernel takes for a time.
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
+
+/// The daemon's clock: it never steps, and unlike `std::time::Instant` it goes on while the machine is
+/// suspended (`CLOCK_BOOTTIME`), so that a master which slept through its successor's election finds itself
+/// late. Of a paused virtual machine it sees what the guest's clock source sees.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    started: Duration,
+}
+
+impl Clock {
+    /// A clock for which it is now [`Instant::START`].
+    ///
+    /// # Errors
+    /// When the kernel has no such clock (before Linux 2.6.39) or a seccomp profile forbids it.
+    pub fn start() -> Result<Self, Error> {
+        let started = since_boot().map_err(Error::doing("read", "the clock CLOCK_BOOTTIME"))?;
+        Ok(Self { started })
+    }
+
+    /// The present moment.
+    ///
+    /// # Panics
+    /// Never: the clock could be read at the start, and nothing that it depends on can change.
+    pub fn now(self) -> Instant {
+        let now = since_boot().expect("CLOCK_BOOTTIME was readable when the clock was started");
+        Instant::after_start(now.saturating_sub(self.started))
+    }
+}
+
+fn since_boot() -> nix::Result<Duration> {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from)
+}
+
+/// A set of descriptors, each with the number its owner gave it, and the clock that waiting is timed by.
+#[derive(Debug)]
+pub struct Poller {
+    clock: Clock,
+    epoll: Epoll,
+}
+
+impl Poller {
+    /// An empty set.
+    ///
+    /// # Errors
+    /// When the process is out of descriptors.
+    pub fn new(clock: Clock) -> Result<Self, Error> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
+            .map_err(Error::doing("open", "an epoll descriptor"))?;
+        Ok(Self { clock, epoll })
+    }
+
+    /// The present moment on the poller's clock.
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// Reports `token` from now on whenever `fd` is readable, has an error or was hung up, again and again
+    /// until it was read empty.
+    ///
+    /// # Errors
+    /// When it is watched already, cannot be watched (a regular file), or the kernel is out of memory.
+    pub fn watch(&self, fd: BorrowedFd<'_>, token: u64) -> Result<(), Error> {
+        let readable = EpollEvent::new(EpollFlags::EPOLLIN, token);
+        self.epoll.add(fd, readable).map_err(|e| Error::doing("watch", describe(fd))(e))
+    }
+
+    /// Reports `fd` no more. Call it before closing: a descriptor that was duplicated lives on, and
+    /// would be reported under a token whose owner has gone. A batch already returned by
+    /// [`Poller::wait`] may still hold its token.
+    ///
+    /// # Errors
+    /// When it was not watched.
+    pub fn forget(&self, fd: BorrowedFd<'_>) -> Result<(), Error> {
+        self.epoll.delete(fd).map_err(|e| Error::doing("stop watching", describe(fd))(e))
+    }
+
+    /// Waits until a watched descriptor is ready or the clock has reached `deadline`, and returns the tokens
+    /// of those ready, at most 16; empty means that it is time. Never earlier than the deadline, which
+    /// counts in nanoseconds; at once when it has passed, with what is ready all the same; without a deadline
+    /// for as long as it takes. A signal does not end the wait, the descriptor it makes readable does.
+    ///
+    /// The sleep itself is timed by a clock that stops in suspend: after a resume it may last as long again
+    /// as it still had to, and ends late on [`Clock`], which then tells by how much.
+    ///
+    /// # Errors
+    /// When the kernel refuses to wait, which it has no reason to but lack of memory.
+    pub fn wait(&self, deadline: Option<Instant>) -> Result<Vec<u64>, Error> {
+        let failed = |e: Errno| Error::doing("wait for", "descriptors and timers")(e);
+        let mut ready = [EpollEvent::empty(); BATCH];
+        loop {
+            let left = deadline.map(|deadline| deadline.since(self.now()));
+            if left != Some(Duration::ZERO) {
+                self.sleep(left).map_err(failed)?;
+            }
+            let count = match self.epoll.wait(&mut ready, EpollTimeout::ZERO) {
+                Ok(count) => count,
+                Err(Errno::EINTR) => continue,
+                Err(e) => return Err(failed(e)),
+            };
+            if count > 0 || deadline.is_some_and(|deadline| deadline <= self.now()) {
+                return Ok(ready[..count].iter().map(EpollEvent::data).collect());
+            }
+        }
+    }
+
+    /// Epoll itself counts milliseconds, too coarse for a skew of a few of them; ppoll on the epoll
+    /// descriptor counts nanoseconds and, as any timer of the kernel, never ends early.
+    fn sleep(&self, at_most: Option<Duration>) -> nix::Result<()> {
+        let timeout = at_most.map(|left| TimeSpec::from_duration(left.min(LONGEST_WAIT)));
+        match ppoll(&mut [PollFd::new(self.epoll.0.as_fd(), PollFlags::POLLIN)], timeout, None) {
+            // The caller looks at the clock again and sleeps for what is left.
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+fn describe(fd: BorrowedFd<'_>) -> String {
+    format!("descriptor {}", fd.as_raw_fd())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    fn poller() -> Poller {
+        Poller::new(Clock::start().unwrap()).unwrap()
+    }
+
+    fn in_micros(poller: &Poller, us: u64) -> Instant {
+        poller.now() + Duration::from_micros(us)
+    }
+
+    #[test]
+    fn a_clock_begins_at_its_start_and_never_goes_back() {
+        let clock = Clock::start().unwrap();
+        let mut last = Instant::START;
+        for _ in 0..10_000 {
+            let now = clock.now();
+            assert!(last <= now);
+            last = now;
+        }
+        assert!(Instant::START < last && last < Instant::from_millis(10_000));
+    }
+
+    #[test]
+    fn a_wait_never_ends_before_its_deadline_and_keeps_it_below_a_millisecond() {
+        let poller = poller();
+        let mut best = Duration::MAX;
+        for us in (1..=100).map(|n| n * 7) {
+            let deadline = in_micros(&poller, us);
+            assert_eq!(poller.wait(Some(deadline)).unwrap(), []);
+            let now = poller.now();
+            assert!(deadline <= now);
+            best = best.min(now.since(deadline));
+        }
+        assert!(best < Duration::from_micros(900), "the most punctual of 100 waits was {best:?} late");
+    }
+
+    #[test]
+    fn a_deadline_of_now_or_before_returns_at_once_with_what_is_ready() {
+        let (poller, (ours, mut theirs)) = (poller(), UnixStream::pair().unwrap());
+        poller.watch(ours.as_fd(), 7).unwrap();
+        assert_eq!(poller.wait(Some(Instant::START)).unwrap(), []);
+        theirs.write_all(b"x").unwrap();
+        assert_eq!(poller.wait(Some(Instant::START)).unwrap(), [7]);
+    }
+
+    #[test]
+    fn a_readable_descriptor_ends_the_wait_and_is_reported_until_it_was_read() {
+        let (poller, (mut ours, mut theirs)) = (poller(), UnixStream::pair().unwrap());
+        poller.watch(ours.as_fd(), u64::MAX).unwrap();
+        theirs.write_all(b"x").unwrap();
+        let begun = poller.now();
+        for deadline in [None, Some(Instant::after_start(Duration::MAX)), Some(Instant::from_millis(60_000))]
+        {
+            assert_eq!(poller.wait(deadline).unwrap(), [u64::MAX]);
+        }
+        assert!(poller.now().since(begun) < Duration::from_secs(30));
+        ours.read_exact(&mut [0]).unwrap();
+        assert_eq!(poller.wait(Some(in_micros(&poller, 500))).unwrap(), []);
+        drop(theirs);
+        assert_eq!(poller.wait(None).unwrap(), [u64::MAX], "hung up");
+    }
+
+    #[test]
+    fn what_is_forgotten_is_not_reported_though_a_duplicate_of_it_lives_on() {
+        let (poller, (ours, mut theirs)) = (poller(), UnixStream::pair().unwrap());
+        let duplicate = ours.try_clone().unwrap();
+        poller.watch(ours.as_fd(), 1).unwrap();
+        theirs.write_all(b"x").unwrap();
+        assert_eq!(poller.wait(None).unwrap(), [1]);
+        poller.forget(ours.as_fd()).unwrap();
+        drop(ours);
+        assert_eq!(poller.wait(Some(in_micros(&poller, 500))).unwrap(), []);
+        poller.watch(duplicate.as_fd(), 2).unwrap();
+        assert_eq!(poller.wait(None).unwrap(), [2]);
+    }
+
+    #[test]
+    fn of_many_ready_descriptors_none_starves() {
+        let poller = poller();
+        let pairs: Vec<_> = (0..40).map(|_| UnixStream::pair().unwrap()).collect();
+        for (token, (ours, theirs)) in (0..).zip(&pairs) {
+            poller.watch(ours.as_fd(), token).unwrap();
+            let mut theirs = theirs;
+            theirs.write_all(b"x").unwrap();
+        }
+        let mut seen: Vec<u64> = (0..3).flat_map(|_| poller.wait(None).unwrap()).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen, (0..40).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_refusal_names_the_descriptor_and_the_reason() {
+        let (poller, (ours, _theirs)) = (poller(), UnixStream::pair().unwrap());
+        let fd = ours.as_raw_fd();
+        let error = poller.forget(ours.as_fd()).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("cannot stop watching descriptor {fd}: No such file")), "{error}");
+        poller.watch(ours.as_fd(), 1).unwrap();
+        let error = poller.watch(ours.as_fd(), 2).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("cannot watch descriptor {fd}: File exists")), "{error}");
+    }
+}

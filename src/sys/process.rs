@@ -1,0 +1,483 @@
+//! Finding live processes by name in /proc, as `busybox killall -0` did; knows no service, verdict or interval.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::Error;
+
+/// Longest name the kernel keeps for a user process (`TASK_COMM_LEN` less the NUL), in bytes.
+const COMM_LEN: usize = 15;
+
+/// `argv[0]` is a path, so a page holds it and, nearly always, `argv[1]`; a stat line is far shorter.
+const PAGE: usize = 4096;
+
+/// One live process. Equal values are the same process: a reused pid has another start time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Process {
+    /// In the PID namespace of the /proc it was found in.
+    pub pid: i32,
+    /// Clock ticks (1/100 s) from the kernel's boot to the start of the process.
+    pub start_time: u64,
+}
+
+/// A mounted /proc and the buffers that reading it takes.
+#[derive(Debug)]
+pub struct ProcFs {
+    root: PathBuf,
+    own_pid: i32,
+    stat: Vec<u8>,
+    cmdline: Vec<u8>,
+}
+
+impl ProcFs {
+    /// Uses the proc filesystem mounted at `root`, which is `/proc` outside tests.
+    ///
+    /// # Errors
+    /// When nothing is mounted there, or the /proc of a PID namespace that we are not in.
+    pub fn new(root: impl Into<PathBuf>) -> Result<Self, Error> {
+        let root = root.into();
+        let link = root.join("self");
+        let own_pid = fs::read_link(&link)
+            .and_then(|target| pid_from_name(target.as_os_str().as_bytes()).ok_or_else(malformed))
+            .map_err(Error::doing("find our own process through", link.display().to_string()))?;
+        Ok(Self { root, own_pid, stat: vec![0; PAGE], cmdline: vec![0; PAGE] })
+    }
+
+    /// The live processes of each name, in the order of `names`, each list in ascending order of pid.
+    ///
+    /// A process has a name when it is its comm, the last part of the path in `argv[0]`, or the last part
+    /// of its executable's path where we may read that; a script whose name is longer than a comm also
+    /// when it is the last part of `argv[1]`. Zombies and dead processes have none, nor have we. A process
+    /// that lives through the whole call is always seen; one that comes or goes meanwhile may be.
+    ///
+    /// # Errors
+    /// When /proc or a process in it cannot be read for another reason than that it has gone or is
+    /// hidden from us (out of descriptors, out of memory): no one may take that for a dead service.
+    pub fn scan(&mut self, names: &[String]) -> Result<Vec<Vec<Process>>, Error> {
+        let mut found = vec![Vec::new(); names.len()];
+        let failed = |path: &Path, source| Error::doing("read", path.display().to_string())(source);
+        for entry in fs::read_dir(&self.root).map_err(|e: io::Error| failed(&self.root, e))? {
+            let entry = entry.map_err(|e: io::Error| failed(&self.root, e))?;
+            let Some(pid) = pid_from_name(entry.file_name().as_bytes()) else { continue };
+            if pid != self.own_pid {
+                let path = entry.path();
+                self.examine(&path, pid, names, &mut found).map_err(|e: io::Error| failed(&path, e))?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Cheapest source first, and no further one once every name is settled. `stat` is also the one that
+    /// never waits for the process' memory map, which `cmdline` may while the process is stuck in the kernel.
+    fn examine(
+        &mut self,
+        dir: &Path,
+        pid: i32,
+        names: &[String],
+        found: &mut [Vec<Process>],
+    ) -> io::Result<()> {
+        let Some(line) = read(&dir.join("stat"), &mut self.stat)? else { return Ok(()) };
+        let stat = Stat::parse(line).ok_or_else(malformed)?;
+        if stat.is_dead() {
+            return Ok(());
+        }
+        let process = Process { pid, start_time: stat.start_time };
+        let mut settle = |is_named: &dyn Fn(&[u8]) -> bool| {
+            let mut all = true;
+            for (name, list) in names.iter().zip(found.iter_mut()) {
+                let known = list.last() == Some(&process);
+                if !known && !name.is_empty() && is_named(name.as_bytes()) {
+                    list.push(process);
+                } else {
+                    all &= known;
+                }
+            }
+            all
+        };
+        if settle(&|name| name == stat.comm) || stat.is_kernel_thread() {
+            return Ok(());
+        }
+        let Some(cmdline) = read(&dir.join("cmdline"), &mut self.cmdline)? else { return Ok(()) };
+        let arguments = Arguments::parse(whole_arguments(cmdline));
+        if settle(&|name| arguments.name(name, stat.comm)) {
+            return Ok(());
+        }
+        // Another user's needs CAP_SYS_PTRACE, hence the last: without it comm and argv[0] must do.
+        if let Some(exe) = unless_gone(fs::read_link(dir.join("exe")))? {
+            settle(&|name| name == executable_name(exe.as_os_str().as_bytes()));
+        }
+        Ok(())
+    }
+
+    /// Whether this /proc is mounted so that it hides other users' processes (`hidepid=`): then a scan
+    /// cannot tell a dead service from a hidden one. A `gid=` exemption is not looked at.
+    ///
+    /// # Errors
+    /// When the mount table cannot be read.
+    pub fn hides_processes(&self) -> Result<bool, Error> {
+        let path = self.root.join("self/mountinfo");
+        let mounts = fs::read(&path).map_err(Error::doing("read", path.display().to_string()))?;
+        Ok(hides_processes(&mounts, self.root.as_os_str().as_bytes()))
+    }
+}
+
+/// What `/proc/PID/stat` says of a process, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stat<'a> {
+    comm: &'a [u8],
+    state: u8,
+    start_time: u64,
+    /// Bytes of address space.
+    memory: u64,
+}
+
+impl<'a> Stat<'a> {
+    /// `pid (comm) state …`, proc(5). The process chooses its comm, brackets, spaces and newlines
+    /// included, so it ends at the last bracket: only numbers follow.
+    fn parse(line: &'a [u8]) -> Option<Self> {
+        let open = line.iter().position(|&b| b == b'(')?;
+        let close = line.iter().rposition(|&b| b == b')').filter(|&close| close > open)?;
+        let mut fields = line[close + 1..].split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
+        let &[state] = fields.next()? else { return None };
+        // The state was field 3; the start time is field 22, the size of the address space field 23.
+        let start_time = number(fields.nth(18)?)?;
+        let memory = number(fields.next()?)?;
+        Some(Self { comm: &line[open + 1..close], state, start_time, memory })
+    }
+
+    /// A zombie keeps its comm until its parent has read how it ended.
+    fn is_dead(&self) -> bool {
+        matches!(self.state, b'Z' | b'X' | b'x')
+    }
+
+    /// Threads of the kernel have no memory of their own, and so neither arguments nor executable.
+    fn is_kernel_thread(&self) -> bool {
+        self.memory == 0
+    }
+}
+
+/// The last path parts of the first two arguments; empty where there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Arguments<'a> {
+    zeroth: &'a [u8],
+    first: &'a [u8],
+}
+
+impl<'a> Arguments<'a> {
+    fn parse(cmdline: &'a [u8]) -> Self {
+        let mut arguments = cmdline.split(|&b| b == 0).map(last_part);
+        Self { zeroth: arguments.next().unwrap_or_default(), first: arguments.next().unwrap_or_default() }
+    }
+
+    /// A script run by its first line has the interpreter in `argv[0]` and its own path in `argv[1]`;
+    /// its comm is its own, but cut, so the rest of a long name is looked for there.
+    fn name(&self, name: &[u8], comm: &[u8]) -> bool {
+        self.zeroth == name
+            || name.len() > COMM_LEN && name.get(..COMM_LEN) == Some(comm) && self.first == name
+    }
+}
+
+/// Without the argument that a full buffer may have cut, lest its beginning pass for a name.
+fn whole_arguments(cmdline: &[u8]) -> &[u8] {
+    if cmdline.len() < PAGE {
+        return cmdline;
+    }
+    cmdline.iter().rposition(|&b| b == 0).map_or(&[], |end| &cmdline[..end])
+}
+
+/// The kernel marks a file that an upgrade has replaced; the process is the same as before.
+fn executable_name(link: &[u8]) -> &[u8] {
+    last_part(link.strip_suffix(b" (deleted)").unwrap_or(link))
+}
+
+fn last_part(path: &[u8]) -> &[u8] {
+    path.rsplit(|&b| b == b'/').next().unwrap_or_default()
+}
+
+fn pid_from_name(name: &[u8]) -> Option<i32> {
+    if !name.first()?.is_ascii_digit() {
+        return None;
+    }
+    str::from_utf8(name).ok()?.parse().ok()
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// Reads `/proc/PID/mountinfo`, proc(5): `id parent major:minor root mount-point options … - type source
+/// super-options`. The last line for a mount point lies on top.
+fn hides_processes(mountinfo: &[u8], mount_point: &[u8]) -> bool {
+    let mut top = mountinfo.split(|&b| b == b'\n').filter_map(|line| {
+        let mut fields = line.split(|&b| b == b' ');
+        let here = fields.nth(4)? == mount_point;
+        let is_proc = fields.by_ref().find(|&field| field == b"-").and_then(|_| fields.next())? == b"proc";
+        (here && is_proc).then(|| fields.nth(1)).flatten()
+    });
+    top.next_back().is_some_and(|options| {
+        let hidepid = options.split(|&b| b == b',').find_map(|option| option.strip_prefix(b"hidepid="));
+        hidepid.is_some_and(|value| value != b"0" && value != b"off")
+    })
+}
+
+/// The file's beginning, at most the buffer's length; `None` when its process has gone or is hidden. The
+/// kernel makes these files when they are read, and gives in one piece what the buffer holds.
+fn read<'a>(path: &Path, buffer: &'a mut [u8]) -> io::Result<Option<&'a [u8]>> {
+    let Some(mut file) = unless_gone(File::open(path))? else { return Ok(None) };
+    let result = loop {
+        match file.read(buffer) {
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            result => break result,
+        }
+    };
+    Ok(unless_gone(result)?.map(|length| &buffer[..length]))
+}
+
+fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        // ENOENT before the file was open, ESRCH after; EACCES and EPERM when hidden or another user's.
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => Ok(None),
+        Err(e) if e.raw_os_error() == Some(nix::errno::Errno::ESRCH as i32) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+fn malformed() -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, "not what proc(5) describes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::os::unix::fs::symlink;
+
+    /// A stat line as the kernel writes it (Linux 6, haproxy's worker), with these fields put in.
+    fn stat_line(comm: &[u8], state: char, start_time: u64, memory: u64) -> Vec<u8> {
+        let mut line = b"4711 (".to_vec();
+        line.extend_from_slice(comm);
+        let rest = format!(
+            ") {state} 1 4711 4711 0 -1 4194560 1201 0 3 0 25 31 0 0 20 0 2 0 {start_time} {memory} 2903 \
+             18446744073709551615 94 95 140 0 0 0 0 4096 134300163 0 0 0 17 1 0 0 0 0 0 1 2 3 4 5 6 7 0\n"
+        );
+        line.extend_from_slice(rest.as_bytes());
+        line
+    }
+
+    #[test]
+    fn a_stat_line_gives_comm_state_and_start_time() {
+        let line = stat_line(b"haproxy", 'S', 123_456, 1 << 20);
+        let stat = Stat::parse(&line).unwrap();
+        assert_eq!(stat, Stat { comm: b"haproxy", state: b'S', start_time: 123_456, memory: 1 << 20 });
+    }
+
+    #[test]
+    fn a_comm_may_contain_anything() {
+        for comm in [&b"a) S 1 (b"[..], b")", b"(", b"", b" ", b"a b", b"a\nb) Z 1\n", b"\xff\xfe", b")))))"]
+        {
+            let line = stat_line(comm, 'S', 7, 8);
+            let stat = Stat::parse(&line).unwrap();
+            assert_eq!((stat.comm, stat.state, stat.start_time), (comm, b'S', 7));
+        }
+    }
+
+    #[test]
+    fn a_cut_or_garbled_stat_line_is_refused() {
+        let line = stat_line(b"x", 'S', 7, 8);
+        let complete = line.windows(3).position(|w| w == b"7 8").unwrap() + 3;
+        for length in 0..complete {
+            assert_eq!(Stat::parse(&line[..length]), None, "{length} bytes");
+        }
+        assert!(Stat::parse(&line[..complete]).is_some());
+        assert_eq!(Stat::parse(b")4711( S 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1"), None);
+        assert_eq!(Stat::parse(&stat_line(b"x", 'S', 7, 8).replace_first(b" 7 ", b" -7 ")), None);
+    }
+
+    trait ReplaceFirst {
+        fn replace_first(&self, from: &[u8], to: &[u8]) -> Vec<u8>;
+    }
+
+    impl ReplaceFirst for Vec<u8> {
+        fn replace_first(&self, from: &[u8], to: &[u8]) -> Vec<u8> {
+            let at = self.windows(from.len()).position(|w| w == from).unwrap();
+            [&self[..at], to, &self[at + from.len()..]].concat()
+        }
+    }
+
+    #[test]
+    fn zombies_and_dead_processes_are_dead_and_stopped_ones_are_not() {
+        let dead = |state| Stat { comm: b"x", state, start_time: 1, memory: 0 }.is_dead();
+        assert!(dead(b'Z') && dead(b'X') && dead(b'x'));
+        assert!(b"RSDTtIPKW".iter().all(|&state| !dead(state)));
+    }
+
+    #[test]
+    fn arguments_are_known_by_the_last_part_of_their_path() {
+        let parse = |cmdline: &'static [u8]| Arguments::parse(cmdline);
+        let of = |zeroth: &'static [u8], first: &'static [u8]| Arguments { zeroth, first };
+        assert_eq!(parse(b"/usr/sbin/haproxy\0-W\0"), of(b"haproxy", b"-W"));
+        assert_eq!(parse(b"nginx: master process nginx\0"), of(b"nginx: master process nginx", b""));
+        assert_eq!(parse(b"no-terminator"), of(b"no-terminator", b""));
+        assert_eq!(parse(b"/ends/in/slash/\0/\0"), of(b"", b""));
+        assert_eq!(parse(b""), of(b"", b""));
+        assert_eq!(parse(b"\0\0\0"), of(b"", b""));
+        assert_eq!(parse(b"\xff/\xfe\0"), of(b"\xfe", b""));
+    }
+
+    #[test]
+    fn a_script_with_a_long_name_is_known_by_its_own_path() {
+        let script = Arguments::parse(b"/bin/sh\0/opt/averyveryverylongname.sh\0");
+        assert!(script.name(b"averyveryverylongname.sh", b"averyveryverylo"));
+        assert!(script.name(b"sh", b"averyveryverylo"));
+        assert!(!script.name(b"averyveryverylongname.sh", b"sh"), "an editor with that file open");
+        assert!(!script.name(b"averyveryverylo", b"other"));
+        assert!(!script.name(b"averyveryverylongname.bash", b"averyveryverylo"));
+    }
+
+    #[test]
+    fn an_argument_cut_by_the_buffer_is_no_name() {
+        let mut cmdline = vec![b'x'; PAGE];
+        cmdline[PAGE - 8..].copy_from_slice(b"/haproxy");
+        assert_eq!(Arguments::parse(whole_arguments(&cmdline)).zeroth, b"");
+        cmdline[7] = 0;
+        assert_eq!(whole_arguments(&cmdline), b"xxxxxxx");
+        assert_eq!(whole_arguments(b"short"), b"short");
+    }
+
+    #[test]
+    fn an_executable_replaced_by_an_upgrade_keeps_its_name() {
+        assert_eq!(executable_name(b"/usr/sbin/haproxy"), b"haproxy");
+        assert_eq!(executable_name(b"/usr/sbin/haproxy (deleted)"), b"haproxy");
+        assert_eq!(executable_name(b""), b"");
+    }
+
+    #[test]
+    fn only_numbers_are_pids() {
+        assert_eq!(pid_from_name(b"1"), Some(1));
+        assert_eq!(pid_from_name(b"4194304"), Some(4_194_304));
+        for name in [&b""[..], b"self", b"-1", b"+1", b"1a", b"99999999999", b"\xff"] {
+            assert_eq!(pid_from_name(name), None);
+        }
+    }
+
+    #[test]
+    fn hidepid_is_seen_in_the_mount_on_top() {
+        let line = |point: &str, kind: &str, options: &str| {
+            format!("26 31 0:24 / {point} rw,relatime shared:1 master:2 - {kind} {kind} {options}\n")
+        };
+        let hides = |table: &str| hides_processes(table.as_bytes(), b"/proc");
+        for value in ["1", "2", "4", "noaccess", "invisible", "ptraceable"] {
+            assert!(
+                hides(&line("/proc", "proc", &format!("rw,gid=5,hidepid={value},subset=pid"))),
+                "{value}"
+            );
+        }
+        for options in ["rw", "rw,hidepid=0", "rw,hidepid=off", "rw,nothidepid=2", ""] {
+            assert!(!hides(&line("/proc", "proc", options)), "{options}");
+        }
+        let (open, hidden) = (line("/proc", "proc", "rw"), line("/proc", "proc", "rw,hidepid=invisible"));
+        assert!(hides(&format!("{open}{hidden}")) && !hides(&format!("{hidden}{open}")));
+        assert!(!hides(&line("/mnt/proc", "proc", "rw,hidepid=2")), "another mount of proc");
+        assert!(!hides(&line("/proc", "tmpfs", "rw,hidepid=2")), "not a proc filesystem");
+        assert!(!hides("26 31 0:24 / /proc rw\n\n-\n"));
+        assert!(hides("26 31 0:24 / /proc rw - proc proc rw,hidepid=2\n"), "no optional fields");
+    }
+
+    /// A directory that looks like /proc, removed again at the end.
+    struct Fixture(PathBuf);
+
+    impl Fixture {
+        fn new(name: &str) -> Self {
+            let root = std::env::temp_dir().join(format!("process-{name}-{}", std::process::id()));
+            fs::create_dir(&root).unwrap();
+            symlink("100", root.join("self")).unwrap();
+            fs::create_dir(root.join("sys")).unwrap();
+            Self(root)
+        }
+
+        fn process(self, pid: i32, stat: &[u8], cmdline: &[u8]) -> Self {
+            let dir = self.0.join(pid.to_string());
+            fs::create_dir(&dir).unwrap();
+            fs::write(dir.join("stat"), stat).unwrap();
+            fs::write(dir.join("cmdline"), cmdline).unwrap();
+            self
+        }
+
+        fn scan(&self, names: &[&str]) -> Result<Vec<Vec<i32>>, Error> {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            let mut found = ProcFs::new(&self.0)?.scan(&names)?;
+            // An ordinary directory, unlike /proc, has no order.
+            found.iter_mut().for_each(|list| list.sort_by_key(|process| process.pid));
+            Ok(found.iter().map(|list| list.iter().map(|process| process.pid).collect()).collect())
+        }
+    }
+
+    impl Drop for Fixture {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    #[test]
+    fn every_name_has_its_own_list() {
+        let proc = Fixture::new("names")
+            .process(9, &stat_line(b"haproxy", 'S', 1, 1), b"/sbin/haproxy\0-W\0")
+            .process(12, &stat_line(b"haproxy", 'R', 2, 1), b"haproxy\0-sf\0")
+            .process(13, &stat_line(b"haproxy", 'Z', 2, 0), b"")
+            .process(14, &stat_line(b"web", 'S', 3, 1), b"/bin/sh\0/opt/web\0")
+            .process(15, &stat_line(b"", 'S', 3, 1), b"")
+            .process(100, &stat_line(b"sh", 'R', 4, 1), b"sh\0");
+        let found = proc.scan(&["sh", "haproxy", "none", "web", "", "haproxy"]).unwrap();
+        assert_eq!(found, [vec![14], vec![9, 12], vec![], vec![14], vec![], vec![9, 12]]);
+        assert_eq!(proc.scan(&[]).unwrap(), Vec::<Vec<i32>>::new());
+    }
+
+    #[test]
+    fn a_process_that_vanishes_during_the_scan_is_skipped() {
+        let proc = Fixture::new("gone").process(9, &stat_line(b"haproxy", 'S', 1, 1), b"");
+        fs::create_dir(proc.0.join("10")).unwrap();
+        let half = proc.0.join("11");
+        fs::create_dir(&half).unwrap();
+        fs::write(half.join("stat"), stat_line(b"other", 'S', 1, 1)).unwrap();
+        assert_eq!(proc.scan(&["haproxy"]).unwrap(), [vec![9]]);
+    }
+
+    #[test]
+    fn a_kernel_thread_is_known_by_its_comm_and_by_nothing_else() {
+        let proc = Fixture::new("kernel").process(2, &stat_line(b"kworker/0:1-events", 'I', 1, 0), b"trap\0");
+        assert_eq!(proc.scan(&["kworker/0:1-events", "trap"]).unwrap(), [vec![2], vec![]]);
+    }
+
+    #[test]
+    fn a_proc_that_is_none_is_an_error_and_not_a_dead_service() {
+        let proc = Fixture::new("none").process(9, b"9 nonsense", b"");
+        let error = proc.scan(&["haproxy"]).unwrap_err().to_string();
+        assert_eq!(error, format!("cannot read {}/9: not what proc(5) describes", proc.0.display()));
+        let error = ProcFs::new(proc.0.join("sys")).unwrap_err().to_string();
+        assert!(error.starts_with("cannot find our own process through "), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_a_parser_panic(bytes: Vec<u8>, line in "[0-9 ()\nSZ\\-/a,=]{0,200}") {
+            for bytes in [&bytes[..], line.as_bytes()] {
+                let _ = Stat::parse(bytes);
+                let _ = Arguments::parse(bytes).name(bytes, bytes);
+                let _ = whole_arguments(bytes);
+                let _ = executable_name(bytes);
+                let _ = pid_from_name(bytes);
+                let _ = hides_processes(bytes, b"/proc");
+            }
+        }
+
+        #[test]
+        fn any_comm_is_read_back(comm in proptest::collection::vec(1_u8.., 0..64), start: u64, memory: u64) {
+            let line = stat_line(&comm, 'R', start, memory);
+            let stat = Stat::parse(&line).unwrap();
+            prop_assert_eq!(stat, Stat { comm: &comm, state: b'R', start_time: start, memory });
+        }
+    }
+}
