@@ -1,10 +1,14 @@
 //! The edges: one file per thing the kernel offers; none of them decides anything or knows the protocol's state.
 
 pub mod capabilities;
+pub mod neighbour;
+pub mod netlink;
 pub mod orphans;
 pub mod poller;
 pub mod process;
+pub mod route;
 pub mod signals;
+pub mod socket;
 
 use std::io;
 

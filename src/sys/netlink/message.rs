@@ -1,0 +1,316 @@
+//! The rtnetlink messages we speak, to octets and back; knows no socket and decides nothing.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+
+use netlink_packet_core::{
+    Emitable, NetlinkBuffer, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkSerializable,
+    NlasIterator, Parseable,
+};
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::address::{
+    AddressAttribute, AddressHeader, AddressHeaderFlags, AddressMessage, AddressProtocol, CacheInfo,
+};
+use netlink_packet_route::link::{LinkFlags, LinkHeader};
+
+use super::{Address, Assignment, Change, Link, MARK};
+
+// linux/rtnetlink.h
+const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
+const RTM_GETLINK: u16 = 18;
+const RTM_NEWADDR: u16 = 20;
+const RTM_DELADDR: u16 = 21;
+const RTM_GETADDR: u16 = 22;
+
+// linux/if_link.h
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
+
+const LINK_HEADER: usize = 16;
+const ALIGNMENT: usize = 4;
+
+/// What is asked of the kernel.
+#[derive(Debug)]
+pub(super) enum Request {
+    Add(AddressMessage),
+    Remove(AddressMessage),
+    ListAddresses,
+    ListLinks,
+}
+
+impl Request {
+    pub(super) fn add(assignment: &Assignment) -> Self {
+        let mut message = identity(assignment.index, assignment.address, assignment.prefix);
+        message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(MARK)));
+        if assignment.address.is_ipv6() {
+            // Duplicate address detection would keep the address silent for a second or more, and the
+            // master we replace may still answer for it.
+            message.header.flags = AddressHeaderFlags::Nodad;
+        } else if let Some(label) = &assignment.label {
+            message.attributes.push(AddressAttribute::Label(label.clone()));
+        }
+        if let Some(seconds) = assignment.lifetime {
+            let mut lifetime = CacheInfo::default();
+            lifetime.ifa_valid = seconds;
+            lifetime.ifa_preferred = seconds;
+            message.attributes.push(AddressAttribute::CacheInfo(lifetime));
+        }
+        Self::Add(message)
+    }
+
+    pub(super) fn remove(index: u32, address: IpAddr, prefix: u8) -> Self {
+        Self::Remove(identity(index, address, prefix))
+    }
+}
+
+/// The parts by which the kernel tells one address from another.
+fn identity(index: u32, address: IpAddr, prefix: u8) -> AddressMessage {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let mut message = AddressMessage::default();
+    message.header = AddressHeader { family, prefix_len: prefix, index, ..AddressHeader::default() };
+    message.attributes = vec![AddressAttribute::Local(address), AddressAttribute::Address(address)];
+    message
+}
+
+impl NetlinkSerializable for Request {
+    fn message_type(&self) -> u16 {
+        match self {
+            Self::Add(_) => RTM_NEWADDR,
+            Self::Remove(_) => RTM_DELADDR,
+            Self::ListAddresses => RTM_GETADDR,
+            Self::ListLinks => RTM_GETLINK,
+        }
+    }
+
+    fn buffer_len(&self) -> usize {
+        match self {
+            Self::Add(message) | Self::Remove(message) => message.buffer_len(),
+            Self::ListAddresses => AddressHeader::default().buffer_len(),
+            Self::ListLinks => LinkHeader::default().buffer_len(),
+        }
+    }
+
+    fn serialize(&self, buffer: &mut [u8]) {
+        match self {
+            Self::Add(message) | Self::Remove(message) => message.emit(buffer),
+            Self::ListAddresses => AddressHeader::default().emit(buffer),
+            Self::ListLinks => LinkHeader::default().emit(buffer),
+        }
+    }
+}
+
+/// What the kernel says; `None` for anything that is neither a link nor an IP address.
+#[derive(Debug)]
+pub(super) struct Reply(pub(super) Option<Change>);
+
+impl NetlinkDeserializable for Reply {
+    type Error = Infallible;
+
+    fn deserialize(header: &NetlinkHeader, payload: &[u8]) -> Result<Self, Infallible> {
+        Ok(Self(match header.message_type {
+            RTM_NEWLINK => link(payload).map(Change::Link),
+            RTM_DELLINK => link(payload).map(|link| Change::LinkGone { index: link.index, name: link.name }),
+            RTM_NEWADDR => address(payload).map(Change::Address),
+            RTM_DELADDR => address(payload).map(Change::AddressGone),
+            _ => None,
+        }))
+    }
+}
+
+/// The messages in one datagram from the kernel; ends at the first whose length cannot be true.
+pub(super) fn messages(mut octets: &[u8]) -> impl Iterator<Item = NetlinkMessage<Reply>> {
+    std::iter::from_fn(move || {
+        let length = usize::try_from(NetlinkBuffer::new_checked(octets).ok()?.length()).ok()?;
+        let message = NetlinkMessage::deserialize(octets).ok();
+        octets = octets.get(length.next_multiple_of(ALIGNMENT)..).unwrap_or_default();
+        Some(message)
+    })
+    .flatten()
+}
+
+fn address(payload: &[u8]) -> Option<Address> {
+    let AddressMessage { header, attributes, .. } = AddressMessage::parse(payload).ok()?;
+    let (mut local, mut far, mut label, mut mark) = (None, None, None, None);
+    for attribute in attributes {
+        if let AddressAttribute::Local(value) = attribute {
+            local = Some(value);
+        } else if let AddressAttribute::Address(value) = attribute {
+            far = Some(value);
+        } else if let AddressAttribute::Label(value) = attribute {
+            label = Some(value);
+        } else if let AddressAttribute::Protocol(value) = attribute {
+            mark = Some(u8::from(value));
+        }
+    }
+    Some(Address {
+        index: header.index,
+        // On a point-to-point link IFA_ADDRESS is the other end; IPv6 gives IFA_LOCAL only there.
+        address: local.or(far)?,
+        prefix: header.prefix_len,
+        label,
+        mark,
+        secondary: header.flags.contains(AddressHeaderFlags::Secondary),
+    })
+}
+
+/// Reads the three attributes we need ourselves: the crate's `LinkMessage` brings every kind of link there
+/// is and half a megabyte with it.
+fn link(payload: &[u8]) -> Option<Link> {
+    let header = LinkHeader::parse(payload).ok()?;
+    // A bridge tells of its ports in the same group: there RTM_DELLINK means "left the bridge".
+    if header.interface_family != AddressFamily::Unspec {
+        return None;
+    }
+    let (mut name, mut mac, mut mtu) = (String::new(), None, None);
+    for attribute in NlasIterator::new(payload.get(LINK_HEADER..)?).map_while(Result::ok) {
+        let value = attribute.value();
+        match attribute.kind() {
+            IFLA_IFNAME => {
+                let text = value.split(|octet| *octet == 0).next().unwrap_or_default();
+                name = String::from_utf8_lossy(text).into_owned();
+            }
+            IFLA_ADDRESS => mac = value.try_into().ok(),
+            IFLA_MTU => mtu = value.try_into().ok().map(u32::from_ne_bytes),
+            _ => {}
+        }
+    }
+    Some(Link {
+        index: header.index,
+        name,
+        up: header.flags.contains(LinkFlags::Up | LinkFlags::Running),
+        mac,
+        loopback: header.flags.contains(LinkFlags::Loopback),
+        mtu,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use netlink_packet_core::NetlinkPayload;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn assignment() -> Assignment {
+        Assignment {
+            index: 3,
+            address: Ipv4Addr::new(10, 0, 0, 2).into(),
+            prefix: 32,
+            label: Some("eth0:1".into()),
+            lifetime: Some(5),
+        }
+    }
+
+    fn octets(request: Request) -> Vec<u8> {
+        let mut message =
+            NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::InnerMessage(request));
+        message.finalize();
+        let mut octets = vec![0; message.buffer_len()];
+        message.serialize(&mut octets);
+        octets
+    }
+
+    /// A message as the kernel frames it; `payload` is padded to the alignment.
+    fn framed(kind: u16, payload: &[u8]) -> Vec<u8> {
+        let mut octets = u32::try_from(16 + payload.len()).unwrap().to_ne_bytes().to_vec();
+        octets.extend(kind.to_ne_bytes());
+        octets.extend([0; 10]);
+        octets.extend(payload);
+        octets.resize(octets.len().next_multiple_of(4), 0);
+        octets
+    }
+
+    /// An `ifinfomsg` with a name.
+    fn link_payload(family: u8, flags: u32, name: &str) -> Vec<u8> {
+        let mut payload = vec![family, 0, 1, 0, 7, 0, 0, 0];
+        payload.extend(flags.to_ne_bytes());
+        payload.extend([0; 4]);
+        payload.extend(u16::try_from(4 + name.len() + 1).unwrap().to_ne_bytes());
+        payload.extend(IFLA_IFNAME.to_ne_bytes());
+        payload.extend(name.as_bytes());
+        payload.push(0);
+        payload
+    }
+
+    fn changes(octets: &[u8]) -> Vec<Option<Change>> {
+        messages(octets)
+            .map(|message| {
+                let NetlinkPayload::InnerMessage(Reply(change)) = message.payload else {
+                    panic!("{message:?} is no rtnetlink message")
+                };
+                change
+            })
+            .collect()
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn an_addition_carries_label_mark_and_lifetime_and_no_broadcast() {
+        #[rustfmt::skip]
+        assert_eq!(octets(Request::add(&assignment())), [
+            0x50, 0, 0, 0,  20, 0,  0, 0,  0, 0, 0, 0,  0, 0, 0, 0,         // 80 octets, RTM_NEWADDR
+            2, 32, 0, 0,  3, 0, 0, 0,                                       // AF_INET, /32, universe, index 3
+            8, 0, 2, 0,  10, 0, 0, 2,                                       // IFA_LOCAL
+            8, 0, 1, 0,  10, 0, 0, 2,                                       // IFA_ADDRESS
+            5, 0, 11, 0,  112, 0, 0, 0,                                     // IFA_PROTO
+            11, 0, 3, 0,  b'e', b't', b'h', b'0', b':', b'1', 0, 0,         // IFA_LABEL
+            20, 0, 6, 0,  5, 0, 0, 0,  5, 0, 0, 0,  0, 0, 0, 0,  0, 0, 0, 0, // IFA_CACHEINFO
+        ]);
+    }
+
+    #[test]
+    fn what_we_add_reads_back_as_the_address_we_meant() {
+        let told = framed(RTM_NEWADDR, &octets(Request::add(&assignment()))[16..]);
+        let address = Address {
+            index: 3,
+            address: Ipv4Addr::new(10, 0, 0, 2).into(),
+            prefix: 32,
+            label: Some("eth0:1".into()),
+            mark: Some(MARK),
+            secondary: false,
+        };
+        assert_eq!(changes(&told), [Some(Change::Address(address))]);
+    }
+
+    #[test]
+    fn several_messages_in_one_datagram_are_all_read() {
+        let mut told = framed(RTM_NEWLINK, &link_payload(0, 0x41, "eth0"));
+        told.extend(framed(24, &[1, 2, 3]));
+        told.extend(framed(RTM_DELLINK, &link_payload(0, 0, "eth0")));
+        let link = Link { index: 7, name: "eth0".into(), up: true, mac: None, loopback: false, mtu: None };
+        assert_eq!(
+            changes(&told),
+            [Some(Change::Link(link)), None, Some(Change::LinkGone { index: 7, name: "eth0".into() })]
+        );
+    }
+
+    #[test]
+    fn up_without_a_carrier_is_not_up() {
+        let told = changes(&framed(RTM_NEWLINK, &link_payload(0, 0x1, "eth0")));
+        assert!(matches!(&told[..], [Some(Change::Link(link))] if !link.up), "{told:?}");
+    }
+
+    #[test]
+    fn leaving_a_bridge_is_not_leaving_the_machine() {
+        assert_eq!(changes(&framed(RTM_DELLINK, &link_payload(7, 0x41, "eth0"))), [None]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_octets_panic(kind in 14u16..24, garbage in proptest::collection::vec(any::<u8>(), 0..200)) {
+            messages(&garbage).for_each(drop);
+            messages(&framed(kind, &garbage)).for_each(drop);
+        }
+
+        #[test]
+        fn a_damaged_message_panics_nowhere(at in 0usize..80, value: u8, cut in 0usize..=80) {
+            let mut told = octets(Request::add(&assignment()));
+            told[at] = value;
+            messages(&told[..cut]).for_each(drop);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The interface of the default route, from the kernel's text tables; knows nothing of what it is wanted for.
+
+use std::fs;
+
+// linux/route.h
+const RTF_UP: u32 = 0x1;
+const RTF_REJECT: u32 = 0x200;
+
+/// The interface of the caller's best default route (lowest metric, then first) for IPv4 or else IPv6.
+/// `None` where there is no such route or no `/proc`.
+pub fn default_route_interface(v4: bool) -> Option<String> {
+    // `/proc/net` is that of the first thread; a thread may live in another network namespace.
+    if v4 {
+        best(&fs::read_to_string("/proc/thread-self/net/route").ok()?, default_v4)
+    } else {
+        best(&fs::read_to_string("/proc/thread-self/net/ipv6_route").ok()?, default_v6)
+    }
+}
+
+struct Route<'a> {
+    interface: &'a str,
+    flags: u32,
+    metric: u32,
+}
+
+fn best(table: &str, default: fn(&str) -> Option<Route<'_>>) -> Option<String> {
+    table
+        .lines()
+        .filter_map(default)
+        .filter(|route| route.flags & (RTF_UP | RTF_REJECT) == RTF_UP)
+        .min_by_key(|route| route.metric)
+        .map(|route| route.interface.to_owned())
+}
+
+/// `Iface Destination Gateway Flags RefCnt Use Metric Mask …`, the metric alone in decimal.
+fn default_v4(line: &str) -> Option<Route<'_>> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let [interface, "00000000", _, flags, _, _, metric, "00000000", ..] = fields[..] else { return None };
+    Some(Route { interface, flags: u32::from_str_radix(flags, 16).ok()?, metric: metric.parse().ok()? })
+}
+
+/// Destination, its length, source, its length, next hop, metric, references, use, flags, interface; all hex.
+fn default_v6(line: &str) -> Option<Route<'_>> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let [_, "00", _, _, _, metric, _, _, flags, interface] = fields[..] else { return None };
+    Some(Route {
+        interface,
+        flags: u32::from_str_radix(flags, 16).ok()?,
+        metric: u32::from_str_radix(metric, 16).ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const V4: &str = "\
+Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
+wlan0\t00000000\t0101A8C0\t0003\t0\t0\t600\t00000000\t0\t0\t0
+eth0\t00000000\t0100A8C0\t0003\t0\t0\t100\t00000000\t0\t0\t0
+eth1\t00000000\t0102A8C0\t0003\t0\t0\t100\t00000000\t0\t0\t0
+tun0\t00000000\t00000000\t0001\t0\t0\t0\t00000080\t0\t0\t0
+*\t00000000\t00000000\t0201\t0\t0\t0\t00000000\t0\t0\t0
+down0\t00000000\t0100A8C0\t0002\t0\t0\t0\t00000000\t0\t0\t0
+eth0\t0000A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
+";
+
+    const ZERO: &str = "00000000000000000000000000000000";
+
+    #[test]
+    fn the_lowest_metric_wins_then_the_first_line() {
+        assert_eq!(best(V4, default_v4).as_deref(), Some("eth0"));
+    }
+
+    #[test]
+    fn half_a_default_route_is_none() {
+        let halves = V4.lines().filter(|line| line.starts_with("tun0")).collect::<String>();
+        assert_eq!(best(&halves, default_v4), None);
+    }
+
+    #[test]
+    fn the_rejecting_default_of_ipv6_is_none() {
+        let rejecting = format!("{ZERO} 00 {ZERO} 00 {ZERO} ffffffff 00000001 00000000 00200200       lo\n");
+        assert_eq!(best(&rejecting, default_v6), None);
+    }
+
+    #[test]
+    fn the_metric_of_ipv6_is_hexadecimal() {
+        let gateway = "fe800000000000000000000000000001";
+        let table = format!(
+            "{ZERO} 00 {ZERO} 00 {gateway} 00000400 00000001 00000000 00450003     eth1\n\
+             {ZERO} 00 {ZERO} 00 {gateway} 0000003c 00000001 00000000 00450003     eth0\n\
+             {gateway} 80 {ZERO} 00 {ZERO} 00000000 00000001 00000000 80200001     eth2\n"
+        );
+        assert_eq!(best(&table, default_v6).as_deref(), Some("eth0"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in any::<String>()) {
+            best(&text, default_v4);
+            best(&text, default_v6);
+        }
+    }
+}

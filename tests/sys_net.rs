@@ -1,0 +1,522 @@
+//! The network edges against a real kernel, in network namespaces that nobody else can reach.
+//!
+//! The namespaces have no name: each lives as long as the `Host` that made it, whatever becomes of the test.
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails where the test does")]
+
+use std::fs::File;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::process::{self, Command};
+
+use nix::errno::Errno;
+use nix::net::if_::if_nametoindex;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, socket};
+
+use vrrp_init::sys::neighbour::{Announcer, Form, gratuitous_arp};
+use vrrp_init::sys::netlink::{Address, Assignment, Change, Link, MARK, Monitor, Netlink};
+use vrrp_init::sys::route::default_route_interface;
+use vrrp_init::sys::socket::ipv4::{Datagram, HeaderFault};
+use vrrp_init::sys::socket::{BUFFER, GROUP_V4, Received, Socket};
+
+/// How long the kernel may take for what it does in its own time: carrier, delivery, expiry.
+const PATIENCE: u16 = 5_000;
+/// How long to listen before believing that nothing comes.
+const SILENCE: u16 = 200;
+
+const VIP: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 100);
+const LEFT: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
+const RIGHT: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
+const LEFT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+
+/// One advertisement as keepalived 2.2.7 puts it on the wire: version 2, VRID 51, priority 254, 10.9.0.100.
+#[rustfmt::skip]
+const ADVERTISEMENT: [u8; 40] = [
+    0x45, 0xc0, 0x00, 0x28, 0x00, 0x01, 0x00, 0x00, 0xff, 0x70, 0xd0, 0x88,
+    10, 9, 0, 1, 224, 0, 0, 18,
+    0x21, 0x33, 0xfe, 0x01, 0x00, 0x01, 0xd6, 0x5c, 10, 9, 0, 100, 0, 0, 0, 0, 0, 0, 0, 0,
+];
+
+/// A network namespace.
+struct Host {
+    namespace: File,
+}
+
+/// Brings the thread back where it was, on a panic too.
+struct Return(File);
+
+impl Drop for Return {
+    fn drop(&mut self) {
+        setns(&self.0, CloneFlags::CLONE_NEWNET).expect("the way back into one's own namespace is open");
+    }
+}
+
+fn current_namespace() -> File {
+    File::open("/proc/thread-self/ns/net").expect("this test reads /proc/thread-self/ns/net")
+}
+
+impl Host {
+    fn new() -> Self {
+        let _return = Return(current_namespace());
+        if let Err(errno) = unshare(CloneFlags::CLONE_NEWNET) {
+            panic!("this test makes network namespaces and has to run as root (CAP_SYS_ADMIN): {errno}");
+        }
+        Self { namespace: current_namespace() }
+    }
+
+    /// A host whose `v0` is the other end of the second's `v0`; both up, with an address and a carrier.
+    fn pair() -> (Self, Self) {
+        let (left, right) = (Self::new(), Self::new());
+        left.ip("link add v0 address 02:00:00:00:00:01 type veth peer name v0 netns", &right.path());
+        for (host, address) in [(&left, LEFT), (&right, RIGHT)] {
+            host.ip("address add dev v0", &format!("{address}/24"));
+            host.ip("link set up dev", "v0");
+        }
+        left.wait_for_carrier("v0");
+        right.wait_for_carrier("v0");
+        (left, right)
+    }
+
+    /// A host with one link, `v0`, and its far end `far`; both down and bare.
+    fn single() -> Self {
+        let host = Self::new();
+        host.ip("link add v0 type veth peer name", "far");
+        host
+    }
+
+    fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", process::id(), self.namespace.as_raw_fd())
+    }
+
+    /// Runs `what` in this namespace; sockets opened by it stay there.
+    fn run<T>(&self, what: impl FnOnce() -> T) -> T {
+        let _return = Return(current_namespace());
+        setns(&self.namespace, CloneFlags::CLONE_NEWNET).expect("root may enter its own namespace");
+        what()
+    }
+
+    fn ip(&self, arguments: &str, last: &str) -> String {
+        let mut command = Command::new("ip");
+        command.args(arguments.split_whitespace()).args(last.split_whitespace());
+        let output = self.run(|| command.output()).expect("this test runs iproute2's ip");
+        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn index(&self, name: &str) -> u32 {
+        self.run(|| if_nametoindex(name)).unwrap()
+    }
+
+    fn netlink(&self) -> Netlink {
+        self.run(Netlink::open).unwrap()
+    }
+
+    fn monitor(&self) -> Monitor {
+        self.run(Monitor::open).unwrap()
+    }
+
+    fn socket(&self, interface: &str) -> Socket {
+        let index = self.index(interface);
+        self.run(|| Socket::open_v4(interface, index)).unwrap()
+    }
+
+    fn wait_for_carrier(&self, name: &str) {
+        let mut monitor = self.monitor();
+        let is_up = |link: &Link| link.name == name && link.up;
+        if !self.netlink().links().unwrap().iter().any(is_up) {
+            wait_for(&mut monitor, |change| matches!(change, Change::Link(link) if is_up(link)));
+        }
+    }
+
+    /// The addresses on `v0` but the ones the kernel makes itself.
+    fn addresses(&self) -> Vec<Address> {
+        let index = self.index("v0");
+        let ours = |address: &Address| {
+            address.index == index && !matches!(address.address, IpAddr::V6(v6) if v6.is_unicast_link_local())
+        };
+        self.netlink().addresses().unwrap().into_iter().filter(ours).collect()
+    }
+}
+
+fn readable(descriptor: &impl AsFd, milliseconds: u16) -> bool {
+    let mut descriptors = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
+    poll(&mut descriptors, PollTimeout::from(milliseconds)).unwrap() == 1
+}
+
+/// Reads until `wanted` comes; returns everything that was read.
+fn wait_for(monitor: &mut Monitor, wanted: impl Fn(&Change) -> bool) -> Vec<Change> {
+    let mut changes = Vec::new();
+    while !changes.iter().any(&wanted) {
+        assert!(readable(monitor, PATIENCE), "the kernel did not tell in time; it told {changes:#?}");
+        changes.extend(monitor.read().unwrap());
+    }
+    changes
+}
+
+fn assignment(host: &Host, address: impl Into<IpAddr>, prefix: u8, lifetime: Option<u32>) -> Assignment {
+    Assignment { index: host.index("v0"), address: address.into(), prefix, label: None, lifetime }
+}
+
+fn both_families() -> [(IpAddr, u8); 2] {
+    [(VIP.into(), 32), (Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0x100).into(), 128)]
+}
+
+#[test]
+fn an_address_can_be_added_twice_listed_and_removed_twice() {
+    let host = Host::single();
+    let mut netlink = host.netlink();
+    for (address, prefix) in both_families() {
+        let assignment = assignment(&host, address, prefix, None);
+        netlink.add(&assignment).unwrap();
+        netlink.add(&assignment).unwrap();
+        let index = assignment.index;
+        let (label, mark, secondary) = (address.is_ipv4().then(|| "v0".to_owned()), Some(MARK), false);
+        assert_eq!(host.addresses(), [Address { index, address, prefix, label, mark, secondary }]);
+
+        netlink.remove(index, address, prefix).unwrap();
+        netlink.remove(index, address, prefix).unwrap();
+        assert_eq!(host.addresses(), []);
+    }
+}
+
+#[test]
+fn an_address_has_neither_broadcast_nor_duplicate_detection() {
+    let host = Host::single();
+    host.ip("link set up dev", "v0");
+    host.ip("link set up dev", "far");
+    host.wait_for_carrier("v0");
+    let mut netlink = host.netlink();
+    netlink.add(&assignment(&host, VIP, 24, None)).unwrap();
+    netlink.add(&assignment(&host, Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1), 64, None)).unwrap();
+    let shown = host.ip("-oneline address show dev", "v0");
+    assert!(shown.contains("10.9.0.100/24 scope global"), "{shown}");
+    assert!(shown.contains("fd00::1/64 scope global nodad"), "{shown}");
+    assert!(!shown.lines().any(|line| line.contains("fd00::1") && line.contains("tentative")), "{shown}");
+}
+
+#[test]
+fn a_label_is_kept_and_a_second_address_of_a_subnet_is_secondary() {
+    let host = Host::single();
+    host.ip("address add 10.9.0.1/24 dev", "v0");
+    host.netlink()
+        .add(&Assignment { label: Some("v0:1".into()), ..assignment(&host, VIP, 24, None) })
+        .unwrap();
+    let [primary, vip] = &host.addresses()[..] else { panic!("two addresses were added") };
+    assert_eq!((primary.address, primary.secondary, primary.mark), (LEFT.into(), false, None));
+    assert_eq!((vip.address, vip.secondary, vip.mark), (VIP.into(), true, Some(MARK)));
+    assert_eq!(vip.label.as_deref(), Some("v0:1"));
+}
+
+#[test]
+fn adding_an_address_that_somebody_else_left_makes_it_ours() {
+    let host = Host::single();
+    for (address, prefix) in both_families() {
+        host.ip("address add dev v0", &format!("{address}/{prefix}"));
+        host.netlink().add(&assignment(&host, address, prefix, Some(60))).unwrap();
+        let shown = host.ip("-oneline address show dev v0 to", &address.to_string());
+        assert!(shown.contains("valid_lft 60sec") || shown.contains("valid_lft 59sec"), "{shown}");
+    }
+    assert_eq!(host.addresses().iter().map(|address| address.mark).collect::<Vec<_>>(), [Some(MARK); 2]);
+}
+
+#[test]
+fn the_kernel_removes_an_address_whose_lifetime_was_not_renewed() {
+    let host = Host::single();
+    let mut netlink = host.netlink();
+    for (address, prefix) in both_families() {
+        netlink.add(&assignment(&host, address, prefix, Some(1))).unwrap();
+        netlink.add(&assignment(&host, address, prefix, None)).unwrap();
+        let shown = host.ip("-oneline address show dev v0 to", &address.to_string());
+        assert!(shown.contains("valid_lft forever"), "{shown}");
+
+        let mut monitor = host.monitor();
+        netlink.add(&assignment(&host, address, prefix, Some(1))).unwrap();
+        wait_for(
+            &mut monitor,
+            |change| matches!(change, Change::AddressGone(gone) if gone.address == address && gone.mark == Some(MARK)),
+        );
+        assert_eq!(host.addresses(), []);
+    }
+}
+
+#[test]
+fn removing_from_an_interface_that_is_gone_succeeds_and_adding_to_it_says_so() {
+    let host = Host::single();
+    let assignment = assignment(&host, VIP, 32, None);
+    host.ip("link delete", "v0");
+    let mut netlink = host.netlink();
+    netlink.remove(assignment.index, VIP.into(), 32).unwrap();
+    let error = netlink.add(&assignment).unwrap_err();
+    let expected = format!("cannot add address 10.9.0.100/32 on interface {}: ", assignment.index);
+    assert!(error.to_string().starts_with(&expected), "{error}");
+    assert_eq!(error.source.raw_os_error(), Some(Errno::ENODEV as i32));
+}
+
+#[test]
+fn links_are_listed_with_name_mac_mtu_and_whether_they_are_up() {
+    let (left, _right) = Host::pair();
+    left.ip("link add down0 mtu 1400 type veth peer name", "down1");
+    let links = left.netlink().links().unwrap();
+    let named = |name| links.iter().find(|link| link.name == name).unwrap();
+    let (index, name) = (left.index("v0"), "v0".to_owned());
+    let expected = Link { index, name, up: true, mac: Some(LEFT_MAC), loopback: false, mtu: Some(1500) };
+    assert_eq!(*named("v0"), expected);
+    assert!(named("lo").loopback && !named("lo").up);
+    assert!(!named("down0").up);
+    assert_eq!(named("down0").mtu, Some(1400));
+}
+
+#[test]
+fn more_links_and_addresses_than_one_datagram_holds_are_all_listed() {
+    let host = Host::single();
+    for number in 0..40 {
+        host.ip("link add type veth peer name", &format!("p{number}"));
+    }
+    let mut netlink = host.netlink();
+    for number in 0..600_u32 {
+        let address = Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 10, 0, 0)) + number);
+        netlink.add(&assignment(&host, address, 32, None)).unwrap();
+    }
+    assert_eq!(netlink.links().unwrap().len(), 3 + 2 * 40);
+    assert_eq!(host.addresses().len(), 600);
+}
+
+#[test]
+fn the_monitor_tells_of_addresses_that_come_and_go() {
+    let host = Host::single();
+    let (mut monitor, mut netlink) = (host.monitor(), host.netlink());
+    assert_eq!(monitor.read().unwrap(), []);
+    netlink.add(&assignment(&host, VIP, 32, None)).unwrap();
+    let (index, address, label) = (host.index("v0"), VIP.into(), Some("v0".to_owned()));
+    let address = Address { index, address, prefix: 32, label, mark: Some(MARK), secondary: false };
+    assert_eq!(monitor.read().unwrap(), [Change::Address(address.clone())]);
+    netlink.remove(index, VIP.into(), 32).unwrap();
+    assert_eq!(monitor.read().unwrap(), [Change::AddressGone(address)]);
+    assert_eq!(monitor.read().unwrap(), []);
+}
+
+#[test]
+fn the_monitor_tells_of_links_up_down_without_carrier_renamed_and_gone() {
+    let host = Host::single();
+    let index = host.index("v0");
+    let mut monitor = host.monitor();
+    let is = |change: &Change, name: &str, up: bool| matches!(change, Change::Link(link) if link.index == index && link.name == name && link.up == up);
+    host.ip("link set up dev", "v0");
+    host.ip("link set up dev", "far");
+    wait_for(&mut monitor, |change| is(change, "v0", true));
+    host.ip("link set down dev", "far");
+    wait_for(&mut monitor, |change| is(change, "v0", false));
+    host.ip("link set up dev", "far");
+    wait_for(&mut monitor, |change| is(change, "v0", true));
+    host.ip("link set down dev", "v0");
+    wait_for(&mut monitor, |change| is(change, "v0", false));
+    host.ip("link set v0 name", "w0");
+    wait_for(&mut monitor, |change| is(change, "w0", false));
+    host.ip("link delete", "w0");
+    let gone = Change::LinkGone { index, name: "w0".into() };
+    wait_for(&mut monitor, |change| *change == gone);
+}
+
+#[test]
+fn a_link_that_leaves_a_bridge_is_not_told_as_gone() {
+    let host = Host::single();
+    host.ip("link add b0 type", "bridge");
+    host.ip("link set v0 master", "b0");
+    let mut monitor = host.monitor();
+    host.ip("link set nomaster dev", "v0");
+    host.ip("link delete", "b0");
+    let changes = wait_for(&mut monitor, |change| matches!(change, Change::LinkGone { .. }));
+    let gone: Vec<_> = changes.iter().filter(|change| matches!(change, Change::LinkGone { .. })).collect();
+    assert!(matches!(gone[..], [Change::LinkGone { name, .. }] if name == "b0"), "{gone:?}");
+}
+
+#[test]
+fn a_monitor_that_fell_behind_says_so_and_goes_on() {
+    let host = Host::single();
+    let (mut monitor, mut netlink) = (host.monitor(), host.netlink());
+    let assignment = assignment(&host, VIP, 32, None);
+    for _ in 0..2_000 {
+        netlink.add(&assignment).unwrap();
+        netlink.remove(assignment.index, assignment.address, assignment.prefix).unwrap();
+    }
+    let changes = monitor.read().unwrap();
+    assert_eq!(changes.iter().filter(|change| **change == Change::Overrun).count(), 1);
+    netlink.add(&assignment).unwrap();
+    assert!(matches!(monitor.read().unwrap()[..], [Change::Address(_)]));
+}
+
+#[test]
+fn an_advertisement_leaves_octet_for_octet_as_keepalived_sends_it() {
+    let (left, right) = Host::pair();
+    let (sender, receiver) = (left.socket("v0"), right.socket("v0"));
+    sender.send_v4(LEFT, GROUP_V4, &ADVERTISEMENT[20..]).unwrap();
+    sender.send_v4(LEFT, GROUP_V4, &ADVERTISEMENT[20..]).unwrap();
+    assert!(readable(&receiver, PATIENCE));
+    let mut packet = [0; BUFFER];
+    let length = recv(receiver.as_fd().as_raw_fd(), &mut packet, MsgFlags::empty()).unwrap();
+    assert_eq!(packet[..length], ADVERTISEMENT);
+    assert!(readable(&receiver, PATIENCE));
+    let expected = Datagram { from: LEFT, to: GROUP_V4, ttl: 255, payload: &ADVERTISEMENT[20..] };
+    assert_eq!(receiver.receive(&mut packet).unwrap(), Some(Received::Datagram(expected)));
+    assert_eq!(receiver.receive(&mut packet).unwrap(), None);
+    assert!(!readable(&sender, SILENCE), "the sender must not hear itself");
+}
+
+#[test]
+fn neither_unicast_nor_another_interface_nor_another_group_is_heard() {
+    let (left, right) = Host::pair();
+    right.ip("link add x0 type veth peer name", "x1");
+    right.ip("link set up dev", "x0");
+    right.ip("link set up dev", "x1");
+    right.wait_for_carrier("x0");
+    let (receiver, elsewhere) = (right.socket("v0"), right.socket("x1"));
+    let (sender, beside) = (left.socket("v0"), right.socket("x0"));
+    sender.send_v4(LEFT, RIGHT, b"unicast").unwrap();
+    sender.send_v4(LEFT, Ipv4Addr::new(224, 0, 0, 1), b"all hosts").unwrap();
+    beside.send_v4(LEFT, GROUP_V4, b"beside").unwrap();
+    sender.send_v4(LEFT, GROUP_V4, b"wanted").unwrap();
+
+    let mut buffer = [0; BUFFER];
+    for (socket, wanted) in [(&receiver, &b"wanted"[..]), (&elsewhere, b"beside")] {
+        assert!(readable(socket, PATIENCE), "{} did not come", String::from_utf8_lossy(wanted));
+        let got = socket.receive(&mut buffer).unwrap();
+        assert!(matches!(got, Some(Received::Datagram(packet)) if packet.payload == wanted), "{got:?}");
+        assert!(!readable(socket, SILENCE), "{:?}", socket.receive(&mut buffer));
+    }
+}
+
+#[test]
+fn options_and_oversize_are_faults_that_name_the_sender() {
+    let (left, right) = Host::pair();
+    left.ip("link set v0 mtu", "65535");
+    right.ip("link set v0 mtu", "65535");
+    let (sender, receiver) = (left.socket("v0"), right.socket("v0"));
+    let expect = |fault| {
+        assert!(readable(&receiver, PATIENCE), "no packet for {fault:?}");
+        let mut buffer = [0; BUFFER];
+        let got = receiver.receive(&mut buffer).unwrap();
+        assert_eq!(got, Some(Received::Faulty { from: LEFT, fault }));
+    };
+
+    sender.send_v4(LEFT, GROUP_V4, &vec![0; 65_515]).unwrap();
+    expect(HeaderFault::TooLong);
+
+    let mut packet = ADVERTISEMENT.to_vec();
+    packet[0] = 0x46;
+    packet.splice(20..20, [1, 1, 1, 0]);
+    let raw = left.run(|| {
+        let raw = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::RAW, Some(255.into())).unwrap();
+        raw.bind_device(Some(b"v0")).unwrap();
+        raw
+    });
+    raw.send_to(&packet, &SocketAddrV4::new(GROUP_V4, 0).into()).unwrap();
+    expect(HeaderFault::Options);
+
+    let error = sender.send_v4(LEFT, GROUP_V4, &vec![0; 65_516]).unwrap_err();
+    assert_eq!(error.source.kind(), io::ErrorKind::InvalidInput);
+}
+
+#[test]
+fn sending_on_a_link_that_is_down_or_gone_is_an_error_that_tells_which() {
+    let (left, _right) = Host::pair();
+    let sender = left.socket("v0");
+    left.ip("link set down dev", "v0");
+    let error = sender.send_v4(LEFT, GROUP_V4, b"down").unwrap_err();
+    assert_eq!(error.source.kind(), io::ErrorKind::NetworkUnreachable, "{error}");
+    assert!(error.to_string().starts_with("cannot send VRRP from 10.9.0.1 to 224.0.0.18 on v0: "), "{error}");
+    left.ip("link delete", "v0");
+    let error = sender.send_v4(LEFT, GROUP_V4, b"gone").unwrap_err();
+    assert_eq!(error.source.raw_os_error(), Some(Errno::ENODEV as i32), "{error}");
+    assert_eq!(sender.receive(&mut [0; BUFFER]).unwrap(), None);
+}
+
+#[test]
+fn sockets_on_an_interface_that_does_not_exist_or_is_no_ethernet_are_refused_by_name() {
+    let host = Host::new();
+    for error in [
+        host.run(|| Socket::open_v4("none0", 77)).map(drop).unwrap_err(),
+        host.run(|| Announcer::open("none0")).map(drop).unwrap_err(),
+    ] {
+        assert!(error.to_string().contains("on none0: "), "{error}");
+        assert_eq!(error.source.raw_os_error(), Some(Errno::ENODEV as i32), "{error}");
+    }
+    let error = host.run(|| Announcer::open("lo")).map(drop).unwrap_err();
+    assert_eq!(error.to_string(), "cannot open a packet socket on lo: it is not an Ethernet interface");
+}
+
+#[test]
+fn an_announcement_goes_out_in_both_forms_and_mends_a_stale_neighbour() {
+    let (left, right) = Host::pair();
+    right.ip("neighbour replace 10.9.0.100 lladdr 02:00:00:00:00:99 nud stale dev", "v0");
+    let heard: OwnedFd = right
+        .run(|| socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::EthAll))
+        .unwrap();
+    left.run(|| Announcer::open("v0")).unwrap().announce_v4(VIP).unwrap();
+
+    let mut announced = Vec::new();
+    while announced.len() < 2 {
+        assert!(readable(&heard, PATIENCE), "heard only {announced:02x?}");
+        let mut frame = [0; 2048];
+        let length = recv(heard.as_raw_fd(), &mut frame, MsgFlags::empty()).unwrap();
+        if frame[12..14] == [0x08, 0x06] && frame[6..12] == LEFT_MAC {
+            announced.push(frame[..length].to_vec());
+        }
+    }
+    assert_eq!(announced[0], gratuitous_arp(LEFT_MAC, VIP, Form::Request));
+    assert_eq!(announced[1], gratuitous_arp(LEFT_MAC, VIP, Form::Reply));
+    let neighbour = right.ip("neighbour show dev v0 to", "10.9.0.100");
+    assert!(neighbour.contains("02:00:00:00:00:01"), "{neighbour}");
+}
+
+#[test]
+fn the_default_route_is_that_of_the_callers_namespace() {
+    let host = Host::single();
+    let routes = || host.run(|| (default_route_interface(true), default_route_interface(false)));
+    assert_eq!(routes(), (None, None));
+    host.ip("address add 10.9.0.1/24 dev", "v0");
+    host.ip("link set up dev", "v0");
+    host.ip("link set up dev", "far");
+    host.ip("route add default via 10.9.0.2 dev", "v0");
+    host.ip("-6 route add default dev", "far");
+    assert_eq!(routes(), (Some("v0".into()), Some("far".into())));
+}
+
+/// Set in the process that has lost its capabilities.
+const UNPRIVILEGED: &str = "SYS_NET_UNPRIVILEGED";
+
+#[test]
+fn without_capabilities_each_refusal_names_them() {
+    if std::env::var_os(UNPRIVILEGED).is_some() {
+        return refusals();
+    }
+    let host = Host::single();
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--bounding-set=-net_admin,-net_raw", "--inh-caps=-net_admin,-net_raw"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "without_capabilities_each_refusal_names_them", "--nocapture"])
+        .env(UNPRIVILEGED, "1");
+    let output = host.run(|| command.output()).expect("this test runs util-linux's setpriv");
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("3 refusals"), "the unprivileged process ran no test: {said}");
+}
+
+fn refusals() {
+    let index = if_nametoindex("v0").unwrap();
+    let assignment = Assignment { index, address: VIP.into(), prefix: 32, label: None, lifetime: None };
+    let errors = [
+        Netlink::open().unwrap().add(&assignment).unwrap_err(),
+        Socket::open_v4("v0", index).map(drop).unwrap_err(),
+        Announcer::open("v0").map(drop).unwrap_err(),
+    ];
+    for error in &errors {
+        assert!(error.is_permission(), "{error}");
+        assert!(error.to_string().contains("cap_add: [NET_ADMIN, NET_RAW]"), "{error}");
+    }
+    assert!(errors[0].to_string().starts_with("cannot add address 10.9.0.100/32 on v0: "), "{}", errors[0]);
+    println!("{} refusals", errors.len());
+}
