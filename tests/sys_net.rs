@@ -351,12 +351,18 @@ fn a_monitor_that_fell_behind_says_so_and_goes_on() {
 fn an_advertisement_leaves_octet_for_octet_as_keepalived_sends_it() {
     let (left, right) = Host::pair();
     let (sender, receiver) = (left.socket("v0"), right.socket("v0"));
-    sender.send_v4(LEFT, GROUP_V4, &ADVERTISEMENT[20..]).unwrap();
-    sender.send_v4(LEFT, GROUP_V4, &ADVERTISEMENT[20..]).unwrap();
-    assert!(readable(&receiver, PATIENCE));
     let mut packet = [0; BUFFER];
-    let length = recv(receiver.as_fd().as_raw_fd(), &mut packet, MsgFlags::empty()).unwrap();
-    assert_eq!(packet[..length], ADVERTISEMENT);
+    for identification in [1, 2] {
+        sender.send_v4(LEFT, GROUP_V4, &ADVERTISEMENT[20..]).unwrap();
+        assert!(readable(&receiver, PATIENCE));
+        let length = recv(receiver.as_fd().as_raw_fd(), &mut packet, MsgFlags::empty()).unwrap();
+        let mut expected = ADVERTISEMENT;
+        expected[5] = identification;
+        // One more there is one less in the checksum.
+        expected[11] -= identification - 1;
+        assert_eq!(packet[..length], expected);
+    }
+    sender.send_v4(LEFT, GROUP_V4, &ADVERTISEMENT[20..]).unwrap();
     assert!(readable(&receiver, PATIENCE));
     let expected = Datagram { from: LEFT, to: GROUP_V4, ttl: 255, payload: &ADVERTISEMENT[20..] };
     assert_eq!(receiver.receive(&mut packet).unwrap(), Some(Received::Datagram(expected)));
