@@ -125,6 +125,38 @@ impl Config {
     ) -> Result<(Self, Vec<Warning>), ConfigError> {
         env::read(vars, read_file)
     }
+
+    /// The variables whose effective value differs between `self` and `other`, each once.
+    pub fn changes(&self, other: &Self) -> Vec<&'static str> {
+        let mut changed = vec![];
+        let mut compare = |variable, same: bool| {
+            if !same && !changed.contains(&variable) {
+                changed.push(variable);
+            }
+        };
+        for (old, new) in self.routers.iter().zip(&other.routers) {
+            let (from, to) = (&old.protocol, &new.protocol);
+            compare("INSTANCE_NAME", old.name == new.name);
+            compare("INTERFACE", old.interface == new.interface);
+            compare("STATE", old.state_hint == new.state_hint);
+            compare("VIP", old.addresses == new.addresses);
+            compare("VIRTUAL_ROUTER", from.vrid == to.vrid);
+            compare("PRIORITY", from.priority == to.priority);
+            compare("ADVERT_INT", from.interval == to.interval);
+            compare("PREEMPT", from.preempt == to.preempt);
+            let services = |r: &RouterConfig| r.check.as_ref().map(|c| c.services.clone());
+            compare("SERVICE", services(old) == services(new));
+            if let (Some(from), Some(to)) = (&old.check, &new.check) {
+                compare("CHECK_INTERVAL", from.interval == to.interval);
+                compare("CHECK_WEIGHT", from.weight == to.weight);
+                compare("CHECK_RISE", from.rise == to.rise);
+                compare("CHECK_FALL", from.fall == to.fall);
+            }
+        }
+        compare("LOG_LEVEL", self.log.level == other.log.level);
+        compare("LOG_FORMAT", self.log.format == other.log.format);
+        changed
+    }
 }
 
 /// Something that works, though hardly as meant. Displays as one sentence.

@@ -6,14 +6,16 @@
 //!   checked). They know no clock, socket, log or environment: time is an argument, what must be done
 //!   comes back as values.
 //! * **edges** — [`sys`]: one file per thing the kernel offers. They decide nothing.
-//! * **the join** — `daemon`: waits, translates what the kernel said into events, hands them to the pure
+//! * **the join** — [`daemon`]: waits, translates what the kernel said into events, hands them to the pure
 //!   ring and performs the answers in order.
 //!
 //! Reading order for ten minutes: this page, `vrrp/instance.rs`, `daemon.rs`, `config.rs`.
 
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod health;
 pub mod logger;
+pub mod run;
 pub mod sys;
 pub mod vrrp;

@@ -9,6 +9,8 @@
 //! A line between two others must come before the deadline; `timer` must come exactly on it,
 //! `late timer` after it.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::Path;

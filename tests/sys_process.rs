@@ -148,7 +148,7 @@ fn a_process_is_found_by_its_comm() {
     assert_eq!(pids(&name), expected);
     drop(first);
     assert_eq!(pids(&name), [second.pid()]);
-    assert_eq!(pids(&name[..name.len() - 1]), [], "the beginning of a name is not the name");
+    assert_eq!(pids(&name[..name.len() - 1]), [0_i32; 0], "the beginning of a name is not the name");
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn a_process_is_found_by_the_last_part_of_its_zeroth_argument() {
     let name = programs.long();
     let running = Running::start(sleep("/bin/sleep").arg0(format!("/no/such{0}/{name}", programs.tag)));
     assert_eq!(pids(&name), [running.pid()]);
-    assert_eq!(pids(&format!("such{}", programs.tag)), []);
+    assert_eq!(pids(&format!("such{}", programs.tag)), [0_i32; 0]);
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn a_long_name_is_found_by_the_executable_and_its_first_fifteen_bytes_by_comm() 
     let running = Running::start(sleep(programs.copy("/bin/sleep", &name)).arg0("something else"));
     assert_eq!(pids(&name), [running.pid()]);
     assert_eq!(pids(&name[..15]), [running.pid()]);
-    assert_eq!(pids(&name[..16]), []);
+    assert_eq!(pids(&name[..16]), [0_i32; 0]);
     fs::remove_file(programs.dir.join(&name)).unwrap();
     assert_eq!(pids(&name), [running.pid()], "the kernel marks the executable as deleted");
 }
@@ -204,7 +204,7 @@ fn a_zombie_is_not_found() {
     waitid(Id::Pid(Pid::from_raw(running.pid())), ended).unwrap();
     let comm = fs::read_to_string(format!("/proc/{}/comm", running.pid())).unwrap();
     assert_eq!(comm.trim_end(), name, "it is still there, under its name");
-    assert_eq!(pids(&name), []);
+    assert_eq!(pids(&name), [0_i32; 0]);
 }
 
 #[test]
@@ -331,7 +331,7 @@ fn a_signal_does_not_shorten_a_wait() {
     let often = "for i in 1 2 3 4 5; do kill -USR1 $PPID; sleep 0.02; done";
     let sender = Running::start(Command::new("sh").args(["-c", often]));
     let deadline = poller.now() + Duration::from_millis(400);
-    assert_eq!(poller.wait(Some(deadline)).unwrap(), []);
+    assert_eq!(poller.wait(Some(deadline)).unwrap(), [0_u64; 0]);
     assert!(deadline <= poller.now());
     assert_eq!(signals.pending().collect::<Vec<_>>(), [Signal::Dump, Signal::Child]);
     drop(sender);

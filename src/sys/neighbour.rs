@@ -73,6 +73,11 @@ impl Announcer {
         Ok(Self { socket, mac, interface: interface.to_owned() })
     }
 
+    /// The hardware address that the announcements carry.
+    pub fn mac(&self) -> [u8; 6] {
+        self.mac
+    }
+
     /// Broadcasts that `address` is here, in both forms.
     pub fn announce_v4(&self, address: Ipv4Addr) -> Result<(), Error> {
         for form in [Form::Request, Form::Reply] {

@@ -170,7 +170,7 @@ mod tests {
         let mut best = Duration::MAX;
         for us in (1..=100).map(|n| n * 7) {
             let deadline = in_micros(&poller, us);
-            assert_eq!(poller.wait(Some(deadline)).unwrap(), []);
+            assert_eq!(poller.wait(Some(deadline)).unwrap(), [0_u64; 0]);
             let now = poller.now();
             assert!(deadline <= now);
             best = best.min(now.since(deadline));
@@ -182,7 +182,7 @@ mod tests {
     fn a_deadline_of_now_or_before_returns_at_once_with_what_is_ready() {
         let (poller, (ours, mut theirs)) = (poller(), UnixStream::pair().unwrap());
         poller.watch(ours.as_fd(), 7).unwrap();
-        assert_eq!(poller.wait(Some(Instant::START)).unwrap(), []);
+        assert_eq!(poller.wait(Some(Instant::START)).unwrap(), [0_u64; 0]);
         theirs.write_all(b"x").unwrap();
         assert_eq!(poller.wait(Some(Instant::START)).unwrap(), [7]);
     }
@@ -199,7 +199,7 @@ mod tests {
         }
         assert!(poller.now().since(begun) < Duration::from_secs(30));
         ours.read_exact(&mut [0]).unwrap();
-        assert_eq!(poller.wait(Some(in_micros(&poller, 500))).unwrap(), []);
+        assert_eq!(poller.wait(Some(in_micros(&poller, 500))).unwrap(), [0_u64; 0]);
         drop(theirs);
         assert_eq!(poller.wait(None).unwrap(), [u64::MAX], "hung up");
     }
@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(poller.wait(None).unwrap(), [1]);
         poller.forget(ours.as_fd()).unwrap();
         drop(ours);
-        assert_eq!(poller.wait(Some(in_micros(&poller, 500))).unwrap(), []);
+        assert_eq!(poller.wait(Some(in_micros(&poller, 500))).unwrap(), [0_u64; 0]);
         poller.watch(duplicate.as_fd(), 2).unwrap();
         assert_eq!(poller.wait(None).unwrap(), [2]);
     }

@@ -1,0 +1,354 @@
+//! The join of core and edges: waits, translates what the kernel said into events, hands them to the state
+//! machines and performs their answers in order. Nothing else knows both.
+
+mod interfaces;
+mod kernel;
+mod router;
+mod sweep;
+mod wording;
+
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::sys::Error;
+use crate::sys::orphans;
+use crate::sys::poller::{Clock, Poller};
+use crate::sys::process::ProcFs;
+use crate::sys::signals::{Signal, Signals};
+use crate::sys::socket::ipv4::HeaderFault;
+use crate::sys::socket::{self, Received};
+use crate::vrrp::{Action, Advert, Cause, DropReason, Envelope, Event, Instant, Report, Role};
+use kernel::Kernel;
+use router::{Place, Router};
+
+const SIGNALS: u64 = 0;
+const MONITOR: u64 = 1;
+/// Ports have the interface's index above this bit.
+const PORT: u64 = 1 << 32;
+
+/// Packets taken from one interface before timers are looked at again: a flood may not delay an advert.
+const PACKETS: usize = 64;
+
+/// The kernel does not tell when a default route appears, and not every failure to open ends with a
+/// notice: what is missing is looked for again this often.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// What a turn of the loop left to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    Turn,
+    /// SIGHUP: the caller reads the configuration's files again.
+    Reload,
+    Stopped,
+}
+
+/// All virtual routers of the process and what they share. Dropping it removes every virtual address.
+#[derive(Debug)]
+pub struct Daemon {
+    poller: Poller,
+    signals: Signals,
+    procfs: ProcFs,
+    kernel: Kernel,
+    routers: Vec<Router>,
+    /// Every configured virtual address that is not an owner's real one: no source for adverts.
+    virtual_addresses: Vec<IpAddr>,
+    look_again: Option<Instant>,
+    buffer: Vec<u8>,
+}
+
+impl Daemon {
+    /// Opens everything, removes what a killed predecessor left, and starts the routers.
+    ///
+    /// # Errors
+    /// What the kernel refuses and no waiting can mend; a missing interface is not among it.
+    pub fn start(config: Config) -> Result<Self, Error> {
+        let signals = Signals::install()?;
+        let poller = Poller::new(Clock::start()?)?;
+        let kernel = Kernel::open()?;
+        poller.watch(signals.as_fd(), SIGNALS)?;
+        poller.watch(kernel.monitor().as_fd(), MONITOR)?;
+        let routers: Vec<_> = config.routers.into_iter().map(Router::new).collect();
+        let mut daemon = Self {
+            poller,
+            signals,
+            procfs: ProcFs::new("/proc")?,
+            kernel,
+            virtual_addresses: vec![],
+            routers,
+            look_again: None,
+            buffer: vec![0; socket::BUFFER],
+        };
+        daemon.prepare();
+        Ok(daemon)
+    }
+
+    fn prepare(&mut self) {
+        if self.routers.iter().any(|r| r.check.is_some()) && self.procfs.hides_processes().unwrap_or(false) {
+            log::error!(event = "hidepid"; "/proc is mounted with hidepid: services of other users look dead; mount it without");
+        }
+        for router in &mut self.routers {
+            sweep::sweep(&mut self.kernel, router);
+            self.virtual_addresses.extend(router.managed.iter().map(|vip| vip.address));
+        }
+        for id in 0..self.routers.len() {
+            self.refresh(id);
+            // Until its first look says otherwise, a service of weight 0 is not known to run.
+            self.stand(id);
+            self.look(id);
+            self.dispatch(id, Event::Startup);
+        }
+    }
+
+    /// The role of each router, by name, in the order of the configuration.
+    pub fn roles(&self) -> impl Iterator<Item = (&str, Role)> {
+        self.routers.iter().map(|r| (r.name(), r.instance.role()))
+    }
+
+    /// Waits for what comes next and deals with it.
+    ///
+    /// # Errors
+    /// What leaves the daemon deaf or blind: waiting, signals or the kernel's notices failed.
+    pub fn turn(&mut self) -> Result<Next, Error> {
+        let mut next = Next::Turn;
+        for token in self.poller.wait(self.deadline())? {
+            match token {
+                SIGNALS => next = self.take_signals(),
+                MONITOR => self.notices()?,
+                port => self.packets(u32::try_from(port - PORT).unwrap_or_default()),
+            }
+        }
+        if next != Next::Stopped {
+            self.expire();
+        }
+        Ok(next)
+    }
+
+    /// Releases everything as on SIGTERM; afterwards nothing is left to do.
+    pub fn stop(&mut self) {
+        for id in 0..self.routers.len() {
+            self.dispatch(id, Event::Shutdown);
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.routers.iter().filter_map(Router::deadline).chain(self.look_again).min()
+    }
+
+    fn expire(&mut self) {
+        let now = self.poller.now();
+        if self.look_again.take_if(|at| *at <= now).is_some() {
+            self.refresh_all();
+        }
+        for id in 0..self.routers.len() {
+            self.look(id);
+            if self.routers[id].instance.deadline().is_some_and(|at| at <= now) {
+                self.dispatch(id, Event::Timer);
+            }
+        }
+    }
+
+    /// Hands one event to a router and performs the answers in order, to the end or to a refusal.
+    fn dispatch(&mut self, id: usize, event: Event<'_>) {
+        let now = self.poller.now();
+        let router = &mut self.routers[id];
+        for action in router.instance.handle(now, event) {
+            if let Action::Report(Report::Dropped { from, reason }) = action {
+                let theirs = if let Event::Advert { advert, .. } = event { Some(advert) } else { None };
+                router.dropped(from, reason, theirs);
+            } else if router.perform(now, &mut self.kernel, action).is_err() {
+                return self.dispatch(id, Event::Refused);
+            }
+        }
+    }
+
+    fn look(&mut self, id: usize) {
+        let now = self.poller.now();
+        if self.routers[id].look(now, &mut self.procfs).is_some() {
+            self.stand(id);
+        }
+    }
+
+    fn stand(&mut self, id: usize) {
+        if let Some(standing) = self.routers[id].standing() {
+            for event in router::events(standing) {
+                self.dispatch(id, event);
+            }
+        }
+    }
+
+    fn take_signals(&mut self) -> Next {
+        let mut next = Next::Turn;
+        for signal in self.signals.pending() {
+            match signal {
+                Signal::Stop(name) => {
+                    log::info!(event = "signal"; "Stopping on {name}");
+                    self.stop();
+                    next = Next::Stopped;
+                }
+                Signal::Reload if next == Next::Turn => next = Next::Reload,
+                Signal::Reload => {}
+                Signal::Dump => self.dump(),
+                Signal::Child => {
+                    for orphan in orphans::reap() {
+                        log::debug!(event = "reaped"; "Reaped {orphan}");
+                    }
+                }
+            }
+        }
+        next
+    }
+
+    fn dump(&self) {
+        let now = self.poller.now();
+        for router in &self.routers {
+            let name = router.name();
+            log::info!(event = "status", instance = name; "({name}) {}", router.summary(now));
+        }
+        for port in self.kernel.ports.values() {
+            log::info!(event = "status"; "{}: for no router here, dropped: {}", port.interface, port.drops);
+        }
+    }
+
+    fn notices(&mut self) -> Result<(), Error> {
+        let gone = self.kernel.notices()?;
+        self.refresh_all();
+        for id in 0..self.routers.len() {
+            let router = &self.routers[id];
+            let Some(place) = &router.place else { continue };
+            let lost = router.instance.role() == Role::Master
+                && router.managed.iter().any(|vip| {
+                    self.kernel
+                        .device(place.index, vip)
+                        .is_ok_and(|index| gone.contains(&(index, vip.address)))
+                });
+            if lost {
+                self.dispatch(id, Event::AddressLost);
+            }
+        }
+        Ok(())
+    }
+
+    fn refresh_all(&mut self) {
+        for id in 0..self.routers.len() {
+            self.refresh(id);
+        }
+    }
+
+    /// Finds the router's place anew and tells the state machine what that means for it.
+    fn refresh(&mut self, id: usize) {
+        let place = self.find_place(id);
+        let router = &mut self.routers[id];
+        if place == router.place && place.is_some() {
+            return;
+        }
+        let up = place.as_ref().is_some_and(|place| place.up);
+        let moved = router.place.as_ref().map(|p| p.index) != place.as_ref().map(|p| p.index);
+        if !up || moved {
+            // Still with the old place, where the addresses are to be removed from.
+            self.dispatch(id, Event::Fault(Cause::Interface));
+        }
+        let source = place.as_ref().and_then(|place| place.source);
+        if source.is_none() {
+            self.dispatch(id, Event::Source(None));
+        }
+        self.routers[id].place = place;
+        if source.is_some() {
+            self.dispatch(id, Event::Source(source));
+        }
+        if up {
+            self.dispatch(id, Event::Clear(Cause::Interface));
+        }
+    }
+
+    /// The router's link with its sockets open; `None` while that is not to be had, which is said once.
+    fn find_place(&mut self, id: usize) -> Option<Place> {
+        let router = &self.routers[id];
+        let first = router.config.addresses.first()?.address;
+        // What `auto` found is kept as long as it is there.
+        let known = router.place.as_ref().and_then(|place| self.kernel.interfaces.named(&place.interface));
+        let link = known.or_else(|| self.kernel.resolve(&router.config.interface, first)).cloned();
+        let Some(link) = link else {
+            if router.place.is_some() || router.instance.role() == Role::Init {
+                let (name, interface) = (router.name(), router.interface());
+                log::warn!(event = "interface", instance = name; "({name}) Interface {interface} is not there: waiting for it");
+            }
+            self.look_again = Some(self.poller.now() + LOOK_AGAIN);
+            return None;
+        };
+        if let Err(e) = self.kernel.open_port(&self.poller, PORT | u64::from(link.index), &link) {
+            if self.look_again.is_none() {
+                log::error!(event = "interface", instance = router.name(); "({}) {e}", router.name());
+            }
+            self.look_again = Some(self.poller.now() + LOOK_AGAIN);
+            return None;
+        }
+        let source = self.kernel.interfaces.source_v4(link.index, &self.virtual_addresses);
+        Some(Place { index: link.index, interface: link.name, up: link.up, source })
+    }
+
+    fn packets(&mut self, index: u32) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        for _ in 0..PACKETS {
+            let Some(port) = self.kernel.ports.get(&index) else { break };
+            match port.socket.receive(&mut buffer) {
+                Ok(None) => break,
+                Ok(Some(received)) => self.packet(index, &received),
+                Err(e) => {
+                    // The link went; its notice follows.
+                    log::debug!(event = "receive_failed"; "{e}");
+                    break;
+                }
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    fn packet(&mut self, index: u32, received: &Received<'_>) {
+        let (from, vrid, advert) = match received {
+            Received::Faulty { from, fault } => ((*from).into(), None, Err(header_fault(*fault))),
+            Received::Datagram(d) => {
+                let envelope = Envelope { from: d.from.into(), to: d.to.into(), ttl: d.ttl };
+                (envelope.from, Advert::claimed_vrid(d.payload), Advert::parse(d.payload, envelope))
+            }
+        };
+        let here = |r: &Router| r.place.as_ref().is_some_and(|place| place.index == index);
+        let router = self.routers.iter().position(|r| here(r) && Some(r.config.protocol.vrid) == vrid);
+        match (router, advert) {
+            (Some(id), Ok(advert)) => {
+                let before = self.routers[id].drops.total();
+                self.dispatch(id, Event::Advert { from, advert: &advert });
+                if self.routers[id].drops.total() == before {
+                    self.routers[id].obeyed(from);
+                }
+            }
+            (Some(id), Err(reason)) => self.routers[id].dropped(from, reason, None),
+            (None, advert) => {
+                let reason = advert.err().unwrap_or(DropReason::Vrid);
+                if let Some(port) = self.kernel.ports.get_mut(&index) {
+                    port.drops.count(reason);
+                }
+            }
+        }
+    }
+}
+
+fn header_fault(fault: HeaderFault) -> DropReason {
+    match fault {
+        HeaderFault::TooShort => DropReason::Truncated,
+        HeaderFault::TooLong => DropReason::TooLong,
+        HeaderFault::NotIpv4 | HeaderFault::HeaderLength | HeaderFault::TotalLength => DropReason::IpHeader,
+        HeaderFault::Options => DropReason::IpOptions,
+        HeaderFault::Fragment => DropReason::Fragment,
+    }
+}
+
+/// A panic unwinds through here: whatever else is broken, no virtual address stays behind.
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        for router in &mut self.routers {
+            router.abandon(&mut self.kernel);
+        }
+    }
+}

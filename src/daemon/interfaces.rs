@@ -1,0 +1,151 @@
+//! The machine's links and addresses as the kernel last told them; opens nothing and asks nobody.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::sys::netlink::{Address, Change, Link, MARK};
+
+/// Links by index, addresses in the kernel's order: the first of an interface is its primary.
+#[derive(Debug, Default)]
+pub(super) struct Interfaces {
+    links: BTreeMap<u32, Link>,
+    addresses: Vec<Address>,
+}
+
+impl Interfaces {
+    /// What a listing of both said.
+    pub(super) fn new(links: Vec<Link>, addresses: Vec<Address>) -> Self {
+        Self { links: links.into_iter().map(|link| (link.index, link)).collect(), addresses }
+    }
+
+    /// Follows one notice. [`Change::Overrun`] asks for a new listing, which is the caller's business.
+    pub(super) fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Link(link) => {
+                self.links.insert(link.index, link.clone());
+            }
+            Change::LinkGone { index, .. } => {
+                self.links.remove(index);
+                self.addresses.retain(|a| a.index != *index);
+            }
+            Change::Address(address) => match self.addresses.iter_mut().find(|a| same(a, address)) {
+                Some(known) => known.clone_from(address),
+                None => self.addresses.push(address.clone()),
+            },
+            Change::AddressGone(gone) => self.addresses.retain(|a| !same(a, gone)),
+            Change::Overrun => {}
+        }
+    }
+
+    /// The link of that name.
+    pub(super) fn named(&self, name: &str) -> Option<&Link> {
+        self.links.values().find(|link| link.name == name)
+    }
+
+    /// The link of that index.
+    pub(super) fn link(&self, index: u32) -> Option<&Link> {
+        self.links.get(&index)
+    }
+
+    /// All addresses, in the kernel's order.
+    pub(super) fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// The link whose subnet holds `address`, the narrowest subnet first. Host routes and virtual
+    /// addresses are no subnets.
+    pub(super) fn on_subnet_of(&self, address: IpAddr) -> Option<&Link> {
+        let candidates = self.addresses.iter().filter(|a| {
+            let host = if a.address.is_ipv4() { 32 } else { 128 };
+            a.prefix < host && a.mark != Some(MARK) && contains(a, address)
+        });
+        let best = candidates.rev().max_by_key(|a| a.prefix)?;
+        self.link(best.index).filter(|link| !link.loopback)
+    }
+
+    /// The primary IPv4 address of the link: its first that is not one of `virtual_addresses` (ours,
+    /// configured) and not marked as somebody's virtual address (RFC 3768 §5.2.1).
+    pub(super) fn source_v4(&self, index: u32, virtual_addresses: &[IpAddr]) -> Option<IpAddr> {
+        self.addresses
+            .iter()
+            .find(|a| {
+                a.index == index
+                    && a.address.is_ipv4()
+                    && a.mark != Some(MARK)
+                    && !virtual_addresses.contains(&a.address)
+            })
+            .map(|a| a.address)
+    }
+}
+
+fn same(a: &Address, b: &Address) -> bool {
+    (a.index, a.address, a.prefix) == (b.index, b.address, b.prefix)
+}
+
+fn contains(subnet: &Address, address: IpAddr) -> bool {
+    match (subnet.address, address) {
+        (IpAddr::V4(net), IpAddr::V4(ip)) => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(subnet.prefix.min(32))).unwrap_or(0);
+            net.to_bits() & mask == ip.to_bits() & mask
+        }
+        (IpAddr::V6(net), IpAddr::V6(ip)) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(subnet.prefix.min(128))).unwrap_or(0);
+            net.to_bits() & mask == ip.to_bits() & mask
+        }
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(index: u32, name: &str) -> Link {
+        Link { index, name: name.into(), up: true, mac: None, loopback: name == "lo", mtu: None }
+    }
+
+    fn address(index: u32, text: &str, mark: Option<u8>) -> Address {
+        let (address, prefix) = text.split_once('/').unwrap();
+        let (address, prefix) = (address.parse().unwrap(), prefix.parse().unwrap());
+        Address { index, address, prefix, label: None, mark, secondary: false }
+    }
+
+    fn interfaces() -> Interfaces {
+        let addresses = vec![
+            address(1, "127.0.0.1/8", None),
+            address(2, "10.0.0.2/24", Some(MARK)),
+            address(2, "10.0.0.3/24", None),
+            address(2, "10.0.0.11/24", None),
+            address(3, "10.0.0.12/8", None),
+        ];
+        Interfaces::new(vec![link(1, "lo"), link(2, "eth0"), link(3, "eth1")], addresses)
+    }
+
+    #[test]
+    fn auto_takes_the_narrowest_subnet_and_never_the_loopback() {
+        let name = |ip: &str| interfaces().on_subnet_of(ip.parse().unwrap()).map(|l| l.name.clone());
+        assert_eq!(name("10.0.0.200").as_deref(), Some("eth0"));
+        assert_eq!(name("10.9.0.200").as_deref(), Some("eth1"));
+        assert_eq!((name("127.0.0.9"), name("192.0.2.1"), name("fd00::1")), (None, None, None));
+    }
+
+    #[test]
+    fn the_source_is_the_first_address_that_is_no_virtual_one() {
+        let ours = ["10.0.0.3".parse().unwrap()];
+        assert_eq!(interfaces().source_v4(2, &ours), Some("10.0.0.11".parse().unwrap()));
+        assert_eq!(interfaces().source_v4(4, &ours), None);
+    }
+
+    #[test]
+    fn notices_keep_the_table_true() {
+        let mut table = interfaces();
+        table.apply(&Change::AddressGone(address(2, "10.0.0.11/24", None)));
+        table.apply(&Change::Address(address(2, "10.0.0.3/24", None)));
+        assert_eq!(table.addresses().len(), 4, "a renewed address is no second one");
+        assert_eq!(table.source_v4(2, &[]), Some("10.0.0.3".parse().unwrap()));
+        table.apply(&Change::Link(link(2, "wan0")));
+        assert!(table.named("eth0").is_none() && table.named("wan0").is_some());
+        table.apply(&Change::LinkGone { index: 2, name: "wan0".into() });
+        assert!(table.link(2).is_none() && table.source_v4(2, &[]).is_none());
+    }
+}

@@ -1,0 +1,185 @@
+//! What a router's facts are called in the log; keepalived's phrases where people grep for them.
+//! Decides nothing.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::vrrp::{Advert, Cause, DropReason, Peer, Report, Role, Settings, Why};
+
+/// keepalived's word for a role.
+pub(super) const fn state(role: Role) -> &'static str {
+    match role {
+        Role::Init => "INIT",
+        Role::Backup => "BACKUP",
+        Role::Master => "MASTER",
+        Role::Fault => "FAULT",
+    }
+}
+
+/// What is wrong, for a router on `interface` that watches `services`.
+pub(super) fn fault(cause: Cause, interface: &str, services: &[String]) -> String {
+    match cause {
+        Cause::Interface => format!("interface {interface} is missing or down"),
+        Cause::Source => format!("interface {interface} has no IPv4 address to send from"),
+        Cause::Service => format!("{} does not run", services.join(" or ")),
+        Cause::Address => "the kernel refused a virtual address".into(),
+    }
+}
+
+fn peer(peer: &Peer) -> String {
+    format!("{} (priority {})", peer.address, peer.priority)
+}
+
+/// The cause of a transition as half a sentence.
+pub(super) fn cause(why: &Why, interface: &str, services: &[String]) -> String {
+    match why {
+        Why::Startup => "started".into(),
+        Why::Silence(Some(master)) => format!("{} fell silent", peer(master)),
+        Why::Silence(None) => "no other router is heard".into(),
+        Why::Released(from) => format!("{from} released the addresses"),
+        Why::Preempt(lower) => format!("{} is lower than ours", peer(lower)),
+        Why::Outranked(by) => format!("{} is better", peer(by)),
+        Why::Fault(fault) => self::fault(*fault, interface, services),
+        Why::Recovered(Cause::Interface) => format!("interface {interface} is up"),
+        Why::Recovered(Cause::Source) => format!("interface {interface} has an IPv4 address"),
+        Why::Recovered(Cause::Service) => format!("{} runs", services.join(" and ")),
+        Why::Recovered(Cause::Address) => "trying the virtual addresses again".into(),
+        Why::Shutdown => "stopping".into(),
+    }
+}
+
+/// A report as a sentence, without the router's name.
+pub(super) fn report(report: &Report, interface: &str, services: &[String]) -> String {
+    match report {
+        Report::Transition { to: Role::Init, .. } => "Stopped".into(),
+        Report::Transition { to, why, .. } => {
+            format!("Entering {} STATE: {}", state(*to), cause(why, interface, services))
+        }
+        Report::Priority { from, to } => format!("Changing effective priority from {from} to {to}"),
+        Report::Master(master) => format!("Master is {}", peer(master)),
+        Report::Lower(lower) => {
+            format!("Received lower priority advert from {}: will take over", peer(lower))
+        }
+        Report::Loser(loser) => {
+            format!("Received advert from {} while master: it loses, answered and announced", peer(loser))
+        }
+        Report::Released(from) => format!("Master {from} releases the addresses (priority 0)"),
+        Report::Dropped { from, reason } => format!("Dropped advert from {from}: {reason}"),
+        Report::PutBack => "A virtual address was removed by somebody else: put back".into(),
+    }
+}
+
+/// Why an advert for our VRID was dropped, with both values where two differ: such a disagreement ends
+/// in two masters.
+pub(super) struct Conflict<'a> {
+    pub(super) from: IpAddr,
+    pub(super) reason: DropReason,
+    pub(super) ours: &'a Settings,
+    /// The advert, when it could be read.
+    pub(super) theirs: Option<&'a Advert>,
+}
+
+impl fmt::Display for Conflict<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from, reason, ours, theirs } = self;
+        write!(f, "Dropping adverts from {from} ({reason})")?;
+        let Some(theirs) = theirs else { return f.write_str(": not a VRRP advert we may obey") };
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the other reasons have no two values to name")]
+        match reason {
+            DropReason::VersionMismatch => {
+                write!(f, ": it speaks {}, we speak {}", theirs.version, ours.version)?;
+            }
+            DropReason::AuthMismatch => {
+                let auth = |password: bool| if password { "a password" } else { "no authentication" };
+                write!(f, ": it uses {}, we use {}", auth(theirs.password.is_some()), auth(false))?;
+            }
+            DropReason::Interval => {
+                write!(f, ": its interval is {}, ours {}", theirs.interval, ours.interval)?;
+            }
+            DropReason::Addresses => {
+                write!(f, ": its addresses are {}, ours {}", List(&theirs.addresses), List(&ours.addresses))?;
+            }
+            DropReason::OwnAddress => {
+                return f
+                    .write_str(": that is our own address; another host uses it, or our packets come back");
+            }
+            _ => return Ok(()),
+        }
+        f.write_str("; until they agree, both can be master at once")
+    }
+}
+
+struct List<'a>(&'a [IpAddr]);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, address) in self.0.iter().enumerate() {
+            write!(f, "{}{address}", if n == 0 { "" } else { " " })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vrrp::{Interval, Priority, Version, Vrid};
+
+    fn settings() -> Settings {
+        Settings {
+            vrid: Vrid::new(51).unwrap(),
+            version: Version::V2,
+            priority: Priority::new(100).unwrap(),
+            interval: Interval::DEFAULT,
+            preempt: true,
+            addresses: vec!["10.0.0.2".parse().unwrap()],
+        }
+    }
+
+    #[test]
+    fn transitions_keep_the_phrases_that_people_grep_for() {
+        let services = ["haproxy".to_owned()];
+        let master = Peer { address: "10.0.0.11".parse().unwrap(), priority: Priority::new(13).unwrap() };
+        let text = |from, to, why| report(&Report::Transition { from, to, why }, "eth0", &services);
+        assert_eq!(
+            text(Role::Backup, Role::Master, Why::Silence(Some(master))),
+            "Entering MASTER STATE: 10.0.0.11 (priority 13) fell silent"
+        );
+        assert_eq!(
+            text(Role::Master, Role::Backup, Why::Outranked(master)),
+            "Entering BACKUP STATE: 10.0.0.11 (priority 13) is better"
+        );
+        assert_eq!(
+            text(Role::Master, Role::Fault, Why::Fault(Cause::Service)),
+            "Entering FAULT STATE: haproxy does not run"
+        );
+        let change = Report::Priority { from: Priority::new(13).unwrap(), to: Priority::new(11).unwrap() };
+        assert_eq!(report(&change, "eth0", &services), "Changing effective priority from 13 to 11");
+    }
+
+    #[test]
+    fn a_conflict_names_both_values() {
+        let ours = settings();
+        let theirs = Advert {
+            version: Version::V3,
+            vrid: ours.vrid,
+            priority: ours.priority,
+            interval: Interval::from_seconds(2).unwrap(),
+            password: Some([0; 8]),
+            addresses: vec!["10.0.0.3".parse().unwrap(), "10.0.0.4".parse().unwrap()],
+        };
+        let from = "10.0.0.12".parse().unwrap();
+        let text = |reason| Conflict { from, reason, ours: &ours, theirs: Some(&theirs) }.to_string();
+        for (reason, difference) in [
+            (DropReason::VersionMismatch, "it speaks VRRPv3, we speak VRRPv2"),
+            (DropReason::AuthMismatch, "it uses a password, we use no authentication"),
+            (DropReason::Interval, "its interval is 2 s, ours 1 s"),
+            (DropReason::Addresses, "its addresses are 10.0.0.3 10.0.0.4, ours 10.0.0.2"),
+        ] {
+            let want = format!(
+                "Dropping adverts from 10.0.0.12 ({reason}): {difference}; until they agree, both can be master at once"
+            );
+            assert_eq!(text(reason), want);
+        }
+    }
+}

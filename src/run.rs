@@ -1,0 +1,153 @@
+//! The command `run`: the environment, the preflight, the daemon, and the exit code that says how it
+//! ended; knows nothing of the protocol.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::config::{Config, ConfigError, Warning};
+use crate::daemon::{Daemon, Next};
+use crate::logger;
+use crate::sys::capabilities::{self, Capability};
+use crate::sys::{Error, orphans};
+
+/// Why the daemon did not run to its stop. Displays as the operator should read it.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The environment is wrong: every problem there is.
+    #[error(transparent)]
+    Configuration(#[from] ConfigError),
+    /// The container lacks what the work cannot be done without.
+    #[error(
+        "vrrp-init: the capability {0} is missing: without it no {what} is possible\n  \
+         add to the service in the compose file:\n    cap_add: [NET_ADMIN, NET_RAW]",
+        what = purpose(*.0)
+    )]
+    Capability(Capability),
+    /// The kernel refused something no waiting mends.
+    #[error("vrrp-init: {0}")]
+    Kernel(#[from] Error),
+    /// A bug: the panic message was printed, the virtual addresses are released.
+    #[error("vrrp-init: internal error, the virtual addresses are released; please report the lines above")]
+    Panic,
+}
+
+fn purpose(capability: Capability) -> &'static str {
+    match capability {
+        Capability::NetAdmin => "virtual address",
+        Capability::NetRaw => "VRRP or ARP packet",
+    }
+}
+
+impl Failure {
+    /// The exit code, in the manner of sysexits: 70 internal, 77 capability, 78 configuration.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Configuration(_) => 78,
+            Self::Capability(_) => 77,
+            Self::Kernel(e) if e.is_permission() => 77,
+            Self::Kernel(_) | Self::Panic => 70,
+        }
+    }
+}
+
+/// Runs the daemon in the process's environment until it is told to stop.
+pub fn run() -> ExitCode {
+    match guarded(run_daemon) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+/// A panic unwinds to here, past the daemon, whose `Drop` removes the virtual addresses.
+fn guarded(work: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(Failure::Panic))
+}
+
+fn run_daemon() -> Result<(), Failure> {
+    let (config, warnings) = read_environment()?;
+    // A second logger cannot be installed; then the first one goes on.
+    let _ = logger::install(&config.log);
+    log::info!(event = "start"; "Starting vrrp-init {}", env!("CARGO_PKG_VERSION"));
+    for warning in warnings {
+        log::warn!(event = "configuration"; "{warning}");
+    }
+    preflight()?;
+    let mut daemon = Daemon::start(config.clone())?;
+    // Those that ended before the handlers were in place.
+    orphans::reap();
+    loop {
+        match daemon.turn()? {
+            Next::Turn => {}
+            Next::Reload => reload(&config),
+            Next::Stopped => return Ok(()),
+        }
+    }
+}
+
+fn read_environment() -> Result<(Config, Vec<Warning>), ConfigError> {
+    Config::from_environment(std::env::vars_os(), |path: &Path| std::fs::read(path))
+}
+
+/// Both capabilities are needed from the first packet on; a container that lacks one is told at once, not
+/// when the other host fails.
+fn preflight() -> Result<(), Failure> {
+    let held = capabilities::effective()?;
+    for needed in [Capability::NetAdmin, Capability::NetRaw] {
+        if !held.has(needed) {
+            return Err(Failure::Capability(needed));
+        }
+    }
+    Ok(())
+}
+
+/// SIGHUP: the environment of a process is fixed, the files that it names are not. What changed is said;
+/// it counts from the next start on.
+fn reload(running: &Config) {
+    match read_environment() {
+        Err(error) => {
+            log::error!(event = "reload"; "The configuration read again is refused, nothing changes: {error}");
+        }
+        Ok((fresh, _)) => {
+            let changed = running.changes(&fresh);
+            if changed.is_empty() {
+                log::info!(event = "reload"; "Read the configuration again: nothing changed");
+            } else {
+                let changed = changed.join(", ");
+                log::warn!(event = "reload"; "Read the configuration again: {changed} changed; restart this container to use it");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_has_its_exit_code() {
+        let refused = |kind| Error::doing("open", "x")(std::io::Error::from(kind));
+        assert_eq!(Failure::Configuration(ConfigError(vec![])).exit_code(), 78);
+        assert_eq!(Failure::Capability(Capability::NetRaw).exit_code(), 77);
+        assert_eq!(Failure::Kernel(refused(std::io::ErrorKind::PermissionDenied)).exit_code(), 77);
+        assert_eq!(Failure::Kernel(refused(std::io::ErrorKind::OutOfMemory)).exit_code(), 70);
+    }
+
+    #[test]
+    fn a_panic_becomes_exit_code_70() {
+        let failure = guarded(|| panic!("a bug")).unwrap_err();
+        assert_eq!(failure.exit_code(), 70);
+    }
+
+    #[test]
+    fn a_missing_capability_is_named_with_the_compose_line() {
+        let text = Failure::Capability(Capability::NetRaw).to_string();
+        assert!(
+            text.contains("NET_RAW is missing") && text.contains("cap_add: [NET_ADMIN, NET_RAW]"),
+            "{text}"
+        );
+    }
+}
