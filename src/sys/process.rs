@@ -1,9 +1,13 @@
 //! Finding live processes by name in /proc, as `busybox killall -0` did; knows no service, verdict or interval.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat, readlinkat};
+use nix::sys::stat::Mode;
 
 use super::Error;
 
@@ -26,6 +30,8 @@ pub struct Process {
 #[derive(Debug)]
 pub struct ProcFs {
     root: PathBuf,
+    /// The same, open: a path from here is shorter for the kernel to walk.
+    dir: File,
     own_pid: i32,
     stat: Vec<u8>,
     cmdline: Vec<u8>,
@@ -42,7 +48,8 @@ impl ProcFs {
         let own_pid = fs::read_link(&link)
             .and_then(|target| pid_from_name(target.as_os_str().as_bytes()).ok_or_else(malformed))
             .map_err(Error::doing("find our own process through", link.display().to_string()))?;
-        Ok(Self { root, own_pid, stat: vec![0; PAGE], cmdline: vec![0; PAGE] })
+        let dir = File::open(&root).map_err(Error::doing("open", root.display().to_string()))?;
+        Ok(Self { root, dir, own_pid, stat: vec![0; PAGE], cmdline: vec![0; PAGE] })
     }
 
     /// The live processes of each name, in the order of `names`, each list in ascending order of pid.
@@ -57,13 +64,12 @@ impl ProcFs {
     /// hidden from us (out of descriptors, out of memory): no one may take that for a dead service.
     pub fn scan(&mut self, names: &[String]) -> Result<Vec<Vec<Process>>, Error> {
         let mut found = vec![Vec::new(); names.len()];
-        let failed = |path: &Path, source| Error::doing("read", path.display().to_string())(source);
-        for entry in fs::read_dir(&self.root).map_err(|e: io::Error| failed(&self.root, e))? {
-            let entry = entry.map_err(|e: io::Error| failed(&self.root, e))?;
-            let Some(pid) = pid_from_name(entry.file_name().as_bytes()) else { continue };
+        let unreadable = |path: &Path, e: io::Error| Error::doing("read", path.display().to_string())(e);
+        for entry in fs::read_dir(&self.root).map_err(|e| unreadable(&self.root, e))? {
+            let name = entry.map_err(|e| unreadable(&self.root, e))?.file_name();
+            let Some(pid) = pid_from_name(name.as_bytes()) else { continue };
             if pid != self.own_pid {
-                let path = entry.path();
-                self.examine(&path, pid, names, &mut found).map_err(|e: io::Error| failed(&path, e))?;
+                self.examine(pid, names, &mut found).map_err(|e| unreadable(&self.root.join(name), e))?;
             }
         }
         Ok(found)
@@ -71,14 +77,8 @@ impl ProcFs {
 
     /// Cheapest source first, and no further one once every name is settled. `stat` is also the one that
     /// never waits for the process' memory map, which `cmdline` may while the process is stuck in the kernel.
-    fn examine(
-        &mut self,
-        dir: &Path,
-        pid: i32,
-        names: &[String],
-        found: &mut [Vec<Process>],
-    ) -> io::Result<()> {
-        let Some(line) = read(&dir.join("stat"), &mut self.stat)? else { return Ok(()) };
+    fn examine(&mut self, pid: i32, names: &[String], found: &mut [Vec<Process>]) -> io::Result<()> {
+        let Some(line) = read(&self.dir, &format!("{pid}/stat"), &mut self.stat)? else { return Ok(()) };
         let stat = Stat::parse(line).ok_or_else(malformed)?;
         if stat.is_dead() {
             return Ok(());
@@ -99,14 +99,15 @@ impl ProcFs {
         if settle(&|name| name == stat.comm) || stat.is_kernel_thread() {
             return Ok(());
         }
-        let Some(cmdline) = read(&dir.join("cmdline"), &mut self.cmdline)? else { return Ok(()) };
+        let cmdline = read(&self.dir, &format!("{pid}/cmdline"), &mut self.cmdline)?;
+        let Some(cmdline) = cmdline else { return Ok(()) };
         let arguments = Arguments::parse(whole_arguments(cmdline));
         if settle(&|name| arguments.name(name, stat.comm)) {
             return Ok(());
         }
         // Another user's needs CAP_SYS_PTRACE, hence the last: without it comm and argv[0] must do.
-        if let Some(exe) = unless_gone(fs::read_link(dir.join("exe")))? {
-            settle(&|name| name == executable_name(exe.as_os_str().as_bytes()));
+        if let Some(exe) = unless_gone(readlinkat(&self.dir, format!("{pid}/exe").as_str()))? {
+            settle(&|name| name == executable_name(exe.as_bytes()));
         }
         Ok(())
     }
@@ -224,24 +225,21 @@ fn hides_processes(mountinfo: &[u8], mount_point: &[u8]) -> bool {
 
 /// The file's beginning, at most the buffer's length; `None` when its process has gone or is hidden. The
 /// kernel makes these files when they are read, and gives in one piece what the buffer holds.
-fn read<'a>(path: &Path, buffer: &'a mut [u8]) -> io::Result<Option<&'a [u8]>> {
-    let Some(mut file) = unless_gone(File::open(path))? else { return Ok(None) };
-    let result = loop {
-        match file.read(buffer) {
-            Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            result => break result,
-        }
-    };
-    Ok(unless_gone(result)?.map(|length| &buffer[..length]))
+fn read<'a>(proc: &File, path: &str, buffer: &'a mut [u8]) -> io::Result<Option<&'a [u8]>> {
+    // Not std's open: musl's adds a call to set close-on-exec once more.
+    let open = openat(proc, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
+    let Some(file) = unless_gone(open)? else { return Ok(None) };
+    let length = unless_gone(nix::unistd::read(&file, buffer))?;
+    Ok(length.map(|length| &buffer[..length]))
 }
 
-fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+/// ENOENT says so of a file not yet open, ESRCH of an open one; EACCES and EPERM mean hidden, or another
+/// user's.
+fn unless_gone<T>(result: nix::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
-        // ENOENT before the file was open, ESRCH after; EACCES and EPERM when hidden or another user's.
-        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => Ok(None),
-        Err(e) if e.raw_os_error() == Some(nix::errno::Errno::ESRCH as i32) => Ok(None),
-        Err(e) => Err(e),
+        Err(Errno::ENOENT | Errno::ESRCH | Errno::EACCES | Errno::EPERM) => Ok(None),
+        Err(e) => Err(e.into()),
     }
 }
 
