@@ -408,7 +408,9 @@ mod tests {
             let names: Vec<String> = names.iter().map(ToString::to_string).collect();
             let mut found = ProcFs::new(&self.0)?.scan(&names)?;
             // An ordinary directory, unlike /proc, has no order.
-            found.iter_mut().for_each(|list| list.sort_by_key(|process| process.pid));
+            for list in &mut found {
+                list.sort_by_key(|process| process.pid);
+            }
             Ok(found.iter().map(|list| list.iter().map(|process| process.pid).collect()).collect())
         }
     }
