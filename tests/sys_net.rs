@@ -59,10 +59,11 @@ fn current_namespace() -> File {
 
 impl Host {
     fn new() -> Self {
-        let _return = Return(current_namespace());
+        let before = current_namespace();
         if let Err(errno) = unshare(CloneFlags::CLONE_NEWNET) {
             panic!("this test makes network namespaces and has to run as root (CAP_SYS_ADMIN): {errno}");
         }
+        let _return = Return(before);
         Self { namespace: current_namespace() }
     }
 
