@@ -206,7 +206,7 @@ impl Daemon {
             let name = router.name();
             log::info!(event = "status", instance = name; "({name}) {}", router.summary(now));
         }
-        for port in self.kernel.ports.values() {
+        for port in &self.kernel.ports {
             log::info!(event = "status"; "{}: for no router here, dropped: {}", port.interface, port.drops);
         }
     }
@@ -291,7 +291,7 @@ impl Daemon {
     fn packets(&mut self, index: u32) {
         let mut buffer = std::mem::take(&mut self.buffer);
         for _ in 0..PACKETS {
-            let Some(port) = self.kernel.ports.get(&index) else { break };
+            let Some(port) = self.kernel.port(index) else { break };
             match port.socket.receive(&mut buffer) {
                 Ok(None) => break,
                 Ok(Some(received)) => self.packet(index, &received),
@@ -326,7 +326,7 @@ impl Daemon {
             (Some(id), Err(reason)) => self.routers[id].dropped(from, reason, None),
             (None, advert) => {
                 let reason = advert.err().unwrap_or(DropReason::Vrid);
-                if let Some(port) = self.kernel.ports.get_mut(&index) {
+                if let Some(port) = self.kernel.ports.iter_mut().find(|port| port.index == index) {
                     port.drops.count(reason);
                 }
             }

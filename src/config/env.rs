@@ -1,7 +1,7 @@
 //! Environment to configuration: names, files and texts to a [`Config`], with every problem collected on the way;
 //! knows the variables' names, not the process it runs in.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io;
@@ -38,6 +38,9 @@ struct Raw {
     log_format: Option<String>,
 }
 
+/// Texts by variable.
+type Texts = BTreeMap<&'static str, String>;
+
 /// See [`Config::from_environment`].
 pub(super) fn read(
     vars: impl IntoIterator<Item = (OsString, OsString)>,
@@ -46,9 +49,8 @@ pub(super) fn read(
     let mut report = Report::default();
     let mut environment = Environment::sort(vars);
     let texts = environment.texts(read_file, &mut report);
-    let given: BTreeSet<&str> = texts.keys().copied().collect();
     let config = raw(&texts, &mut report).and_then(|raw| {
-        let router = router(&raw, &given, &mut report);
+        let router = router(&raw, &texts, &mut report);
         let log = log(&raw, &mut report);
         Some(Config { routers: vec![router?], log: log? })
     });
@@ -76,34 +78,31 @@ fn near_miss(name: &str) -> Option<Problem> {
 /// The environment, divided into what is ours and what is not.
 struct Environment {
     /// Every variable of the table and its `_FILE` form that is set and not empty.
-    known: BTreeMap<String, OsString>,
-    /// The other names, as far as they are text.
-    strangers: BTreeSet<String>,
+    known: Vec<(String, OsString)>,
+    /// The other names, as far as they are text, in order.
+    strangers: Vec<String>,
 }
 
 impl Environment {
     fn sort(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
-        let mut sorted = Self { known: BTreeMap::new(), strangers: BTreeSet::new() };
+        let mut sorted = Self { known: vec![], strangers: vec![] };
         for (name, value) in vars {
             let Ok(name) = name.into_string() else { continue };
             let base = name.strip_suffix("_FILE").unwrap_or(&name);
             if !VARIABLES.iter().any(|variable| variable.name == base) {
-                sorted.strangers.insert(name);
+                sorted.strangers.push(name);
             } else if !value.is_empty() {
                 // Compose passes what is unset as empty.
-                sorted.known.insert(name, value);
+                sorted.known.push((name, value));
             }
         }
+        sorted.strangers.sort_unstable();
         sorted
     }
 
     /// The text of every variable that has one, from its file if need be.
-    fn texts(
-        &mut self,
-        read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
-        report: &mut Report,
-    ) -> BTreeMap<&'static str, String> {
-        let mut texts = BTreeMap::new();
+    fn texts(&mut self, read_file: impl Fn(&Path) -> io::Result<Vec<u8>>, report: &mut Report) -> Texts {
+        let mut texts = Texts::new();
         for variable in VARIABLES {
             let path_name = format!("{}_FILE", variable.name);
             let value = self.text(variable.name, report);
@@ -135,7 +134,8 @@ impl Environment {
     }
 
     fn text(&mut self, name: &str, report: &mut Report) -> Option<String> {
-        let value = self.known.remove(name)?;
+        let at = self.known.iter().rposition(|(known, _)| known == name)?;
+        let (_, value) = self.known.swap_remove(at);
         value.into_string().map_err(|_| report.note(name, None, "has a value that is not UTF-8 text")).ok()
     }
 }
@@ -154,7 +154,7 @@ fn content(read: io::Result<Vec<u8>>) -> Value<String> {
 }
 
 /// Names the texts, after filling in the defaults.
-fn raw(texts: &BTreeMap<&'static str, String>, report: &mut Report) -> Option<Raw> {
+fn raw(texts: &Texts, report: &mut Report) -> Option<Raw> {
     let filled = VARIABLES.iter().filter_map(|variable| {
         let text = texts.get(variable.name).cloned().or(match variable.default {
             Fallback::Value(value) => Some(value.to_owned()),
@@ -171,7 +171,7 @@ struct Report {
     problems: Vec<Problem>,
     warnings: Vec<Warning>,
     /// The file that a variable's text came from.
-    files: BTreeMap<&'static str, String>,
+    files: Texts,
 }
 
 impl Report {
@@ -214,7 +214,7 @@ impl Report {
     }
 }
 
-fn router(raw: &Raw, given: &BTreeSet<&str>, report: &mut Report) -> Option<RouterConfig> {
+fn router(raw: &Raw, given: &Texts, report: &mut Report) -> Option<RouterConfig> {
     let addresses = addresses(raw, report);
     let vrid = report.value("VIRTUAL_ROUTER", raw.virtual_router.as_ref(), value::vrid);
     let interface = report.value("INTERFACE", raw.interface.as_ref(), value::interface);
@@ -261,18 +261,13 @@ fn addresses(raw: &Raw, report: &mut Report) -> Option<Vec<VirtualAddress>> {
 }
 
 /// `None` where nothing is to be watched, and once a problem is noted.
-fn check(
-    raw: &Raw,
-    given: &BTreeSet<&str>,
-    priority: Option<Priority>,
-    report: &mut Report,
-) -> Option<CheckConfig> {
+fn check(raw: &Raw, given: &Texts, priority: Option<Priority>, report: &mut Report) -> Option<CheckConfig> {
     let interval = report.value("CHECK_INTERVAL", raw.check_interval.as_ref(), value::check_interval);
     let weight = report.value("CHECK_WEIGHT", raw.check_weight.as_ref(), value::weight);
     let rise = report.value("CHECK_RISE", raw.check_rise.as_ref(), value::count);
     let fall = report.value("CHECK_FALL", raw.check_fall.as_ref(), value::count);
     let Some(text) = &raw.service else {
-        for name in given.iter().filter(|name| name.starts_with("CHECK_")) {
+        for name in given.keys().filter(|name| name.starts_with("CHECK_")) {
             report.warn(name, "has no effect: SERVICE is not set, so nothing is watched".into());
         }
         return None;

@@ -1,31 +1,31 @@
 //! The machine's links and addresses as the kernel last told them; opens nothing and asks nobody.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::sys::netlink::{Address, Change, Link, MARK};
 
-/// Links by index, addresses in the kernel's order: the first of an interface is its primary.
+/// Links and addresses in the kernel's order: the first address of an interface is its primary.
 #[derive(Debug, Default)]
 pub(super) struct Interfaces {
-    links: BTreeMap<u32, Link>,
+    links: Vec<Link>,
     addresses: Vec<Address>,
 }
 
 impl Interfaces {
     /// What a listing of both said.
     pub(super) fn new(links: Vec<Link>, addresses: Vec<Address>) -> Self {
-        Self { links: links.into_iter().map(|link| (link.index, link)).collect(), addresses }
+        Self { links, addresses }
     }
 
     /// Follows one notice. [`Change::Overrun`] asks for a new listing, which is the caller's business.
     pub(super) fn apply(&mut self, change: &Change) {
         match change {
-            Change::Link(link) => {
-                self.links.insert(link.index, link.clone());
-            }
+            Change::Link(link) => match self.links.iter_mut().find(|l| l.index == link.index) {
+                Some(known) => known.clone_from(link),
+                None => self.links.push(link.clone()),
+            },
             Change::LinkGone { index, .. } => {
-                self.links.remove(index);
+                self.links.retain(|l| l.index != *index);
                 self.addresses.retain(|a| a.index != *index);
             }
             Change::Address(address) => match self.addresses.iter_mut().find(|a| same(a, address)) {
@@ -39,12 +39,12 @@ impl Interfaces {
 
     /// The link of that name.
     pub(super) fn named(&self, name: &str) -> Option<&Link> {
-        self.links.values().find(|link| link.name == name)
+        self.links.iter().find(|link| link.name == name)
     }
 
     /// The link of that index.
     pub(super) fn link(&self, index: u32) -> Option<&Link> {
-        self.links.get(&index)
+        self.links.iter().find(|link| link.index == index)
     }
 
     /// All addresses, in the kernel's order.

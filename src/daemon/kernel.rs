@@ -1,8 +1,6 @@
 //! What the kernel holds for us: sockets by interface, addresses, and its notices; decides nothing about
 //! routers.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsFd;
 
@@ -19,6 +17,7 @@ use crate::vrrp::{Drops, GROUP_V4};
 /// One interface that at least one router speaks on.
 #[derive(Debug)]
 pub(super) struct Port {
+    pub(super) index: u32,
     pub(super) socket: Socket,
     pub(super) interface: String,
     /// Packets that concern none of our routers.
@@ -31,9 +30,9 @@ pub(super) struct Kernel {
     netlink: Netlink,
     monitor: Monitor,
     pub(super) interfaces: Interfaces,
-    /// By interface index.
-    pub(super) ports: BTreeMap<u32, Port>,
-    announcers: BTreeMap<u32, Announcer>,
+    pub(super) ports: Vec<Port>,
+    /// With the index of their interface.
+    announcers: Vec<(u32, Announcer)>,
 }
 
 impl Kernel {
@@ -42,7 +41,7 @@ impl Kernel {
         let monitor = Monitor::open()?;
         let mut netlink = Netlink::open()?;
         let interfaces = Interfaces::new(netlink.links()?, netlink.addresses()?);
-        Ok(Self { netlink, monitor, interfaces, ports: BTreeMap::new(), announcers: BTreeMap::new() })
+        Ok(Self { netlink, monitor, interfaces, ports: vec![], announcers: vec![] })
     }
 
     pub(super) fn monitor(&self) -> &Monitor {
@@ -56,10 +55,13 @@ impl Kernel {
         for change in self.monitor.read()? {
             self.interfaces.apply(&change);
             match change {
-                Change::Link(link) => self.forget_announcer_of_other_mac(&link),
+                // An announcement must carry the hardware address of today.
+                Change::Link(link) => {
+                    self.announcers.retain(|(i, open)| *i != link.index || Some(open.mac()) == link.mac);
+                }
                 Change::LinkGone { index, .. } => {
-                    self.ports.remove(&index);
-                    self.announcers.remove(&index);
+                    self.ports.retain(|port| port.index != index);
+                    self.announcers.retain(|(i, _)| *i != index);
                 }
                 Change::AddressGone(address) => gone.push((address.index, address.address)),
                 Change::Overrun => {
@@ -79,15 +81,6 @@ impl Kernel {
         Ok(gone)
     }
 
-    /// An announcement must carry the hardware address of today.
-    fn forget_announcer_of_other_mac(&mut self, link: &Link) {
-        if let Entry::Occupied(announcer) = self.announcers.entry(link.index)
-            && Some(announcer.get().mac()) != link.mac
-        {
-            announcer.remove();
-        }
-    }
-
     /// The link a router is to speak on, if it is there.
     pub(super) fn resolve(&self, choice: &InterfaceChoice, first: IpAddr) -> Option<&Link> {
         match choice {
@@ -100,12 +93,18 @@ impl Kernel {
 
     /// Opens the sockets of an interface, unless they are, and has them watched under its index.
     pub(super) fn open_port(&mut self, poller: &Poller, token: u64, link: &Link) -> Result<(), Error> {
-        if let Entry::Vacant(place) = self.ports.entry(link.index) {
+        if self.port(link.index).is_none() {
             let socket = Socket::open_v4(&link.name, link.index)?;
             poller.watch(socket.as_fd(), token)?;
-            place.insert(Port { socket, interface: link.name.clone(), drops: Drops::default() });
+            let (index, interface) = (link.index, link.name.clone());
+            self.ports.push(Port { index, socket, interface, drops: Drops::default() });
         }
         Ok(())
+    }
+
+    /// The open sockets of an interface.
+    pub(super) fn port(&self, index: u32) -> Option<&Port> {
+        self.ports.iter().find(|port| port.index == index)
     }
 
     /// Adds one virtual address to its device, or to the link `index`; it may be there already.
@@ -138,7 +137,7 @@ impl Kernel {
 
     /// Sends one message to the group.
     pub(super) fn send(&self, index: u32, from: Ipv4Addr, message: &[u8]) -> Result<(), Error> {
-        match self.ports.get(&index) {
+        match self.port(index) {
             Some(port) => port.socket.send_v4(from, GROUP_V4, message),
             None => Ok(()),
         }
@@ -154,10 +153,13 @@ impl Kernel {
             // Point-to-point links have no neighbours to tell.
             return Ok(());
         }
-        let announcer = match self.announcers.entry(index) {
-            Entry::Occupied(open) => open.into_mut(),
-            Entry::Vacant(place) => place.insert(Announcer::open(&link.name)?),
+        let open = self.announcers.iter().position(|(i, _)| *i == index);
+        let at = if let Some(at) = open {
+            at
+        } else {
+            self.announcers.push((index, Announcer::open(&link.name)?));
+            self.announcers.len() - 1
         };
-        announcer.announce_v4(address)
+        self.announcers[at].1.announce_v4(address)
     }
 }

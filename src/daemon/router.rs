@@ -1,7 +1,6 @@
 //! One virtual router with all that surrounds it: configuration, health, where it stands in the kernel,
 //! counters; performs the state machine's answers.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -35,7 +34,7 @@ pub(super) struct Router {
     pub(super) drops: Drops,
     pub(super) received: u64,
     pub(super) sent: u64,
-    complained: BTreeSet<(DropReason, IpAddr)>,
+    complained: Vec<(DropReason, IpAddr)>,
     send_failed: bool,
 }
 
@@ -76,7 +75,7 @@ impl Router {
             drops: Drops::default(),
             received: 0,
             sent: 0,
-            complained: BTreeSet::new(),
+            complained: vec![],
             send_failed: false,
         }
     }
@@ -208,9 +207,10 @@ impl Router {
     /// Counts a packet for this router that was dropped, and says so once per sender and reason.
     pub(super) fn dropped(&mut self, from: IpAddr, reason: DropReason, theirs: Option<&Advert>) {
         self.drops.count(reason);
-        if self.complained.len() >= COMPLAINTS || !self.complained.insert((reason, from)) {
+        if self.complained.len() >= COMPLAINTS || self.complained.contains(&(reason, from)) {
             return;
         }
+        self.complained.push((reason, from));
         let conflict = Conflict { from, reason, ours: &self.config.protocol, theirs };
         log::warn!(event = "dropped", instance = self.name(), reason = reason.as_str(); "({}) {conflict}", self.name());
         if self.complained.len() == COMPLAINTS {
@@ -280,9 +280,7 @@ impl Router {
     /// A sender that is obeyed again may be complained about anew.
     pub(super) fn obeyed(&mut self, from: IpAddr) {
         self.received += 1;
-        if !self.complained.is_empty() {
-            self.complained.retain(|(_, sender)| *sender != from);
-        }
+        self.complained.retain(|(_, sender)| *sender != from);
     }
 }
 
