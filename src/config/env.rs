@@ -135,7 +135,7 @@ impl Environment {
 
     fn text(&mut self, name: &str, report: &mut Report) -> Option<String> {
         let at = self.known.iter().rposition(|(known, _)| known == name)?;
-        let (_, value) = self.known.swap_remove(at);
+        let (_, value) = self.known.remove(at);
         value.into_string().map_err(|_| report.note(name, None, "has a value that is not UTF-8 text")).ok()
     }
 }
