@@ -12,6 +12,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use crate::config::Config;
+use crate::health::Standing;
 use crate::sys::Error;
 use crate::sys::orphans;
 use crate::sys::poller::{Clock, Poller};
@@ -171,10 +172,14 @@ impl Daemon {
     }
 
     fn stand(&mut self, id: usize) {
-        if let Some(standing) = self.routers[id].standing() {
-            for event in router::events(standing) {
-                self.dispatch(id, event);
+        match self.routers[id].standing() {
+            Some(Standing::Fault) => self.dispatch(id, Event::Fault(Cause::Service)),
+            Some(Standing::At(priority)) => {
+                // First the priority: the wait that begins when the fault ends is the new one's.
+                self.dispatch(id, Event::Priority(priority));
+                self.dispatch(id, Event::Clear(Cause::Service));
             }
+            None => {}
         }
     }
 

@@ -9,7 +9,7 @@ use super::wording::{self, Conflict};
 use crate::config::{CheckConfig, RouterConfig, VirtualAddress};
 use crate::health::{Health, Standing, Verdict, effective};
 use crate::sys::process::{ProcFs, Process};
-use crate::vrrp::{Action, Advert, Cause, DropReason, Drops, Event, Instance, Instant, Report, Role};
+use crate::vrrp::{Action, Advert, DropReason, Drops, Instance, Instant, Report, Role};
 
 /// How many senders and reasons are complained about by name, so that a flood of forged senders is
 /// bounded in the log and in memory.
@@ -320,12 +320,4 @@ impl Check {
 fn next_look(due: Instant, interval: Duration, now: Instant) -> Instant {
     let next = due + interval;
     if next <= now { now + interval } else { next }
-}
-
-/// The events a standing amounts to.
-pub(super) fn events(standing: Standing) -> [Event<'static>; 2] {
-    match standing {
-        Standing::Fault => [Event::Fault(Cause::Service), Event::Fault(Cause::Service)],
-        Standing::At(priority) => [Event::Priority(priority), Event::Clear(Cause::Service)],
-    }
 }
