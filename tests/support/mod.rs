@@ -1,0 +1,60 @@
+//! A laboratory of network and PID namespaces for the black-box tests; knows the product only as a program to run.
+//!
+//! [`Lab`] makes hosts on one bridge, [`Running`] runs a program on a host (as PID 1 of its own PID namespace if
+//! asked), [`Router`] is our daemon or Debian's keepalived, [`Haproxy`] the service beside it. [`Sampler`] and
+//! [`Capture`] watch, [`wire`] makes packets by hand. Everything ends with the value that stands for it, on a
+//! panic too, and [`Lab`] then prints the logs of all programs.
+
+pub(crate) mod capture;
+pub(crate) mod lab;
+pub(crate) mod process;
+pub(crate) mod router;
+pub(crate) mod service;
+pub(crate) mod watch;
+pub(crate) mod wire;
+
+use std::time::{Duration, Instant};
+
+/// Programs the laboratory runs, and the Debian packages that bring them.
+const PROGRAMS: [(&str, &str); 10] = [
+    ("ip", "iproute2"),
+    ("unshare", "util-linux"),
+    ("nsenter", "util-linux"),
+    ("setpriv", "util-linux"),
+    ("setsid", "util-linux"),
+    ("pgrep", "procps"),
+    ("haproxy", "haproxy"),
+    ("keepalived", "keepalived"),
+    ("tcpdump", "tcpdump"),
+    ("tshark", "tshark"),
+];
+
+/// Fails, naming what to install, where a test cannot mean anything.
+fn demand_privilege_and_programs() {
+    assert!(nix::unistd::geteuid().is_root(), "these tests make namespaces: run them as root");
+    let found = |program: &str| {
+        ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+            .iter()
+            .any(|dir| std::path::Path::new(dir).join(program).exists())
+    };
+    let missing: Vec<&str> =
+        PROGRAMS.iter().filter(|(p, _)| !found(p)).map(|(_, package)| *package).collect();
+    assert!(missing.is_empty(), "these tests need: apt-get install {}", missing.join(" "));
+}
+
+/// Asks again every few milliseconds until `condition` holds; panics with `what` after `timeout`.
+pub(crate) fn wait_until(what: &str, timeout: Duration, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < timeout, "not within {timeout:?}: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+pub(crate) const fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+pub(crate) const fn millis(n: u64) -> Duration {
+    Duration::from_millis(n)
+}

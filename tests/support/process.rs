@@ -1,0 +1,236 @@
+//! A program on a host, as PID 1 of its own PID namespace or beside one; its output is kept line by line.
+
+use std::cell::OnceCell;
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+
+use super::lab::{Host, lock, processes, to_pid};
+
+/// What to run, and how it sits in the host.
+#[derive(Clone, Copy)]
+pub(crate) enum Launch<'a> {
+    /// PID 1 of a new PID namespace with its own /proc and /run.
+    PidOne,
+    /// In the machine's PID namespace, with its own /run.
+    NotPidOne,
+    /// In the PID namespace of another program of the same host.
+    Beside(&'a Running),
+    /// As [`Launch::PidOne`] without one capability, named as `setpriv` does: `net_admin`.
+    Without(&'a str),
+}
+
+/// A started program. It ends, with its whole PID namespace, when the value is dropped or the test process dies.
+pub(crate) struct Running {
+    child: Child,
+    /// The program itself, as seen from outside; `child` may be its wrapper.
+    pid: OnceCell<u32>,
+    program: String,
+    wrapped: bool,
+    pub(crate) log: Log,
+}
+
+/// Lines a program wrote, with the time of each; clones share them.
+#[derive(Clone)]
+pub(crate) struct Log {
+    title: String,
+    lines: Arc<(Mutex<Vec<(Instant, String)>>, Condvar)>,
+}
+
+/// Everything below runs in a private mount namespace, so that pid files and sockets in /run do not meet.
+const PRIVATE_RUN: [&str; 4] = ["sh", "-c", "mount -t tmpfs tmpfs /run && exec \"$@\"", "sh"];
+
+impl Running {
+    /// Starts `program` on `host` with exactly `env` (and PATH).
+    pub(crate) fn start<S: AsRef<OsStr>>(
+        host: &Host,
+        launch: Launch<'_>,
+        program: &Path,
+        args: &[S],
+        env: &[(OsString, OsString)],
+    ) -> Self {
+        let name = program.file_name().expect("a program has a name").to_string_lossy().into_owned();
+        // Dies with the test, however that ends; and with it, by --kill-child, the PID namespace.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "nsenter"]).arg(with_path("--net=", &host.netns_path()));
+        match launch {
+            Launch::PidOne | Launch::Without(_) => {
+                command
+                    .args(["unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"])
+                    .args(PRIVATE_RUN);
+            }
+            Launch::NotPidOne => {
+                command.args(["unshare", "--mount"]).args(PRIVATE_RUN);
+            }
+            Launch::Beside(other) => {
+                let target = other.pid().to_string();
+                command.args(["--target", &target, "--pid", "--mount", "--"]);
+            }
+        }
+        if let Launch::Without(capability) = launch {
+            command.args(["setpriv", "--bounding-set", &format!("-{capability}"), "--inh-caps", "-all"]);
+        }
+        command.arg(program).args(args).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command.envs(env.iter().map(|(k, v)| (k, v)));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("setpriv runs");
+        let log = Log::new(format!("{name} on {}", host.name));
+        log.follow(child.stdout.take().expect("stdout is piped"));
+        log.follow(child.stderr.take().expect("stderr is piped"));
+        host.keep(log.clone());
+        let wrapped = !matches!(launch, Launch::NotPidOne);
+        Self { child, pid: OnceCell::new(), program: name, wrapped, log }
+    }
+
+    /// The program's PID as seen from the test, once it has replaced its wrapper.
+    pub(crate) fn pid(&self) -> u32 {
+        *self.pid.get_or_init(|| {
+            let start = Instant::now();
+            loop {
+                let wrapper = self.child.id();
+                let candidates = if self.wrapped { children_of(wrapper) } else { vec![wrapper] };
+                if let Some(&pid) = candidates.iter().find(|pid| self.is_program(**pid)) {
+                    return pid;
+                }
+                assert!(start.elapsed() < Duration::from_secs(5), "{} did not start", self.program);
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        })
+    }
+
+    fn is_program(&self, pid: u32) -> bool {
+        let exe = fs::read_link(format!("/proc/{pid}/exe")).ok();
+        exe.and_then(|exe| Some(exe.file_name()?.to_str()? == self.program)).unwrap_or(false)
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(to_pid(self.pid()), signal).unwrap_or_else(|e| panic!("{signal} to {}: {e}", self.program));
+    }
+
+    /// SIGKILL to the program itself, and waits for it.
+    pub(crate) fn kill(&mut self) {
+        self.signal(Signal::SIGKILL);
+        self.wait_exit(Duration::from_secs(5));
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("the child is ours").is_none()
+    }
+
+    /// The exit code, or 128 and the signal; panics if the program still runs after `timeout`.
+    pub(crate) fn wait_exit(&mut self, timeout: Duration) -> i32 {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the child is ours") {
+                return code(status);
+            }
+            assert!(start.elapsed() < timeout, "{} still runs after {timeout:?}", self.program);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A wrapper may outlive its program and the program its wrapper: both.
+        if self.wrapped && self.is_running() {
+            for pid in children_of(self.child.id()) {
+                let _ = kill(to_pid(pid), Signal::SIGKILL);
+            }
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Log {
+    fn new(title: String) -> Self {
+        Self { title, lines: Arc::default() }
+    }
+
+    fn follow(&self, from: impl Read + Send + 'static) {
+        let lines = Arc::clone(&self.lines);
+        std::thread::spawn(move || {
+            let mut from = BufReader::new(from);
+            let mut line = Vec::new();
+            while from.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+                let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+                lock(&lines.0).push((Instant::now(), text));
+                lines.1.notify_all();
+                line.clear();
+            }
+        });
+    }
+
+    /// How many lines there are: a mark for [`Log::wait_for_after`] and [`Log::since`].
+    pub(crate) fn mark(&self) -> usize {
+        lock(&self.lines.0).len()
+    }
+
+    /// Waits for a line with all of `words` (separated by `…`); answers its time and text.
+    pub(crate) fn wait_for(&self, words: &str, timeout: Duration) -> (Instant, String) {
+        self.wait_for_after(0, words, timeout)
+    }
+
+    /// As [`Log::wait_for`], of the lines after `mark` alone.
+    pub(crate) fn wait_for_after(&self, mark: usize, words: &str, timeout: Duration) -> (Instant, String) {
+        let deadline = Instant::now() + timeout;
+        let mut lines = lock(&self.lines.0);
+        loop {
+            if let Some(found) = lines.iter().skip(mark).find(|(_, line)| contains(line, words)) {
+                return found.clone();
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "{} did not say {words:?} within {timeout:?}", self.title);
+            lines = self.lines.1.wait_timeout(lines, left).expect("no thread panics with the lines").0;
+        }
+    }
+
+    /// The lines after `mark` that have all of `words`.
+    pub(crate) fn since(&self, mark: usize, words: &str) -> Vec<String> {
+        let lines = lock(&self.lines.0);
+        lines.iter().skip(mark).map(|(_, line)| line.clone()).filter(|line| contains(line, words)).collect()
+    }
+
+    pub(super) fn dump(&self, origin: Instant) -> String {
+        let mut text = format!("-- {}\n", self.title);
+        for (at, line) in lock(&self.lines.0).iter() {
+            let _ = writeln!(text, "{:>9.3?} {line}", at.saturating_duration_since(origin));
+        }
+        text
+    }
+}
+
+/// Whether `line` has every part of `words`, in any case.
+fn contains(line: &str, words: &str) -> bool {
+    let line = line.to_lowercase();
+    words.split('…').all(|word| line.contains(&word.trim().to_lowercase()))
+}
+
+/// The children of a process, zombies included.
+pub(crate) fn children_of(parent: u32) -> Vec<u32> {
+    let is_child = |pid: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let ppid = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok());
+        ppid == Some(parent)
+    };
+    processes().into_iter().filter(is_child).collect()
+}
+
+fn code(status: ExitStatus) -> i32 {
+    status.code().or_else(|| status.signal().map(|s| 128 + s)).expect("a process exits or is killed")
+}
+
+fn with_path(option: &str, path: &Path) -> OsString {
+    let mut text = OsString::from(option);
+    text.push(path);
+    text
+}

@@ -1,0 +1,137 @@
+//! A VRRP router on a host: our daemon or Debian's keepalived, from the same settings.
+
+use std::ffi::OsString;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::lab::Host;
+use super::process::{Launch, Running};
+
+/// The program under test.
+pub(crate) const OURS: &str = env!("CARGO_BIN_EXE_vrrp-init");
+const KEEPALIVED: &str = "/usr/sbin/keepalived";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Ours,
+    Keepalived,
+}
+
+/// The settings both programs understand, plus variables for ours alone.
+#[derive(Clone)]
+pub(crate) struct Node {
+    pub(crate) priority: u8,
+    pub(crate) vip: Ipv4Addr,
+    pub(crate) vrid: u8,
+    pub(crate) state: &'static str,
+    /// Process to watch and its weight.
+    pub(crate) service: Option<(&'static str, i16)>,
+    /// Overrides, for our daemon only; an empty value unsets.
+    pub(crate) extra: Vec<(OsString, OsString)>,
+}
+
+impl Node {
+    pub(crate) const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
+    pub(crate) const VRID: u8 = 51;
+
+    /// A router without a check.
+    pub(crate) fn plain(priority: u8) -> Self {
+        Self { priority, vip: Self::VIP, vrid: Self::VRID, state: "BACKUP", service: None, extra: Vec::new() }
+    }
+
+    /// A router that adds 2 to its priority while haproxy runs.
+    pub(crate) fn watching_haproxy(priority: u8) -> Self {
+        Self { service: Some(("haproxy", 2)), ..Self::plain(priority) }
+    }
+
+    pub(crate) fn with(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.extra.push((name.into(), value.into()));
+        self
+    }
+
+    /// The environment of our daemon on `host`.
+    pub(crate) fn environment(&self, host: &Host) -> Vec<(OsString, OsString)> {
+        let mut env: Vec<(OsString, OsString)> = vec![
+            ("INTERFACE".into(), host.interface.clone().into()),
+            ("STATE".into(), self.state.into()),
+            ("VIRTUAL_ROUTER".into(), self.vrid.to_string().into()),
+            ("PRIORITY".into(), self.priority.to_string().into()),
+            ("VIP".into(), self.vip.to_string().into()),
+            ("LOG_LEVEL".into(), "debug".into()),
+        ];
+        if let Some((service, weight)) = self.service {
+            env.push(("SERVICE".into(), service.into()));
+            env.push(("CHECK_INTERVAL".into(), "1".into()));
+            env.push(("CHECK_WEIGHT".into(), weight.to_string().into()));
+        }
+        env.extend(self.extra.iter().cloned());
+        env
+    }
+
+    fn keepalived_conf(&self, host: &Host) -> String {
+        let Self { priority, vip, vrid, state, .. } = self;
+        let interface = &host.interface;
+        let (script, track) = match self.service {
+            Some((service, weight)) => (
+                format!(
+                    "vrrp_script chk {{\n script \"/usr/bin/pgrep -x {service}\"\n interval 1\n weight {weight}\n}}\n"
+                ),
+                "\n track_script {\n  chk\n }",
+            ),
+            None => (String::new(), ""),
+        };
+        format!(
+            "global_defs {{\n script_user root\n}}\n{script}vrrp_instance VI_1 {{\n interface {interface}\n \
+             state {state}\n virtual_router_id {vrid}\n priority {priority}\n virtual_ipaddress {{\n  {vip}\n }}{track}\n}}\n"
+        )
+    }
+}
+
+/// A running router, alone as PID 1 of its PID namespace.
+pub(crate) struct Router {
+    pub(crate) host: Host,
+    pub(crate) run: Running,
+    pub(crate) node: Node,
+}
+
+impl Router {
+    pub(crate) fn start(kind: Kind, host: &Host, node: &Node) -> Self {
+        match kind {
+            Kind::Ours => Self::ours(host, node, Launch::PidOne),
+            Kind::Keepalived => {
+                let conf = host.file("keepalived.conf");
+                fs::write(&conf, node.keepalived_conf(host)).expect("a temporary file can be written");
+                // Pid files in the private /run: 2.2.7 takes a stale one that names PID 1 for itself, and leaves.
+                let args = "-n -l -D -G -p /run/k.pid -r /run/kv.pid -f".split(' ').map(OsString::from);
+                let args: Vec<_> = args.chain([conf.into_os_string()]).collect();
+                let run = Running::start(host, Launch::PidOne, Path::new(KEEPALIVED), &args, &[]);
+                Self { host: host.clone(), run, node: node.clone() }
+            }
+        }
+    }
+
+    pub(crate) fn ours(host: &Host, node: &Node, launch: Launch<'_>) -> Self {
+        let run = Running::start::<&str>(host, launch, Path::new(OURS), &[], &node.environment(host));
+        Self { host: host.clone(), run, node: node.clone() }
+    }
+
+    pub(crate) fn holds_vip(&self) -> bool {
+        self.host.holds(self.node.vip)
+    }
+
+    /// Waits until the router has said so and holds its address; answers when it said so.
+    pub(crate) fn wait_master(&self, mark: usize, timeout: Duration) -> Instant {
+        let (at, _) = self.run.log.wait_for_after(mark, "(VI_1) Entering MASTER STATE", timeout);
+        super::wait_until(&format!("{} holds the address", self.host.name), super::seconds(1), || {
+            self.holds_vip()
+        });
+        at
+    }
+
+    /// Waits until the router is ready to hear adverts: it has entered BACKUP.
+    pub(crate) fn wait_backup(&self, mark: usize, timeout: Duration) -> Instant {
+        self.run.log.wait_for_after(mark, "(VI_1) Entering BACKUP STATE", timeout).0
+    }
+}

@@ -1,0 +1,96 @@
+//! Who holds an address, looked at about every millisecond for as long as a test wants to know.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nix::ifaddrs::getifaddrs;
+
+use super::lab::{Host, enter};
+
+/// Watches until [`Sampler::finish`].
+pub(crate) struct Sampler {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Sampled>>,
+}
+
+/// What was seen.
+#[derive(Debug)]
+pub(crate) struct Sampled {
+    /// Longest time without a holder.
+    pub(crate) none: Duration,
+    /// Longest time with two holders or more.
+    pub(crate) several: Duration,
+    /// How often the set of holders changed.
+    pub(crate) changes: usize,
+    /// Longest time between two looks: what could have been missed.
+    pub(crate) blind: Duration,
+}
+
+impl Sampler {
+    pub(crate) fn start(hosts: &[&Host], address: Ipv4Addr) -> Self {
+        let namespaces: Vec<_> = hosts.iter().map(|host| host.open()).collect();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let mut seen: Vec<(Instant, Vec<bool>)> = Vec::new();
+            let (mut looked, mut blind) = (Instant::now(), Duration::ZERO);
+            while !stopped.load(Ordering::Relaxed) {
+                let look = |namespace| {
+                    enter(namespace);
+                    here(address)
+                };
+                let holders: Vec<bool> = namespaces.iter().map(look).collect();
+                let now = Instant::now();
+                blind = blind.max(now - looked);
+                looked = now;
+                if seen.last().is_none_or(|(_, last)| *last != holders) {
+                    seen.push((now, holders));
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Sampled::from(&seen, Instant::now(), blind)
+        });
+        Self { stop, thread: Some(thread) }
+    }
+
+    pub(crate) fn finish(mut self) -> Sampled {
+        self.stop.store(true, Ordering::Relaxed);
+        let thread = self.thread.take().expect("finish is called once");
+        thread.join().expect("the sampler only looks")
+    }
+}
+
+impl Drop for Sampler {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Sampled {
+    fn from(seen: &[(Instant, Vec<bool>)], end: Instant, blind: Duration) -> Self {
+        assert!(!seen.is_empty(), "the sampler never looked");
+        let ends = seen.iter().skip(1).map(|(at, _)| *at).chain([end]);
+        let (mut none, mut several) = (Duration::ZERO, Duration::ZERO);
+        for ((from, holders), to) in seen.iter().zip(ends) {
+            match holders.iter().filter(|holds| **holds).count() {
+                0 => none = none.max(to - *from),
+                1 => {}
+                _ => several = several.max(to - *from),
+            }
+        }
+        Self { none, several, changes: seen.len() - 1, blind }
+    }
+}
+
+/// Whether the calling thread's network namespace has `address`.
+fn here(address: Ipv4Addr) -> bool {
+    let addresses = getifaddrs().expect("the kernel lists addresses");
+    let mut v4 = addresses.filter_map(|a| Some(a.address?.as_sockaddr_in()?.ip()));
+    v4.any(|a| a == address)
+}

@@ -1,0 +1,112 @@
+//! VRRP packets made by hand, right or wrong, and sent from a host; shares no code with the product on purpose.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::lab::Host;
+use super::router::Node;
+
+const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+const VRRP: i32 = 112;
+
+/// A VRRPv2 advertisement (RFC 3768 §5.1); the default is a good one for [`Node::VRID`] of priority 250.
+#[derive(Clone)]
+pub(crate) struct Message {
+    pub(crate) version: u8,
+    pub(crate) kind: u8,
+    pub(crate) vrid: u8,
+    pub(crate) priority: u8,
+    /// What the count field says when it is not the number of addresses.
+    pub(crate) count: Option<u8>,
+    pub(crate) auth_type: u8,
+    pub(crate) interval: u8,
+    pub(crate) vips: Vec<Ipv4Addr>,
+    pub(crate) auth_data: [u8; 8],
+}
+
+impl Default for Message {
+    fn default() -> Self {
+        Self {
+            version: 2,
+            kind: 1,
+            vrid: Node::VRID,
+            priority: 250,
+            count: None,
+            auth_type: 0,
+            interval: 1,
+            vips: vec![Node::VIP],
+            auth_data: [0; 8],
+        }
+    }
+}
+
+impl Message {
+    /// The octets, with the right checksum over whatever they are.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let count = self.count.unwrap_or_else(|| u8::try_from(self.vips.len()).expect("few addresses"));
+        let mut bytes = vec![self.version << 4 | self.kind, self.vrid, self.priority, count];
+        bytes.extend([self.auth_type, self.interval, 0, 0]);
+        bytes.extend(self.vips.iter().flat_map(Ipv4Addr::octets));
+        bytes.extend(self.auth_data);
+        sealed(bytes)
+    }
+}
+
+/// `message` with the checksum (octets 6 and 7) that makes it right as it is.
+pub(crate) fn sealed(mut message: Vec<u8>) -> Vec<u8> {
+    message[6..8].fill(0);
+    let sum = checksum(&message);
+    message[6..8].copy_from_slice(&sum.to_be_bytes());
+    message
+}
+
+/// RFC 1071.
+fn checksum(bytes: &[u8]) -> u16 {
+    let words = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
+    let mut sum: u32 = words.sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    u16::try_from(!sum & 0xffff).expect("masked")
+}
+
+impl Host {
+    /// Sends one IPv4 packet to the VRRP group from this host's address. `options` is a multiple of four octets.
+    pub(crate) fn send(&self, ttl: u8, options: &[u8], message: &[u8]) {
+        let header_words = u8::try_from(5 + options.len() / 4).expect("few options");
+        // The kernel fills in the total length, the identification and the checksum.
+        let mut packet = vec![0x40 | header_words, 0xc0, 0, 0, 0, 0, 0, 0, ttl, 112, 0, 0];
+        packet.extend(self.address.octets());
+        packet.extend(GROUP.octets());
+        packet.extend(options);
+        packet.extend(message);
+        self.inside(|| {
+            let socket = self.raw_socket();
+            socket.set_header_included_v4(true).expect("a raw socket");
+            send(&socket, &packet);
+        });
+    }
+
+    /// Sends a message of any length up to 65,515 octets; the kernel writes the header and fragments it.
+    pub(crate) fn send_fragmented(&self, message: &[u8]) {
+        self.inside(|| {
+            let socket = self.raw_socket();
+            socket.set_multicast_ttl_v4(255).expect("a raw socket");
+            socket.set_tos_v4(0xc0).expect("a raw socket");
+            send(&socket, message);
+        });
+    }
+
+    fn raw_socket(&self) -> Socket {
+        let socket =
+            Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(VRRP))).expect("root may open it");
+        socket.bind_device(Some(self.interface.as_bytes())).expect("the interface exists");
+        socket
+    }
+}
+
+fn send(socket: &Socket, bytes: &[u8]) {
+    let sent = socket.send_to(bytes, &SocketAddrV4::new(GROUP, 0).into()).expect("the packet can be sent");
+    assert_eq!(sent, bytes.len(), "the whole packet was sent");
+}
