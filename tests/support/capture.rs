@@ -33,10 +33,22 @@ impl Capture {
     /// `filter` is tcpdump's; at most one capture of a `name` per host.
     pub(crate) fn start(host: &Host, name: &str, filter: &str) -> Self {
         let file = host.file(&format!("{name}.pcap"));
-        let mut args: Vec<std::ffi::OsString> =
-            ["-i", &host.interface, "-n", "-U", "--immediate-mode", "-Z", "root", "-w"]
-                .map(Into::into)
-                .into();
+        let mut args: Vec<std::ffi::OsString> = [
+            "-i",
+            &host.interface,
+            "-n",
+            "-s",
+            "2048",
+            "-B",
+            "8192",
+            "-U",
+            "--immediate-mode",
+            "-Z",
+            "root",
+            "-w",
+        ]
+        .map(Into::into)
+        .into();
         args.extend([file.clone().into_os_string(), filter.into()]);
         let run = Running::start(host, Launch::NotPidOne, Path::new("/usr/bin/tcpdump"), &args, &[]);
         run.log.wait_for("listening on", super::seconds(5));
@@ -48,6 +60,8 @@ impl Capture {
         std::thread::sleep(super::millis(100));
         self.run.signal(Signal::SIGINT);
         assert_eq!(self.run.wait_exit(super::seconds(5)), 0, "tcpdump ends well");
+        let lost = self.run.log.wait_for("packets dropped by kernel", super::seconds(1)).text;
+        assert!(lost.starts_with("0 "), "the capture is whole: {lost}");
         let frames = frames(&fs::read(&self.file).expect("tcpdump wrote its file"));
         Captured { file: self.file, frames }
     }

@@ -38,11 +38,25 @@ pub(crate) struct Running {
     pub(crate) log: Log,
 }
 
-/// Lines a program wrote, with the time of each; clones share them.
+/// Lines a program wrote; clones share them.
 #[derive(Clone)]
 pub(crate) struct Log {
     title: String,
-    lines: Arc<(Mutex<Vec<(Instant, String)>>, Condvar)>,
+    written: Arc<(Mutex<Written>, Condvar)>,
+}
+
+#[derive(Default)]
+struct Written {
+    lines: Vec<Line>,
+    /// Streams that may still bring lines.
+    open: u8,
+}
+
+/// One line and when it was read.
+#[derive(Clone)]
+pub(crate) struct Line {
+    pub(crate) at: Instant,
+    pub(crate) text: String,
 }
 
 /// Everything below runs in a private mount namespace, so that pid files and sockets in /run do not meet.
@@ -153,57 +167,63 @@ impl Drop for Running {
 
 impl Log {
     fn new(title: String) -> Self {
-        Self { title, lines: Arc::default() }
+        Self { title, written: Arc::default() }
     }
 
     fn follow(&self, from: impl Read + Send + 'static) {
-        let lines = Arc::clone(&self.lines);
+        lock(&self.written.0).open += 1;
+        let written = Arc::clone(&self.written);
         std::thread::spawn(move || {
             let mut from = BufReader::new(from);
             let mut line = Vec::new();
             while from.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
                 let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-                lock(&lines.0).push((Instant::now(), text));
-                lines.1.notify_all();
+                lock(&written.0).lines.push(Line { at: Instant::now(), text });
+                written.1.notify_all();
                 line.clear();
             }
+            lock(&written.0).open -= 1;
+            written.1.notify_all();
         });
     }
 
     /// How many lines there are: a mark for [`Log::wait_for_after`] and [`Log::since`].
     pub(crate) fn mark(&self) -> usize {
-        lock(&self.lines.0).len()
+        lock(&self.written.0).lines.len()
     }
 
-    /// Waits for a line with all of `words` (separated by `…`); answers its time and text.
-    pub(crate) fn wait_for(&self, words: &str, timeout: Duration) -> (Instant, String) {
+    /// Waits for a line with all of `words` (separated by `…`, in any case and order).
+    pub(crate) fn wait_for(&self, words: &str, timeout: Duration) -> Line {
         self.wait_for_after(0, words, timeout)
     }
 
     /// As [`Log::wait_for`], of the lines after `mark` alone.
-    pub(crate) fn wait_for_after(&self, mark: usize, words: &str, timeout: Duration) -> (Instant, String) {
+    pub(crate) fn wait_for_after(&self, mark: usize, words: &str, timeout: Duration) -> Line {
         let deadline = Instant::now() + timeout;
-        let mut lines = lock(&self.lines.0);
+        let mut written = lock(&self.written.0);
         loop {
-            if let Some(found) = lines.iter().skip(mark).find(|(_, line)| contains(line, words)) {
+            if let Some(found) = written.lines.iter().skip(mark).find(|line| contains(&line.text, words)) {
                 return found.clone();
             }
+            let title = &self.title;
+            assert_ne!(written.open, 0, "{title} ended without a word of {words:?}");
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "{} did not say {words:?} within {timeout:?}", self.title);
-            lines = self.lines.1.wait_timeout(lines, left).expect("no thread panics with the lines").0;
+            assert!(!left.is_zero(), "{title} did not say {words:?} within {timeout:?}");
+            written = self.written.1.wait_timeout(written, left).expect("no thread panics with the lines").0;
         }
     }
 
     /// The lines after `mark` that have all of `words`.
     pub(crate) fn since(&self, mark: usize, words: &str) -> Vec<String> {
-        let lines = lock(&self.lines.0);
-        lines.iter().skip(mark).map(|(_, line)| line.clone()).filter(|line| contains(line, words)).collect()
+        let written = lock(&self.written.0);
+        let texts = written.lines.iter().skip(mark).map(|line| &line.text);
+        texts.filter(|text| contains(text, words)).cloned().collect()
     }
 
     pub(super) fn dump(&self, origin: Instant) -> String {
         let mut text = format!("-- {}\n", self.title);
-        for (at, line) in lock(&self.lines.0).iter() {
-            let _ = writeln!(text, "{:>9.3?} {line}", at.saturating_duration_since(origin));
+        for line in &lock(&self.written.0).lines {
+            let _ = writeln!(text, "{:>9.3?} {}", line.at.saturating_duration_since(origin), line.text);
         }
         text
     }

@@ -123,15 +123,15 @@ impl Router {
 
     /// Waits until the router has said so and holds its address; answers when it said so.
     pub(crate) fn wait_master(&self, mark: usize, timeout: Duration) -> Instant {
-        let (at, _) = self.run.log.wait_for_after(mark, "(VI_1) Entering MASTER STATE", timeout);
+        let said = self.run.log.wait_for_after(mark, "(VI_1) Entering MASTER STATE", timeout);
         super::wait_until(&format!("{} holds the address", self.host.name), super::seconds(1), || {
             self.holds_vip()
         });
-        at
+        said.at
     }
 
     /// Waits until the router is ready to hear adverts: it has entered BACKUP.
     pub(crate) fn wait_backup(&self, mark: usize, timeout: Duration) -> Instant {
-        self.run.log.wait_for_after(mark, "(VI_1) Entering BACKUP STATE", timeout).0
+        self.run.log.wait_for_after(mark, "(VI_1) Entering BACKUP STATE", timeout).at
     }
 }
