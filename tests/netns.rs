@@ -414,6 +414,10 @@ fn bad_packets() -> Vec<Bad> {
         Bad::message("truncated", sealed(good().bytes()[..16].to_vec())),
         bad("truncated", Message { count: Some(20), ..good() }),
         bad("version", Message { version: 1, ..good() }),
+        Bad::message(
+            "version_mismatch",
+            sealed(vec![0x31, Node::VRID, 250, 1, 0, 100, 0, 0, 10, 77, 0, 100]),
+        ),
         bad("type", Message { kind: 2, ..good() }),
         Bad::message("checksum", wrong_sum),
         Bad { ttl: 254, ..Bad::message("ttl", good().bytes()) },
@@ -469,17 +473,19 @@ fn bad_packets_of_a_higher_priority_change_neither_state_nor_schedule_and_are_co
     wait_until("a gives the address up", seconds(1), || !pair.a.holds_vip());
 }
 
-/// What a router says on SIGUSR1: `… dropped: checksum=3 ttl=3`.
+/// What a router says on SIGUSR1, `… dropped: checksum=3 ttl=3`, of its virtual router and then of the interface.
 fn dropped(router: &Router) -> BTreeMap<String, usize> {
     let mark = router.run.log.mark();
     router.run.signal(Signal::SIGUSR1);
-    let line = router.run.log.wait_for_after(mark, "dropped:", seconds(1));
-    let (_, counts) = line.text.split_once("dropped:").expect("it was looked for");
-    let count = |pair: &str| {
-        let (reason, count) = pair.trim_end_matches(',').split_once('=')?;
-        Some((reason.to_owned(), count.parse().ok()?))
-    };
-    counts.split_whitespace().map_while(count).collect()
+    router.run.log.wait_for_after(mark, "enp0s3: … dropped:", seconds(1));
+    let mut counts = BTreeMap::new();
+    for line in router.run.log.since(mark, "dropped:") {
+        let (_, pairs) = line.split_once("dropped:").expect("it was looked for");
+        for (reason, count) in pairs.split_whitespace().filter_map(|pair| pair.split_once('=')) {
+            *counts.entry(reason.to_owned()).or_insert(0) += count.parse::<usize>().expect("a count");
+        }
+    }
+    counts
 }
 
 #[test]
