@@ -1,9 +1,9 @@
 //! A laboratory of network and PID namespaces for the black-box tests; knows the product only as a program to run.
 //!
-//! [`Lab`] makes hosts on one bridge, [`Running`] runs a program on a host (as PID 1 of its own PID namespace if
-//! asked), [`Router`] is our daemon or Debian's keepalived, [`Haproxy`] the service beside it. [`Sampler`] and
-//! [`Capture`] watch, [`wire`] makes packets by hand. Everything ends with the value that stands for it, on a
-//! panic too, and [`Lab`] then prints the logs of all programs.
+//! [`lab::Lab`] makes hosts on one bridge, [`process::Running`] runs a program on a host (as PID 1 of its own PID namespace if
+//! asked), [`router::Router`] is our daemon or Debian's keepalived, [`service::Haproxy`] the service beside it. [`watch::Sampler`] and
+//! [`capture::Capture`] watch, [`wire`] makes packets by hand. Everything ends with the value that stands for it, on a
+//! panic too, and [`lab::Lab`] then prints the logs of all programs.
 
 pub(crate) mod capture;
 pub(crate) mod lab;
