@@ -1,0 +1,31 @@
+# Everything below works on a fresh Debian or Ubuntu with Rust and root: each target sets up what it needs.
+.DEFAULT_GOAL := help
+.PHONY: help setup image stand-ins demo test test-fast lint
+SHELL := /bin/bash
+ground := tests/ground
+
+help: ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+setup: ## install what is missing: Debian packages, the musl target (quick when all is there)
+	@$(ground)/setup.sh
+
+image: setup ## build vrrp-init:latest, one static file
+	@$(ground)/with-docker.sh bash -c '$(ground)/stand-ins.sh builder && docker build --quiet --network host --tag vrrp-init:latest .'
+
+stand-ins: setup
+	@$(ground)/with-docker.sh $(ground)/stand-ins.sh haproxy
+
+demo: setup ## two nodes on this machine; kills haproxy on the master and prints what a client saw
+	@$(ground)/with-docker.sh bash -c '$(MAKE) --no-print-directory image stand-ins && compose/demo/run.sh'
+
+lint: setup ## formatting, clippy without a warning, no C in the tree
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	$(ground)/no-c.sh
+
+test-fast: setup ## what needs neither network namespaces nor Docker
+	cargo test --locked --lib --bins
+
+test: lint ## everything
+	$(ground)/with-docker.sh cargo test --locked --no-fail-fast

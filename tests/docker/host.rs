@@ -1,0 +1,325 @@
+//! Docker hosts on a network of their own: a namespace and an engine for each, all gone when dropped; knows nothing of VRRP.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+const PREFIX: &str = "vrrp-init-docker-";
+
+/// Runs a program to its end: its standard output, or what failed and what it said.
+pub(crate) fn run(program: &mut Command) -> Result<String, String> {
+    let output = program.stdin(Stdio::null()).output().map_err(|error| format!("{program:?}: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        return Ok(text);
+    }
+    Err(format!("{program:?}: {}\n{text}{}", output.status, String::from_utf8_lossy(&output.stderr)))
+}
+
+/// [`run`], for what the test cannot go on without.
+pub(crate) fn must(program: &mut Command) -> String {
+    run(program).unwrap_or_else(|failure| panic!("{failure}"))
+}
+
+/// A program with arguments, split at blanks.
+pub(crate) fn program(line: &str) -> Command {
+    let mut words = line.split_whitespace();
+    let mut command = Command::new(words.next().expect("callers pass a program"));
+    command.args(words);
+    command
+}
+
+/// Compose, the plugin or the older program, whichever there is.
+pub(crate) fn compose() -> Command {
+    if run(&mut program("docker compose version")).is_ok() {
+        program("docker compose")
+    } else {
+        program("docker-compose")
+    }
+}
+
+/// Asks `probe` every 50 ms until it says `Ok`; panics with its last answer after `limit`.
+pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Result<T, String>) -> T {
+    let step = Duration::from_millis(50);
+    let mut left = limit;
+    loop {
+        match probe() {
+            Ok(value) => return value,
+            Err(answer) if left.is_zero() => panic!("waited {limit:?} for: {what}\nlast answer: {answer}"),
+            Err(_) => {}
+        }
+        pause(step);
+        left = left.saturating_sub(step);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test waits for other processes")]
+pub(crate) fn pause(duration: Duration) {
+    std::thread::sleep(duration);
+}
+
+/// A bridge in a namespace of its own; hosts and clients hang on it, nothing of it is in the machine's network.
+pub(crate) struct Lan {
+    name: String,
+    directory: PathBuf,
+}
+
+impl Lan {
+    /// An empty network; first removes what test runs that were killed left behind.
+    pub(crate) fn new() -> Self {
+        assert!(
+            nix::unistd::geteuid().is_root(),
+            "these tests make network namespaces and engines: run them as root"
+        );
+        sweep();
+        let name = format!("{PREFIX}{}", std::process::id());
+        let directory = std::env::temp_dir().join(&name);
+        fs::create_dir_all(&directory).expect("the temporary directory is writable");
+        let lan = Self { name, directory };
+        must(&mut program(&format!("ip netns add {}", lan.name)));
+        lan.ip("link add br0 type bridge mcast_snooping 0");
+        lan.ip("link set br0 up");
+        lan
+    }
+
+    fn ip(&self, rest: &str) {
+        must(&mut program(&format!("ip -n {} {rest}", self.name)));
+    }
+
+    /// A namespace with one interface on the bridge.
+    pub(crate) fn namespace(&self, name: &str, interface: &str, address: &str) -> Namespace {
+        let namespace = Namespace { name: format!("{}-{name}", self.name) };
+        must(&mut program(&format!("ip netns add {}", namespace.name)));
+        self.ip(&format!("link add name {name} type veth peer name {interface} netns {}", namespace.name));
+        self.ip(&format!("link set dev {name} master br0 up"));
+        for rest in [
+            "link set lo up",
+            &format!("link set {interface} up"),
+            &format!("address add {address} dev {interface}"),
+        ] {
+            namespace.ip(rest);
+        }
+        namespace
+    }
+}
+
+impl Drop for Lan {
+    fn drop(&mut self) {
+        remove(&self.directory, &self.name);
+    }
+}
+
+/// One machine's network.
+pub(crate) struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    /// `ip` inside the namespace.
+    pub(crate) fn ip(&self, rest: &str) -> String {
+        must(&mut program(&format!("ip -n {} {rest}", self.name)))
+    }
+
+    /// A program that will run inside the namespace.
+    pub(crate) fn program(&self, line: &str) -> Command {
+        // Not `ip netns exec`: that one hides the control groups, which an engine needs.
+        program(&format!("nsenter --net=/run/netns/{} {line}", self.name))
+    }
+
+    /// Whether any interface has the address.
+    pub(crate) fn has(&self, address: &str) -> bool {
+        self.ip("-4 -oneline address show").contains(&format!(" {address}/"))
+    }
+}
+
+/// A Docker engine that takes a namespace for its machine's network.
+pub(crate) struct Host {
+    pub(crate) network: Namespace,
+    directory: PathBuf,
+    processes: Vec<Child>,
+}
+
+impl Host {
+    /// Starts containerd and dockerd on the network; returns when the engine answers.
+    pub(crate) fn start(lan: &Lan, name: &str, interface: &str, address: &str) -> Self {
+        let directory = lan.directory.join(name);
+        fs::create_dir_all(&directory).expect("the temporary directory is writable");
+        let mut host =
+            Self { network: lan.namespace(name, interface, address), directory, processes: Vec::new() };
+        // A containerd of its own: the machine's would start containers in the machine's network.
+        let at = host.directory.display().to_string();
+        host.write(
+            "containerd.toml",
+            &format!(
+                "version = 2\nroot = '{at}/containerd'\nstate = '{at}/containerd-run'\n\
+                 disabled_plugins = ['io.containerd.grpc.v1.cri']\n[grpc]\naddress = '{at}/containerd.sock'\n"
+            ),
+        );
+        host.write(
+            "daemon.json",
+            &format!(
+                r#"{{"hosts": ["unix://{at}/docker.sock"], "containerd": "{at}/containerd.sock", "bridge": "none",
+                "data-root": "{at}/data", "exec-root": "{at}/run", "pidfile": "{at}/docker.pid",
+                "default-address-pools": [{{"base": "172.30.0.0/16", "size": 24}}]{}}}"#,
+                storage_driver()
+            ),
+        );
+        host.spawn("containerd", &format!("containerd --config {at}/containerd.toml"));
+        wait_for("containerd's socket", Duration::from_secs(20), || {
+            host.directory
+                .join("containerd.sock")
+                .exists()
+                .then_some(())
+                .ok_or_else(|| host.log("containerd"))
+        });
+        host.spawn("dockerd", &format!("dockerd --config-file {at}/daemon.json"));
+        wait_for("the engine to answer", Duration::from_secs(30), || {
+            host.try_docker("version").map_err(|failure| format!("{failure}\n{}", host.log("dockerd")))
+        });
+        host
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        fs::write(self.directory.join(file), text).expect("the temporary directory is writable");
+    }
+
+    fn spawn(&mut self, name: &str, line: &str) {
+        let log = File::create(self.directory.join(format!("{name}.log")))
+            .expect("the temporary directory is writable");
+        let errors = log.try_clone().expect("an open file can be duplicated");
+        let child = self.network.program(line).stdin(Stdio::null()).stdout(log).stderr(errors).spawn();
+        self.processes.push(child.unwrap_or_else(|error| panic!("{line}: {error}")));
+    }
+
+    fn log(&self, name: &str) -> String {
+        let text = fs::read_to_string(self.directory.join(format!("{name}.log"))).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+
+    fn socket(&self) -> String {
+        format!("unix://{}/docker.sock", self.directory.display())
+    }
+
+    /// `docker` on this host.
+    pub(crate) fn try_docker(&self, line: &str) -> Result<String, String> {
+        run(program(&format!("docker {line}")).env("DOCKER_HOST", self.socket()))
+    }
+
+    /// `docker` on this host, for what the test cannot go on without.
+    pub(crate) fn docker(&self, line: &str) -> String {
+        self.try_docker(line).unwrap_or_else(|failure| panic!("{failure}"))
+    }
+
+    /// Compose on this host, in a directory with a compose file.
+    pub(crate) fn compose(&self, directory: &Path, line: &str) -> String {
+        must(compose().args(line.split_whitespace()).current_dir(directory).env("DOCKER_HOST", self.socket()))
+    }
+
+    fn tell(&self) {
+        for id in self.try_docker("ps --all --quiet").unwrap_or_default().split_whitespace() {
+            eprintln!("{}", self.try_docker(&format!("ps --all --filter id={id}")).unwrap_or_default());
+            let logs =
+                program(&format!("docker logs --timestamps {id}")).env("DOCKER_HOST", self.socket()).output();
+            if let Ok(logs) = logs {
+                eprintln!(
+                    "{}{}",
+                    String::from_utf8_lossy(&logs.stdout),
+                    String::from_utf8_lossy(&logs.stderr)
+                );
+            }
+        }
+        eprintln!("{}\n{}", self.network.ip("-4 -oneline address show"), self.log("dockerd"));
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("---- {}", self.network.name);
+            self.tell();
+        }
+        let all = self.try_docker("ps --all --quiet").unwrap_or_default();
+        if !all.trim().is_empty() {
+            let _ = self.try_docker(&format!("rm --force {}", all.replace('\n', " ")));
+        }
+        for child in self.processes.iter_mut().rev() {
+            let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM);
+            for _ in 0..200 {
+                if matches!(child.try_wait(), Ok(Some(_))) {
+                    break;
+                }
+                pause(Duration::from_millis(50));
+            }
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The machine's own driver, since another may not work here; containerd's image stores have none to name.
+fn storage_driver() -> String {
+    let driver = must(&mut program("docker info --format {{.Driver}}"));
+    match driver.trim() {
+        known @ ("overlay2" | "fuse-overlayfs" | "btrfs" | "zfs" | "vfs") => {
+            format!(r#", "storage-driver": "{known}""#)
+        }
+        _ => String::new(),
+    }
+}
+
+/// Removes the networks and engines of runs that are no longer alive.
+fn sweep() {
+    let Ok(entries) = fs::read_dir(std::env::temp_dir()) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if let Some(pid) = name.strip_prefix(PREFIX)
+            && !Path::new("/proc").join(pid).exists()
+        {
+            remove(&entry.path(), &name);
+        }
+    }
+}
+
+/// Ends what still runs out of the directory, then unmounts and deletes it and its namespaces.
+fn remove(directory: &Path, name: &str) {
+    let at = directory.display().to_string();
+    for pid in processes_of(&at) {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    for target in mounts
+        .lines()
+        .rev()
+        .filter_map(|line| line.split(' ').nth(1))
+        .filter(|target| target.starts_with(&at))
+    {
+        let _ = run(Command::new("umount").args(["--lazy", target]));
+    }
+    let _ = fs::remove_dir_all(directory);
+    for namespace in run(&mut program("ip netns list")).unwrap_or_default().lines() {
+        let namespace = namespace.split(' ').next().unwrap_or_default();
+        if namespace == name || namespace.starts_with(&format!("{name}-")) {
+            let _ = run(&mut program(&format!("ip netns delete {namespace}")));
+        }
+    }
+}
+
+/// Processes with the directory on their command line (engines, shims), and the containers that are their children.
+fn processes_of(directory: &str) -> Vec<i32> {
+    let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut found = Vec::new();
+    for pid in pids.filter_map(|entry| entry.file_name().to_string_lossy().parse::<i32>().ok()) {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&line).contains(&format!("{directory}/")) {
+            let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+            found.extend(children.split_whitespace().filter_map(|child| child.parse::<i32>().ok()));
+            found.push(pid);
+        }
+    }
+    found
+}

@@ -1,0 +1,49 @@
+#!/bin/bash
+# Installs what building and testing need on Debian or Ubuntu; says what is missing elsewhere. Quick when all is there.
+set -euo pipefail
+
+fail() {
+    echo "setup: $*" >&2
+    exit 1
+}
+
+command -v cargo >/dev/null || fail "cargo is not here: install Rust with rustup (https://rustup.rs)"
+command -v rustup >/dev/null || fail "rustup is not here, and the musl target comes through it (https://rustup.rs)"
+target=$(uname -m)-unknown-linux-musl
+rustup target list --installed | grep -qx "$target" || rustup target add "$target"
+
+# Debian package and the program that tells it is there.
+missing=()
+want() { command -v "$2" >/dev/null || [ -e "/usr/sbin/$2" ] || missing+=("$1"); }
+want gcc cc
+want haproxy haproxy
+want keepalived keepalived
+want nginx-light nginx
+want tshark tshark
+want tcpdump tcpdump
+want debootstrap debootstrap
+want nftables nft
+want iproute2 ip
+want iputils-arping arping
+want procps ps
+want curl curl
+want docker.io docker
+docker info >/dev/null 2>&1 || want docker.io dockerd
+docker compose version >/dev/null 2>&1 || want docker-compose docker-compose
+[ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+command -v apt-get >/dev/null || fail "this is neither Debian nor Ubuntu; install by hand: ${missing[*]}"
+[ "$(id -u)" = 0 ] || fail "not root; run as root, or install first: apt-get install ${missing[*]}"
+
+# The packages must not start their services on this machine.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+fi
+export DEBIAN_FRONTEND=noninteractive
+echo "setup: installing ${missing[*]}" >&2
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
