@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use host::{Host, Lan, Namespace, compose, must, program, run, wait_for};
 
-const IMAGE: &str = "vrrp-init-ground/theirs:latest";
+const IMAGE: &str = "vrrp-init:latest";
 const VIP: &str = "10.0.0.2";
 /// Longest a role may take to settle: the check's interval, the master-down interval, and a busy machine.
 const SETTLE: Duration = Duration::from_secs(20);

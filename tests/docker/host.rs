@@ -163,7 +163,7 @@ impl Host {
             "daemon.json",
             &format!(
                 r#"{{"hosts": ["unix://{at}/docker.sock"], "containerd": "{at}/containerd.sock", "bridge": "none",
-                "data-root": "{at}/data", "exec-root": "{at}/run", "pidfile": "{at}/docker.pid",
+                "data-root": "{at}/data", "exec-root": "{at}/run", "pidfile": "{at}/docker.pid", "log-level": "warn",
                 "default-address-pools": [{{"base": "172.30.0.0/16", "size": 24}}]{}}}"#,
                 storage_driver()
             ),

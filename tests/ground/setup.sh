@@ -9,6 +9,9 @@ fail() {
 
 command -v cargo >/dev/null || fail "cargo is not here: install Rust with rustup (https://rustup.rs)"
 command -v rustup >/dev/null || fail "rustup is not here, and the musl target comes through it (https://rustup.rs)"
+for component in rustfmt clippy; do
+    rustup component list --installed | grep -q "^$component" || rustup component add "$component"
+done
 target=$(uname -m)-unknown-linux-musl
 rustup target list --installed | grep -qx "$target" || rustup target add "$target"
 
@@ -46,4 +49,6 @@ fi
 export DEBIAN_FRONTEND=noninteractive
 echo "setup: installing ${missing[*]}" >&2
 apt-get update -qq
+# Newer releases package the client apart from the engine.
+if [[ " ${missing[*]} " == *" docker.io "* ]] && apt-cache show docker-cli >/dev/null 2>&1; then missing+=(docker-cli); fi
 apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
