@@ -122,12 +122,15 @@ fn the_published_compose_files_run_unchanged_on_two_hosts() {
     pair.slave.docker("start haproxy");
     pair.expect_on("master", "haproxy runs again on both");
 
-    // The owner of the process namespace takes haproxy with it.
+    // The owner of the process namespace takes haproxy with it, and leaves its address behind.
     pair.master.docker("kill keepalived");
-    pair.expect_on("slave", "keepalived was killed on the master");
+    wait_for("the slave takes over from a killed master", SETTLE, || {
+        if pair.slave.network.has(VIP) { Ok(()) } else { Err("it has no address".to_owned()) }
+    });
     pair.master.docker("start keepalived");
+    pair.expect_on("slave", "keepalived was started again and swept what it had left");
     pair.master.docker("start haproxy");
-    pair.expect_on("master", "keepalived was started again after a kill");
+    pair.expect_on("master", "haproxy was started again as well");
 
     pair.compose("master", "down");
     pair.expect_on("slave", "the master went down in good order");
