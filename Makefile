@@ -11,9 +11,7 @@ setup: ## install what is missing: Debian packages, the musl target (quick when 
 	@$(ground)/setup.sh
 
 image: setup ## build vrrp-init:latest, one static file
-	@$(ground)/with-docker.sh bash -c '$(ground)/stand-ins.sh builder && \
-		docker build --quiet --network host --tag vrrp-init:latest . >/dev/null && \
-		echo "vrrp-init:latest $$(docker image inspect --format {{.Size}} vrrp-init:latest) bytes"'
+	@$(ground)/with-docker.sh bash -c '$(ground)/stand-ins.sh builder && $(ground)/image.sh'
 
 stand-ins: setup
 	@$(ground)/with-docker.sh $(ground)/stand-ins.sh haproxy

@@ -52,11 +52,13 @@ programs() { # folder, programs: the programs, the libraries they load and what 
 }
 
 import() { # image, then docker import's --change texts; from the tar
-    local image=$1 changes=()
+    local image=$1 changes=() before
+    before=$(docker images --quiet "$1")
     shift
     for change in "LABEL $label=$recipe" "$@"; do changes+=(--change "$change"); done
     docker import "${changes[@]}" "$ground/image.tar" "$image" >/dev/null
     rm "$ground/image.tar"
+    [ -z "$before" ] || docker rmi "$before" >/dev/null 2>&1 || true # in use: it stays
     echo "stand-ins: made $image" >&2
 }
 
