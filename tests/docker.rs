@@ -152,18 +152,18 @@ fn the_shipped_compose_files_differ_from_the_published_ones_in_the_image_alone()
 }
 
 /// The demo under a project name of its own; taken down when dropped.
-struct Demo {
-    project: String,
-}
+struct Demo;
+
+const PROJECT: &str = "vrrp-init-test";
 
 impl Demo {
-    fn compose(&self, line: &str) -> Result<String, String> {
+    fn compose(line: &str) -> Result<String, String> {
         let directory = repository().join("compose/demo");
-        run(compose().args(["-p", &self.project]).args(line.split_whitespace()).current_dir(directory))
+        run(compose().args(["-p", PROJECT]).args(line.split_whitespace()).current_dir(directory))
     }
 
-    fn left(&self) -> String {
-        let filter = format!("label=com.docker.compose.project={}", self.project);
+    fn left() -> String {
+        let filter = format!("label=com.docker.compose.project={PROJECT}");
         must(Command::new("docker").args(["ps", "--all", "--quiet", "--filter", &filter]))
             + &must(Command::new("docker").args(["network", "ls", "--quiet", "--filter", &filter]))
     }
@@ -172,30 +172,31 @@ impl Demo {
 impl Drop for Demo {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("{}", self.compose("logs --no-color").unwrap_or_else(|failure| failure));
+            eprintln!("{}", Self::compose("logs --no-color").unwrap_or_else(|failure| failure));
         }
-        let _ = self.compose("down");
+        let _ = Self::compose("down");
     }
 }
 
 #[test]
 fn the_demo_answers_on_its_address_whichever_node_lives() {
     images();
-    let demo = Demo { project: format!("vrrp-init-test-{}", std::process::id()) };
+    let _demo = Demo;
     let answered_by = |node: &str| {
         wait_for(&format!("an answer from {node}"), SETTLE, || {
             let answer = run(&mut program("curl --silent --show-error --max-time 1 http://10.51.0.100/"))?;
             if answer.trim() == node { Ok(()) } else { Err(format!("answered by {answer:?}")) }
         });
     };
-    demo.compose("up -d").unwrap_or_else(|failure| panic!("{failure}"));
+    Demo::compose("down").unwrap_or_else(|failure| panic!("a killed run's remains: {failure}"));
+    Demo::compose("up -d").unwrap_or_else(|failure| panic!("{failure}"));
     answered_by("node-a");
-    demo.compose("kill haproxy-a").unwrap_or_else(|failure| panic!("{failure}"));
+    Demo::compose("kill haproxy-a").unwrap_or_else(|failure| panic!("{failure}"));
     answered_by("node-b");
-    demo.compose("start haproxy-a").unwrap_or_else(|failure| panic!("{failure}"));
+    Demo::compose("start haproxy-a").unwrap_or_else(|failure| panic!("{failure}"));
     answered_by("node-a");
-    demo.compose("down").unwrap_or_else(|failure| panic!("{failure}"));
-    assert_eq!(demo.left(), "", "containers and networks after `down`");
+    Demo::compose("down").unwrap_or_else(|failure| panic!("{failure}"));
+    assert_eq!(Demo::left(), "", "containers and networks after `down`");
 }
 
 #[test]
