@@ -144,6 +144,8 @@ impl Config {
             compare("PRIORITY", from.priority == to.priority);
             compare("ADVERT_INT", from.interval == to.interval);
             compare("PREEMPT", from.preempt == to.preempt);
+            compare("FAST_FAILOVER", from.fast == to.fast);
+            compare("VIP_LEASE", from.lease == to.lease);
             let services = |r: &RouterConfig| r.check.as_ref().map(|c| c.services.clone());
             compare("SERVICE", services(old) == services(new));
             if let (Some(from), Some(to)) = (&old.check, &new.check) {

@@ -1,6 +1,7 @@
 //! The join of core and edges: waits, translates what the kernel said into events, hands them to the state
 //! machines and performs their answers in order. Nothing else knows both.
 
+mod check;
 mod interfaces;
 mod kernel;
 mod router;
@@ -10,6 +11,8 @@ mod wording;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
+
+use log::Level;
 
 use crate::config::Config;
 use crate::health::Standing;
@@ -21,13 +24,16 @@ use crate::sys::signals::{Signal, Signals};
 use crate::sys::socket::ipv4::HeaderFault;
 use crate::sys::socket::{self, Received};
 use crate::vrrp::{Action, Advert, Cause, DropReason, Envelope, Event, Instant, Report, Role};
+use check::Eyes;
 use kernel::Kernel;
 use router::{Place, Router};
 
 const SIGNALS: u64 = 0;
 const MONITOR: u64 = 1;
-/// Ports have the interface's index above this bit.
+/// A port's token has this bit and the interface's index.
 const PORT: u64 = 1 << 32;
+/// A watched process's token has this bit, the router's number from bit 32 on, and the pid.
+const PROCESS: u64 = 1 << 63;
 
 /// Packets taken from one interface before timers are looked at again: a flood may not delay an advert.
 const PACKETS: usize = 64;
@@ -56,6 +62,7 @@ pub struct Daemon {
     /// Every configured virtual address that is not an owner's real one: no source for adverts.
     virtual_addresses: Vec<IpAddr>,
     look_again: Option<Instant>,
+    stopping: bool,
     buffer: Vec<u8>,
 }
 
@@ -70,7 +77,8 @@ impl Daemon {
         let kernel = Kernel::open()?;
         poller.watch(signals.as_fd(), SIGNALS)?;
         poller.watch(kernel.monitor().as_fd(), MONITOR)?;
-        let routers: Vec<_> = config.routers.into_iter().map(Router::new).collect();
+        let numbered = (0_u64..).zip(config.routers);
+        let routers: Vec<_> = numbered.map(|(id, config)| Router::new(config, PROCESS | id << 32)).collect();
         let mut daemon = Self {
             poller,
             signals,
@@ -79,6 +87,7 @@ impl Daemon {
             virtual_addresses: vec![],
             routers,
             look_again: None,
+            stopping: false,
             buffer: vec![0; socket::BUFFER],
         };
         daemon.prepare();
@@ -112,22 +121,27 @@ impl Daemon {
     /// # Errors
     /// What leaves the daemon deaf or blind: waiting, signals or the kernel's notices failed.
     pub fn turn(&mut self) -> Result<Next, Error> {
-        let mut next = Next::Turn;
+        let mut reload = false;
         for token in self.poller.wait(self.deadline())? {
             match token {
-                SIGNALS => next = self.take_signals(),
+                SIGNALS => reload = self.take_signals(),
                 MONITOR => self.notices()?,
+                process if process & PROCESS != 0 => self.exited(process),
                 port => self.packets(u32::try_from(port - PORT).unwrap_or_default()),
             }
         }
-        if next != Next::Stopped {
-            self.expire();
-        }
-        Ok(next)
+        self.expire();
+        let left = self.stopping && self.roles().all(|(_, role)| role == Role::Init);
+        Ok(match (left, reload) {
+            (true, _) => Next::Stopped,
+            (false, true) => Next::Reload,
+            (false, false) => Next::Turn,
+        })
     }
 
-    /// Releases everything as on SIGTERM; afterwards nothing is left to do.
+    /// Takes leave as on SIGTERM: a master may first wait for its successor. Called again it does not wait.
     pub fn stop(&mut self) {
+        self.stopping = true;
         for id in 0..self.routers.len() {
             self.dispatch(id, Event::Shutdown);
         }
@@ -165,8 +179,16 @@ impl Daemon {
     }
 
     fn look(&mut self, id: usize) {
-        let now = self.poller.now();
-        if self.routers[id].look(now, &mut self.procfs).is_some() {
+        let mut eyes = Eyes { procfs: &mut self.procfs, poller: &self.poller };
+        if self.routers[id].look(self.poller.now(), &mut eyes) {
+            self.stand(id);
+        }
+    }
+
+    fn exited(&mut self, token: u64) {
+        let id = usize::try_from((token & !PROCESS) >> 32).unwrap_or(usize::MAX);
+        let Some(router) = self.routers.get_mut(id) else { return };
+        if router.exited(token, &mut Eyes { procfs: &mut self.procfs, poller: &self.poller }) {
             self.stand(id);
         }
     }
@@ -183,17 +205,16 @@ impl Daemon {
         }
     }
 
-    fn take_signals(&mut self) -> Next {
-        let mut next = Next::Turn;
+    /// Answers whether a reload was asked for.
+    fn take_signals(&mut self) -> bool {
+        let mut reload = false;
         for signal in self.signals.pending() {
             match signal {
                 Signal::Stop(name) => {
                     log::info!(event = "signal"; "Stopping on {name}");
                     self.stop();
-                    next = Next::Stopped;
                 }
-                Signal::Reload if next == Next::Turn => next = Next::Reload,
-                Signal::Reload => {}
+                Signal::Reload => reload = true,
                 Signal::Dump => self.dump(),
                 Signal::Child => {
                     for orphan in orphans::reap() {
@@ -202,14 +223,13 @@ impl Daemon {
                 }
             }
         }
-        next
+        reload
     }
 
     fn dump(&self) {
         let now = self.poller.now();
         for router in &self.routers {
-            let name = router.name();
-            log::info!(event = "status", instance = name; "({name}) {}", router.summary(now));
+            router.say(Level::Info, "status", router.summary(now));
         }
         for port in &self.kernel.ports {
             log::info!(event = "status"; "{}: for no router here, dropped: {}", port.interface, port.drops);
@@ -276,15 +296,19 @@ impl Daemon {
         let link = known.or_else(|| self.kernel.resolve(&router.config.interface, first)).cloned();
         let Some(link) = link else {
             if router.place.is_some() || router.instance.role() == Role::Init {
-                let (name, interface) = (router.name(), router.interface());
-                log::warn!(event = "interface", instance = name; "({name}) Interface {interface} is not there: waiting for it");
+                let interface = router.interface();
+                router.say(
+                    Level::Warn,
+                    "interface",
+                    format_args!("Interface {interface} is not there: waiting for it"),
+                );
             }
             self.look_again = Some(self.poller.now() + LOOK_AGAIN);
             return None;
         };
         if let Err(e) = self.kernel.open_port(&self.poller, PORT | u64::from(link.index), &link) {
             if self.look_again.is_none() {
-                log::error!(event = "interface", instance = router.name(); "({}) {e}", router.name());
+                router.say(Level::Error, "interface", e);
             }
             self.look_again = Some(self.poller.now() + LOOK_AGAIN);
             return None;

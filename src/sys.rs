@@ -4,6 +4,7 @@ pub mod capabilities;
 pub mod neighbour;
 pub mod netlink;
 pub mod orphans;
+pub mod pidfd;
 pub mod poller;
 pub mod process;
 pub mod route;

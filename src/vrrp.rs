@@ -3,8 +3,10 @@
 
 mod advert;
 mod announcements;
+mod backup;
 mod event;
 mod instance;
+mod master;
 mod refusal;
 mod settings;
 mod units;
@@ -13,7 +15,7 @@ pub use advert::{Advert, Envelope};
 pub use event::{Action, Cause, Event, Peer, Report, Role, Why};
 pub use instance::Instance;
 pub use refusal::{DropReason, Drops};
-pub use settings::Settings;
+pub use settings::{Lease, Settings};
 pub use units::{Family, Instant, Interval, Priority, Version, Vrid};
 
 use std::net::{Ipv4Addr, Ipv6Addr};

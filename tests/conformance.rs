@@ -7,7 +7,7 @@
 //! 1         advert 10.0.0.2 prio 200  -> hear 10.0.0.2 prio 200 | due 4.609375
 //! ```
 //! A line between two others must come before the deadline; `timer` must come exactly on it,
-//! `late timer` after it.
+//! an event after it says `late`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -17,8 +17,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use vrrp_init::vrrp::{
-    Action, Advert, Cause, Event, Instance, Instant, Interval, Peer, Priority, Report, Settings, Version,
-    Vrid, Why,
+    Action, Advert, Cause, Event, Instance, Instant, Interval, Lease, Peer, Priority, Report, Settings,
+    Version, Vrid, Why,
 };
 
 #[test]
@@ -64,15 +64,16 @@ fn run(text: &str, file: &Path) -> String {
             continue;
         };
         let router = router.as_mut().unwrap_or_else(|| panic!("{place}: no router yet"));
-        let (at, event) = left.trim().split_once(' ').unwrap_or_else(|| panic!("{place}: no event"));
+        let (at, words) = left.trim().split_once(' ').unwrap_or_else(|| panic!("{place}: no event"));
         let now = seconds(at);
-        match (event.trim() == "timer", router.deadline()) {
-            (_, Some(due)) if event.trim() == "late timer" => assert!(due < now, "{place}: not late"),
+        let event = words.trim().trim_start_matches("late ");
+        match (event == "timer", router.deadline()) {
+            (_, Some(due)) if event != words.trim() => assert!(due < now, "{place}: not late"),
             (true, due) => assert_eq!(due, Some(now), "{place}: the timer is due at another time"),
             (false, Some(due)) => assert!(due >= now, "{place}: the timer was due at {}", decimal(due)),
             (false, None) => {}
         }
-        let actions = step(router, now, event.trim());
+        let actions = step(router, now, event);
         let due = router.deadline().map_or("never".into(), decimal);
         let _ =
             writeln!(out, "{left}-> {} | due {due}", if actions.is_empty() { "-".into() } else { actions });
@@ -93,6 +94,10 @@ fn start(line: &str) -> Instance {
         interval: interval(after("interval")),
         preempt: !words.contains(&"nopreempt"),
         addresses: after("vip").split(',').map(|a| a.parse().unwrap()).collect(),
+        fast: words.contains(&"fast"),
+        lease: words
+            .contains(&"lease")
+            .then(|| Lease::from_seconds(after("lease").parse().unwrap()).unwrap()),
     };
     let mut router = Instance::new(settings);
     let source: IpAddr = words[1].parse().unwrap();
@@ -106,7 +111,7 @@ fn step(router: &mut Instance, now: Instant, event: &str) -> String {
     let actions = match words[..] {
         ["startup"] => router.handle(now, Event::Startup),
         ["shutdown"] => router.handle(now, Event::Shutdown),
-        ["timer"] | ["late", "timer"] => router.handle(now, Event::Timer),
+        ["timer"] => router.handle(now, Event::Timer),
         ["refused"] => router.handle(now, Event::Refused),
         ["address", "lost"] => router.handle(now, Event::AddressLost),
         ["priority", p] => router.handle(now, Event::Priority(priority(p))),
@@ -154,6 +159,7 @@ fn wording(action: &Action) -> String {
     let peer = |p: &Peer| format!("{} prio {}", p.address, p.priority);
     match action {
         Action::Acquire => "acquire".into(),
+        Action::Renew => "renew".into(),
         Action::Release => "release".into(),
         Action::Announce => "announce".into(),
         Action::Send(advert) => format!("send prio {}", advert.priority),
@@ -161,6 +167,8 @@ fn wording(action: &Action) -> String {
             Report::Transition { to, why, .. } => {
                 let why = match why {
                     Why::Startup => "startup".into(),
+                    Why::Late(late) => format!("late by {} ms", late.as_millis()),
+                    Why::Succeeded(by) => format!("succeeded by {}", peer(by)),
                     Why::Shutdown => "shutdown".into(),
                     Why::Silence(None) => "silence".into(),
                     Why::Silence(Some(master)) => format!("silence of {}", master.address),
@@ -178,6 +186,8 @@ fn wording(action: &Action) -> String {
             Report::Loser(loser) => format!("loser {}", peer(loser)),
             Report::Released(from) => format!("release of {from}"),
             Report::Dropped { reason, .. } => format!("drop {reason}"),
+            Report::Yield => "yield".into(),
+            Report::Leaving => "leaving".into(),
             Report::PutBack => "put back".into(),
         },
     }

@@ -44,6 +44,8 @@ impl Wire {
                 interval: Interval::DEFAULT,
                 preempt,
                 addresses: vec!["10.0.0.100".parse().unwrap()],
+                fast: false,
+                lease: None,
             });
             assert!(router.handle(Instant::START, Event::Source(Some(address))).is_empty());
             Host { router, address, holds: false, side: 0, refuses: false }
@@ -60,7 +62,7 @@ impl Wire {
             let host = &mut self.hosts[n];
             match action {
                 Action::Acquire if host.refuses => return self.event(n, Event::Refused),
-                Action::Acquire => host.holds = true,
+                Action::Acquire | Action::Renew => host.holds = true,
                 Action::Release => host.holds = false,
                 Action::Send(advert) => {
                     let (from, side, due) = (host.address, host.side, self.now + FLIGHT);

@@ -11,11 +11,11 @@ use serde::Deserialize;
 
 use super::address;
 use super::nearest;
-use super::value::{self, Value};
+use super::value::{self, LeaseChoice, Value};
 use super::variables::{self, Default as Fallback, VARIABLES};
 use super::{CheckConfig, Config, ConfigError, LogConfig, Problem, RouterConfig, VirtualAddress, Warning};
 use crate::health::Weight;
-use crate::vrrp::{Priority, Settings, Version};
+use crate::vrrp::{Lease, Priority, Settings, Version};
 
 /// The variables' texts, defaults filled in, each field its variable in lower case. All are text, since serde
 /// would stop at the first value it cannot read and not say whose it was.
@@ -33,6 +33,8 @@ struct Raw {
     check_fall: Option<String>,
     advert_int: Option<String>,
     preempt: Option<String>,
+    fast_failover: Option<String>,
+    vip_lease: Option<String>,
     instance_name: Option<String>,
     log_level: Option<String>,
     log_format: Option<String>,
@@ -225,15 +227,24 @@ fn router(raw: &Raw, given: &Texts, report: &mut Report) -> Option<RouterConfig>
     let interval =
         report.value("ADVERT_INT", raw.advert_int.as_ref(), |text| value::advert_interval(version, text));
     let preempt = report.value("PREEMPT", raw.preempt.as_ref(), value::boolean);
+    let fast = report.value("FAST_FAILOVER", raw.fast_failover.as_ref(), value::boolean);
+    let lease = report.value("VIP_LEASE", raw.vip_lease.as_ref(), value::lease);
     let name = report.value("INSTANCE_NAME", raw.instance_name.as_ref(), value::instance_name);
     let addresses = addresses?;
-    let protocol = Settings {
+    let mut protocol = Settings {
         vrid: vrid?,
         version,
         priority: priority?,
         interval: interval?,
         preempt: preempt?,
         addresses: addresses.iter().map(|vip| vip.address).collect(),
+        fast: fast?,
+        lease: None,
+    };
+    protocol.lease = match lease? {
+        LeaseChoice::Auto => default_lease(&protocol),
+        LeaseChoice::Off => None,
+        LeaseChoice::For(lease) => Some(lease),
     };
     Some(RouterConfig {
         name: name?,
@@ -243,6 +254,15 @@ fn router(raw: &Raw, given: &Texts, report: &mut Report) -> Option<RouterConfig>
         addresses,
         check,
     })
+}
+
+/// As long as the others wait before one of them takes over: shorter, and a short hold-up would cost the
+/// address before anybody else has it.
+fn default_lease(protocol: &Settings) -> Option<Lease> {
+    const LEAST: u32 = 3;
+    let wait = protocol.master_down(protocol.priority, protocol.interval);
+    let seconds = u32::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX);
+    Lease::from_seconds(seconds.max(LEAST))
 }
 
 fn addresses(raw: &Raw, report: &mut Report) -> Option<Vec<VirtualAddress>> {

@@ -9,7 +9,7 @@ use log::LevelFilter;
 
 use super::{InterfaceChoice, LogFormat, StateHint};
 use crate::health::Weight;
-use crate::vrrp::{Interval, Priority, Version, Vrid};
+use crate::vrrp::{Interval, Lease, Priority, Version, Vrid};
 
 /// A value, or why the text is none: the rest of a sentence that begins with the variable.
 pub(super) type Value<T> = Result<T, String>;
@@ -74,6 +74,28 @@ pub(super) fn boolean(text: &str) -> Value<bool> {
         "true" | "yes" | "on" | "1" => Ok(true),
         "false" | "no" | "off" | "0" => Ok(false),
         _ => Err("must be true or false (yes, no, on, off, 1 and 0 will do)".into()),
+    }
+}
+
+/// What VIP_LEASE may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LeaseChoice {
+    /// What suits the intervals.
+    Auto,
+    Off,
+    For(Lease),
+}
+
+pub(super) fn lease(text: &str) -> Value<LeaseChoice> {
+    const LONGEST: u32 = 86_400;
+    if text.trim().eq_ignore_ascii_case("auto") {
+        return Ok(LeaseChoice::Auto);
+    }
+    match whole::<u32>(text) {
+        Some(seconds) if seconds <= LONGEST => {
+            Ok(Lease::from_seconds(seconds).map_or(LeaseChoice::Off, LeaseChoice::For))
+        }
+        _ => Err(format!("must be whole seconds from 1 to {LONGEST}, 0 for an address without end, or auto")),
     }
 }
 

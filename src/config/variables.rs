@@ -85,6 +85,17 @@ pub const VARIABLES: &[Variable] = &[
         "seconds between two advertisements, whole, 1 to 255, the same on all nodes",
     ),
     variable("PREEMPT", Default::Value("true"), "whether to replace a live master of lower priority"),
+    variable(
+        "FAST_FAILOVER",
+        Default::Value("true"),
+        "hand over in milliseconds where vrrp-init hears it can; false: the RFC's timing alone",
+    ),
+    variable(
+        "VIP_LEASE",
+        Default::Value("auto"),
+        "whole seconds after which the kernel itself removes an address that is no longer renewed, to 86400; \
+         0: never; `auto`: the time to miss a master, rounded up, at least 3",
+    ),
     variable("INSTANCE_NAME", Default::Value("VI_1"), "name in the log"),
     variable("LOG_LEVEL", Default::Value("info"), "error, warn, info, debug or trace"),
     variable("LOG_FORMAT", Default::Value("text"), "text, or json: one object a line"),
@@ -145,15 +156,17 @@ mod tests {
 
     #[test]
     fn readme_holds_exactly_this_table() {
-        let readme = include_str!("../../README.md");
-        let (_, rest) = readme.split_once("<!-- variables:begin -->\n").expect("the begin marker");
-        let (section, _) = rest.split_once("<!-- variables:end -->").expect("the end marker");
-        assert_eq!(
-            section,
-            as_markdown(),
-            "README.md must hold this between its markers:\n{}",
-            as_markdown()
-        );
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+        let readme = std::fs::read_to_string(path).unwrap();
+        let (before, rest) = readme.split_once("<!-- variables:begin -->\n").expect("the begin marker");
+        let (section, after) = rest.split_once("<!-- variables:end -->").expect("the end marker");
+        let table = as_markdown();
+        if std::env::var_os("UPDATE").is_some() {
+            let markers = ["<!-- variables:begin -->\n", "<!-- variables:end -->"];
+            std::fs::write(path, format!("{before}{}{table}{}{after}", markers[0], markers[1])).unwrap();
+        } else {
+            assert_eq!(section, table, "UPDATE=1 writes the table into README.md");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::sys::netlink::{Assignment, Change, Link, Monitor, Netlink};
 use crate::sys::poller::Poller;
 use crate::sys::route::default_route_interface;
 use crate::sys::socket::Socket;
-use crate::vrrp::{Drops, GROUP_V4};
+use crate::vrrp::{Drops, GROUP_V4, Lease};
 
 /// One interface that at least one router speaks on.
 #[derive(Debug)]
@@ -107,11 +107,23 @@ impl Kernel {
         self.ports.iter().find(|port| port.index == index)
     }
 
-    /// Adds one virtual address to its device, or to the link `index`; it may be there already.
-    pub(super) fn add(&mut self, index: u32, vip: &VirtualAddress) -> Result<(), Error> {
+    /// Adds one virtual address to its device, or to the link `index`; it may be there already,
+    /// and then its lease is renewed.
+    pub(super) fn add(
+        &mut self,
+        index: u32,
+        vip: &VirtualAddress,
+        lease: Option<Lease>,
+    ) -> Result<(), Error> {
         let index = self.device(index, vip)?;
         let VirtualAddress { address, prefix, ref label, .. } = *vip;
-        self.netlink.add(&Assignment { index, address, prefix, label: label.clone(), lifetime: None })
+        self.netlink.add(&Assignment {
+            index,
+            address,
+            prefix,
+            label: label.clone(),
+            lifetime: lease.map(Lease::seconds),
+        })
     }
 
     /// Removes one virtual address; it may be gone already, with its device.

@@ -1,15 +1,17 @@
 //! One virtual router with all that surrounds it: configuration, health, where it stands in the kernel,
 //! counters; performs the state machine's answers.
 
+use std::fmt;
 use std::net::IpAddr;
-use std::time::Duration;
 
+use log::Level;
+
+use super::check::{Check, Eyes, Outcome};
 use super::kernel::Kernel;
 use super::wording::{self, Conflict};
-use crate::config::{CheckConfig, RouterConfig, VirtualAddress};
-use crate::health::{Health, Standing, Verdict, effective};
-use crate::sys::process::{ProcFs, Process};
-use crate::vrrp::{Action, Advert, DropReason, Drops, Instance, Instant, Report, Role};
+use crate::config::{InterfaceChoice, RouterConfig, VirtualAddress};
+use crate::health::{Standing, Verdict, effective};
+use crate::vrrp::{Action, Advert, DropReason, Drops, GROUP_V4, Instance, Instant, Report, Role};
 
 /// How many senders and reasons are complained about by name, so that a flood of forged senders is
 /// bounded in the log and in memory.
@@ -47,23 +49,10 @@ pub(super) struct Place {
     pub(super) source: Option<IpAddr>,
 }
 
-#[derive(Debug)]
-pub(super) struct Check {
-    config: CheckConfig,
-    health: Health,
-    pub(super) due: Instant,
-    /// By service, the processes last found.
-    found: Vec<Vec<Process>>,
-}
-
 impl Router {
-    pub(super) fn new(config: RouterConfig) -> Self {
-        let check = config.check.clone().map(|config| Check {
-            health: Health::new(config.weight, config.rise, config.fall),
-            due: Instant::START,
-            found: vec![vec![]; config.services.len()],
-            config,
-        });
+    /// Tokens of watched processes are `token` and their pid together.
+    pub(super) fn new(config: RouterConfig, token: u64) -> Self {
+        let check = config.check.clone().map(|check| Check::new(check, token));
         Self {
             instance: Instance::new(config.protocol.clone()),
             managed: config.addresses.clone(),
@@ -88,18 +77,24 @@ impl Router {
     pub(super) fn interface(&self) -> &str {
         match (&self.place, &self.config.interface) {
             (Some(place), _) => &place.interface,
-            (None, crate::config::InterfaceChoice::Named(name)) => name,
-            (None, crate::config::InterfaceChoice::Auto) => "auto",
+            (None, InterfaceChoice::Named(name)) => name,
+            (None, InterfaceChoice::Auto) => "auto",
         }
     }
 
     pub(super) fn services(&self) -> &[String] {
-        self.check.as_ref().map_or(&[], |check| &check.config.services)
+        self.check.as_ref().map_or(&[], Check::services)
+    }
+
+    /// One line of the log about this router.
+    pub(super) fn say(&self, level: Level, event: &str, text: impl fmt::Display) {
+        let name = self.name();
+        log::log!(level, event, instance = name; "({name}) {text}");
     }
 
     /// When [`Event::Timer`] or a look at the services is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let check = self.check.as_ref().map(|check| check.due);
+        let check = self.check.as_ref().map(Check::due);
         self.instance.deadline().into_iter().chain(check).min()
     }
 
@@ -111,7 +106,8 @@ impl Router {
         action: Action,
     ) -> Result<(), Refused> {
         match action {
-            Action::Acquire => return self.acquire(kernel),
+            // To add an address that is there renews it.
+            Action::Acquire | Action::Renew => return self.acquire(kernel),
             Action::Release => self.release(kernel),
             Action::Send(advert) => self.send(kernel, &advert),
             Action::Announce => self.announce(kernel),
@@ -125,8 +121,8 @@ impl Router {
         // From here on there may be something to remove, even if one of them is refused.
         self.holds = true;
         for vip in &self.managed {
-            if let Err(e) = kernel.add(place.index, vip) {
-                log::error!(event = "address_refused", instance = self.name(); "({}) {e}", self.name());
+            if let Err(e) = kernel.add(place.index, vip, self.config.protocol.lease) {
+                self.say(Level::Error, "address_refused", e);
                 return Err(Refused);
             }
         }
@@ -139,7 +135,7 @@ impl Router {
         let Some(place) = &self.place else { return };
         for vip in self.managed.iter().rev() {
             if let Err(e) = kernel.remove(place.index, vip) {
-                log::error!(event = "address_kept", instance = self.name(); "({}) {e}", self.name());
+                self.say(Level::Error, "address_kept", e);
             }
         }
     }
@@ -153,7 +149,7 @@ impl Router {
 
     fn send(&mut self, kernel: &Kernel, advert: &Advert) {
         let Some(Place { index, source: Some(IpAddr::V4(source)), .. }) = &self.place else { return };
-        let message = advert.emit((*source).into(), crate::vrrp::GROUP_V4.into());
+        let message = advert.emit((*source).into(), GROUP_V4.into());
         match kernel.send(*index, *source, &message) {
             Ok(()) => {
                 self.sent += 1;
@@ -162,7 +158,7 @@ impl Router {
             // Once per series: a link that just went down says so by itself.
             Err(e) if !self.send_failed => {
                 self.send_failed = true;
-                log::warn!(event = "send_failed", instance = self.name(); "({}) {e}", self.name());
+                self.say(Level::Warn, "send_failed", e);
             }
             Err(_) => {}
         }
@@ -172,36 +168,26 @@ impl Router {
         let Some(place) = &self.place else { return };
         for vip in &self.config.addresses {
             if let Err(e) = kernel.announce(place.index, vip) {
-                log::warn!(event = "announce_failed", instance = self.name(); "({}) {e}", self.name());
+                self.say(Level::Warn, "announce_failed", e);
             }
         }
     }
 
     fn report(&mut self, now: Instant, report: &Report) {
-        let text = wording::report(report, self.interface(), self.services());
-        let name = self.name();
-        match report {
+        let (level, event) = match report {
             Report::Transition { to, .. } => {
                 self.since = now;
-                let state = wording::state(*to);
-                let name = self.name();
-                if *to == Role::Fault {
-                    log::warn!(event = "transition", instance = name, state; "({name}) {text}");
-                } else {
-                    log::info!(event = "transition", instance = name, state; "({name}) {text}");
-                }
+                (if *to == Role::Fault { Level::Warn } else { Level::Info }, "transition")
             }
-            Report::Priority { .. } => log::info!(event = "priority", instance = name; "({name}) {text}"),
-            Report::Master(_) | Report::Released(_) => {
-                log::info!(event = "master", instance = name; "({name}) {text}");
-            }
-            Report::Lower(_) | Report::Loser(_) => {
-                log::info!(event = "lower", instance = name; "({name}) {text}");
-            }
-            Report::PutBack => log::warn!(event = "put_back", instance = name; "({name}) {text}"),
+            Report::Priority { .. } => (Level::Info, "priority"),
+            Report::Master(_) | Report::Released(_) => (Level::Info, "master"),
+            Report::Yield | Report::Leaving => (Level::Info, "yield"),
+            Report::Lower(_) | Report::Loser(_) => (Level::Info, "lower"),
+            Report::PutBack => (Level::Warn, "put_back"),
             // Said with both values by `dropped`, which has the advert.
-            Report::Dropped { .. } => {}
-        }
+            Report::Dropped { .. } => return,
+        };
+        self.say(level, event, wording::report(report, self.interface(), self.services()));
     }
 
     /// Counts a packet for this router that was dropped, and says so once per sender and reason.
@@ -212,41 +198,47 @@ impl Router {
         }
         self.complained.push((reason, from));
         let conflict = Conflict { from, reason, ours: &self.config.protocol, theirs };
-        log::warn!(event = "dropped", instance = self.name(), reason = reason.as_str(); "({}) {conflict}", self.name());
+        self.say(Level::Warn, "dropped", conflict);
         if self.complained.len() == COMPLAINTS {
-            log::warn!(event = "dropped", instance = self.name(); "({}) Dropped adverts are only counted from now on", self.name());
+            self.say(Level::Warn, "dropped", "Dropped adverts are only counted from now on");
         }
     }
 
-    /// Looks at the services when it is time; answers what that means for the state machine.
-    pub(super) fn look(&mut self, now: Instant, procfs: &mut ProcFs) -> Option<Standing> {
-        let check = self.check.as_mut().filter(|check| check.due <= now)?;
-        check.due = next_look(check.due, check.config.interval, now);
-        let found = match procfs.scan(&check.config.services) {
-            Ok(found) => found,
-            // Nobody may take a scan that failed for a service that died.
-            Err(e) => {
-                log::error!(event = "scan_failed", instance = self.config.name.as_str(); "({}) {e}", self.config.name);
-                return None;
-            }
-        };
-        let verdict = check.observe(&self.config.name, found)?;
-        let (name, services) = (self.name(), self.services().join(", "));
-        match verdict {
-            Verdict::Healthy => {
-                log::info!(event = "check", instance = name; "({name}) Check of {services} succeeded");
-            }
-            Verdict::Failed | Verdict::Unknown => {
-                log::warn!(event = "check", instance = name; "({name}) Check of {services} failed");
-            }
+    /// Looks at the services when it is time; answers whether the verdict changed.
+    pub(super) fn look(&mut self, now: Instant, eyes: &mut Eyes<'_>) -> bool {
+        let outcome =
+            self.check.as_mut().filter(|check| check.due() <= now).map(|check| check.look(now, eyes));
+        outcome.is_some_and(|outcome| self.judge(outcome))
+    }
+
+    /// A watched process ended; answers whether the verdict changed.
+    pub(super) fn exited(&mut self, token: u64, eyes: &mut Eyes<'_>) -> bool {
+        let outcome = self.check.as_mut().map(|check| check.exited(token, eyes));
+        outcome.is_some_and(|outcome| self.judge(outcome))
+    }
+
+    fn judge(&self, outcome: Outcome) -> bool {
+        for e in outcome.errors {
+            self.say(Level::Error, "check_hampered", e);
         }
-        self.standing()
+        for news in outcome.news {
+            self.say(Level::Info, "service", news);
+        }
+        let services = self.services().join(", ");
+        match outcome.verdict {
+            Some(Verdict::Healthy) => {
+                self.say(Level::Info, "check", format_args!("Check of {services} succeeded"));
+            }
+            Some(_) => self.say(Level::Warn, "check", format_args!("Check of {services} failed")),
+            None => {}
+        }
+        outcome.verdict.is_some()
     }
 
     /// What the check amounts to now; `None` without one.
     pub(super) fn standing(&self) -> Option<Standing> {
-        let health = &self.check.as_ref()?.health;
-        Some(effective(self.config.protocol.priority, [(health.weight(), health.verdict())]))
+        let check = self.check.as_ref()?;
+        Some(effective(self.config.protocol.priority, [check.standing()]))
     }
 
     /// One paragraph for the log on SIGUSR1.
@@ -282,42 +274,4 @@ impl Router {
         self.received += 1;
         self.complained.retain(|(_, sender)| *sender != from);
     }
-}
-
-impl Check {
-    /// Says which process came and went, and counts the result.
-    fn observe(&mut self, router: &str, found: Vec<Vec<Process>>) -> Option<Verdict> {
-        for ((service, before), after) in self.config.services.iter().zip(&self.found).zip(&found) {
-            if before.is_empty() != after.is_empty() {
-                let pids: Vec<_> = before.iter().chain(after).map(|p| p.pid.to_string()).collect();
-                let pids = pids.join(" ");
-                if after.is_empty() {
-                    log::info!(event = "service", instance = router; "({router}) {service} (pid {pids}) is gone");
-                } else {
-                    log::info!(event = "service", instance = router; "({router}) {service} runs (pid {pids})");
-                }
-            }
-        }
-        let passed = found.iter().all(|processes| !processes.is_empty());
-        self.found = found;
-        self.health.observe(passed)
-    }
-
-    fn summary(&self) -> String {
-        let services = self.config.services.iter().zip(&self.found).map(|(service, processes)| {
-            let pids: Vec<_> = processes.iter().map(|p| p.pid.to_string()).collect();
-            if pids.is_empty() {
-                format!("{service} not running")
-            } else {
-                format!("{service} pid {}", pids.join(" "))
-            }
-        });
-        services.collect::<Vec<_>>().join(", ")
-    }
-}
-
-/// The next look after one that was due at `due`: the schedule does not drift, nor catch up after a pause.
-fn next_look(due: Instant, interval: Duration, now: Instant) -> Instant {
-    let next = due + interval;
-    if next <= now { now + interval } else { next }
 }

@@ -1,5 +1,9 @@
 //! Removes what a killed predecessor left on the interfaces, before the first advert; knows no state machine.
 
+use std::fmt;
+
+use log::Level;
+
 use super::kernel::Kernel;
 use super::router::Router;
 use crate::sys::netlink::MARK;
@@ -9,7 +13,6 @@ use crate::vrrp::Priority;
 /// link, and unmarked ones on the link where the router will put them, as keepalived does. Those an
 /// address owner really has are its own, and not managed (RFC 3768 §5.3.4).
 pub(super) fn sweep(kernel: &mut Kernel, router: &mut Router) {
-    let name = router.config.name.clone();
     let owner = router.config.protocol.priority == Priority::OWNER;
     let first = router.config.addresses.first().map(|vip| vip.address);
     let home = first.and_then(|first| kernel.resolve(&router.config.interface, first)).map(|link| link.index);
@@ -22,22 +25,32 @@ pub(super) fn sweep(kernel: &mut Kernel, router: &mut Router) {
             home.is_some_and(|home| kernel.device(home, vip).is_ok_and(|index| index == found.index));
         let whole = format!("{}/{}", found.address, found.prefix);
         if !marked && owner && at_home {
-            log::info!(event = "sweep", instance = name.as_str(); "({name}) {whole} is this host's own address and stays");
+            say(router, Level::Info, format_args!("{whole} is this host's own address and stays"));
             router.managed.retain(|vip| vip.address != found.address);
             continue;
         }
         if !marked && (!at_home || vip.prefix != found.prefix) {
-            log::warn!(event = "sweep", instance = name.as_str(); "({name}) {whole} is on this host already, and not from vrrp-init: left alone");
+            let text = "is on this host already, and not from vrrp-init: left alone";
+            say(router, Level::Warn, format_args!("{whole} {text}"));
             continue;
         }
         match kernel.remove_from(found.index, found.address, found.prefix) {
-            Err(e) => log::error!(event = "sweep", instance = name.as_str(); "({name}) {e}"),
+            Err(e) => say(router, Level::Error, format_args!("{e}")),
             Ok(()) if marked => {
-                log::info!(event = "sweep", instance = name.as_str(); "({name}) Removed {whole}, left by a predecessor that was killed");
+                say(
+                    router,
+                    Level::Info,
+                    format_args!("Removed {whole}, left by a predecessor that was killed"),
+                );
             }
             Ok(()) => {
-                log::warn!(event = "sweep", instance = name.as_str(); "({name}) Removed {whole}, which something else had put on this host");
+                let text = "which something else had put on this host";
+                say(router, Level::Warn, format_args!("Removed {whole}, {text}"));
             }
         }
     }
+}
+
+fn say(router: &Router, level: Level, text: fmt::Arguments<'_>) {
+    router.say(level, "sweep", text);
 }

@@ -44,14 +44,19 @@ pub(super) fn cause(why: &Why, interface: &str, services: &[String]) -> String {
         Why::Recovered(Cause::Source) => format!("interface {interface} has an IPv4 address"),
         Why::Recovered(Cause::Service) => format!("{} runs", services.join(" and ")),
         Why::Recovered(Cause::Address) => "trying the virtual addresses again".into(),
+        Why::Late(late) => format!("held up for {} ms, another may have been elected", late.as_millis()),
         Why::Shutdown => "stopping".into(),
+        Why::Succeeded(by) => format!("{} took over", peer(by)),
     }
 }
 
 /// A report as a sentence, without the router's name.
 pub(super) fn report(report: &Report, interface: &str, services: &[String]) -> String {
     match report {
-        Report::Transition { to: Role::Init, .. } => "Stopped".into(),
+        Report::Transition { to: Role::Init, why: Why::Shutdown, .. } => "Stopped".into(),
+        Report::Transition { to: Role::Init, why, .. } => {
+            format!("Stopped: {}", cause(why, interface, services))
+        }
         Report::Transition { to, why, .. } => {
             format!("Entering {} STATE: {}", state(*to), cause(why, interface, services))
         }
@@ -65,6 +70,8 @@ pub(super) fn report(report: &Report, interface: &str, services: &[String]) -> S
         }
         Report::Released(from) => format!("Master {from} releases the addresses (priority 0)"),
         Report::Dropped { from, reason } => format!("Dropped advert from {from}: {reason}"),
+        Report::Yield => "Yielding (priority 0, then the new one): a better router may take over".into(),
+        Report::Leaving => "Leaving (priority 0): answering until another router takes over".into(),
         Report::PutBack => "A virtual address was removed by somebody else: put back".into(),
     }
 }
@@ -133,6 +140,8 @@ mod tests {
             interval: Interval::DEFAULT,
             preempt: true,
             addresses: vec!["10.0.0.2".parse().unwrap()],
+            fast: true,
+            lease: None,
         }
     }
 

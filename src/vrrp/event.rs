@@ -1,6 +1,7 @@
 //! What goes into a virtual router's state machine and what comes out: values only.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::{Advert, DropReason, Priority};
 
@@ -23,7 +24,7 @@ pub enum Event<'a> {
     Timer,
     /// An advert for this VRID that [`Advert::parse`] let through.
     Advert { from: IpAddr, advert: &'a Advert },
-    /// The kernel refused a virtual address: the last [`Action::Acquire`] failed.
+    /// The kernel refused a virtual address: the last [`Action::Acquire`] or [`Action::Renew`] failed.
     Refused,
     /// Somebody else removed a virtual address.
     AddressLost,
@@ -42,13 +43,15 @@ pub enum Cause {
     Address,
 }
 
-/// What must be done, in this order. When [`Action::Acquire`] fails, the rest of the list is dropped and
-/// [`Event::Refused`] is the next event.
+/// What must be done, in this order. When [`Action::Acquire`] or [`Action::Renew`] fails, the rest of the list
+/// is dropped and [`Event::Refused`] is the next event.
 #[must_use]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Add all virtual addresses; those already there stay.
     Acquire,
+    /// Renew the lease of all virtual addresses, before it ends.
+    Renew,
     /// Remove all virtual addresses; those already gone are no error.
     Release,
     /// Send this advert to the group.
@@ -88,8 +91,12 @@ pub enum Report {
     Lower(Peer),
     /// As master we hear a router that loses against us and was told so.
     Loser(Peer),
-    /// The master announced that it leaves.
+    /// The master announced that it leaves or yields.
     Released(IpAddr),
+    /// Our priority fell while master: the others were told, a better one may take over.
+    Yield,
+    /// Told to stop while master: the others were told, we answer until one of them does.
+    Leaving,
     /// An advert was dropped.
     Dropped { from: IpAddr, reason: DropReason },
     /// A virtual address that somebody else removed is put back.
@@ -113,6 +120,10 @@ pub enum Why {
     Fault(Cause),
     /// The last fault is gone.
     Recovered(Cause),
+    /// A master that was held up for this much longer than an interval: another may have been elected.
+    Late(Duration),
     /// Stop of the process.
     Shutdown,
+    /// Stop of the process, and this router was heard to take over.
+    Succeeded(Peer),
 }

@@ -7,8 +7,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::announcements::Announcements;
+use super::backup::Backup;
 use super::event::{Action, Cause, Event, Peer, Report, Role, Why};
+use super::master::{Leaving, Master};
 use super::{Advert, DropReason, Instant, Interval, Priority, Settings, Version};
 
 /// How long a router stays in FAULT after the kernel refused an address, before it tries again.
@@ -20,35 +21,7 @@ enum State {
     Fault { retry_at: Option<Instant> },
     Backup(Backup),
     Master(Master),
-}
-
-#[derive(Clone, Debug)]
-struct Backup {
-    wait: Wait,
-    /// Master_Adver_Interval: learned in v3, our own in v2 (RFC 9568 §6.1).
-    interval: Interval,
-    master: Option<Peer>,
-    /// The lower master already reported, so that each is reported once.
-    lower: Option<Peer>,
-}
-
-/// What the Master_Down_Timer runs for. The deadline is derived, so a change of our priority moves it
-/// by itself and exactly.
-#[derive(Clone, Copy, Debug)]
-enum Wait {
-    /// The Master_Down_Interval since the last accepted advert.
-    MasterDown { since: Instant },
-    /// The Skew_Time since a priority 0, but never later than what remained.
-    Skew { since: Instant, at_most: Instant, from: IpAddr },
-}
-
-#[derive(Clone, Debug)]
-struct Master {
-    /// Adver_Timer.
-    advertise_at: Instant,
-    announcements: Announcements,
-    /// The loser already reported.
-    loser: Option<Peer>,
+    Leaving(Leaving),
 }
 
 /// One virtual router.
@@ -78,13 +51,13 @@ impl Instance {
         self.priority
     }
 
-    /// The state, as operators name it.
+    /// The state, as operators name it. A master that takes its leave still is one.
     pub fn role(&self) -> Role {
         match self.state {
             State::Initialize => Role::Init,
             State::Fault { .. } => Role::Fault,
             State::Backup(_) => Role::Backup,
-            State::Master(_) => Role::Master,
+            State::Master(_) | State::Leaving(_) => Role::Master,
         }
     }
 
@@ -95,10 +68,7 @@ impl Instance {
 
     /// The master we follow, while backup and once heard.
     pub fn master(&self) -> Option<Peer> {
-        match &self.state {
-            State::Backup(backup) => backup.master,
-            State::Initialize | State::Fault { .. } | State::Master(_) => None,
-        }
+        if let State::Backup(backup) = &self.state { backup.master } else { None }
     }
 
     /// When [`Event::Timer`] is due; changes with every call of [`Instance::handle`].
@@ -106,18 +76,18 @@ impl Instance {
         match &self.state {
             State::Initialize => None,
             State::Fault { retry_at } => *retry_at,
-            State::Backup(backup) => Some(backup.master_down_at(self.settings.version, self.priority)),
-            State::Master(master) => Some(
-                master.announcements.next().map_or(master.advertise_at, |at| at.min(master.advertise_at)),
-            ),
+            State::Backup(backup) => Some(backup.master_down_at(&self.settings, self.priority)),
+            State::Master(master) => Some(master.deadline()),
+            State::Leaving(leaving) => Some(leaving.deadline()),
         }
     }
 
     /// Takes one event at the time `now`, which never goes back, and answers what to do.
     pub fn handle(&mut self, now: Instant, event: Event<'_>) -> Vec<Action> {
-        match event {
+        let mut actions = self.wake(now);
+        actions.extend(match event {
             Event::Startup => self.startup(now),
-            Event::Shutdown => self.leave(State::Initialize, Why::Shutdown),
+            Event::Shutdown => self.shutdown(now),
             Event::Source(source) => self.set_source(now, source),
             Event::Fault(cause) => self.fault(cause, None),
             Event::Clear(cause) => self.clear(now, cause),
@@ -126,7 +96,17 @@ impl Instance {
             Event::Advert { from, advert } => self.advert(now, from, advert),
             Event::Refused => self.fault(Cause::Address, Some(now + REFUSED_RETRY)),
             Event::AddressLost => self.address_lost(),
-        }
+        });
+        actions
+    }
+
+    /// A master that was paused or suspended must not go on as if nothing had been: before anything else
+    /// it drops the addresses and lets the protocol decide.
+    fn wake(&mut self, now: Instant) -> Vec<Action> {
+        let State::Master(master) = &self.state else { return vec![] };
+        let Some(late) = master.lateness(now, &self.settings, self.priority) else { return vec![] };
+        self.state = State::Backup(Backup::waiting(now, &self.settings));
+        vec![Action::Release, transition(Role::Master, Role::Backup, Why::Late(late))]
     }
 
     /// RFC 3768 §6.4.1.
@@ -138,7 +118,7 @@ impl Instance {
                 self.state = State::Fault { retry_at: None };
                 vec![transition(from, Role::Fault, Why::Fault(cause))]
             }
-            (State::Fault { .. } | State::Backup(_) | State::Master(_), _) => vec![],
+            (State::Fault { .. } | State::Backup(_) | State::Master(_) | State::Leaving(_), _) => vec![],
         }
     }
 
@@ -149,12 +129,7 @@ impl Instance {
             return self.become_master(now, why);
         }
         let from = self.role();
-        self.state = State::Backup(Backup {
-            wait: Wait::MasterDown { since: now },
-            interval: self.settings.interval,
-            master: None,
-            lower: None,
-        });
+        self.state = State::Backup(Backup::waiting(now, &self.settings));
         vec![transition(from, Role::Backup, why)]
     }
 
@@ -177,15 +152,30 @@ impl Instance {
                 vec![]
             }
             State::Backup(_) | State::Master(_) => self.leave(State::Fault { retry_at }, Why::Fault(cause)),
+            State::Leaving(_) => self.leave(State::Initialize, Why::Shutdown),
         }
     }
 
     fn clear(&mut self, now: Instant, cause: Cause) -> Vec<Action> {
         self.faults.retain(|c| *c != cause);
-        match &self.state {
-            State::Fault { .. } if self.faults.is_empty() => self.run(now, Why::Recovered(cause)),
-            State::Initialize | State::Fault { .. } | State::Backup(_) | State::Master(_) => vec![],
+        if matches!(self.state, State::Fault { .. }) && self.faults.is_empty() {
+            self.run(now, Why::Recovered(cause))
+        } else {
+            vec![]
         }
+    }
+
+    /// RFC 3768 §6.4.2, §6.4.3. A master that may take its leave says so and goes on answering until a
+    /// successor does: nobody notices. Told a second time, it goes at once.
+    fn shutdown(&mut self, now: Instant) -> Vec<Action> {
+        if self.settings.fast && matches!(self.state, State::Master(_)) {
+            self.state = State::Leaving(Leaving::started(now, &self.settings));
+            return vec![
+                Action::Send(self.settings.advert(Priority::RELEASE)),
+                Action::Report(Report::Leaving),
+            ];
+        }
+        self.leave(State::Initialize, Why::Shutdown)
     }
 
     /// To Initialize or FAULT. A master first gives its addresses up and then says so, so that nobody
@@ -194,7 +184,7 @@ impl Instance {
         let from = self.role();
         let mut actions = vec![];
         if from == Role::Master {
-            actions.extend([Action::Release, Action::Send(self.advertise(Priority::RELEASE))]);
+            actions.extend([Action::Release, Action::Send(self.settings.advert(Priority::RELEASE))]);
         }
         self.state = next;
         if from != self.role() {
@@ -203,16 +193,28 @@ impl Instance {
         actions
     }
 
+    /// A master whose priority falls yields: priority 0 starts the skew of every backup, and the advert
+    /// behind it stops all but the better ones. Twice, since alone the first would be a release. The
+    /// schedule stays.
     fn set_priority(&mut self, to: Priority) -> Vec<Action> {
         let from = std::mem::replace(&mut self.priority, to);
-        if from == to { vec![] } else { vec![Action::Report(Report::Priority { from, to })] }
+        if from == to {
+            return vec![];
+        }
+        let mut actions = vec![Action::Report(Report::Priority { from, to })];
+        if to < from && self.settings.fast && matches!(self.state, State::Master(_)) {
+            let send = |priority| Action::Send(self.settings.advert(priority));
+            actions.splice(..0, [send(Priority::RELEASE), send(to), send(to)]);
+            actions.push(Action::Report(Report::Yield));
+        }
+        actions
     }
 
     fn timer(&mut self, now: Instant) -> Vec<Action> {
         if self.deadline().is_none_or(|at| now < at) {
             return vec![];
         }
-        match &self.state {
+        match &mut self.state {
             State::Initialize => vec![],
             State::Fault { .. } => {
                 self.state = State::Fault { retry_at: None };
@@ -220,57 +222,41 @@ impl Instance {
             }
             // RFC 3768 §6.4.2: the Master_Down_Timer fires.
             State::Backup(backup) => {
-                let why = match (backup.wait, backup.lower) {
-                    (Wait::Skew { from, .. }, _) => Why::Released(from),
-                    (Wait::MasterDown { .. }, Some(lower)) => Why::Preempt(lower),
-                    (Wait::MasterDown { .. }, None) => Why::Silence(backup.master),
-                };
+                let why = backup.why();
                 self.become_master(now, why)
             }
-            State::Master(_) => self.master_timer(now),
+            State::Master(master) => master.timer(now, &self.settings, self.priority),
+            State::Leaving(leaving) => match leaving.timer(now, &self.settings) {
+                Some(actions) => actions,
+                None => self.depart(Why::Shutdown),
+            },
         }
-    }
-
-    /// RFC 3768 §6.4.3: the Adver_Timer fires; beside it the announcements that are due.
-    fn master_timer(&mut self, now: Instant) -> Vec<Action> {
-        let interval = self.settings.interval.duration();
-        let advert = self.advertise(self.priority);
-        let State::Master(master) = &mut self.state else { return vec![] };
-        let mut actions = vec![];
-        if master.advertise_at <= now {
-            // From the last deadline, not from now: the schedule does not drift. Unless a whole interval
-            // was missed: then from now, or a burst would follow.
-            let next = master.advertise_at + interval;
-            master.advertise_at = if next <= now { now + interval } else { next };
-            actions.push(Action::Send(advert));
-        }
-        if master.announcements.take(now) {
-            actions.push(Action::Announce);
-        }
-        actions
     }
 
     /// The addresses come first: without them there is nothing to advertise.
     fn become_master(&mut self, now: Instant, why: Why) -> Vec<Action> {
         let from = self.role();
-        self.state = State::Master(Master {
-            advertise_at: now + self.settings.interval.duration(),
-            announcements: Announcements::started(now),
-            loser: None,
-        });
+        self.state = State::Master(Master::started(now, &self.settings));
         vec![
             Action::Acquire,
-            Action::Send(self.advertise(self.priority)),
+            Action::Send(self.settings.advert(self.priority)),
             Action::Announce,
             transition(from, Role::Master, why),
         ]
     }
 
     fn address_lost(&mut self) -> Vec<Action> {
-        match self.state {
-            State::Master(_) => vec![Action::Acquire, Action::Announce, Action::Report(Report::PutBack)],
-            State::Initialize | State::Fault { .. } | State::Backup(_) => vec![],
+        if matches!(self.state, State::Master(_)) {
+            vec![Action::Acquire, Action::Announce, Action::Report(Report::PutBack)]
+        } else {
+            vec![]
         }
+    }
+
+    /// The end of a leave-taking: priority 0 was said.
+    fn depart(&mut self, why: Why) -> Vec<Action> {
+        self.state = State::Initialize;
+        vec![Action::Release, transition(Role::Master, Role::Init, why)]
     }
 
     fn advert(&mut self, now: Instant, from: IpAddr, advert: &Advert) -> Vec<Action> {
@@ -281,10 +267,15 @@ impl Instance {
             return vec![Action::Report(Report::Dropped { from, reason })];
         }
         let peer = Peer { address: from, priority: advert.priority };
-        match self.state {
+        match &mut self.state {
             State::Initialize | State::Fault { .. } => vec![],
-            State::Backup(_) => self.advert_as_backup(now, peer, advert.interval),
+            State::Backup(backup) => {
+                let report = backup.advert(now, &self.settings, self.priority, peer, advert.interval);
+                report.map(Action::Report).into_iter().collect()
+            }
             State::Master(_) => self.advert_as_master(now, peer, advert.interval),
+            State::Leaving(_) if peer.priority == Priority::RELEASE => vec![],
+            State::Leaving(_) => self.depart(Why::Succeeded(peer)),
         }
     }
 
@@ -312,85 +303,19 @@ impl Instance {
         Ok(())
     }
 
-    /// RFC 3768 §6.4.2, RFC 9568 §6.4.2.
-    fn advert_as_backup(&mut self, now: Instant, peer: Peer, interval: Interval) -> Vec<Action> {
-        let (version, own, preempt) = (self.settings.version, self.priority, self.settings.preempt);
-        let State::Backup(backup) = &mut self.state else { return vec![] };
-        if peer.priority == Priority::RELEASE {
-            let at_most = backup.master_down_at(version, own);
-            backup.wait = Wait::Skew { since: now, at_most, from: peer.address };
-            backup.master = None;
-            return vec![Action::Report(Report::Released(peer.address))];
-        }
-        if preempt && peer.priority < own {
-            // Discarded: the timer runs on.
-            let known = backup.lower.replace(peer) == Some(peer);
-            return if known { vec![] } else { vec![Action::Report(Report::Lower(peer))] };
-        }
-        backup.wait = Wait::MasterDown { since: now };
-        backup.lower = None;
-        if version == Version::V3 {
-            backup.interval = interval;
-        }
-        let known = backup.master.replace(peer) == Some(peer);
-        if known { vec![] } else { vec![Action::Report(Report::Master(peer))] }
-    }
-
     /// RFC 3768 §6.4.3, RFC 9568 §6.4.3.
     fn advert_as_master(&mut self, now: Instant, peer: Peer, interval: Interval) -> Vec<Action> {
+        let (own, source) = (self.priority, self.source);
+        let State::Master(master) = &mut self.state else { return vec![] };
         if peer.priority == Priority::RELEASE {
-            return vec![self.advertise_now(now)];
+            return vec![master.advertise(now, &self.settings, own)];
         }
-        let better = peer.priority > self.priority
-            || (peer.priority == self.priority && self.source.is_some_and(|own| peer.address > own));
-        if better {
-            let interval =
-                if self.settings.version == Version::V3 { interval } else { self.settings.interval };
-            self.state = State::Backup(Backup {
-                wait: Wait::MasterDown { since: now },
-                interval,
-                master: Some(peer),
-                lower: None,
-            });
-            return vec![Action::Release, transition(Role::Master, Role::Backup, Why::Outranked(peer))];
+        let tie = peer.priority == own && source.is_some_and(|source| peer.address > source);
+        if peer.priority <= own && !tie {
+            return master.answer(now, &self.settings, own, peer);
         }
-        // RFC 9568 §6.4.3: answered at once, which also teaches the bridges.
-        let mut actions = vec![self.advertise_now(now)];
-        let State::Master(master) = &mut self.state else { return actions };
-        if master.announcements.again(now) {
-            actions.push(Action::Announce);
-        }
-        if master.loser.replace(peer) != Some(peer) {
-            actions.push(Action::Report(Report::Loser(peer)));
-        }
-        actions
-    }
-
-    /// An advert out of turn; the Adver_Timer restarts because we sent one, not because we heard one.
-    fn advertise_now(&mut self, now: Instant) -> Action {
-        if let State::Master(master) = &mut self.state {
-            master.advertise_at = now + self.settings.interval.duration();
-        }
-        Action::Send(self.advertise(self.priority))
-    }
-
-    fn advertise(&self, priority: Priority) -> Advert {
-        let Settings { vrid, version, interval, ref addresses, .. } = self.settings;
-        Advert { version, vrid, priority, interval, password: None, addresses: addresses.clone() }
-    }
-}
-
-impl Backup {
-    fn master_down_at(&self, version: Version, own: Priority) -> Instant {
-        let skew = match version {
-            // A second, whatever the interval (RFC 3768 §6.1).
-            Version::V2 => own.skew_of(Duration::from_secs(1)),
-            Version::V3 => own.skew_of(self.interval.duration()),
-        };
-        match self.wait {
-            Wait::MasterDown { since } => since + self.interval.duration() * 3 + skew,
-            Wait::Skew { since, at_most, .. } => at_most.min(since + skew),
-        }
+        self.state = State::Backup(Backup::following(now, &self.settings, peer, interval));
+        vec![Action::Release, transition(Role::Master, Role::Backup, Why::Outranked(peer))]
     }
 }
 

@@ -106,6 +106,8 @@ fn the_master_of_the_article_runs_as_it_is() {
             interval: Interval::DEFAULT,
             preempt: true,
             addresses: vec![[10, 0, 0, 2].into()],
+            fast: true,
+            lease: Lease::from_seconds(4),
         },
         addresses: vec![vip],
         check: Some(CheckConfig {

@@ -1,0 +1,214 @@
+//! The services a router needs: looked for in /proc every interval, watched in between, counted into a
+//! verdict; knows no router.
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use crate::config::CheckConfig;
+use crate::health::{Health, Verdict, Weight};
+use crate::sys::Error;
+use crate::sys::pidfd::Pidfd;
+use crate::sys::poller::Poller;
+use crate::sys::process::{ProcFs, Process};
+use crate::vrrp::Instant;
+
+/// How often a look is repeated at once because a process ended between being found and being watched.
+const AGAIN: usize = 3;
+
+/// What a look needs of the daemon.
+#[derive(Debug)]
+pub(super) struct Eyes<'a> {
+    pub(super) procfs: &'a mut ProcFs,
+    pub(super) poller: &'a Poller,
+}
+
+#[derive(Debug)]
+pub(super) struct Check {
+    config: CheckConfig,
+    health: Health,
+    due: Instant,
+    /// By service, the processes last found.
+    found: Vec<Vec<Process>>,
+    watched: Vec<Watched>,
+    /// Added to a pid it is the token of its descriptor.
+    token: u64,
+    /// A descriptor was refused; it was said.
+    blind: bool,
+}
+
+/// A process whose end the poller reports.
+#[derive(Debug)]
+struct Watched {
+    process: Process,
+    /// Held for its readability; closing it ends the watch.
+    _pidfd: Pidfd,
+}
+
+/// What a look found out, for the log and the state machine.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// A sentence for each service that came or went.
+    pub(super) news: Vec<String>,
+    /// The verdict, when it changed.
+    pub(super) verdict: Option<Verdict>,
+    pub(super) errors: Vec<Error>,
+}
+
+impl Check {
+    /// The first look is due at once. Tokens of watched processes are `token` and their pid together.
+    pub(super) fn new(config: CheckConfig, token: u64) -> Self {
+        Self {
+            health: Health::new(config.weight, config.rise, config.fall),
+            due: Instant::START,
+            found: vec![vec![]; config.services.len()],
+            watched: vec![],
+            token,
+            blind: false,
+            config,
+        }
+    }
+
+    pub(super) fn services(&self) -> &[String] {
+        &self.config.services
+    }
+
+    /// When the next look is due.
+    pub(super) fn due(&self) -> Instant {
+        self.due
+    }
+
+    pub(super) fn standing(&self) -> (Weight, Verdict) {
+        (self.health.weight(), self.health.verdict())
+    }
+
+    /// The regular look, which counts as one result, passed or failed.
+    pub(super) fn look(&mut self, now: Instant, eyes: &mut Eyes<'_>) -> Outcome {
+        self.due = next_look(self.due, self.config.interval, now);
+        let mut outcome = Outcome::default();
+        if let Some(passed) = self.scan(eyes, None, &mut outcome) {
+            outcome.verdict = self.health.observe(passed);
+        }
+        outcome
+    }
+
+    /// The process behind `token` has ended: looks at once. With another match alive, as after a reload of
+    /// haproxy, nothing has happened; with none it is one failed result there and then.
+    pub(super) fn exited(&mut self, token: u64, eyes: &mut Eyes<'_>) -> Outcome {
+        let mut outcome = Outcome::default();
+        // A token may still be in a batch after its watch has ended.
+        let Some(at) = self.watched.iter().position(|w| self.token_of(w.process) == token) else {
+            return outcome;
+        };
+        let Watched { process, .. } = self.watched.swap_remove(at);
+        if self.scan(eyes, Some(process), &mut outcome) == Some(false) {
+            outcome.verdict = self.health.observe(false);
+        }
+        outcome
+    }
+
+    /// Whether every service has a live process; `None` when /proc could not be read, since nobody may take
+    /// that for a service that died. `ended` is known to be dead whatever /proc still says.
+    fn scan(&mut self, eyes: &mut Eyes<'_>, ended: Option<Process>, outcome: &mut Outcome) -> Option<bool> {
+        for _ in 0..AGAIN {
+            let mut found = match eyes.procfs.scan(&self.config.services) {
+                Ok(found) => found,
+                Err(e) => {
+                    outcome.errors.push(e);
+                    return None;
+                }
+            };
+            found.iter_mut().for_each(|processes| processes.retain(|p| Some(*p) != ended));
+            self.tell(&found, &mut outcome.news);
+            self.found = found;
+            if self.watch(eyes.poller, &mut outcome.errors) {
+                break;
+            }
+        }
+        Some(self.found.iter().all(|processes| !processes.is_empty()))
+    }
+
+    /// Watches exactly the processes found; `false` when one of them is gone meanwhile.
+    fn watch(&mut self, poller: &Poller, errors: &mut Vec<Error>) -> bool {
+        let found = &self.found;
+        self.watched.retain(|w| found.iter().flatten().any(|p| *p == w.process));
+        let mut complete = true;
+        for process in self.found.iter().flatten() {
+            if self.watched.iter().any(|w| w.process == *process) {
+                continue;
+            }
+            let watched = Pidfd::open(process.pid).and_then(|pidfd| {
+                if let Some(pidfd) = &pidfd {
+                    poller.watch(pidfd.as_fd(), self.token_of(*process))?;
+                }
+                Ok(pidfd)
+            });
+            match watched {
+                Ok(Some(pidfd)) => self.watched.push(Watched { process: *process, _pidfd: pidfd }),
+                Ok(None) => complete = false,
+                // An old kernel or seccomp: the interval must do, said once.
+                Err(e) if !self.blind => {
+                    self.blind = true;
+                    errors.push(e);
+                }
+                Err(_) => {}
+            }
+        }
+        complete
+    }
+
+    fn token_of(&self, process: Process) -> u64 {
+        self.token | u64::from(process.pid.unsigned_abs())
+    }
+
+    fn tell(&self, found: &[Vec<Process>], news: &mut Vec<String>) {
+        for ((service, before), after) in self.config.services.iter().zip(&self.found).zip(found) {
+            match (before.is_empty(), after.is_empty()) {
+                (false, true) => news.push(format!("{service} (pid {}) is gone", Pids(before))),
+                (true, false) => news.push(format!("{service} runs (pid {})", Pids(after))),
+                (true, true) | (false, false) => {}
+            }
+        }
+    }
+
+    /// What was found last, in words.
+    pub(super) fn summary(&self) -> String {
+        let services = self.config.services.iter().zip(&self.found).map(|(service, processes)| {
+            if processes.is_empty() {
+                format!("{service} not running")
+            } else {
+                format!("{service} pid {}", Pids(processes))
+            }
+        });
+        services.collect::<Vec<_>>().join(", ")
+    }
+}
+
+struct Pids<'a>(&'a [Process]);
+
+impl std::fmt::Display for Pids<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (n, process) in self.0.iter().enumerate() {
+            write!(f, "{}{}", if n == 0 { "" } else { " " }, process.pid)?;
+        }
+        Ok(())
+    }
+}
+
+/// The next look after one that was due at `due`: the schedule does not drift, nor catch up after a pause.
+fn next_look(due: Instant, interval: Duration, now: Instant) -> Instant {
+    let next = due + interval;
+    if next <= now { now + interval } else { next }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_keep_their_schedule_and_do_not_catch_up() {
+        let at = Instant::from_millis;
+        let second = Duration::from_secs(1);
+        assert_eq!(next_look(at(1_000), second, at(1_003)), at(2_000));
+        assert_eq!(next_look(at(1_000), second, at(9_500)), at(10_500));
+    }
+}
