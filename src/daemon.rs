@@ -131,6 +131,9 @@ impl Daemon {
             }
         }
         self.expire();
+        if self.kernel.take_echo() {
+            self.notices()?;
+        }
         let left = self.stopping && self.roles().all(|(_, role)| role == Role::Init);
         Ok(match (left, reload) {
             (true, _) => Next::Stopped,

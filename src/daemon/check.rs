@@ -117,7 +117,9 @@ impl Check {
                     return None;
                 }
             };
-            found.iter_mut().for_each(|processes| processes.retain(|p| Some(*p) != ended));
+            for processes in &mut found {
+                processes.retain(|p| Some(*p) != ended);
+            }
             self.tell(&found, &mut outcome.news);
             self.found = found;
             if self.watch(eyes.poller, &mut outcome.errors) {

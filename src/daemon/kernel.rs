@@ -33,6 +33,8 @@ pub(super) struct Kernel {
     pub(super) ports: Vec<Port>,
     /// With the index of their interface.
     announcers: Vec<(u32, Announcer)>,
+    /// We changed an address, and its notice is waiting.
+    echo: bool,
 }
 
 impl Kernel {
@@ -41,11 +43,16 @@ impl Kernel {
         let monitor = Monitor::open()?;
         let mut netlink = Netlink::open()?;
         let interfaces = Interfaces::new(netlink.links()?, netlink.addresses()?);
-        Ok(Self { netlink, monitor, interfaces, ports: vec![], announcers: vec![] })
+        Ok(Self { netlink, monitor, interfaces, ports: vec![], announcers: vec![], echo: false })
     }
 
     pub(super) fn monitor(&self) -> &Monitor {
         &self.monitor
+    }
+
+    /// Whether a notice of our own doing waits: read at once, it is no wake-up of its own.
+    pub(super) fn take_echo(&mut self) -> bool {
+        std::mem::take(&mut self.echo)
     }
 
     /// Reads the notices and follows them; answers the addresses that are gone now. Of those that went
@@ -117,6 +124,7 @@ impl Kernel {
     ) -> Result<(), Error> {
         let index = self.device(index, vip)?;
         let VirtualAddress { address, prefix, ref label, .. } = *vip;
+        self.echo = true;
         self.netlink.add(&Assignment {
             index,
             address,
@@ -129,6 +137,7 @@ impl Kernel {
     /// Removes one virtual address; it may be gone already, with its device.
     pub(super) fn remove(&mut self, index: u32, vip: &VirtualAddress) -> Result<(), Error> {
         let Ok(index) = self.device(index, vip) else { return Ok(()) };
+        self.echo = true;
         self.netlink.remove(index, vip.address, vip.prefix)
     }
 
