@@ -51,7 +51,7 @@ impl Master {
     /// The lease first: an address that is gone by now must not be advertised or announced.
     pub(super) fn timer(&mut self, now: Instant, settings: &Settings, own: Priority) -> Vec<Action> {
         let mut actions = vec![];
-        if self.renew_at.is_some_and(|at| at <= now) {
+        if self.renewal_is_near(now, settings) {
             self.renew_at = renew_at(now, settings);
             actions.push(Action::Renew);
         }
@@ -67,6 +67,12 @@ impl Master {
             actions.push(Action::Announce);
         }
         actions
+    }
+
+    /// A renewal that is due soon is made with what is due now: it costs no wake-up of its own.
+    fn renewal_is_near(&self, now: Instant, settings: &Settings) -> bool {
+        let slack = settings.lease.map_or(Duration::ZERO, |lease| lease.renew_after() / 8);
+        self.renew_at.is_some_and(|at| at <= now + slack)
     }
 
     /// An advert out of turn; the Adver_Timer restarts because we sent one, not because we heard one.
