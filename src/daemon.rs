@@ -161,6 +161,7 @@ impl Daemon {
         }
         for id in 0..self.routers.len() {
             self.look(id);
+            self.routers[id].listen(now);
             if self.routers[id].instance.deadline().is_some_and(|at| at <= now) {
                 self.dispatch(id, Event::Timer);
             }
@@ -172,9 +173,11 @@ impl Daemon {
         let now = self.poller.now();
         let router = &mut self.routers[id];
         for action in router.instance.handle(now, event) {
+            let theirs = if let Event::Advert { advert, .. } = event { Some(advert) } else { None };
             if let Action::Report(Report::Dropped { from, reason }) = action {
-                let theirs = if let Event::Advert { advert, .. } = event { Some(advert) } else { None };
                 router.dropped(from, reason, theirs);
+            } else if let (Action::Report(Report::OtherAddresses(from)), Some(theirs)) = (&action, theirs) {
+                router.differs(*from, theirs);
             } else if router.perform(now, &mut self.kernel, action).is_err() {
                 return self.dispatch(id, Event::Refused);
             }
@@ -352,7 +355,7 @@ impl Daemon {
                 let before = self.routers[id].drops.total();
                 self.dispatch(id, Event::Advert { from, advert: &advert });
                 if self.routers[id].drops.total() == before {
-                    self.routers[id].obeyed(from);
+                    self.routers[id].obeyed(from, &advert);
                 }
             }
             (Some(id), Err(reason)) => self.routers[id].dropped(from, reason, None),

@@ -119,6 +119,16 @@ pub fn effective(base: Priority, checks: impl IntoIterator<Item = (Weight, Verdi
     Standing::At(u8::try_from(sum.clamp(1, 254)).map_or(base, Priority::from_wire))
 }
 
+/// Whether a backup of priority `own` would replace a master that now advertises `master`, if a check of
+/// `weight` failed there: what an operator takes for granted, and a weight too small denies.
+pub fn would_replace(own: Priority, master: Priority, weight: Weight) -> bool {
+    if weight == Weight::FAULT {
+        return true;
+    }
+    let fallen = i32::from(master.octet()) - i32::from(weight.get().unsigned_abs());
+    master != Priority::OWNER && i32::from(own.octet()) > fallen.clamp(1, 254)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -283,5 +293,20 @@ mod tests {
             prop_assert!(with(Verdict::Failed) <= with(Verdict::Unknown));
             prop_assert!(with(Verdict::Unknown) <= with(Verdict::Healthy));
         }
+    }
+
+    #[test]
+    fn a_backup_knows_whether_the_weight_lets_it_win() {
+        let would = |own, master, weight| {
+            let priority = |p| Priority::new(p).unwrap();
+            would_replace(priority(own), priority(master), Weight::new(weight).unwrap())
+        };
+        // The seed's pair: 11 and 10, weight 2.
+        assert!(would(12, 13, 2));
+        // Without a service of its own it is no spare.
+        assert!(!would(10, 13, 2));
+        assert!(would(100, 150, 0), "a FAULT gives everything up");
+        assert!(!would(100, 150, 2) && !would(100, 150, -50) && would(100, 150, -51));
+        assert!(!would(254, 255, 253), "an owner never falls");
     }
 }

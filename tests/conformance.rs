@@ -184,6 +184,8 @@ fn wording(action: &Action) -> String {
             Report::Master(master) => format!("hear {}", peer(master)),
             Report::Lower(lower) => format!("lower {}", peer(lower)),
             Report::Loser(loser) => format!("loser {}", peer(loser)),
+            Report::TwoMasters(loser) => format!("two masters, the other {}", peer(loser)),
+            Report::OtherAddresses(from) => format!("other addresses of {from}"),
             Report::Released(from) => format!("release of {from}"),
             Report::Dropped { reason, .. } => format!("drop {reason}"),
             Report::Yield => "yield".into(),

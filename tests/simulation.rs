@@ -137,8 +137,8 @@ impl Wire {
             let lost = self.roll() % 256 < self.loss.into();
             let due = self.now + FLIGHT * (self.roll() % 1_000) / 1_000;
             // One sender's packets keep their order on a switch.
-            let last = self.flying.iter().filter(|f| f.to == to && f.from == from).map(|f| f.due).max();
-            let due = last.map_or(due, |last| last.max(due));
+            let before = self.flying.iter().filter(|f| f.to == to && f.from == from).map(|f| f.due);
+            let due = before.max().map_or(due, |before| before.max(due));
             if to != n && self.hosts[to].side == side && !lost {
                 self.flying.push(Flight { due, to, from, advert: advert.clone() });
             }
@@ -247,6 +247,33 @@ enum Operation {
     Refuse(usize, bool),
 }
 
+impl Operation {
+    /// The host it is done to, where there is one.
+    fn host(&self) -> usize {
+        use Operation::{Clear, Cut, Die, Fault, Heal, LoseAddress, Loss, Pause, Priority};
+        use Operation::{Refuse, Resume, Start, Stop, Wait};
+        match *self {
+            Pause(n)
+            | Resume(n)
+            | Priority(n, _)
+            | Fault(n)
+            | Clear(n)
+            | Stop(n)
+            | Start(n)
+            | Die(n)
+            | LoseAddress(n)
+            | Refuse(n, _) => n,
+            Wait(_) | Cut(_) | Heal | Loss(_) => 0,
+        }
+    }
+
+    /// Whether adverts go unheard by it.
+    fn cuts(&self) -> bool {
+        use Operation::{Cut, Heal, Loss, Pause, Refuse, Resume};
+        matches!(self, Cut(_) | Heal | Loss(_) | Pause(_) | Resume(_) | Refuse(..))
+    }
+}
+
 fn operation() -> impl Strategy<Value = Operation> {
     let host = 0..5usize;
     prop_oneof![
@@ -270,19 +297,14 @@ fn operation() -> impl Strategy<Value = Operation> {
 
 fn perform(wire: &mut Wire, operation: &Operation) {
     let hosts = wire.hosts.len();
-    let n = match *operation {
-        Operation::Pause(n) | Operation::Resume(n) | Operation::Priority(n, _) | Operation::Fault(n) => n,
-        Operation::Clear(n) | Operation::Stop(n) | Operation::Start(n) | Operation::Die(n) => n,
-        Operation::LoseAddress(n) | Operation::Refuse(n, _) => n,
-        Operation::Wait(_) | Operation::Cut(_) | Operation::Heal | Operation::Loss(_) => 0,
-    } % hosts;
+    let n = operation.host() % hosts;
     if let Operation::Wait(ms) = *operation {
         return wire.wait(Duration::from_millis(ms.into()));
     }
-    match operation {
-        Operation::Cut(_) | Operation::Heal | Operation::Loss(_) | Operation::Refuse(..) => wire.disturb(),
-        Operation::Pause(_) | Operation::Resume(_) => wire.disturb(),
-        _ => wire.accountable = wire.accountable.max(wire.now),
+    if operation.cuts() {
+        wire.disturb();
+    } else {
+        wire.accountable = wire.accountable.max(wire.now);
     }
     let awake = !wire.hosts[n].paused;
     match *operation {

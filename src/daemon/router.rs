@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use log::Level;
 
@@ -10,12 +11,15 @@ use super::check::{Check, Eyes, Outcome};
 use super::kernel::Kernel;
 use super::wording::{self, Conflict};
 use crate::config::{InterfaceChoice, RouterConfig, VirtualAddress};
-use crate::health::{Standing, Verdict, effective};
+use crate::health::{Standing, Verdict, effective, would_replace};
 use crate::vrrp::{Action, Advert, DropReason, Drops, GROUP_V4, Instance, Instant, Report, Role};
 
 /// How many senders and reasons are complained about by name, so that a flood of forged senders is
 /// bounded in the log and in memory.
 const COMPLAINTS: usize = 64;
+
+/// How long nobody is heard before that is worth a warning.
+const DEAF_AFTER: Duration = Duration::from_secs(10);
 
 /// The kernel refused a virtual address; it was said in the log.
 #[derive(Debug)]
@@ -38,6 +42,10 @@ pub(super) struct Router {
     pub(super) sent: u64,
     complained: Vec<(DropReason, IpAddr)>,
     send_failed: bool,
+    /// When to say that nobody was heard; `None` once somebody was, or it was said.
+    deaf_at: Option<Instant>,
+    /// Whether it was said that we are no spare for the master.
+    no_spare: bool,
 }
 
 /// Where a router speaks.
@@ -66,6 +74,8 @@ impl Router {
             sent: 0,
             complained: vec![],
             send_failed: false,
+            deaf_at: Some(Instant::START + DEAF_AFTER),
+            no_spare: false,
         }
     }
 
@@ -95,7 +105,7 @@ impl Router {
     /// When [`Event::Timer`] or a look at the services is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let check = self.check.as_ref().map(Check::due);
-        self.instance.deadline().into_iter().chain(check).min()
+        self.instance.deadline().into_iter().chain(check).chain(self.deaf_at).min()
     }
 
     /// Performs one answer of the state machine.
@@ -183,21 +193,56 @@ impl Router {
             Report::Master(_) | Report::Released(_) => (Level::Info, "master"),
             Report::Yield | Report::Leaving => (Level::Info, "yield"),
             Report::Lower(_) | Report::Loser(_) => (Level::Info, "lower"),
+            Report::TwoMasters(_) => (Level::Warn, "two_masters"),
             Report::PutBack => (Level::Warn, "put_back"),
-            // Said with both values by `dropped`, which has the advert.
-            Report::Dropped { .. } => return,
+            // Said with both values by `dropped` and `differs`, which have the advert.
+            Report::Dropped { .. } | Report::OtherAddresses(_) => return,
         };
         self.say(level, event, wording::report(report, self.interface(), self.services()));
+        self.judge_spare();
+    }
+
+    /// A backup hears its master's priority: it can tell before the outage that it would not take over.
+    fn judge_spare(&mut self) {
+        let (Some(master), Some(check)) = (self.instance.master(), &self.check) else { return };
+        let (own, (weight, verdict)) = (self.instance.priority(), check.standing());
+        // Until its first result ours counts for nothing.
+        if verdict == Verdict::Unknown {
+            return;
+        }
+        let no_spare = !would_replace(own, master.priority, weight);
+        if no_spare && !self.no_spare {
+            let healthy = verdict == Verdict::Healthy;
+            self.say(Level::Warn, "no_spare", wording::no_spare(own, &master, weight, healthy));
+        }
+        self.no_spare = no_spare;
+    }
+
+    /// Says once that nobody was heard, when it is time.
+    pub(super) fn listen(&mut self, now: Instant) {
+        if self.deaf_at.take_if(|at| *at <= now).is_some() {
+            self.say(Level::Warn, "never_heard", wording::never_heard(self.config.protocol.vrid));
+        }
     }
 
     /// Counts a packet for this router that was dropped, and says so once per sender and reason.
     pub(super) fn dropped(&mut self, from: IpAddr, reason: DropReason, theirs: Option<&Advert>) {
         self.drops.count(reason);
+        self.complain(from, reason, false, theirs);
+    }
+
+    /// An advert that is obeyed and yet not as ours: said once.
+    pub(super) fn differs(&mut self, from: IpAddr, theirs: &Advert) {
+        self.complain(from, DropReason::Addresses, true, Some(theirs));
+    }
+
+    fn complain(&mut self, from: IpAddr, reason: DropReason, obeyed: bool, theirs: Option<&Advert>) {
+        self.deaf_at = None;
         if self.complained.len() >= COMPLAINTS || self.complained.contains(&(reason, from)) {
             return;
         }
         self.complained.push((reason, from));
-        let conflict = Conflict { from, reason, ours: &self.config.protocol, theirs };
+        let conflict = Conflict { from, reason, obeyed, ours: &self.config.protocol, theirs };
         self.say(Level::Warn, "dropped", conflict);
         if self.complained.len() == COMPLAINTS {
             self.say(Level::Warn, "dropped", "Dropped adverts are only counted from now on");
@@ -270,8 +315,11 @@ impl Router {
     }
 
     /// A sender that is obeyed again may be complained about anew.
-    pub(super) fn obeyed(&mut self, from: IpAddr) {
+    pub(super) fn obeyed(&mut self, from: IpAddr, theirs: &Advert) {
         self.received += 1;
-        self.complained.retain(|(_, sender)| *sender != from);
+        self.deaf_at = None;
+        let differs = !self.config.protocol.same_addresses(&theirs.addresses);
+        let keep = |reason| differs && reason == DropReason::Addresses;
+        self.complained.retain(|(reason, sender)| *sender != from || keep(*reason));
     }
 }

@@ -1,10 +1,11 @@
 //! What a router's facts are called in the log; keepalived's phrases where people grep for them.
 //! Decides nothing.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
-use crate::vrrp::{Advert, Cause, DropReason, Peer, Report, Role, Settings, Why};
+use crate::health::Weight;
+use crate::vrrp::{Advert, Cause, DropReason, Peer, Priority, Report, Role, Settings, Vrid, Why};
 
 /// keepalived's word for a role.
 pub(super) const fn state(role: Role) -> &'static str {
@@ -68,6 +69,12 @@ pub(super) fn report(report: &Report, interface: &str, services: &[String]) -> S
         Report::Loser(loser) => {
             format!("Received advert from {} while master: it loses, answered and announced", peer(loser))
         }
+        Report::TwoMasters(loser) => format!(
+            "Two masters: {} goes on advertising although we are better: it does not hear us; look for a firewall \
+             that drops VRRP (IP protocol 112) there",
+            peer(loser)
+        ),
+        Report::OtherAddresses(from) => format!("{from} advertises other addresses for our VRID"),
         Report::Released(from) => format!("Master {from} releases the addresses (priority 0)"),
         Report::Dropped { from, reason } => format!("Dropped advert from {from}: {reason}"),
         Report::Yield => "Yielding (priority 0, then the new one): a better router may take over".into(),
@@ -81,6 +88,8 @@ pub(super) fn report(report: &Report, interface: &str, services: &[String]) -> S
 pub(super) struct Conflict<'a> {
     pub(super) from: IpAddr,
     pub(super) reason: DropReason,
+    /// It differs, and must be obeyed all the same.
+    pub(super) obeyed: bool,
     pub(super) ours: &'a Settings,
     /// The advert, when it could be read.
     pub(super) theirs: Option<&'a Advert>,
@@ -88,8 +97,9 @@ pub(super) struct Conflict<'a> {
 
 impl fmt::Display for Conflict<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { from, reason, ours, theirs } = self;
-        write!(f, "Dropping adverts from {from} ({reason})")?;
+        let Self { from, reason, obeyed, ours, theirs } = self;
+        let verb = if *obeyed { "Obeying" } else { "Dropping" };
+        write!(f, "{verb} adverts from {from} ({reason})")?;
         let Some(theirs) = theirs else { return f.write_str(": not a VRRP advert we may obey") };
         #[expect(clippy::wildcard_enum_match_arm, reason = "the other reasons have no two values to name")]
         match reason {
@@ -112,8 +122,37 @@ impl fmt::Display for Conflict<'_> {
             }
             _ => return Ok(()),
         }
-        f.write_str("; until they agree, both can be master at once")
+        f.write_str(if *obeyed {
+            "; another cluster may use our VRID"
+        } else {
+            "; until they agree, both can be master at once"
+        })
     }
+}
+
+/// A backup that could not replace the master it follows, if the service died there: why, and what would help.
+pub(super) fn no_spare(own: Priority, master: &Peer, weight: Weight, healthy: bool) -> String {
+    let mut text = format!("No spare: if the service of {} died, it would stay master", peer(master));
+    if !healthy {
+        text += "; the service does not run here either";
+    } else if master.priority == Priority::OWNER {
+        text += "; an address owner never falls, CHECK_WEIGHT=0 makes it a FAULT there";
+    } else {
+        let lacking = master.priority.octet().saturating_sub(own.octet());
+        let _ = write!(
+            text,
+            ": CHECK_WEIGHT {weight} is too small, it must be above {lacking} (or below -{lacking}, or 0: FAULT) on both"
+        );
+    }
+    text
+}
+
+/// Nobody was heard since the start.
+pub(super) fn never_heard(vrid: Vrid) -> String {
+    format!(
+        "No other router of VRID {vrid} was heard yet: it is alone, or a firewall drops VRRP here; to let it in: \
+         nft insert rule inet filter input ip protocol vrrp accept (or: iptables -I INPUT -p vrrp -j ACCEPT)"
+    )
 }
 
 struct List<'a>(&'a [IpAddr]);
@@ -130,7 +169,7 @@ impl fmt::Display for List<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vrrp::{Interval, Priority, Version, Vrid};
+    use crate::vrrp::{Interval, Version};
 
     fn settings() -> Settings {
         Settings {
@@ -178,7 +217,8 @@ mod tests {
             addresses: vec!["10.0.0.3".parse().unwrap(), "10.0.0.4".parse().unwrap()],
         };
         let from = "10.0.0.12".parse().unwrap();
-        let text = |reason| Conflict { from, reason, ours: &ours, theirs: Some(&theirs) }.to_string();
+        let text =
+            |reason| Conflict { from, reason, obeyed: false, ours: &ours, theirs: Some(&theirs) }.to_string();
         for (reason, difference) in [
             (DropReason::VersionMismatch, "it speaks VRRPv3, we speak VRRPv2"),
             (DropReason::AuthMismatch, "it uses a password, we use no authentication"),

@@ -91,6 +91,10 @@ pub enum Report {
     Lower(Peer),
     /// As master we hear a router that loses against us and was told so.
     Loser(Peer),
+    /// It was told so several times and goes on: it does not hear us, and both are master.
+    TwoMasters(Peer),
+    /// A router of our VRID that we must obey all the same advertises other addresses than ours.
+    OtherAddresses(IpAddr),
     /// The master announced that it leaves or yields.
     Released(IpAddr),
     /// Our priority fell while master: the others were told, a better one may take over.

@@ -267,7 +267,7 @@ impl Instance {
             return vec![Action::Report(Report::Dropped { from, reason })];
         }
         let peer = Peer { address: from, priority: advert.priority };
-        match &mut self.state {
+        let mut actions = match &mut self.state {
             State::Initialize | State::Fault { .. } => vec![],
             State::Backup(backup) => {
                 let report = backup.advert(now, &self.settings, self.priority, peer, advert.interval);
@@ -276,7 +276,11 @@ impl Instance {
             State::Master(_) => self.advert_as_master(now, peer, advert.interval),
             State::Leaving(_) if peer.priority == Priority::RELEASE => vec![],
             State::Leaving(_) => self.depart(Why::Succeeded(peer)),
+        };
+        if !self.settings.same_addresses(&advert.addresses) {
+            actions.push(Action::Report(Report::OtherAddresses(from)));
         }
+        actions
     }
 
     /// The receive checks that need the router's own settings (RFC 3768 §7.1, RFC 9568 §7.1).

@@ -14,6 +14,9 @@ const FAREWELLS: u8 = 3;
 /// How long a stopping master answers while no successor is heard: above the longest v2 skew.
 const FAREWELL_WAIT: Duration = Duration::from_millis(1_100);
 
+/// A router that hears us is silent after our first answer, or the second if one was lost.
+const DEAF: u32 = 3;
+
 #[derive(Clone, Debug)]
 pub(super) struct Master {
     /// Adver_Timer.
@@ -21,8 +24,8 @@ pub(super) struct Master {
     /// When the addresses' lease is renewed.
     renew_at: Option<Instant>,
     announcements: Announcements,
-    /// The loser already reported.
-    loser: Option<Peer>,
+    /// The loser last heard, and how many of its adverts were answered.
+    loser: Option<(Peer, u32)>,
 }
 
 impl Master {
@@ -94,8 +97,12 @@ impl Master {
         if self.announcements.again(now) {
             actions.push(Action::Announce);
         }
-        if self.loser.replace(loser) != Some(loser) {
-            actions.push(Action::Report(Report::Loser(loser)));
+        let answered = self.loser.filter(|(known, _)| known.address == loser.address).map_or(0, |(_, n)| n);
+        self.loser = Some((loser, answered.saturating_add(1)));
+        match answered {
+            0 => actions.push(Action::Report(Report::Loser(loser))),
+            DEAF => actions.push(Action::Report(Report::TwoMasters(loser))),
+            _ => {}
         }
         actions
     }
