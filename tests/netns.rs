@@ -1,16 +1,19 @@
-//! Two hosts and a client in network namespaces: our daemon against itself and against Debian's keepalived, with
-//! real haproxy; knows the product only from outside.
+//! What one router and its kernel do to each other, in network namespaces: packets, interfaces, addresses, system
+//! calls; knows the product only from outside.
 #![expect(clippy::disallowed_methods, reason = "a test of a running program waits on the real clock")]
 
+#[expect(dead_code, reason = "these tests need a part of it")]
 mod support;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::fs;
+use std::path::Path;
 
 use nix::sys::signal::Signal;
 use support::capture::{Capture, Frame};
 use support::lab::{Host, Lab};
-use support::process::Launch;
+use support::pair::{Pair, START};
+use support::process::{Launch, Running};
 use support::router::{Kind, Node, Router};
 use support::service::Haproxy;
 use support::watch::Sampler;
@@ -18,167 +21,6 @@ use support::wire::{Message, sealed};
 use support::{millis, seconds, wait_until};
 
 const VIP: std::net::Ipv4Addr = Node::VIP;
-
-/// Longest start of a router alone: the master-down interval of the lowest priority used here, and slack.
-const START: Duration = seconds(8);
-/// Longest move of the address by weight: one check, two or three adverts, the skew, and slack.
-const MOVE: Duration = seconds(10);
-/// How long two routers may both hold the address while it moves: the time of one packet and of a busy machine.
-const OVERLAP: Duration = millis(100);
-
-/// Skew time of VRRPv2: (256 - priority) / 256 seconds (RFC 3768 §6.1).
-fn skew(priority: u8) -> Duration {
-    seconds(1) * (256 - u32::from(priority)) / 256
-}
-
-struct Pair {
-    a: Router,
-    b: Router,
-    client: Host,
-    /// Last: it prints the logs of what was dropped before it.
-    _lab: Lab,
-}
-
-impl Pair {
-    /// Starts both routers and waits until `a`, the better one, is master and `b` its backup.
-    fn start(kinds: [Kind; 2], nodes: &[Node; 2]) -> Self {
-        let lab = Lab::new();
-        let hosts = [lab.host("a", 1), lab.host("b", 2)];
-        let client = lab.host("client", 250);
-        let a = Router::start(kinds[0], &hosts[0], &nodes[0]);
-        let b = Router::start(kinds[1], &hosts[1], &nodes[1]);
-        Self { a, b, client, _lab: lab }.settled()
-    }
-
-    fn settled(self) -> Self {
-        self.a.wait_master(0, START);
-        assert!(!self.b.holds_vip(), "only the better router holds the address");
-        assert!(
-            self.b.run.log.since(0, "Entering MASTER STATE").is_empty(),
-            "the worse one never was master"
-        );
-        self
-    }
-
-    fn sample(&self) -> Sampler {
-        Sampler::start(&[&self.a.host, &self.b.host], VIP)
-    }
-
-    /// Nothing moves for `time`: one holder, one sender of adverts, who answers the client.
-    fn stays_with(&self, master: &Router, time: Duration) {
-        let (marks, sampler) = (self.marks(), self.sample());
-        let capture = Capture::start(&self.client, "steady", "proto 112");
-        std::thread::sleep(time);
-        let captured = capture.finish();
-        let seen = sampler.finish();
-        assert_eq!(self.entered_since(marks), "", "no router changes its state");
-        assert!(seen.blind < millis(500), "the sampler was kept from looking: {seen:?}");
-        assert_eq!(seen.changes, 0, "{seen:?}");
-        assert!(seen.none.is_zero() && seen.several.is_zero(), "{seen:?}");
-        let all = captured.adverts(None).len();
-        assert_eq!(
-            captured.adverts(Some(master.host.address)).len(),
-            all,
-            "adverts come from the master alone"
-        );
-        assert!(Duration::from_secs(all as u64 + 1) >= time, "{all} adverts in {time:?}");
-        assert_eq!(captured.complaints(), Vec::<Vec<String>>::new());
-    }
-
-    fn marks(&self) -> [usize; 2] {
-        [self.a.run.log.mark(), self.b.run.log.mark()]
-    }
-
-    fn entered_since(&self, [a, b]: [usize; 2]) -> String {
-        let mut lines = self.a.run.log.since(a, "Entering … STATE");
-        lines.extend(self.b.run.log.since(b, "Entering … STATE"));
-        lines.join("\n")
-    }
-}
-
-/// Takes over at start, follows haproxy there and back, stays when both are dead, hands over when told to stop.
-fn life_of_a_pair(kinds: [Kind; 2], steady: Duration) {
-    let lab = Lab::new();
-    let (host_a, host_b, client) = (lab.host("a", 1), lab.host("b", 2), lab.host("client", 250));
-    let nodes = [Node { state: "MASTER", ..Node::watching_haproxy(11) }, Node::watching_haproxy(10)];
-    let a = Router::start(kinds[0], &host_a, &nodes[0]);
-    let web_a = Haproxy::start(&host_a, &a.run);
-    // Two of priority 11 and 12 are 4 ms apart in skew: started together, either may be first for a moment.
-    std::thread::sleep(millis(500));
-    let b = Router::start(kinds[1], &host_b, &nodes[1]);
-    let web_b = Haproxy::start(&host_b, &b.run);
-    let mut pair = Pair { a, b, client, _lab: lab }.settled();
-    let answers = |pair: &Pair, name: &str| assert_eq!(pair.client.http_get(VIP).as_deref(), Some(name));
-    answers(&pair, "a");
-    pair.stays_with(&pair.a, steady);
-
-    // 11 against 10 + 2.
-    let (marks, sampler) = (pair.marks(), pair.sample());
-    web_a.kill();
-    pair.b.wait_master(marks[1], MOVE);
-    pair.a.wait_backup(marks[0], seconds(1));
-    wait_until("a gives the address up", seconds(1), || !pair.a.holds_vip());
-    answers(&pair, "b");
-    let seen = sampler.finish();
-    assert!(seen.several < OVERLAP && seen.none < OVERLAP, "{seen:?}");
-    pair.stays_with(&pair.b, steady);
-
-    // 11 + 2 against 10 + 2.
-    let (marks, sampler) = (pair.marks(), pair.sample());
-    let web_a = Haproxy::start(&pair.a.host, &pair.a.run);
-    pair.a.wait_master(marks[0], MOVE);
-    wait_until("b gives the address up", seconds(1), || !pair.b.holds_vip());
-    answers(&pair, "a");
-    let seen = sampler.finish();
-    assert!(seen.several < OVERLAP && seen.none < OVERLAP, "{seen:?}");
-
-    // 11 against 10, longer than a check and a master-down interval.
-    web_b.kill();
-    wait_until("b has lost 2", seconds(3), || !pair.b.run.log.since(marks[1], "priority … to 10").is_empty());
-    web_a.kill();
-    pair.stays_with(&pair.a, seconds(6));
-
-    hands_over_on_sigterm(&mut pair);
-}
-
-/// `a` is master and told to stop: exit 0, its address gone, `b` master after its skew.
-fn hands_over_on_sigterm(pair: &mut Pair) {
-    let capture = Capture::start(&pair.client, "stop", "proto 112");
-    let mark = pair.b.run.log.mark();
-    let told = Instant::now();
-    pair.a.run.signal(Signal::SIGTERM);
-    let took_over = pair.b.wait_master(mark, seconds(3)) - told;
-    assert_eq!(pair.a.run.wait_exit(seconds(3)), 0);
-    assert!(!pair.a.holds_vip(), "no address is left behind");
-    // Of the lowest priority it can have here: without its haproxy.
-    let (least, most) =
-        (skew(pair.b.node.priority + 2).saturating_sub(millis(20)), skew(pair.b.node.priority));
-    assert!((least..most + millis(200)).contains(&took_over), "b took over after {took_over:?}");
-    let captured = capture.finish();
-    let farewell = captured.adverts(Some(pair.a.host.address)).last().map(|frame| frame.priority());
-    assert_eq!(farewell, Some(0), "the last advert of a router that leaves has priority 0");
-}
-
-#[test]
-fn the_address_follows_haproxy_between_two_of_ours() {
-    life_of_a_pair([Kind::Ours, Kind::Ours], seconds(3));
-}
-
-#[test]
-fn debian_keepalived_as_backup_takes_over_from_ours_and_gives_back() {
-    life_of_a_pair([Kind::Ours, Kind::Keepalived], seconds(10));
-}
-
-#[test]
-fn ours_as_backup_takes_over_from_debian_keepalived_and_gives_back() {
-    life_of_a_pair([Kind::Keepalived, Kind::Ours], seconds(10));
-}
-
-/// The control: what is asked of our daemon above is what keepalived does.
-#[test]
-fn a_pair_of_debian_keepalived_passes_the_same_checks() {
-    life_of_a_pair([Kind::Keepalived, Kind::Keepalived], seconds(3));
-}
 
 #[test]
 fn adverts_are_exactly_those_of_rfc_3768() {
@@ -230,42 +72,8 @@ fn every_second(adverts: &[&Frame]) {
 }
 
 #[test]
-fn a_stopped_master_hands_over_and_the_client_learns_the_new_one_from_gratuitous_arp() {
-    let mut pair = Pair::start([Kind::Ours; 2], &[Node::plain(200), Node::plain(100)]);
-    pair.client.http_get(VIP);
-    wait_until("the client knows a", seconds(1), || pair.client.neighbour(VIP) == Some(pair.a.host.mac()));
-    let capture = Capture::start(&pair.client, "arp", "arp");
-    hands_over_on_sigterm(&mut pair);
-    let learned = || pair.client.neighbour(VIP) == Some(pair.b.host.mac());
-    wait_until("the client knows b without having asked", seconds(1), learned);
-    std::thread::sleep(millis(2_300));
-    let captured = capture.finish();
-    let announced = |operation| {
-        let by_b = |frame: &&Frame| frame.sender() == pair.b.host.mac();
-        captured
-            .frames
-            .iter()
-            .filter(by_b)
-            .filter(|frame| frame.gratuitous_arp(VIP) == Some(operation))
-            .count()
-    };
-    // At 0, 0.1, 0.5, 1 and 2 seconds.
-    assert_eq!((announced(1), announced(2)), (5, 5), "gratuitous requests and replies");
-}
-
-#[test]
-fn a_stopped_backup_leaves_at_once_and_in_silence() {
-    let mut pair = Pair::start([Kind::Ours; 2], &[Node::plain(200), Node::plain(100)]);
-    let capture = Capture::start(&pair.client, "leave", "proto 112");
-    pair.b.run.signal(Signal::SIGTERM);
-    assert_eq!(pair.b.run.wait_exit(millis(300)), 0);
-    assert_eq!(capture.finish().adverts(Some(pair.b.host.address)).len(), 0);
-    assert!(pair.a.holds_vip());
-}
-
-#[test]
 fn an_address_deleted_by_hand_comes_back_to_the_same_master() {
-    let pair = Pair::start([Kind::Ours; 2], &[Node::plain(200), Node::plain(100)]);
+    let pair = Pair::plain();
     for _ in 0..3 {
         let (marks, sampler) = (pair.marks(), pair.sample());
         pair.a.host.ip(&format!("address delete {VIP}/32 dev enp0s3"));
@@ -284,7 +92,7 @@ fn an_address_deleted_by_hand_comes_back_to_the_same_master() {
 
 #[test]
 fn an_interface_that_goes_down_is_a_fault_and_comes_back() {
-    let pair = Pair::start([Kind::Ours; 2], &[Node::plain(200), Node::plain(100)]);
+    let pair = Pair::plain();
     let marks = pair.marks();
     pair.a.host.ip("link set enp0s3 down");
     pair.a.run.log.wait_for_after(marks[0], "(VI_1) Entering FAULT STATE", seconds(1));
@@ -326,6 +134,86 @@ fn an_interface_that_is_deleted_and_made_again_works_again() {
     assert!(router.run.is_running());
     host.plug_in();
     router.wait_master(mark, START);
+}
+
+#[test]
+fn an_interface_without_its_own_address_is_a_fault_until_it_has_one_again() {
+    let pair = Pair::plain();
+    let (marks, host) = (pair.marks(), &pair.a.host);
+    host.ip(&format!("address delete {}/24 dev enp0s3", host.address));
+    pair.a.run.log.wait_for_after(marks[0], "(VI_1) Entering FAULT STATE … IPv4 address", seconds(1));
+    wait_until("the address is gone", seconds(1), || !pair.a.holds_vip());
+    pair.b.wait_master(marks[1], seconds(5));
+    let marks = pair.marks();
+    host.ip(&format!("address add {}/24 brd + dev enp0s3", host.address));
+    pair.a.wait_backup(marks[0], seconds(1));
+    pair.a.wait_master(marks[0], START);
+    pair.b.wait_backup(marks[1], seconds(1));
+    wait_until("b gives the address up", seconds(1), || !pair.b.holds_vip());
+}
+
+#[test]
+fn by_default_the_address_is_lent_and_renewed_and_with_a_lease_of_0_it_is_for_ever() {
+    let lab = Lab::new();
+    let (host_a, host_b) = (lab.host("a", 1), lab.host("b", 2));
+    let lent = Router::start(Kind::Ours, &host_a, &Node::plain(200));
+    let other = Node { vrid: 52, vip: [10, 77, 0, 101].into(), ..Node::plain(200) };
+    let lasting = Router::start(Kind::Ours, &host_b, &other.with("VIP_LEASE", "0"));
+    lent.wait_master(0, START);
+    lasting.wait_master(0, START);
+    let shown = |router: &Router| router.host.ip(&format!("address show to {}/32", router.node.vip));
+    let sampler = Sampler::start(&[&host_a], VIP);
+    for _ in 0..100 {
+        let text = shown(&lent);
+        let remaining =
+            text.split_once("valid_lft ").and_then(|(_, rest)| rest.split_once("sec")?.0.parse().ok());
+        assert!(remaining.is_some_and(|n: u32| (1..=4).contains(&n)) && text.contains("dynamic"), "{text}");
+        std::thread::sleep(millis(100));
+    }
+    let seen = sampler.finish();
+    assert!(seen.none.is_zero() && seen.changes == 0, "{seen:?}");
+    let text = shown(&lasting);
+    assert!(text.contains("valid_lft forever") && !text.contains("dynamic"), "{text}");
+}
+
+#[test]
+fn a_steady_master_wakes_up_at_most_five_times_a_second() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let router = Router::start(Kind::Ours, &host, &Node::watching_haproxy(11).with("CHECK_INTERVAL", "2"));
+    let _haproxy = Haproxy::start(&host, &router.run);
+    router.wait_master(0, START);
+    // The last announcement is made after five.
+    std::thread::sleep(millis(5_500));
+    let wake_ups = || router.run.status("voluntary_ctxt_switches").parse::<u64>().expect("a count");
+    let before = wake_ups();
+    std::thread::sleep(seconds(10));
+    let count = wake_ups() - before;
+    assert!((10..=50).contains(&count), "{count} wake-ups in 10 s");
+}
+
+#[test]
+fn between_two_checks_nothing_is_read_from_proc_until_a_process_ends() {
+    const BYSTANDERS: u64 = 50;
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let idle = Running::start(&host, Launch::PidOne, Path::new("/usr/bin/sleep"), &["600"], &[]);
+    let text = format!("for i in $(seq {BYSTANDERS}); do sleep 600 & done; wait");
+    let _bystanders =
+        Running::start(&host, Launch::Beside(&idle), Path::new("/bin/dash"), &["-c", &text], &[]);
+    let haproxy = Haproxy::start(&host, &idle);
+    let node = Node::watching_haproxy(11).with("CHECK_INTERVAL", "60");
+    let router = Router::ours(&host, &node, Launch::Beside(&idle));
+    router.wait_master(0, START);
+    let before = router.run.reads();
+    std::thread::sleep(seconds(4));
+    let quiet = router.run.reads() - before;
+    assert!(quiet < BYSTANDERS / 2, "{quiet} reads where nothing happened");
+    let mark = router.run.log.mark();
+    haproxy.kill();
+    router.run.log.wait_for_after(mark, "haproxy … is gone", seconds(1));
+    let looked = router.run.reads() - before - quiet;
+    assert!(looked >= BYSTANDERS, "the control: {looked} reads for a look");
 }
 
 #[test]
@@ -471,6 +359,27 @@ fn bad_packets_of_a_higher_priority_change_neither_state_nor_schedule_and_are_co
     pair.client.send(255, &[], &Message::default().bytes());
     pair.a.wait_backup(mark, seconds(1));
     wait_until("a gives the address up", seconds(1), || !pair.a.holds_vip());
+}
+
+#[test]
+fn an_advert_that_comes_from_our_own_address_is_dropped() {
+    let pair = Pair::plain();
+    let marks = pair.marks();
+    for router in [&pair.a, &pair.b] {
+        // Without this the kernel drops what claims to be from itself.
+        let file = "/proc/sys/net/ipv4/conf/enp0s3/accept_local";
+        router.host.inside(|| fs::write(file, "1").expect("the host's own setting"));
+    }
+    for _ in 0..3 {
+        pair.client.send_as(pair.a.host.address, 255, &[], &Message::default().bytes());
+    }
+    std::thread::sleep(millis(300));
+    assert_eq!(dropped(&pair.a), BTreeMap::from([("own_address".to_owned(), 3)]));
+    let said = pair.a.run.log.since(marks[0], "10.77.0.1 … own address");
+    assert_eq!(said.len(), 1, "said once");
+    assert_eq!(pair.a.run.log.since(marks[0], "Entering"), Vec::<String>::new());
+    assert_eq!(dropped(&pair.b), BTreeMap::new(), "the control: to others it is a good advert");
+    pair.b.run.log.wait_for_after(marks[1], "Master is 10.77.0.1 (priority 250)", seconds(1));
 }
 
 /// What a router says on SIGUSR1, `… dropped: checksum=3 ttl=3`, of its virtual router and then of the interface.

@@ -1,12 +1,13 @@
 //! A laboratory of network and PID namespaces for the black-box tests; knows the product only as a program to run.
 //!
 //! [`lab::Lab`] makes hosts on one bridge, [`process::Running`] runs a program on a host (as PID 1 of its own PID namespace if
-//! asked), [`router::Router`] is our daemon or Debian's keepalived, [`service::Haproxy`] the service beside it. [`watch::Sampler`] and
+//! asked), [`router::Router`] is our daemon or Debian's keepalived, [`pair::Pair`] two of them, [`service`] what runs beside. [`watch::Sampler`] and
 //! [`capture::Capture`] watch, [`wire`] makes packets by hand. Everything ends with the value that stands for it, on a
 //! panic too, and [`lab::Lab`] then prints the logs of all programs.
 
 pub(crate) mod capture;
 pub(crate) mod lab;
+pub(crate) mod pair;
 pub(crate) mod process;
 pub(crate) mod router;
 pub(crate) mod service;
@@ -16,7 +17,7 @@ pub(crate) mod wire;
 use std::time::{Duration, Instant};
 
 /// Programs the laboratory runs, and the Debian packages that bring them.
-const PROGRAMS: [(&str, &str); 10] = [
+const PROGRAMS: [(&str, &str); 11] = [
     ("ip", "iproute2"),
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
@@ -25,6 +26,7 @@ const PROGRAMS: [(&str, &str); 10] = [
     ("pgrep", "procps"),
     ("haproxy", "haproxy"),
     ("keepalived", "keepalived"),
+    ("nginx", "nginx-light"),
     ("tcpdump", "tcpdump"),
     ("tshark", "tshark"),
 ];

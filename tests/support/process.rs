@@ -120,6 +120,28 @@ impl Running {
         })
     }
 
+    /// The program's PID as it knows itself: in the innermost PID namespace.
+    pub(crate) fn own_pid(&self) -> u32 {
+        let all = self.status("NSpid");
+        all.split_whitespace().last().and_then(|pid| pid.parse().ok()).expect("NSpid lists PIDs")
+    }
+
+    /// A field of its `/proc/PID/status`.
+    pub(crate) fn status(&self, field: &str) -> String {
+        self.proc_field("status", field)
+    }
+
+    /// How many read system calls it has made: none for packets, several for each process in /proc.
+    pub(crate) fn reads(&self) -> u64 {
+        self.proc_field("io", "syscr").parse().expect("a count")
+    }
+
+    fn proc_field(&self, file: &str, field: &str) -> String {
+        let text = fs::read_to_string(format!("/proc/{}/{file}", self.pid())).expect("it runs");
+        let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        value.unwrap_or_else(|| panic!("no {field} in {text}")).trim().to_owned()
+    }
+
     fn is_program(&self, pid: u32) -> bool {
         let exe = fs::read_link(format!("/proc/{pid}/exe")).ok();
         exe.and_then(|exe| Some(exe.file_name()?.to_str()? == self.program)).unwrap_or(false)

@@ -16,6 +16,8 @@ const KEEPALIVED: &str = "/usr/sbin/keepalived";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Ours,
+    /// Ours with `FAST_FAILOVER=false`: the RFC's timing alone.
+    OursByTheRfc,
     Keepalived,
 }
 
@@ -100,6 +102,9 @@ impl Router {
     pub(crate) fn start(kind: Kind, host: &Host, node: &Node) -> Self {
         match kind {
             Kind::Ours => Self::ours(host, node, Launch::PidOne),
+            Kind::OursByTheRfc => {
+                Self::ours(host, &node.clone().with("FAST_FAILOVER", "false"), Launch::PidOne)
+            }
             Kind::Keepalived => {
                 let conf = host.file("keepalived.conf");
                 fs::write(&conf, node.keepalived_conf(host)).expect("a temporary file can be written");

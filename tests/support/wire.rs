@@ -74,10 +74,15 @@ fn checksum(bytes: &[u8]) -> u16 {
 impl Host {
     /// Sends one IPv4 packet to the VRRP group from this host's address. `options` is a multiple of four octets.
     pub(crate) fn send(&self, ttl: u8, options: &[u8], message: &[u8]) {
+        self.send_as(self.address, ttl, options, message);
+    }
+
+    /// As [`Host::send`], under any address.
+    pub(crate) fn send_as(&self, source: Ipv4Addr, ttl: u8, options: &[u8], message: &[u8]) {
         let header_words = u8::try_from(5 + options.len() / 4).expect("few options");
         // The kernel fills in the total length, the identification and the checksum.
         let mut packet = vec![0x40 | header_words, 0xc0, 0, 0, 0, 0, 0, 0, ttl, 112, 0, 0];
-        packet.extend(self.address.octets());
+        packet.extend(source.octets());
         packet.extend(GROUP.octets());
         packet.extend(options);
         packet.extend(message);
