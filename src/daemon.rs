@@ -5,6 +5,7 @@ mod check;
 mod interfaces;
 mod kernel;
 mod router;
+mod said;
 mod sweep;
 mod wording;
 
@@ -62,6 +63,10 @@ pub struct Daemon {
     /// Every configured virtual address that is not an owner's real one: no source for adverts.
     virtual_addresses: Vec<IpAddr>,
     look_again: Option<Instant>,
+    /// The kernel's notices could not be read; it was said.
+    blind: bool,
+    /// What was forbidden to us at the start, which no waiting mends.
+    forbidden: Option<Error>,
     stopping: bool,
     buffer: Vec<u8>,
 }
@@ -87,21 +92,27 @@ impl Daemon {
             virtual_addresses: vec![],
             routers,
             look_again: None,
+            blind: false,
+            forbidden: None,
             stopping: false,
             buffer: vec![0; socket::BUFFER],
         };
         daemon.prepare();
-        Ok(daemon)
+        match daemon.forbidden.take() {
+            Some(e) => Err(e),
+            None => Ok(daemon),
+        }
     }
 
     fn prepare(&mut self) {
         if self.routers.iter().any(|r| r.check.is_some()) && self.procfs.hides_processes().unwrap_or(false) {
             log::error!(event = "hidepid"; "/proc is mounted with hidepid: services of other users look dead; mount it without");
         }
-        for router in &mut self.routers {
+        for router in &self.routers {
             sweep::sweep(&mut self.kernel, router);
-            self.virtual_addresses.extend(router.managed.iter().map(|vip| vip.address));
         }
+        // What was swept is out of the tables before anybody looks at them.
+        self.notices();
         for id in 0..self.routers.len() {
             self.refresh(id);
             // Until its first look says otherwise, a service of weight 0 is not known to run.
@@ -119,20 +130,20 @@ impl Daemon {
     /// Waits for what comes next and deals with it.
     ///
     /// # Errors
-    /// What leaves the daemon deaf or blind: waiting, signals or the kernel's notices failed.
+    /// What leaves the daemon deaf or blind: waiting or signals failed.
     pub fn turn(&mut self) -> Result<Next, Error> {
         let mut reload = false;
         for token in self.poller.wait(self.deadline())? {
             match token {
                 SIGNALS => reload = self.take_signals(),
-                MONITOR => self.notices()?,
+                MONITOR => self.notices(),
                 process if process & PROCESS != 0 => self.exited(process),
                 port => self.packets(u32::try_from(port - PORT).unwrap_or_default()),
             }
         }
         self.expire();
         if self.kernel.take_echo() {
-            self.notices()?;
+            self.notices();
         }
         let left = self.stopping && self.roles().all(|(_, role)| role == Role::Init);
         Ok(match (left, reload) {
@@ -157,7 +168,7 @@ impl Daemon {
     fn expire(&mut self) {
         let now = self.poller.now();
         if self.look_again.take_if(|at| *at <= now).is_some() {
-            self.refresh_all();
+            self.notices();
         }
         for id in 0..self.routers.len() {
             self.look(id);
@@ -175,9 +186,9 @@ impl Daemon {
         for action in router.instance.handle(now, event) {
             let theirs = if let Event::Advert { advert, .. } = event { Some(advert) } else { None };
             if let Action::Report(Report::Dropped { from, reason }) = action {
-                router.dropped(from, reason, theirs);
+                router.dropped(now, from, reason, theirs);
             } else if let (Action::Report(Report::OtherAddresses(from)), Some(theirs)) = (&action, theirs) {
-                router.differs(*from, theirs);
+                router.differs(now, *from, theirs);
             } else if router.perform(now, &mut self.kernel, action).is_err() {
                 return self.dispatch(id, Event::Refused);
             }
@@ -242,28 +253,29 @@ impl Daemon {
         }
     }
 
-    fn notices(&mut self) -> Result<(), Error> {
-        let gone = self.kernel.notices()?;
-        self.refresh_all();
-        for id in 0..self.routers.len() {
-            let router = &self.routers[id];
-            let Some(place) = &router.place else { continue };
-            let lost = router.instance.role() == Role::Master
-                && router.managed.iter().any(|vip| {
-                    self.kernel
-                        .device(place.index, vip)
-                        .is_ok_and(|index| gone.contains(&(index, vip.address)))
-                });
-            if lost {
-                self.dispatch(id, Event::AddressLost);
+    /// What happened to links and addresses. That the kernel cannot say so for a moment ends nothing.
+    fn notices(&mut self) {
+        let news = match self.kernel.notices() {
+            Ok(news) => news,
+            Err(e) => {
+                if !std::mem::replace(&mut self.blind, true) {
+                    log::error!(event = "kernel"; "{e}; trying again");
+                }
+                self.look_again = Some(self.poller.now() + LOOK_AGAIN);
+                return;
             }
-        }
-        Ok(())
-    }
-
-    fn refresh_all(&mut self) {
+        };
+        self.blind = false;
         for id in 0..self.routers.len() {
             self.refresh(id);
+            let router = &self.routers[id];
+            let other_mac = router.place.as_ref().is_some_and(|p| news.other_mac.contains(&p.index));
+            if router.lost(&news.gone) {
+                self.dispatch(id, Event::AddressLost);
+            }
+            if other_mac {
+                self.dispatch(id, Event::HardwareAddress);
+            }
         }
     }
 
@@ -284,7 +296,7 @@ impl Daemon {
         if source.is_none() {
             self.dispatch(id, Event::Source(None));
         }
-        self.routers[id].place = place;
+        self.routers[id].settle(place);
         if source.is_some() {
             self.dispatch(id, Event::Source(source));
         }
@@ -295,32 +307,39 @@ impl Daemon {
 
     /// The router's link with its sockets open; `None` while that is not to be had, which is said once.
     fn find_place(&mut self, id: usize) -> Option<Place> {
-        let router = &self.routers[id];
+        let router = &mut self.routers[id];
         let first = router.config.addresses.first()?.address;
-        // What `auto` found is kept as long as it is there.
-        let known = router.place.as_ref().and_then(|place| self.kernel.interfaces.named(&place.interface));
-        let link = known.or_else(|| self.kernel.resolve(&router.config.interface, first)).cloned();
-        let Some(link) = link else {
-            if router.place.is_some() || router.instance.role() == Role::Init {
-                let interface = router.interface();
-                router.say(
-                    Level::Warn,
-                    "interface",
-                    format_args!("Interface {interface} is not there: waiting for it"),
-                );
-            }
-            self.look_again = Some(self.poller.now() + LOOK_AGAIN);
+        let choice = &router.config.interface;
+        let known = router.place.as_ref().map(|place| place.interface.as_str());
+        let Some(link) = self.kernel.resolve(choice, first, known).cloned() else {
+            let text = wording::no_place(choice, first);
+            self.wait_for_place(id, Level::Warn, text);
             return None;
         };
+        router.adopt(&self.kernel, link.index);
         if let Err(e) = self.kernel.open_port(&self.poller, PORT | u64::from(link.index), &link) {
-            if self.look_again.is_none() {
-                router.say(Level::Error, "interface", e);
+            self.wait_for_place(id, Level::Error, e.to_string());
+            if e.is_permission() && self.routers[id].instance.role() == Role::Init {
+                self.forbidden = Some(e);
             }
-            self.look_again = Some(self.poller.now() + LOOK_AGAIN);
             return None;
         }
+        self.virtual_addresses.clear();
+        let managed = self.routers.iter().flat_map(|r| &r.managed).map(|vip| vip.address);
+        self.virtual_addresses.extend(managed);
         let source = self.kernel.interfaces.source_v4(link.index, &self.virtual_addresses);
-        Some(Place { index: link.index, interface: link.name, up: link.up, source })
+        let router = &mut self.routers[id];
+        router.waits = false;
+        let up = link.up && router.devices_are_up(&self.kernel);
+        Some(Place { index: link.index, interface: link.name, up, source })
+    }
+
+    fn wait_for_place(&mut self, id: usize, level: Level, text: String) {
+        self.look_again = Some(self.poller.now() + LOOK_AGAIN);
+        let router = &mut self.routers[id];
+        if !std::mem::replace(&mut router.waits, true) {
+            router.say(level, "interface", text);
+        }
     }
 
     fn packets(&mut self, index: u32) {
@@ -355,10 +374,13 @@ impl Daemon {
                 let before = self.routers[id].drops.total();
                 self.dispatch(id, Event::Advert { from, advert: &advert });
                 if self.routers[id].drops.total() == before {
-                    self.routers[id].obeyed(from, &advert);
+                    self.routers[id].obeyed();
                 }
             }
-            (Some(id), Err(reason)) => self.routers[id].dropped(from, reason, None),
+            (Some(id), Err(reason)) => {
+                let now = self.poller.now();
+                self.routers[id].dropped(now, from, reason, None);
+            }
             (None, advert) => {
                 let reason = advert.err().unwrap_or(DropReason::Vrid);
                 if let Some(port) = self.kernel.ports.iter_mut().find(|port| port.index == index) {

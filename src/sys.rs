@@ -15,7 +15,7 @@ use std::io;
 
 /// A kernel refusal: what was tried, on what, and what the kernel said.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {doing} {on}: {source}{}", advice(.source))]
+#[error("cannot {doing} {on}: {source}{}", advice(.doing, .source))]
 pub struct Error {
     /// The attempt, as a verb phrase: `add address`.
     pub doing: &'static str,
@@ -38,8 +38,10 @@ impl Error {
     }
 }
 
-fn advice(source: &io::Error) -> &'static str {
-    if source.kind() == io::ErrorKind::PermissionDenied {
+/// Only where a capability is what the kernel asks for: a firewall and a seccomp profile say the same.
+fn advice(doing: &str, source: &io::Error) -> &'static str {
+    let capability = ["add", "remove", "open"].iter().any(|verb| doing.starts_with(verb));
+    if capability && source.kind() == io::ErrorKind::PermissionDenied {
         "; the container needs the capabilities NET_ADMIN and NET_RAW (compose: cap_add: [NET_ADMIN, NET_RAW])"
     } else {
         ""

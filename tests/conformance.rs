@@ -113,6 +113,7 @@ fn step(router: &mut Instance, now: Instant, event: &str) -> String {
         ["shutdown"] => router.handle(now, Event::Shutdown),
         ["timer"] => router.handle(now, Event::Timer),
         ["refused"] => router.handle(now, Event::Refused),
+        ["hardware", "address"] => router.handle(now, Event::HardwareAddress),
         ["address", "lost"] => router.handle(now, Event::AddressLost),
         ["priority", p] => router.handle(now, Event::Priority(priority(p))),
         ["fault", cause] => router.handle(now, Event::Fault(self::cause(cause))),
@@ -191,6 +192,13 @@ fn wording(action: &Action) -> String {
             Report::Yield => "yield".into(),
             Report::Leaving => "leaving".into(),
             Report::PutBack => "put back".into(),
+            Report::Cause { cause, raised } => {
+                format!(
+                    "{} {}",
+                    if *raised { "also" } else { "no longer" },
+                    format!("{cause:?}").to_lowercase()
+                )
+            }
         },
     }
 }

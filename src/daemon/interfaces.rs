@@ -76,6 +76,16 @@ impl Interfaces {
             })
             .map(|a| a.address)
     }
+
+    /// Whether the address is on the link, with whatever prefix.
+    pub(super) fn has(&self, index: u32, address: IpAddr) -> bool {
+        self.addresses.iter().any(|a| a.index == index && a.address == address)
+    }
+
+    /// Whether the address is on the link, and nobody marked it as a virtual one.
+    pub(super) fn has_unmarked(&self, index: u32, address: IpAddr) -> bool {
+        self.addresses.iter().any(|a| a.index == index && a.address == address && a.mark != Some(MARK))
+    }
 }
 
 fn same(a: &Address, b: &Address) -> bool {

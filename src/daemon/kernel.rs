@@ -35,6 +35,17 @@ pub(super) struct Kernel {
     announcers: Vec<(u32, Announcer)>,
     /// We changed an address, and its notice is waiting.
     echo: bool,
+    /// Notices were lost: everything must be listed anew.
+    stale: bool,
+}
+
+/// What the notices mean for those who hold addresses.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    /// Addresses that are gone now, with the index of their link.
+    pub(super) gone: Vec<(u32, IpAddr)>,
+    /// Links that have another hardware address than was announced.
+    pub(super) other_mac: Vec<u32>,
 }
 
 impl Kernel {
@@ -43,7 +54,15 @@ impl Kernel {
         let monitor = Monitor::open()?;
         let mut netlink = Netlink::open()?;
         let interfaces = Interfaces::new(netlink.links()?, netlink.addresses()?);
-        Ok(Self { netlink, monitor, interfaces, ports: vec![], announcers: vec![], echo: false })
+        Ok(Self {
+            netlink,
+            monitor,
+            interfaces,
+            ports: vec![],
+            announcers: vec![],
+            echo: false,
+            stale: false,
+        })
     }
 
     pub(super) fn monitor(&self) -> &Monitor {
@@ -55,46 +74,75 @@ impl Kernel {
         std::mem::take(&mut self.echo)
     }
 
-    /// Reads the notices and follows them; answers the addresses that are gone now. Of those that went
-    /// and came back meanwhile nothing is said: an old notice of our own doing is no news.
-    pub(super) fn notices(&mut self) -> Result<Vec<(u32, IpAddr)>, Error> {
-        let mut gone = vec![];
-        for change in self.monitor.read()? {
+    /// Reads the notices and follows them. After an error what is known may be old, and the next call lists
+    /// everything anew.
+    pub(super) fn notices(&mut self) -> Result<News, Error> {
+        let changes = self.monitor.read().inspect_err(|_| self.stale = true)?;
+        // What a full queue still holds is older than what it lost.
+        if self.stale || changes.contains(&Change::Overrun) {
+            self.stale = true;
+            return self.list_anew();
+        }
+        let mut news = News::default();
+        for change in changes {
             self.interfaces.apply(&change);
             match change {
-                // An announcement must carry the hardware address of today.
-                Change::Link(link) => {
-                    self.announcers.retain(|(i, open)| *i != link.index || Some(open.mac()) == link.mac);
-                }
+                Change::Link(link) => self.forget_other_mac(link.index, link.mac, &mut news),
                 Change::LinkGone { index, .. } => {
                     self.ports.retain(|port| port.index != index);
                     self.announcers.retain(|(i, _)| *i != index);
                 }
-                Change::AddressGone(address) => gone.push((address.index, address.address)),
-                Change::Overrun => {
-                    let before = std::mem::take(&mut self.interfaces);
-                    self.interfaces = Interfaces::new(self.netlink.links()?, self.netlink.addresses()?);
-                    gone.extend(before.addresses().iter().map(|a| (a.index, a.address)));
-                }
-                Change::Address(_) => {}
+                Change::AddressGone(address) => news.gone.push((address.index, address.address)),
+                Change::Address(_) | Change::Overrun => {}
             }
         }
-        if !gone.is_empty() {
-            let present = self.netlink.addresses()?;
-            gone.retain(|(index, address)| {
-                !present.iter().any(|a| (a.index, a.address) == (*index, *address))
-            });
-        }
-        Ok(gone)
+        // One that went and came back since is no news: an old notice of our own doing.
+        news.gone.retain(|(index, address)| !self.interfaces.has(*index, *address));
+        Ok(news)
     }
 
-    /// The link a router is to speak on, if it is there.
-    pub(super) fn resolve(&self, choice: &InterfaceChoice, first: IpAddr) -> Option<&Link> {
+    fn list_anew(&mut self) -> Result<News, Error> {
+        let fresh = Interfaces::new(self.netlink.links()?, self.netlink.addresses()?);
+        let before = std::mem::replace(&mut self.interfaces, fresh);
+        self.stale = false;
+        self.ports.retain(|port| self.interfaces.link(port.index).is_some());
+        let mut news = News::default();
+        for index in self.announcers.iter().map(|(index, _)| *index).collect::<Vec<_>>() {
+            let mac = self.interfaces.link(index).and_then(|link| link.mac);
+            self.forget_other_mac(index, mac, &mut news);
+        }
+        let gone = before.addresses().iter().filter(|a| !self.interfaces.has(a.index, a.address));
+        news.gone.extend(gone.map(|a| (a.index, a.address)));
+        Ok(news)
+    }
+
+    /// An announcement must carry the hardware address of today.
+    fn forget_other_mac(&mut self, index: u32, mac: Option<[u8; 6]>, news: &mut News) {
+        let before = self.announcers.len();
+        self.announcers.retain(|(i, open)| *i != index || Some(open.mac()) == mac);
+        if self.announcers.len() < before {
+            news.other_mac.push(index);
+        }
+    }
+
+    /// The link a router is to speak on, if it is there. `known` is the one in use: a subnet that fits is
+    /// better, a default route is not.
+    pub(super) fn resolve(
+        &self,
+        choice: &InterfaceChoice,
+        first: IpAddr,
+        known: Option<&str>,
+    ) -> Option<&Link> {
+        let auto = || {
+            let subnet = self.interfaces.on_subnet_of(first);
+            let known = || known.and_then(|name| self.interfaces.named(name));
+            subnet
+                .or_else(known)
+                .or_else(|| self.interfaces.named(&default_route_interface(first.is_ipv4())?))
+        };
         match choice {
             InterfaceChoice::Named(name) => self.interfaces.named(name),
-            InterfaceChoice::Auto => self.interfaces.on_subnet_of(first).or_else(|| {
-                default_route_interface(first.is_ipv4()).and_then(|name| self.interfaces.named(&name))
-            }),
+            InterfaceChoice::Auto => auto(),
         }
     }
 
@@ -114,35 +162,22 @@ impl Kernel {
         self.ports.iter().find(|port| port.index == index)
     }
 
-    /// Adds one virtual address to its device, or to the link `index`; it may be there already,
-    /// and then its lease is renewed.
+    /// Adds one virtual address to the link `index`; it may be there already, and then its lease is renewed.
     pub(super) fn add(
         &mut self,
         index: u32,
         vip: &VirtualAddress,
         lease: Option<Lease>,
     ) -> Result<(), Error> {
-        let index = self.device(index, vip)?;
         let VirtualAddress { address, prefix, ref label, .. } = *vip;
         self.echo = true;
-        self.netlink.add(&Assignment {
-            index,
-            address,
-            prefix,
-            label: label.clone(),
-            lifetime: lease.map(Lease::seconds),
-        })
+        let lifetime = lease.map(Lease::seconds);
+        self.netlink.add(&Assignment { index, address, prefix, label: label.clone(), lifetime })
     }
 
-    /// Removes one virtual address; it may be gone already, with its device.
-    pub(super) fn remove(&mut self, index: u32, vip: &VirtualAddress) -> Result<(), Error> {
-        let Ok(index) = self.device(index, vip) else { return Ok(()) };
+    /// Removes an address; it may be gone already, with its link.
+    pub(super) fn remove(&mut self, index: u32, address: IpAddr, prefix: u8) -> Result<(), Error> {
         self.echo = true;
-        self.netlink.remove(index, vip.address, vip.prefix)
-    }
-
-    /// Removes any address, such as a predecessor's.
-    pub(super) fn remove_from(&mut self, index: u32, address: IpAddr, prefix: u8) -> Result<(), Error> {
         self.netlink.remove(index, address, prefix)
     }
 

@@ -11,11 +11,12 @@ use crate::vrrp::Priority;
 
 /// Removes the router's virtual addresses wherever a predecessor left them: those with our mark on any
 /// link, and unmarked ones on the link where the router will put them, as keepalived does. Those an
-/// address owner really has are its own, and not managed (RFC 3768 §5.3.4).
-pub(super) fn sweep(kernel: &mut Kernel, router: &mut Router) {
+/// address owner really has are its own (RFC 3768 §5.3.4).
+pub(super) fn sweep(kernel: &mut Kernel, router: &Router) {
     let owner = router.config.protocol.priority == Priority::OWNER;
     let first = router.config.addresses.first().map(|vip| vip.address);
-    let home = first.and_then(|first| kernel.resolve(&router.config.interface, first)).map(|link| link.index);
+    let home =
+        first.and_then(|first| kernel.resolve(&router.config.interface, first, None)).map(|link| link.index);
     for found in kernel.interfaces.addresses().to_vec() {
         let Some(vip) = router.config.addresses.iter().find(|vip| vip.address == found.address) else {
             continue;
@@ -26,7 +27,6 @@ pub(super) fn sweep(kernel: &mut Kernel, router: &mut Router) {
         let whole = format!("{}/{}", found.address, found.prefix);
         if !marked && owner && at_home {
             say(router, Level::Info, format_args!("{whole} is this host's own address and stays"));
-            router.managed.retain(|vip| vip.address != found.address);
             continue;
         }
         if !marked && (!at_home || vip.prefix != found.prefix) {
@@ -34,7 +34,7 @@ pub(super) fn sweep(kernel: &mut Kernel, router: &mut Router) {
             say(router, Level::Warn, format_args!("{whole} {text}"));
             continue;
         }
-        match kernel.remove_from(found.index, found.address, found.prefix) {
+        match kernel.remove(found.index, found.address, found.prefix) {
             Err(e) => say(router, Level::Error, format_args!("{e}")),
             Ok(()) if marked => {
                 say(

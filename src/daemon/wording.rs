@@ -4,7 +4,9 @@
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
+use crate::config::InterfaceChoice;
 use crate::health::Weight;
+use crate::sys::Error;
 use crate::vrrp::{Advert, Cause, DropReason, Peer, Priority, Report, Role, Settings, Vrid, Why};
 
 /// keepalived's word for a role.
@@ -22,7 +24,7 @@ pub(super) fn fault(cause: Cause, interface: &str, services: &[String]) -> Strin
     match cause {
         Cause::Interface => format!("interface {interface} is missing or down"),
         Cause::Source => format!("interface {interface} has no IPv4 address to send from"),
-        Cause::Service => format!("{} does not run", services.join(" or ")),
+        Cause::Service => format!("the check of {} does not pass", services.join(", ")),
         Cause::Address => "the kernel refused a virtual address".into(),
     }
 }
@@ -43,7 +45,7 @@ pub(super) fn cause(why: &Why, interface: &str, services: &[String]) -> String {
         Why::Fault(fault) => self::fault(*fault, interface, services),
         Why::Recovered(Cause::Interface) => format!("interface {interface} is up"),
         Why::Recovered(Cause::Source) => format!("interface {interface} has an IPv4 address"),
-        Why::Recovered(Cause::Service) => format!("{} runs", services.join(" and ")),
+        Why::Recovered(Cause::Service) => format!("the check of {} passes", services.join(", ")),
         Why::Recovered(Cause::Address) => "trying the virtual addresses again".into(),
         Why::Late(late) => format!("held up for {} ms, another may have been elected", late.as_millis()),
         Why::Shutdown => "stopping".into(),
@@ -80,6 +82,15 @@ pub(super) fn report(report: &Report, interface: &str, services: &[String]) -> S
         Report::Yield => "Yielding (priority 0, then the new one): a better router may take over".into(),
         Report::Leaving => "Leaving (priority 0): answering until another router takes over".into(),
         Report::PutBack => "A virtual address was removed by somebody else: put back".into(),
+        Report::Cause { cause, raised: true } => {
+            format!("In FAULT STATE also because {}", fault(*cause, interface, services))
+        }
+        Report::Cause { cause, raised: false } => {
+            format!(
+                "Still in FAULT STATE, though {}",
+                self::cause(&Why::Recovered(*cause), interface, services)
+            )
+        }
     }
 }
 
@@ -131,9 +142,18 @@ impl fmt::Display for Conflict<'_> {
 }
 
 /// A backup that could not replace the master it follows, if the service died there: why, and what would help.
-pub(super) fn no_spare(own: Priority, master: &Peer, weight: Weight, healthy: bool) -> String {
+pub(super) fn no_spare(
+    own: Priority,
+    master: &Peer,
+    weight: Weight,
+    healthy: bool,
+    preempts: bool,
+) -> String {
     let mut text = format!("No spare: if the service of {} died, it would stay master", peer(master));
-    if !healthy {
+    if !preempts {
+        text +=
+            ": with PREEMPT=false we follow it however low it falls; CHECK_WEIGHT=0 makes it a FAULT there";
+    } else if !healthy {
         text += "; the service does not run here either";
     } else if master.priority == Priority::OWNER {
         text += "; an address owner never falls, CHECK_WEIGHT=0 makes it a FAULT there";
@@ -147,22 +167,46 @@ pub(super) fn no_spare(own: Priority, master: &Peer, weight: Weight, healthy: bo
     text
 }
 
-/// Nobody was heard since the start.
+/// A master that has heard nobody since the start.
 pub(super) fn never_heard(vrid: Vrid) -> String {
     format!(
-        "No other router of VRID {vrid} was heard yet: it is alone, or a firewall drops VRRP here; to let it in: \
-         nft insert rule inet filter input ip protocol vrrp accept (or: iptables -I INPUT -p vrrp -j ACCEPT)"
+        "No other router of VRID {vrid} was heard yet. Backups are silent, so all may be well; but if another is \
+         master too, a firewall drops VRRP: nft insert rule inet filter input ip protocol vrrp accept (or: \
+         iptables -I INPUT -p vrrp -j ACCEPT)"
     )
+}
+
+/// Where a router is to speak cannot be told yet.
+pub(super) fn no_place(choice: &InterfaceChoice, first: IpAddr) -> String {
+    match choice {
+        InterfaceChoice::Named(name) => format!("Interface {name} is not there: waiting for it"),
+        InterfaceChoice::Auto => {
+            format!("No interface has the subnet of {first}, and there is no default route: waiting for one")
+        }
+    }
+}
+
+/// The kernel does not let an advert out.
+pub(super) fn mute(error: &Error) -> String {
+    let mut text = error.to_string();
+    if error.is_permission() {
+        text += "; the others cannot hear us and become master too: look for an output rule against IP protocol 112";
+    }
+    text
 }
 
 struct List<'a>(&'a [IpAddr]);
 
 impl fmt::Display for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, address) in self.0.iter().enumerate() {
+        const SHOWN: usize = 8;
+        for (n, address) in self.0.iter().take(SHOWN).enumerate() {
             write!(f, "{}{address}", if n == 0 { "" } else { " " })?;
         }
-        Ok(())
+        match self.0.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
     }
 }
 
@@ -199,7 +243,7 @@ mod tests {
         );
         assert_eq!(
             text(Role::Master, Role::Fault, Why::Fault(Cause::Service)),
-            "Entering FAULT STATE: haproxy does not run"
+            "Entering FAULT STATE: the check of haproxy does not pass"
         );
         let change = Report::Priority { from: Priority::new(13).unwrap(), to: Priority::new(11).unwrap() };
         assert_eq!(report(&change, "eth0", &services), "Changing effective priority from 13 to 11");

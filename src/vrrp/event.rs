@@ -26,8 +26,10 @@ pub enum Event<'a> {
     Advert { from: IpAddr, advert: &'a Advert },
     /// The kernel refused a virtual address: the last [`Action::Acquire`] or [`Action::Renew`] failed.
     Refused,
-    /// Somebody else removed a virtual address.
+    /// A virtual address is gone, and not by our doing.
     AddressLost,
+    /// The interface has another hardware address.
+    HardwareAddress,
 }
 
 /// Why a router is in FAULT. Each is raised and cleared by itself.
@@ -103,8 +105,10 @@ pub enum Report {
     Leaving,
     /// An advert was dropped.
     Dropped { from: IpAddr, reason: DropReason },
-    /// A virtual address that somebody else removed is put back.
+    /// A virtual address that was gone is put back.
     PutBack,
+    /// While in FAULT a further cause came, or one of several went.
+    Cause { cause: Cause, raised: bool },
 }
 
 /// The cause of a transition.

@@ -95,7 +95,8 @@ impl Instance {
             Event::Timer => self.timer(now),
             Event::Advert { from, advert } => self.advert(now, from, advert),
             Event::Refused => self.fault(Cause::Address, Some(now + REFUSED_RETRY)),
-            Event::AddressLost => self.address_lost(),
+            Event::AddressLost => self.address_lost(now),
+            Event::HardwareAddress => self.hardware_address(now),
         });
         actions
     }
@@ -111,7 +112,7 @@ impl Instance {
 
     /// RFC 3768 §6.4.1.
     fn startup(&mut self, now: Instant) -> Vec<Action> {
-        match (&self.state, self.faults.first()) {
+        match (&self.state, self.faults.iter().min()) {
             (State::Initialize, None) => self.run(now, Why::Startup),
             (State::Initialize, Some(&cause)) => {
                 let from = self.role();
@@ -142,14 +143,15 @@ impl Instance {
     }
 
     fn fault(&mut self, cause: Cause, retry_at: Option<Instant>) -> Vec<Action> {
-        if !self.faults.contains(&cause) {
+        let known = self.faults.contains(&cause);
+        if !known {
             self.faults.push(cause);
         }
         match &mut self.state {
             State::Initialize => vec![],
             State::Fault { retry_at: at } => {
                 *at = retry_at.or(*at);
-                vec![]
+                if known { vec![] } else { vec![Action::Report(Report::Cause { cause, raised: true })] }
             }
             State::Backup(_) | State::Master(_) => self.leave(State::Fault { retry_at }, Why::Fault(cause)),
             State::Leaving(_) => self.leave(State::Initialize, Why::Shutdown),
@@ -157,11 +159,14 @@ impl Instance {
     }
 
     fn clear(&mut self, now: Instant, cause: Cause) -> Vec<Action> {
+        let before = self.faults.len();
         self.faults.retain(|c| *c != cause);
-        if matches!(self.state, State::Fault { .. }) && self.faults.is_empty() {
-            self.run(now, Why::Recovered(cause))
-        } else {
-            vec![]
+        match (&self.state, self.faults.len()) {
+            (State::Fault { .. }, 0) => self.run(now, Why::Recovered(cause)),
+            (State::Fault { .. }, left) if left < before => {
+                vec![Action::Report(Report::Cause { cause, raised: false })]
+            }
+            _ => vec![],
         }
     }
 
@@ -179,12 +184,14 @@ impl Instance {
     }
 
     /// To Initialize or FAULT. A master first gives its addresses up and then says so, so that nobody
-    /// takes over what we still hold (RFC 3768 §6.4.3: priority 0).
+    /// takes over what we still hold (RFC 3768 §6.4.3: priority 0). Twice: a lost one would cost the others
+    /// a Master_Down_Interval.
     fn leave(&mut self, next: State, why: Why) -> Vec<Action> {
         let from = self.role();
         let mut actions = vec![];
         if from == Role::Master {
-            actions.extend([Action::Release, Action::Send(self.settings.advert(Priority::RELEASE))]);
+            let release = Action::Send(self.settings.advert(Priority::RELEASE));
+            actions.extend([Action::Release, release.clone(), release]);
         }
         self.state = next;
         if from != self.role() {
@@ -245,12 +252,14 @@ impl Instance {
         ]
     }
 
-    fn address_lost(&mut self) -> Vec<Action> {
-        if matches!(self.state, State::Master(_)) {
-            vec![Action::Acquire, Action::Announce, Action::Report(Report::PutBack)]
-        } else {
-            vec![]
-        }
+    fn address_lost(&mut self, now: Instant) -> Vec<Action> {
+        let State::Master(master) = &mut self.state else { return vec![] };
+        vec![Action::Acquire, master.announce_anew(now), Action::Report(Report::PutBack)]
+    }
+
+    fn hardware_address(&mut self, now: Instant) -> Vec<Action> {
+        let State::Master(master) = &mut self.state else { return vec![] };
+        vec![master.announce_anew(now)]
     }
 
     /// The end of a leave-taking: priority 0 was said.
@@ -319,7 +328,13 @@ impl Instance {
             return master.answer(now, &self.settings, own, peer);
         }
         self.state = State::Backup(Backup::following(now, &self.settings, peer, interval));
-        vec![Action::Release, transition(Role::Master, Role::Backup, Why::Outranked(peer))]
+        let mut actions = vec![Action::Release, transition(Role::Master, Role::Backup, Why::Outranked(peer))];
+        if self.settings.fast {
+            // The better one may have been master all along behind a cut wire, and then it has no reason to
+            // announce; hearing a loser, it does.
+            actions.insert(0, Action::Send(self.settings.advert(own)));
+        }
+        actions
     }
 }
 

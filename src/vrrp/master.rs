@@ -1,6 +1,7 @@
 //! The Master state (RFC 3768 §6.4.3, RFC 9568 §6.4.3): its timers, and the leave-taking that ends it;
 //! knows no faults and no transitions.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::announcements::Announcements;
@@ -24,8 +25,15 @@ pub(super) struct Master {
     /// When the addresses' lease is renewed.
     renew_at: Option<Instant>,
     announcements: Announcements,
-    /// The loser last heard, and how many of its adverts were answered.
-    loser: Option<(Peer, u32)>,
+    loser: Option<Loser>,
+}
+
+/// A router that loses against us, and how many of its adverts in a row were answered.
+#[derive(Clone, Copy, Debug)]
+struct Loser {
+    address: IpAddr,
+    answered: u32,
+    last: Instant,
 }
 
 impl Master {
@@ -51,13 +59,10 @@ impl Master {
         (late > settings.master_down(own, settings.interval)).then_some(late)
     }
 
-    /// The lease first: an address that is gone by now must not be advertised or announced.
+    /// The advert first: a renewal may have to wait for the kernel, and a refused one is followed by
+    /// priority 0 at once.
     pub(super) fn timer(&mut self, now: Instant, settings: &Settings, own: Priority) -> Vec<Action> {
         let mut actions = vec![];
-        if self.renewal_is_near(now, settings) {
-            self.renew_at = renew_at(now, settings);
-            actions.push(Action::Renew);
-        }
         if self.advertise_at <= now {
             // From the last deadline, not from now: the schedule does not drift. Unless a whole interval
             // was missed: then from now, or a burst would follow.
@@ -66,10 +71,20 @@ impl Master {
             self.advertise_at = if next <= now { now + interval } else { next };
             actions.push(Action::Send(settings.advert(own)));
         }
+        if self.renewal_is_near(now, settings) {
+            self.renew_at = renew_at(now, settings);
+            actions.push(Action::Renew);
+        }
         if self.announcements.take(now) {
             actions.push(Action::Announce);
         }
         actions
+    }
+
+    /// What the neighbours know is wrong: they are told anew, now and on the whole schedule.
+    pub(super) fn announce_anew(&mut self, now: Instant) -> Action {
+        self.announcements = Announcements::started(now);
+        Action::Announce
     }
 
     /// A renewal that is due soon is made with what is due now: it costs no wake-up of its own.
@@ -97,8 +112,11 @@ impl Master {
         if self.announcements.again(now) {
             actions.push(Action::Announce);
         }
-        let answered = self.loser.filter(|(known, _)| known.address == loser.address).map_or(0, |(_, n)| n);
-        self.loser = Some((loser, answered.saturating_add(1)));
+        // One that was silent for a while had heard us then: this is another election.
+        let silence = settings.interval.duration() * 3;
+        let known = self.loser.filter(|l| l.address == loser.address && now.since(l.last) <= silence);
+        let answered = known.map_or(0, |l| l.answered);
+        self.loser = Some(Loser { address: loser.address, answered: answered.saturating_add(1), last: now });
         match answered {
             0 => actions.push(Action::Report(Report::Loser(loser))),
             DEAF => actions.push(Action::Report(Report::TwoMasters(loser))),

@@ -74,7 +74,7 @@ impl Settings {
     }
 
     /// Our advert with this priority.
-    pub(super) fn advert(&self, priority: Priority) -> Advert {
+    pub fn advert(&self, priority: Priority) -> Advert {
         let Self { vrid, version, interval, ref addresses, .. } = *self;
         Advert { version, vrid, priority, interval, password: None, addresses: addresses.clone() }
     }
