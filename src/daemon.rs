@@ -371,11 +371,8 @@ impl Daemon {
         let router = self.routers.iter().position(|r| here(r) && Some(r.config.protocol.vrid) == vrid);
         match (router, advert) {
             (Some(id), Ok(advert)) => {
-                let before = self.routers[id].drops.total();
+                self.routers[id].heard();
                 self.dispatch(id, Event::Advert { from, advert: &advert });
-                if self.routers[id].drops.total() == before {
-                    self.routers[id].obeyed();
-                }
             }
             (Some(id), Err(reason)) => {
                 let now = self.poller.now();

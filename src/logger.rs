@@ -46,6 +46,7 @@ impl Log for Logger {
             lines = line(self.format, &Record::builder().level(Level::Warn).args(message).build());
         }
         lines.push_str(&line(self.format, record));
+        cut(&mut lines);
         if write(io::stderr(), &lines) {
             self.lost.store(0, Ordering::Relaxed);
         } else {
@@ -54,6 +55,17 @@ impl Log for Logger {
     }
 
     fn flush(&self) {}
+}
+
+/// A page, with room for the line's end: more could block.
+const LONGEST: usize = 4_000;
+
+/// Shortens what is too long to be written without waiting; a JSON line that long is broken, and says so.
+fn cut(lines: &mut String) {
+    if lines.len() > LONGEST {
+        lines.truncate(lines.floor_char_boundary(LONGEST));
+        lines.push_str("...\n");
+    }
 }
 
 /// Whether `to` took the lines, in one write. A pipe calls itself writable while a page of 4096 bytes is free, so
@@ -232,5 +244,15 @@ mod tests {
         );
         let parsed: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(parsed["message"], "(VI_1) said \"no\"");
+    }
+
+    #[test]
+    fn no_line_is_longer_than_a_pipe_takes_without_waiting() {
+        let mut long = "é".repeat(5_000);
+        cut(&mut long);
+        assert!(long.len() <= 4_096 && long.ends_with("...\n"));
+        let mut short = "as it is\n".to_owned();
+        cut(&mut short);
+        assert_eq!(short, "as it is\n");
     }
 }

@@ -1,5 +1,6 @@
 //! The program: arguments to a command, the command's outcome to an exit code. Everything else is the library.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use vrrp_init::cli::{self, Command};
@@ -11,17 +12,17 @@ const USAGE: u8 = 64;
 fn main() -> ExitCode {
     match Command::parse(std::env::args_os().skip(1)) {
         Ok(Command::Run) => run::run(),
-        Ok(Command::Help) => {
-            print!("{}", cli::help());
-            ExitCode::SUCCESS
-        }
-        Ok(Command::Version) => {
-            print!("{}", cli::VERSION);
-            ExitCode::SUCCESS
-        }
+        Ok(Command::Help) => print(&cli::help()),
+        Ok(Command::Version) => print(cli::VERSION),
         Err(error) => {
-            eprintln!("{error}");
+            run::complain(&error);
             ExitCode::from(USAGE)
         }
     }
+}
+
+/// A reader that goes away early, such as `head`, is no failure.
+fn print(text: &str) -> ExitCode {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
 }

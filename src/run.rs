@@ -1,6 +1,7 @@
 //! The command `run`: the environment, the preflight, the daemon, and the exit code that says how it
 //! ended; knows nothing of the protocol.
 
+use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
@@ -56,10 +57,15 @@ pub fn run() -> ExitCode {
     match guarded(run_daemon) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            complain(&failure);
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// The last words on standard error; nobody reading them changes no exit code.
+pub fn complain(what: &dyn std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{what}");
 }
 
 /// A panic unwinds to here, past the daemon, whose `Drop` removes the virtual addresses.
@@ -89,7 +95,16 @@ fn run_daemon() -> Result<(), Failure> {
 }
 
 fn read_environment() -> Result<(Config, Vec<Warning>), ConfigError> {
-    Config::from_environment(std::env::vars_os(), |path: &Path| std::fs::read(path))
+    Config::from_environment(std::env::vars_os(), read_file)
+}
+
+/// Only what cannot keep us waiting: a pipe that nobody writes to would stop the loop.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    if std::fs::metadata(path)?.is_file() {
+        std::fs::read(path)
+    } else {
+        Err(io::Error::other("not a regular file"))
+    }
 }
 
 /// Both capabilities are needed from the first packet on; a container that lacks one is told at once, not
@@ -129,11 +144,11 @@ mod tests {
 
     #[test]
     fn each_failure_has_its_exit_code() {
-        let refused = |kind| Error::doing("open", "x")(std::io::Error::from(kind));
+        let refused = |kind| Error::doing("open", "x")(io::Error::from(kind));
         assert_eq!(Failure::Configuration(ConfigError(vec![])).exit_code(), 78);
         assert_eq!(Failure::Capability(Capability::NetRaw).exit_code(), 77);
-        assert_eq!(Failure::Kernel(refused(std::io::ErrorKind::PermissionDenied)).exit_code(), 77);
-        assert_eq!(Failure::Kernel(refused(std::io::ErrorKind::OutOfMemory)).exit_code(), 70);
+        assert_eq!(Failure::Kernel(refused(io::ErrorKind::PermissionDenied)).exit_code(), 77);
+        assert_eq!(Failure::Kernel(refused(io::ErrorKind::OutOfMemory)).exit_code(), 70);
     }
 
     #[test]

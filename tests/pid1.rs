@@ -101,7 +101,11 @@ fn as_pid_1_only_sigterm_ends_it_and_well() {
     let host = lab.host("a", 1);
     let mut router = Router::start(Kind::Ours, &host, &Node::plain(200));
     survives_then_stops(&mut router, &HARMLESS, Signal::SIGTERM);
-    assert_eq!(router.run.log.since(0, "(VI_1) … dropped:").len(), 1, "SIGUSR1 made it say its state");
+    assert_eq!(
+        router.run.log.since(0, "(VI_1) … dropped:").len(),
+        2,
+        "SIGUSR1 and SIGUSR2 made it say its state"
+    );
 }
 
 #[test]

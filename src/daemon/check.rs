@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use crate::config::CheckConfig;
 use crate::health::{Health, Verdict, Weight};
-use crate::sys::Error;
 use crate::sys::pidfd::Pidfd;
 use crate::sys::poller::Poller;
 use crate::sys::process::{ProcFs, Process};
@@ -34,6 +33,8 @@ pub(super) struct Check {
     token: u64,
     /// A descriptor was refused; it was said.
     blind: bool,
+    /// /proc could not be read; it was said.
+    unreadable: bool,
 }
 
 /// A process whose end the poller reports.
@@ -51,7 +52,7 @@ pub(super) struct Outcome {
     pub(super) news: Vec<String>,
     /// The verdict, when it changed.
     pub(super) verdict: Option<Verdict>,
-    pub(super) errors: Vec<Error>,
+    pub(super) errors: Vec<String>,
 }
 
 impl Check {
@@ -64,6 +65,7 @@ impl Check {
             watched: vec![],
             token,
             blind: false,
+            unreadable: false,
             config,
         }
     }
@@ -100,7 +102,14 @@ impl Check {
             return outcome;
         };
         let Watched { process, .. } = self.watched.swap_remove(at);
-        if self.scan(eyes, Some(process), &mut outcome) == Some(false) {
+        // Where /proc cannot be read, what was found before and is known to be dead decides.
+        let alive = self.scan(eyes, Some(process), &mut outcome).unwrap_or_else(|| {
+            for processes in &mut self.found {
+                processes.retain(|p| *p != process);
+            }
+            self.all_run()
+        });
+        if !alive {
             outcome.verdict = self.health.observe(false);
         }
         outcome
@@ -113,10 +122,14 @@ impl Check {
             let mut found = match eyes.procfs.scan(&self.config.services) {
                 Ok(found) => found,
                 Err(e) => {
-                    outcome.errors.push(e);
+                    // Once per series.
+                    if !std::mem::replace(&mut self.unreadable, true) {
+                        outcome.errors.push(e.to_string());
+                    }
                     return None;
                 }
             };
+            self.unreadable = false;
             for processes in &mut found {
                 processes.retain(|p| Some(*p) != ended);
             }
@@ -126,11 +139,15 @@ impl Check {
                 break;
             }
         }
-        Some(self.found.iter().all(|processes| !processes.is_empty()))
+        Some(self.all_run())
+    }
+
+    fn all_run(&self) -> bool {
+        self.found.iter().all(|processes| !processes.is_empty())
     }
 
     /// Watches exactly the processes found; `false` when one of them is gone meanwhile.
-    fn watch(&mut self, poller: &Poller, errors: &mut Vec<Error>) -> bool {
+    fn watch(&mut self, poller: &Poller, errors: &mut Vec<String>) -> bool {
         let found = &self.found;
         self.watched.retain(|w| found.iter().flatten().any(|p| *p == w.process));
         let mut complete = true;
@@ -150,7 +167,7 @@ impl Check {
                 // An old kernel or seccomp: the interval must do, said once.
                 Err(e) if !self.blind => {
                     self.blind = true;
-                    errors.push(e);
+                    errors.push(format!("{e}; its end is noticed at the next check only"));
                 }
                 Err(_) => {}
             }

@@ -345,15 +345,14 @@ impl Router {
         obeyed: bool,
         theirs: Option<&Advert>,
     ) {
-        self.deaf_at = None;
         if self.said.again(now, reason.as_str(), from, 1) != News::Old {
             let conflict = Conflict { from, reason, obeyed, ours: &self.config.protocol, theirs };
             self.say(Level::Warn, "dropped", conflict);
         }
     }
 
-    /// An advert was obeyed.
-    pub(super) fn obeyed(&mut self) {
+    /// An advert for our VRID came, which may yet be dropped.
+    pub(super) fn heard(&mut self) {
         self.received += 1;
         self.deaf_at = None;
     }

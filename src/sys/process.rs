@@ -105,8 +105,9 @@ impl ProcFs {
         if settle(&|name| arguments.name(name, stat.comm)) {
             return Ok(());
         }
-        // Another user's needs CAP_SYS_PTRACE, hence the last: without it comm and argv[0] must do.
-        if let Some(exe) = unless_gone(readlinkat(&self.dir, format!("{pid}/exe").as_str()))? {
+        // Another user's needs CAP_SYS_PTRACE, hence the last: without it, or with a path too long to be read,
+        // comm and argv[0] must do.
+        if let Ok(exe) = readlinkat(&self.dir, format!("{pid}/exe").as_str()) {
             settle(&|name| name == executable_name(exe.as_bytes()));
         }
         Ok(())

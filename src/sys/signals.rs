@@ -17,7 +17,7 @@ pub enum Signal {
     Stop(&'static str),
     /// SIGHUP: read again what may have changed.
     Reload,
-    /// SIGUSR1: write the status to the log.
+    /// SIGUSR1, or SIGUSR2 as keepalived has it too: write the status to the log.
     Dump,
     /// SIGCHLD: at least one child ended; more may have, since signals coalesce.
     Child,
@@ -25,12 +25,13 @@ pub enum Signal {
 
 /// The rest is left to the kernel: for PID 1 it discards what has no handler, SIGTTIN and SIGTTOU included.
 /// Rust's runtime ignores SIGPIPE.
-const HANDLED: [(Kernel, Signal); 6] = [
+const HANDLED: [(Kernel, Signal); 7] = [
     (Kernel::SIGTERM, Signal::Stop("SIGTERM")),
     (Kernel::SIGINT, Signal::Stop("SIGINT")),
     (Kernel::SIGQUIT, Signal::Stop("SIGQUIT")),
     (Kernel::SIGHUP, Signal::Reload),
     (Kernel::SIGUSR1, Signal::Dump),
+    (Kernel::SIGUSR2, Signal::Dump),
     (Kernel::SIGCHLD, Signal::Child),
 ];
 

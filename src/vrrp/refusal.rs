@@ -80,11 +80,6 @@ impl Drops {
         *slot
     }
 
-    /// All dropped packets.
-    pub fn total(&self) -> u64 {
-        self.0.iter().fold(0, |sum, n| sum.saturating_add(*n))
-    }
-
     /// The reasons that occurred, with their counts.
     pub fn iter(&self) -> impl Iterator<Item = (DropReason, u64)> {
         DropReason::ALL.iter().copied().zip(self.0).filter(|(_, n)| *n > 0)
