@@ -361,9 +361,9 @@ impl Daemon {
 
     fn packet(&mut self, index: u32, received: &Received<'_>) {
         let (from, vrid, advert) = match received {
-            Received::Faulty { from, fault } => ((*from).into(), None, Err(header_fault(*fault))),
+            Received::Faulty { from, fault } => (*from, None, Err(header_fault(*fault))),
             Received::Datagram(d) => {
-                let envelope = Envelope { from: d.from.into(), to: d.to.into(), ttl: d.ttl };
+                let envelope = Envelope { from: d.from, to: d.to, ttl: d.ttl };
                 (envelope.from, Advert::claimed_vrid(d.payload), Advert::parse(d.payload, envelope))
             }
         };

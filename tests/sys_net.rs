@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::{self, Command};
 
@@ -18,8 +18,8 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType
 use vrrp_init::sys::neighbour::{Announcer, Form, gratuitous_arp};
 use vrrp_init::sys::netlink::{Address, Assignment, Change, Link, MARK, Monitor, Netlink};
 use vrrp_init::sys::route::default_route_interface;
-use vrrp_init::sys::socket::ipv4::{Datagram, HeaderFault};
-use vrrp_init::sys::socket::{BUFFER, GROUP_V4, Received, Socket};
+use vrrp_init::sys::socket::ipv4::HeaderFault;
+use vrrp_init::sys::socket::{BUFFER, Datagram, GROUP_V4, GROUP_V6, Received, Socket};
 
 /// How long the kernel may take for what it does in its own time: carrier, delivery, expiry.
 const PATIENCE: u16 = 5_000;
@@ -29,6 +29,10 @@ const SILENCE: u16 = 200;
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 100);
 const LEFT: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
 const RIGHT: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
+const LEFT_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+const RIGHT_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
+const LEFT_GLOBAL: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
+const RIGHT_GLOBAL: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2);
 const LEFT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
 /// One advertisement as keepalived 2.2.7 puts it on the wire: version 2, VRID 51, priority 254, 10.9.0.100.
@@ -80,6 +84,20 @@ impl Host {
         (left, right)
     }
 
+    /// A pair that has a link-local and another IPv6 address on each side besides, and no others.
+    fn pair_v6() -> (Self, Self) {
+        let (left, right) = Self::pair();
+        let addresses = [(&left, [LEFT_V6, LEFT_GLOBAL]), (&right, [RIGHT_V6, RIGHT_GLOBAL])];
+        for (host, own) in addresses {
+            host.ip("link set addrgenmode none dev", "v0");
+            host.ip("-6 address flush dev", "v0");
+            for address in own {
+                host.ip("address add", &format!("{address}/64 dev v0 nodad"));
+            }
+        }
+        (left, right)
+    }
+
     /// A host with one link, `v0`, and its far end `far`; both down and bare.
     fn single() -> Self {
         let host = Self::new();
@@ -123,6 +141,16 @@ impl Host {
         self.run(|| Socket::open_v4(interface, index)).unwrap()
     }
 
+    fn socket_v6(&self, interface: &str) -> Socket {
+        let index = self.index(interface);
+        self.run(|| Socket::open_v6(interface, index)).unwrap()
+    }
+
+    fn unicast(&self, source: impl Into<IpAddr>) -> Socket {
+        let (index, source) = (self.index("v0"), source.into());
+        self.run(|| Socket::open_unicast("v0", index, source)).unwrap()
+    }
+
     fn wait_for_carrier(&self, name: &str) {
         let mut monitor = self.monitor();
         let is_up = |link: &Link| link.name == name && link.up;
@@ -144,6 +172,20 @@ impl Host {
 fn readable(descriptor: &impl AsFd, milliseconds: u16) -> bool {
     let mut descriptors = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
     poll(&mut descriptors, PollTimeout::from(milliseconds)).unwrap() == 1
+}
+
+/// That the next packet is this one, with TTL or hop limit 255.
+fn expect(socket: &Socket, from: impl Into<IpAddr>, to: impl Into<IpAddr>, payload: &[u8]) {
+    let (from, to) = (from.into(), to.into());
+    assert!(readable(socket, PATIENCE), "nothing came from {from} to {to}");
+    let mut buffer = [0; BUFFER];
+    let expected = Datagram { from, to, ttl: 255, payload };
+    assert_eq!(socket.receive(&mut buffer).unwrap(), Some(Received::Datagram(expected)));
+}
+
+fn expect_nothing(socket: &Socket) {
+    assert!(!readable(socket, SILENCE), "{:?}", socket.receive(&mut [0; BUFFER]));
+    assert_eq!(socket.receive(&mut [0; BUFFER]).unwrap(), None);
 }
 
 /// Reads until `wanted` comes; returns everything that was read.
@@ -365,7 +407,8 @@ fn an_advertisement_leaves_octet_for_octet_as_keepalived_sends_it() {
     }
     sender.send_v4(LEFT, GROUP_V4, &ADVERTISEMENT[20..]).unwrap();
     assert!(readable(&receiver, PATIENCE));
-    let expected = Datagram { from: LEFT, to: GROUP_V4, ttl: 255, payload: &ADVERTISEMENT[20..] };
+    let expected =
+        Datagram { from: LEFT.into(), to: GROUP_V4.into(), ttl: 255, payload: &ADVERTISEMENT[20..] };
     assert_eq!(receiver.receive(&mut packet).unwrap(), Some(Received::Datagram(expected)));
     assert_eq!(receiver.receive(&mut packet).unwrap(), None);
     assert!(!readable(&sender, SILENCE), "the sender must not hear itself");
@@ -404,7 +447,7 @@ fn options_and_oversize_are_faults_that_name_the_sender() {
         assert!(readable(&receiver, PATIENCE), "no packet for {fault:?}");
         let mut buffer = [0; BUFFER];
         let got = receiver.receive(&mut buffer).unwrap();
-        assert_eq!(got, Some(Received::Faulty { from: LEFT, fault }));
+        assert_eq!(got, Some(Received::Faulty { from: LEFT.into(), fault }));
     };
 
     sender.send_v4(LEFT, GROUP_V4, &vec![0; 65_515]).unwrap();
@@ -423,6 +466,223 @@ fn options_and_oversize_are_faults_that_name_the_sender() {
 
     let error = sender.send_v4(LEFT, GROUP_V4, &vec![0; 65_516]).unwrap_err();
     assert_eq!(error.source.kind(), io::ErrorKind::InvalidInput);
+}
+
+/// The message of [`ADVERTISEMENT`]; over IPv6 its checksum is wrong, which is not for the socket to tell.
+const MESSAGE: &[u8] = ADVERTISEMENT.split_at(20).1;
+
+#[test]
+fn an_ipv6_advertisement_leaves_from_the_source_given_and_with_its_own_checksum() {
+    let (left, right) = Host::pair_v6();
+    let other = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x11);
+    left.ip("address add", &format!("{other}/64 dev v0 nodad"));
+    let (sender, receiver) = (left.socket_v6("v0"), right.socket_v6("v0"));
+    for from in [LEFT_V6, other] {
+        sender.send_v6(from, GROUP_V6, MESSAGE).unwrap();
+        expect(&receiver, from, GROUP_V6, MESSAGE);
+    }
+    expect_nothing(&receiver);
+    expect_nothing(&sender);
+    receiver.send(RIGHT_V6.into(), GROUP_V6.into(), MESSAGE).unwrap();
+    expect(&sender, RIGHT_V6, GROUP_V6, MESSAGE);
+}
+
+#[test]
+fn an_ipv6_advertisement_is_on_the_wire_octet_for_octet_as_meant() {
+    let (left, right) = Host::pair_v6();
+    let heard = right.wire();
+    left.socket_v6("v0").send_v6(LEFT_V6, GROUP_V6, MESSAGE).unwrap();
+    let mut expected = vec![0x33, 0x33, 0, 0, 0, 0x12];
+    expected.extend(LEFT_MAC);
+    expected.extend([0x86, 0xdd, 0x6c, 0, 0, 0, 0, 20, 112, 255]);
+    expected.extend(LEFT_V6.octets());
+    expected.extend(GROUP_V6.octets());
+    expected.extend(MESSAGE);
+    assert_eq!(frame(&heard, |frame| frame[..6] == expected[..6]), expected);
+}
+
+#[test]
+fn over_ipv6_neither_unicast_nor_another_interface_nor_another_group_is_heard() {
+    let (left, right) = Host::pair_v6();
+    right.ip("link add x0 type veth peer name", "x1");
+    right.ip("link set up dev", "x0");
+    right.ip("link set up dev", "x1");
+    right.wait_for_carrier("x0");
+    right.ip("address add", "fe80::3/64 dev x0 nodad");
+    let (receiver, elsewhere) = (right.socket_v6("v0"), right.socket_v6("x1"));
+    let (sender, beside) = (left.socket_v6("v0"), right.socket_v6("x0"));
+    sender.send_v6(LEFT_V6, RIGHT_V6, b"unicast").unwrap();
+    sender.send_v6(LEFT_V6, Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1), b"all nodes").unwrap();
+    beside.send_v6(LEFT_V6, GROUP_V6, b"beside").unwrap();
+    sender.send_v6(LEFT_V6, GROUP_V6, b"wanted").unwrap();
+    expect(&receiver, LEFT_V6, GROUP_V6, b"wanted");
+    expect(&elsewhere, LEFT_V6, GROUP_V6, b"beside");
+    expect_nothing(&receiver);
+    expect_nothing(&elsewhere);
+}
+
+#[test]
+fn the_hop_limit_that_arrived_is_told_and_oversize_is_a_fault() {
+    let (left, right) = Host::pair_v6();
+    left.ip("link set v0 mtu", "65535");
+    right.ip("link set v0 mtu", "65535");
+    let (receiver, index) = (right.socket_v6("v0"), left.index("v0"));
+    let raw = left.run(|| {
+        let raw = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::RAW, Some(112.into())).unwrap();
+        raw.bind_device(Some(b"v0")).unwrap();
+        raw.set_multicast_hops_v6(254).unwrap();
+        raw.bind(&SocketAddrV6::new(LEFT_V6, 0, 0, index).into()).unwrap();
+        raw
+    });
+    raw.send_to(MESSAGE, &SocketAddrV6::new(GROUP_V6, 0, 0, index).into()).unwrap();
+    assert!(readable(&receiver, PATIENCE));
+    let mut buffer = [0; BUFFER];
+    let expected = Datagram { from: LEFT_V6.into(), to: GROUP_V6.into(), ttl: 254, payload: MESSAGE };
+    assert_eq!(receiver.receive(&mut buffer).unwrap(), Some(Received::Datagram(expected)));
+
+    let sender = left.socket_v6("v0");
+    let longest = vec![7; 8 + 255 * 16];
+    sender.send_v6(LEFT_V6, GROUP_V6, &longest).unwrap();
+    expect(&receiver, LEFT_V6, GROUP_V6, &longest);
+    sender.send_v6(LEFT_V6, GROUP_V6, &[7; BUFFER + 1]).unwrap();
+    assert!(readable(&receiver, PATIENCE));
+    let expected = Received::Faulty { from: LEFT_V6.into(), fault: HeaderFault::TooLong };
+    assert_eq!(receiver.receive(&mut buffer).unwrap(), Some(expected));
+    let error = sender.send_v6(LEFT_V6, GROUP_V6, &vec![0; 65_536]).unwrap_err();
+    assert_eq!(error.source.kind(), io::ErrorKind::InvalidInput);
+}
+
+#[test]
+fn an_ipv6_socket_opens_before_any_address_is_ready_and_sends_once_one_is() {
+    let (left, right) = Host::pair_v6();
+    left.ip("-6 address flush dev", "v0");
+    let (sender, receiver) = (left.socket_v6("v0"), right.socket_v6("v0"));
+    let error = sender.send_v6(LEFT_V6, GROUP_V6, b"early").unwrap_err();
+    assert_eq!(error.source.kind(), io::ErrorKind::AddrNotAvailable, "{error}");
+    left.ip("address add", "fe80::1/64 dev v0 nodad");
+    sender.send_v6(LEFT_V6, GROUP_V6, b"ready").unwrap();
+    expect(&receiver, LEFT_V6, GROUP_V6, b"ready");
+}
+
+#[test]
+fn addresses_of_the_wrong_family_are_an_error() {
+    let (left, _right) = Host::pair_v6();
+    let (v4, v6) = (left.socket("v0"), left.socket_v6("v0"));
+    for error in [
+        v4.send(LEFT.into(), GROUP_V6.into(), MESSAGE).unwrap_err(),
+        v4.send(LEFT_V6.into(), GROUP_V6.into(), MESSAGE).unwrap_err(),
+        v6.send(LEFT.into(), GROUP_V4.into(), MESSAGE).unwrap_err(),
+    ] {
+        assert!(error.to_string().starts_with("cannot send VRRP from "), "{error}");
+    }
+}
+
+#[test]
+fn unicast_goes_both_ways_and_hears_nothing_but_its_own_address() {
+    let (left, right) = Host::pair_v6();
+    let pairs: [(IpAddr, IpAddr, IpAddr); 3] = [
+        (LEFT.into(), RIGHT.into(), GROUP_V4.into()),
+        (LEFT_V6.into(), RIGHT_V6.into(), GROUP_V6.into()),
+        (LEFT_GLOBAL.into(), RIGHT_GLOBAL.into(), GROUP_V6.into()),
+    ];
+    let sockets = pairs.map(|(here, there, _)| (left.unicast(here), right.unicast(there)));
+    for ((here, there, group), (ours, theirs)) in pairs.iter().zip(&sockets) {
+        ours.send(*here, *there, MESSAGE).unwrap();
+        expect(theirs, *here, *there, MESSAGE);
+        theirs.send(*there, *here, MESSAGE).unwrap();
+        expect(ours, *there, *here, MESSAGE);
+        ours.send(*here, *group, b"to the group").unwrap();
+    }
+    for (ours, theirs) in &sockets {
+        expect_nothing(ours);
+        expect_nothing(theirs);
+    }
+}
+
+#[test]
+fn a_unicast_socket_may_be_opened_before_its_address_is_there() {
+    let (left, right) = Host::pair_v6();
+    let late: [(IpAddr, IpAddr); 2] = [
+        (LEFT.into(), Ipv4Addr::new(10, 9, 0, 77).into()),
+        (LEFT_GLOBAL.into(), Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0x77).into()),
+    ];
+    for (here, there) in late {
+        let (ours, theirs) = (left.unicast(here), right.unicast(there));
+        expect_nothing(&theirs);
+        let subnet = if there.is_ipv4() { "24 dev v0" } else { "64 dev v0 nodad" };
+        right.ip("address add", &format!("{there}/{subnet}"));
+        ours.send(here, there, MESSAGE).unwrap();
+        expect(&theirs, here, there, MESSAGE);
+    }
+}
+
+#[test]
+fn unicast_reaches_a_peer_behind_a_router_by_the_interfaces_routes() {
+    let (left, right) = Host::pair_v6();
+    let far: [(IpAddr, IpAddr, &str); 2] = [
+        (LEFT.into(), Ipv4Addr::new(10, 8, 0, 1).into(), "10.8.0.0/24 via 10.9.0.2"),
+        (LEFT_GLOBAL.into(), Ipv6Addr::new(0xfd08, 0, 0, 0, 0, 0, 0, 1).into(), "fd08::/64 via fd00::2"),
+    ];
+    for (here, there, route) in far {
+        let nodad = if there.is_ipv4() { "" } else { " nodad" };
+        right.ip("address add", &format!("{there} dev v0{nodad}"));
+        let (ours, theirs) = (left.unicast(here), right.unicast(there));
+        left.ip("route add", &format!("{route} dev v0"));
+        ours.send(here, there, MESSAGE).unwrap();
+        expect(&theirs, here, there, MESSAGE);
+    }
+}
+
+#[test]
+fn a_peer_that_is_gone_or_does_not_listen_disturbs_nothing() {
+    let (left, right) = Host::pair_v6();
+    let nobody: [(IpAddr, IpAddr, IpAddr); 2] = [
+        (LEFT.into(), Ipv4Addr::new(10, 9, 0, 99).into(), RIGHT.into()),
+        (LEFT_GLOBAL.into(), Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0x99).into(), RIGHT_GLOBAL.into()),
+    ];
+    for cache in ["arp_cache", "ndisc_cache"] {
+        left.ip("ntable change dev v0 retrans 50 name", cache);
+    }
+    let heard = left.wire();
+    for (here, nobody, deaf) in nobody {
+        let ours = left.unicast(here);
+        ours.send(here, deaf, MESSAGE).unwrap();
+        // The peer's kernel says by ICMP that nobody there speaks protocol 112.
+        frame(&heard, |frame| match frame[12..14] {
+            [0x08, 0x00] => frame[23] == 1 && frame[34..36] == [3, 2],
+            [0x86, 0xdd] => frame[20] == 58 && frame[54..56] == [4, 1],
+            _ => false,
+        });
+        // One to ask for the neighbour, one that finds the question failed.
+        let mut state = String::new();
+        for _ in 0..20 {
+            ours.send(here, nobody, MESSAGE).unwrap();
+            expect_nothing(&ours);
+            state = left.ip("neighbour show dev v0 to", &nobody.to_string());
+            if state.contains("FAILED") {
+                break;
+            }
+        }
+        assert!(state.contains("FAILED"), "{state}");
+        ours.send(here, nobody, MESSAGE).unwrap();
+        expect_nothing(&ours);
+        let theirs = right.unicast(deaf);
+        ours.send(here, deaf, b"at last").unwrap();
+        expect(&theirs, here, deaf, b"at last");
+    }
+}
+
+#[test]
+fn a_peer_without_a_route_is_unreachable_until_there_is_one() {
+    let (left, right) = Host::pair_v6();
+    let (here, there) = (LEFT_GLOBAL, Ipv6Addr::new(0xfd08, 0, 0, 0, 0, 0, 0, 1));
+    right.ip("address add", "fd08::1 dev v0 nodad");
+    let (ours, theirs) = (left.unicast(here), right.unicast(there));
+    let error = ours.send_v6(here, there, MESSAGE).unwrap_err();
+    assert_eq!(error.source.kind(), io::ErrorKind::NetworkUnreachable, "{error}");
+    left.ip("route add fd08::/64 via fd00::2 dev", "v0");
+    ours.send_v6(here, there, MESSAGE).unwrap();
+    expect(&theirs, here, there, MESSAGE);
 }
 
 #[test]
@@ -444,6 +704,8 @@ fn sockets_on_an_interface_that_does_not_exist_or_is_no_ethernet_are_refused_by_
     let host = Host::new();
     for error in [
         host.run(|| Socket::open_v4("none0", 77)).map(drop).unwrap_err(),
+        host.run(|| Socket::open_v6("none0", 77)).map(drop).unwrap_err(),
+        host.run(|| Socket::open_unicast("none0", 77, LEFT.into())).map(drop).unwrap_err(),
         host.run(|| Announcer::open("none0")).map(drop).unwrap_err(),
     ] {
         assert!(error.to_string().contains("on none0: "), "{error}");
@@ -451,6 +713,27 @@ fn sockets_on_an_interface_that_does_not_exist_or_is_no_ethernet_are_refused_by_
     }
     let error = host.run(|| Announcer::open("lo")).map(drop).unwrap_err();
     assert_eq!(error.to_string(), "cannot open a packet socket on lo: it is not an Ethernet interface");
+}
+
+impl Host {
+    /// Hears every frame that comes in or goes out here.
+    fn wire(&self) -> OwnedFd {
+        let every = SockProtocol::EthAll;
+        self.run(|| socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, every)).unwrap()
+    }
+}
+
+/// The next frame that is `wanted`.
+fn frame(heard: &OwnedFd, wanted: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+    let mut frame = vec![0; 2048];
+    loop {
+        assert!(readable(heard, PATIENCE), "the frame did not come");
+        let length = recv(heard.as_raw_fd(), &mut frame, MsgFlags::empty()).unwrap();
+        if length >= 60 && wanted(&frame[..length]) {
+            frame.truncate(length);
+            return frame;
+        }
+    }
 }
 
 #[test]

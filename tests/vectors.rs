@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use vrrp_init::sys::neighbour::{Form, gratuitous_arp};
-use vrrp_init::sys::socket::ipv4;
+use vrrp_init::sys::socket::{Datagram, ipv4};
 use vrrp_init::vrrp::{Advert, Envelope, GROUP_V4, GROUP_V6};
 
 const ETHERNET: usize = 14;
@@ -122,8 +122,8 @@ fn strip_ip(packet: &[u8], v4: bool) -> Result<(&[u8], Envelope), String> {
         let total = packet.get(2..4).map_or(0, |b| usize::from(u16::from_be_bytes([b[0], b[1]])));
         let whole = packet.get(..total).unwrap_or(packet);
         let datagram = ipv4::parse(whole, false).map_err(|fault| fault.to_string())?;
-        let (from, to) = (datagram.from.into(), datagram.to.into());
-        return Ok((datagram.payload, Envelope { from, to, ttl: datagram.ttl }));
+        let Datagram { from, to, ttl, payload } = datagram;
+        return Ok((payload, Envelope { from, to, ttl }));
     }
     let header: &[u8; IPV6] = packet.first_chunk().ok_or("no IPv6 header")?;
     let length = usize::from(u16::from_be_bytes([header[4], header[5]]));

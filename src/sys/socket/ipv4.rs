@@ -5,26 +5,12 @@ use std::net::Ipv4Addr;
 use pnet::packet::ip::IpNextHeaderProtocol;
 use pnet::packet::ipv4::{Ipv4Flags, Ipv4Packet, MutableIpv4Packet};
 
-use super::PROTOCOL;
+use super::{CONTROL, Datagram, PROTOCOL, TTL};
 
 /// The octets of a header without options.
 pub const HEADER: usize = 20;
 
 const WORD: usize = 4;
-/// Internetwork control, DSCP CS6: what routers queue first.
-const CONTROL: u8 = 0xc0;
-/// RFC 9568 §5.1.1.3: proves that no router passed the packet on.
-const TTL: u8 = 255;
-
-/// A whole, plain packet as it came from the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Datagram<'a> {
-    pub from: Ipv4Addr,
-    pub to: Ipv4Addr,
-    pub ttl: u8,
-    /// What follows the header, to the end of the packet.
-    pub payload: &'a [u8],
-}
 
 /// Why a packet's header cannot be believed, in the order of the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -68,7 +54,8 @@ pub fn parse(octets: &[u8], truncated: bool) -> Result<Datagram<'_>, HeaderFault
     if packet.get_flags() & Ipv4Flags::MoreFragments != 0 || packet.get_fragment_offset() != 0 {
         return Err(HeaderFault::Fragment);
     }
-    Ok(Datagram { from: packet.get_source(), to: packet.get_destination(), ttl: packet.get_ttl(), payload })
+    let (from, to) = (packet.get_source().into(), packet.get_destination().into());
+    Ok(Datagram { from, to, ttl: packet.get_ttl(), payload })
 }
 
 /// The header of an advertisement of `length` octets in all; the kernel fills in the checksum.
@@ -112,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_plain_packet_gives_its_addresses_ttl_and_payload() {
-        let expected = Datagram { from: FROM, to: GROUP, ttl: 255, payload: &PACKET[20..] };
+        let expected = Datagram { from: FROM.into(), to: GROUP.into(), ttl: 255, payload: &PACKET[20..] };
         assert_eq!(parse(&PACKET, false), Ok(expected));
     }
 
@@ -174,7 +161,8 @@ mod tests {
             let (from, to) = (Ipv4Addr::from(from), Ipv4Addr::from(to));
             let mut packet = header(id, from, to, u16::try_from(HEADER + payload.len()).unwrap()).to_vec();
             packet.extend(&payload);
-            prop_assert_eq!(parse(&packet, false), Ok(Datagram { from, to, ttl: 255, payload: &payload }));
+            let expected = Datagram { from: from.into(), to: to.into(), ttl: 255, payload: &payload };
+            prop_assert_eq!(parse(&packet, false), Ok(expected));
         }
     }
 }
