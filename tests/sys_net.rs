@@ -215,8 +215,10 @@ fn an_address_can_be_added_twice_listed_and_removed_twice() {
         netlink.add(&assignment).unwrap();
         netlink.add(&assignment).unwrap();
         let index = assignment.index;
-        let (label, mark, secondary) = (address.is_ipv4().then(|| "v0".to_owned()), Some(MARK), false);
-        assert_eq!(host.addresses(), [Address { index, address, prefix, label, mark, secondary }]);
+        let (label, mark) = (address.is_ipv4().then(|| "v0".to_owned()), Some(MARK));
+        let (secondary, tentative) = (false, false);
+        let expected = Address { index, address, prefix, label, mark, secondary, tentative };
+        assert_eq!(host.addresses(), [expected]);
 
         netlink.remove(index, address, prefix).unwrap();
         netlink.remove(index, address, prefix).unwrap();
@@ -237,6 +239,53 @@ fn an_address_has_neither_broadcast_nor_duplicate_detection() {
     assert!(shown.contains("10.9.0.100/24 scope global"), "{shown}");
     assert!(shown.contains("fd00::1/64 scope global nodad"), "{shown}");
     assert!(!shown.lines().any(|line| line.contains("fd00::1") && line.contains("tentative")), "{shown}");
+}
+
+#[test]
+fn an_ipv6_host_address_is_leased_renewed_and_never_chosen_as_a_source() {
+    let (left, _right) = Host::pair_v6();
+    left.ip("address delete dev v0", &format!("{LEFT_GLOBAL}/64"));
+    left.ip("route add fd00::/64 dev", "v0");
+    let mut netlink = left.netlink();
+    // Nearer to the destination than the address that is to be chosen.
+    let vip = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 3);
+    let chosen = || left.ip("-6 route get", &RIGHT_GLOBAL.to_string());
+
+    left.ip("address add", &format!("{LEFT_GLOBAL}/128 dev v0 nodad"));
+    netlink.add(&assignment(&left, vip, 127, Some(60))).unwrap();
+    assert!(chosen().contains(&format!("src {vip}")), "the test would see nothing: {}", chosen());
+    netlink.remove(left.index("v0"), vip.into(), 127).unwrap();
+
+    // A second may pass between setting and showing.
+    for (lifetime, valid) in
+        [(Some(60), ["60sec", "59sec"]), (Some(90), ["90sec", "89sec"]), (None, ["forever"; 2])]
+    {
+        netlink.add(&assignment(&left, vip, 128, lifetime)).unwrap();
+        let shown = left.ip("-oneline address show dev v0 to", &vip.to_string());
+
+        assert!(shown.contains("nodad deprecated"), "{shown}");
+        let leased = |valid| shown.contains(&format!("valid_lft {valid} preferred_lft 0sec"));
+        assert!(valid.into_iter().any(leased), "{shown}");
+        assert!(chosen().contains(&format!("src {LEFT_GLOBAL}")), "{}", chosen());
+    }
+}
+
+#[test]
+fn an_address_under_duplicate_detection_is_tentative_until_the_kernel_tells_that_it_is_not() {
+    let (left, _right) = Host::pair_v6();
+    let mut monitor = left.monitor();
+    let fresh = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x33);
+    left.ip("address add dev v0", &format!("{fresh}/64"));
+    let known = |address: Ipv6Addr| {
+        left.netlink().addresses().unwrap().into_iter().find(|known| known.address == address).unwrap()
+    };
+    assert!(known(fresh).tentative);
+    assert!(!known(LEFT_V6).tentative);
+    wait_for(
+        &mut monitor,
+        |change| matches!(change, Change::Address(told) if told.address == fresh && !told.tentative),
+    );
+    assert!(!known(fresh).tentative);
 }
 
 #[test]
@@ -333,7 +382,8 @@ fn the_monitor_tells_of_addresses_that_come_and_go() {
     assert_eq!(monitor.read().unwrap(), []);
     netlink.add(&assignment(&host, VIP, 32, None)).unwrap();
     let (index, address, label) = (host.index("v0"), VIP.into(), Some("v0".to_owned()));
-    let address = Address { index, address, prefix: 32, label, mark: Some(MARK), secondary: false };
+    let (mark, secondary, tentative) = (Some(MARK), false, false);
+    let address = Address { index, address, prefix: 32, label, mark, secondary, tentative };
     assert_eq!(monitor.read().unwrap(), [Change::Address(address.clone())]);
     netlink.remove(index, VIP.into(), 32).unwrap();
     assert_eq!(monitor.read().unwrap(), [Change::AddressGone(address)]);

@@ -44,7 +44,8 @@ pub struct Assignment {
     /// The interface's index, from 1.
     pub index: u32,
     pub address: IpAddr,
-    /// 0 to 32, or 128 for IPv6.
+    /// 0 to 32, or 128 for IPv6. An IPv6 address of 128 is deprecated from the first (`preferred_lft 0`): it
+    /// receives, but the machine sends nothing from it by itself.
     pub prefix: u8,
     /// At most 15 octets; the kernel has labels for IPv4 only, for IPv6 it is left out.
     pub label: Option<String>,
@@ -65,6 +66,9 @@ pub struct Address {
     pub mark: Option<u8>,
     /// IPv4: shares its subnet with an earlier address and goes when that one goes. IPv6: temporary.
     pub secondary: bool,
+    /// IPv6: duplicate detection is not done with it or has found one; until a notice says otherwise nothing
+    /// can be sent from it.
+    pub tentative: bool,
 }
 
 /// A network interface.
@@ -115,7 +119,7 @@ impl Netlink {
     }
 
     /// Puts an address on an interface, or renews its lifetime, label apart, if it is there; marks it ours.
-    /// Both families' addresses are ready for use when this returns.
+    /// Both families' addresses are ready for use when this returns: there is no duplicate detection.
     pub fn add(&mut self, assignment: &Assignment) -> Result<(), Error> {
         match self.request(Request::add(assignment), NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE) {
             Err(error) if !is(&error, &[Errno::EEXIST]) => {

@@ -23,6 +23,9 @@ const RTM_NEWADDR: u16 = 20;
 const RTM_DELADDR: u16 = 21;
 const RTM_GETADDR: u16 = 22;
 
+// linux/if_addr.h: INFINITY_LIFE_TIME
+const FOREVER: u32 = u32::MAX;
+
 // linux/if_link.h
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
@@ -51,18 +54,25 @@ impl Request {
         } else if let Some(label) = &assignment.label {
             message.attributes.push(AddressAttribute::Label(label.clone()));
         }
-        if let Some(seconds) = assignment.lifetime {
-            let mut lifetime = CacheInfo::default();
-            lifetime.ifa_valid = seconds;
-            lifetime.ifa_preferred = seconds;
-            message.attributes.push(AddressAttribute::CacheInfo(lifetime));
-        }
+        message.attributes.extend(lifetime(assignment));
         Self::Add(message)
     }
 
     pub(super) fn remove(index: u32, address: IpAddr, prefix: u8) -> Self {
         Self::Remove(identity(index, address, prefix))
     }
+}
+
+/// `None` is what the kernel does by itself: for ever.
+fn lifetime(assignment: &Assignment) -> Option<AddressAttribute> {
+    let valid = assignment.lifetime.unwrap_or(FOREVER);
+    // Deprecated from the first: a host address inside a subnet would be taken as the source of what the
+    // machine sends by itself, and those connections would break when it moves.
+    let deprecated = assignment.address.is_ipv6() && assignment.prefix == 128;
+    let mut lifetime = CacheInfo::default();
+    lifetime.ifa_valid = valid;
+    lifetime.ifa_preferred = if deprecated { 0 } else { valid };
+    (deprecated || valid != FOREVER).then_some(AddressAttribute::CacheInfo(lifetime))
 }
 
 /// The parts by which the kernel tells one address from another.
@@ -152,6 +162,8 @@ fn address(payload: &[u8]) -> Option<Address> {
         label,
         mark,
         secondary: header.flags.contains(AddressHeaderFlags::Secondary),
+        tentative: header.flags.contains(AddressHeaderFlags::Tentative)
+            && !header.flags.contains(AddressHeaderFlags::Optimistic),
     })
 }
 
@@ -188,7 +200,7 @@ fn link(payload: &[u8]) -> Option<Link> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
     use netlink_packet_core::NetlinkPayload;
     use proptest::prelude::*;
@@ -262,6 +274,43 @@ mod tests {
         ]);
     }
 
+    /// The valid and the preferred lifetime and the flags of what we ask for.
+    fn asked(address: &str, prefix: u8, lifetime: Option<u32>) -> (Option<(u32, u32)>, AddressHeaderFlags) {
+        let address = address.parse().unwrap();
+        let Request::Add(message) =
+            Request::add(&Assignment { address, prefix, lifetime, label: None, index: 3 })
+        else {
+            panic!("an addition is asked for")
+        };
+        let told = message.attributes.iter().find_map(|attribute| {
+            if let AddressAttribute::CacheInfo(told) = attribute { Some(told) } else { None }
+        });
+        (told.map(|told| (told.ifa_valid, told.ifa_preferred)), message.header.flags)
+    }
+
+    #[test]
+    fn an_ipv6_host_address_is_deprecated_at_once_and_any_other_never_before_its_end() {
+        let (none, nodad) = (AddressHeaderFlags::empty(), AddressHeaderFlags::Nodad);
+        assert_eq!(asked("fd00::1", 128, Some(5)), (Some((5, 0)), nodad));
+        assert_eq!(asked("fd00::1", 128, None), (Some((u32::MAX, 0)), nodad));
+        assert_eq!(asked("fd00::1", 64, Some(5)), (Some((5, 5)), nodad));
+        assert_eq!(asked("fd00::1", 64, None), (None, nodad));
+        assert_eq!(asked("10.0.0.2", 32, Some(5)), (Some((5, 5)), none));
+        assert_eq!(asked("10.0.0.2", 32, None), (None, none));
+    }
+
+    #[test]
+    fn what_duplicate_detection_is_not_done_with_is_tentative_unless_the_kernel_is_optimistic() {
+        // IFA_F_TENTATIVE, IFA_F_OPTIMISTIC, IFA_F_DADFAILED, IFA_F_PERMANENT
+        for (flags, tentative) in [(0x40, true), (0x44, false), (0x48, true), (0x80, false)] {
+            let mut payload = vec![10, 64, flags, 253, 3, 0, 0, 0, 20, 0, 1, 0];
+            payload.extend(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1).octets());
+            let told = changes(&framed(RTM_NEWADDR, &payload));
+            let is = matches!(&told[..], [Some(Change::Address(address))] if address.tentative == tentative);
+            assert!(is, "{flags:#x}: {told:?}");
+        }
+    }
+
     #[test]
     fn what_we_add_reads_back_as_the_address_we_meant() {
         let told = framed(RTM_NEWADDR, &octets(Request::add(&assignment()))[16..]);
@@ -272,6 +321,7 @@ mod tests {
             label: Some("eth0:1".into()),
             mark: Some(MARK),
             secondary: false,
+            tentative: false,
         };
         assert_eq!(changes(&told), [Some(Change::Address(address))]);
     }
