@@ -15,7 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, socket};
 
-use vrrp_init::sys::neighbour::{Announcer, Form, gratuitous_arp};
+use vrrp_init::sys::neighbour::{Announcer, Form, gratuitous_arp, neighbour_advertisement};
 use vrrp_init::sys::netlink::{Address, Assignment, Change, Link, MARK, Monitor, Netlink};
 use vrrp_init::sys::route::default_route_interface;
 use vrrp_init::sys::socket::ipv4::HeaderFault;
@@ -262,7 +262,6 @@ fn an_ipv6_host_address_is_leased_renewed_and_never_chosen_as_a_source() {
     {
         netlink.add(&assignment(&left, vip, 128, lifetime)).unwrap();
         let shown = left.ip("-oneline address show dev v0 to", &vip.to_string());
-
         assert!(shown.contains("nodad deprecated"), "{shown}");
         let leased = |valid| shown.contains(&format!("valid_lft {valid} preferred_lft 0sec"));
         assert!(valid.into_iter().any(leased), "{shown}");
@@ -790,9 +789,7 @@ fn frame(heard: &OwnedFd, wanted: impl Fn(&[u8]) -> bool) -> Vec<u8> {
 fn an_announcement_goes_out_in_both_forms_and_mends_a_stale_neighbour() {
     let (left, right) = Host::pair();
     right.ip("neighbour replace 10.9.0.100 lladdr 02:00:00:00:00:99 nud stale dev", "v0");
-    let heard: OwnedFd = right
-        .run(|| socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::EthAll))
-        .unwrap();
+    let heard = right.wire();
     left.run(|| Announcer::open("v0")).unwrap().announce_v4(VIP).unwrap();
 
     let mut announced = Vec::new();
@@ -808,6 +805,24 @@ fn an_announcement_goes_out_in_both_forms_and_mends_a_stale_neighbour() {
     assert_eq!(announced[1], gratuitous_arp(LEFT_MAC, VIP, Form::Reply));
     let neighbour = right.ip("neighbour show dev v0 to", "10.9.0.100");
     assert!(neighbour.contains("02:00:00:00:00:01"), "{neighbour}");
+}
+
+#[test]
+fn a_neighbour_advertisement_mends_a_stale_neighbour_and_says_whether_it_is_a_router() {
+    let (left, right) = Host::pair_v6();
+    let vip = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0x100);
+    let here = left.run(|| Announcer::open("v0")).unwrap();
+    let heard = right.wire();
+    for router in [true, false] {
+        right.ip("neighbour replace lladdr 02:00:00:00:00:99 nud stale dev v0 to", &vip.to_string());
+        here.announce_v6(vip, router).unwrap();
+        let announced =
+            frame(&heard, |frame| frame[6..12] == LEFT_MAC && frame[20] == 58 && frame[54] == 136);
+        assert_eq!(announced, neighbour_advertisement(LEFT_MAC, vip, router));
+        let neighbour = right.ip("neighbour show dev v0 to", &vip.to_string());
+        assert!(neighbour.contains("lladdr 02:00:00:00:00:01"), "{neighbour}");
+        assert_eq!(neighbour.contains("router"), router, "{neighbour}");
+    }
 }
 
 #[test]

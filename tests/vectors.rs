@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 
 use serde_json::Value;
-use vrrp_init::sys::neighbour::{Form, gratuitous_arp};
+use vrrp_init::sys::neighbour::{Form, gratuitous_arp, neighbour_advertisement};
 use vrrp_init::sys::socket::{Datagram, ipv4};
 use vrrp_init::vrrp::{Advert, Envelope, GROUP_V4, GROUP_V6};
 
@@ -36,6 +36,22 @@ fn our_gratuitous_arp_is_that_of_keepalived() {
         let mac = *theirs[6..].first_chunk().unwrap();
         let vip = vector["expect"]["spa"].as_str().unwrap().parse().unwrap();
         assert_eq!(gratuitous_arp(mac, vip, Form::Request)[..], theirs, "{}", vector["id"]);
+    }
+}
+
+/// With keepalived's own choice of the router flag.
+#[test]
+fn our_neighbour_advertisement_is_that_of_keepalived() {
+    let Some(all) = vectors() else { return };
+    let all: Vec<_> =
+        all["announcements"].as_array().unwrap().iter().filter(|a| a["kind"] == "na").cloned().collect();
+    assert!(!all.is_empty());
+    for vector in all {
+        let theirs = octets(&vector);
+        let mac = *theirs[6..].first_chunk().unwrap();
+        let vip = Ipv6Addr::from(*theirs[22..].first_chunk::<16>().unwrap());
+        let router = theirs[58] & 0x80 != 0;
+        assert_eq!(neighbour_advertisement(mac, vip, router)[..], theirs, "{}", vector["id"]);
     }
 }
 

@@ -1,22 +1,38 @@
-//! Telling the neighbours where an address lives now: gratuitous ARP; knows not why it moved.
+//! Telling the neighbours where an address lives now, by gratuitous ARP or unsolicited neighbour
+//! advertisement; knows not why it moved.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, bind, send, socket};
 use pnet::packet::arp::{ArpHardwareTypes, ArpOperations, MutableArpPacket};
-use pnet::packet::ethernet::{EtherTypes, MutableEthernetPacket};
+use pnet::packet::ethernet::{EtherType, EtherTypes, MutableEthernetPacket};
+use pnet::packet::icmpv6::ndp::{
+    MutableNdpOptionPacket, MutableNeighborAdvertPacket, NdpOptionTypes, NeighborAdvertFlags,
+};
+use pnet::packet::icmpv6::{Icmpv6Packet, Icmpv6Types, checksum};
+use pnet::packet::ip::IpNextHeaderProtocols;
+use pnet::packet::ipv6::MutableIpv6Packet;
 use pnet_base::MacAddr;
 
 use super::Error;
 
 /// An Ethernet header and an ARP packet; the driver pads.
-const FRAME: usize = 42;
+const ARP_FRAME: usize = 42;
+/// Ethernet, IPv6, a neighbour advertisement and its one option.
+const ADVERTISEMENT_FRAME: usize = ETHERNET_HEADER + IPV6_HEADER + ADVERTISEMENT + OPTION;
 const ETHERNET_HEADER: usize = 14;
+const IPV6_HEADER: usize = 40;
+const ADVERTISEMENT: usize = 24;
+const OPTION: usize = 8;
 const ARPHRD_ETHER: u16 = 1;
+
+/// Every IPv6 node of the link (RFC 4291 §2.7.1), and where Ethernet carries it (RFC 2464 §7).
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+const ALL_NODES_MAC: MacAddr = MacAddr(0x33, 0x33, 0, 0, 0, 1);
 
 /// The two ways to announce (RFC 5227 §3: either updates a cache; some systems heed only one of them).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,15 +45,11 @@ pub enum Form {
 
 /// The Ethernet broadcast that says `address` is at `mac`.
 #[expect(clippy::missing_panics_doc, reason = "the frame's length is a constant")]
-pub fn gratuitous_arp(mac: [u8; 6], address: Ipv4Addr, form: Form) -> [u8; FRAME] {
+pub fn gratuitous_arp(mac: [u8; 6], address: Ipv4Addr, form: Form) -> [u8; ARP_FRAME] {
     let (mac, everyone) = (MacAddr::from(mac), MacAddr::broadcast());
-    let mut frame = [0; FRAME];
+    let mut frame = [0; ARP_FRAME];
     let (head, body) = frame.split_at_mut(ETHERNET_HEADER);
-
-    let mut ethernet = MutableEthernetPacket::new(head).expect("14 octets hold an Ethernet header");
-    ethernet.set_destination(everyone);
-    ethernet.set_source(mac);
-    ethernet.set_ethertype(EtherTypes::Arp);
+    ethernet(head, everyone, mac, EtherTypes::Arp);
 
     let mut arp = MutableArpPacket::new(body).expect("28 octets hold an ARP packet");
     arp.set_hardware_type(ArpHardwareTypes::Ethernet);
@@ -53,6 +65,49 @@ pub fn gratuitous_arp(mac: [u8; 6], address: Ipv4Addr, form: Form) -> [u8; FRAME
     arp.set_target_hw_addr(everyone);
     arp.set_target_proto_addr(address);
     frame
+}
+
+/// The Ethernet multicast to all nodes that says `address` is at `mac`: unsolicited, overriding what they
+/// know, and with the Router flag as `router` says (RFC 9568 §6.4.2 asks for it, RFC 4861 §7.2.4 asks for the
+/// truth).
+#[expect(clippy::missing_panics_doc, reason = "the frame's lengths are constants")]
+pub fn neighbour_advertisement(mac: [u8; 6], address: Ipv6Addr, router: bool) -> [u8; ADVERTISEMENT_FRAME] {
+    let mut frame = [0; ADVERTISEMENT_FRAME];
+    let (head, rest) = frame.split_at_mut(ETHERNET_HEADER);
+    ethernet(head, ALL_NODES_MAC, mac.into(), EtherTypes::Ipv6);
+
+    let (head, body) = rest.split_at_mut(IPV6_HEADER);
+    let mut ip = MutableIpv6Packet::new(head).expect("40 octets hold an IPv6 header");
+    ip.set_version(6);
+    ip.set_payload_length(32);
+    ip.set_next_header(IpNextHeaderProtocols::Icmpv6);
+    ip.set_hop_limit(255);
+    ip.set_source(address);
+    ip.set_destination(ALL_NODES);
+
+    let mut option =
+        MutableNdpOptionPacket::new(&mut body[ADVERTISEMENT..]).expect("8 octets hold an option");
+    option.set_option_type(NdpOptionTypes::TargetLLAddr);
+    option.set_length(1);
+    option.set_data(&mac);
+
+    let mut advertisement =
+        MutableNeighborAdvertPacket::new(body).expect("32 octets hold a neighbour advertisement");
+    advertisement.set_icmpv6_type(Icmpv6Types::NeighborAdvert);
+    let role = if router { NeighborAdvertFlags::Router } else { 0 };
+    advertisement.set_flags(NeighborAdvertFlags::Override | role);
+    advertisement.set_target_addr(address);
+    let whole = Icmpv6Packet::new(body).expect("32 octets hold an ICMPv6 packet");
+    let sum = checksum(&whole, &address, &ALL_NODES);
+    body[2..4].copy_from_slice(&sum.to_be_bytes());
+    frame
+}
+
+fn ethernet(header: &mut [u8], to: MacAddr, from: MacAddr, kind: EtherType) {
+    let mut ethernet = MutableEthernetPacket::new(header).expect("14 octets hold an Ethernet header");
+    ethernet.set_destination(to);
+    ethernet.set_source(from);
+    ethernet.set_ethertype(kind);
 }
 
 /// A packet socket that announces on one interface; never blocks and receives nothing.
@@ -81,9 +136,19 @@ impl Announcer {
     /// Broadcasts that `address` is here, in both forms.
     pub fn announce_v4(&self, address: Ipv4Addr) -> Result<(), Error> {
         for form in [Form::Request, Form::Reply] {
-            send(self.socket.as_raw_fd(), &gratuitous_arp(self.mac, address, form), MsgFlags::empty())
-                .map_err(Error::doing("announce", format!("{address} on {}", self.interface)))?;
+            self.put(address.into(), &gratuitous_arp(self.mac, address, form))?;
         }
+        Ok(())
+    }
+
+    /// Tells all nodes that `address` is here, and whether the machine it is on is a router.
+    pub fn announce_v6(&self, address: Ipv6Addr, router: bool) -> Result<(), Error> {
+        self.put(address.into(), &neighbour_advertisement(self.mac, address, router))
+    }
+
+    fn put(&self, address: IpAddr, frame: &[u8]) -> Result<(), Error> {
+        send(self.socket.as_raw_fd(), frame, MsgFlags::empty())
+            .map_err(Error::doing("announce", format!("{address} on {}", self.interface)))?;
         Ok(())
     }
 }
@@ -133,8 +198,34 @@ mod tests {
     fn the_reply_form_differs_in_the_operation_alone() {
         let (request, reply) =
             (gratuitous_arp(MAC, ADDRESS, Form::Request), gratuitous_arp(MAC, ADDRESS, Form::Reply));
-        let differing: Vec<usize> = (0..FRAME).filter(|at| request[*at] != reply[*at]).collect();
+        let differing: Vec<usize> = (0..ARP_FRAME).filter(|at| request[*at] != reply[*at]).collect();
         assert_eq!(differing, [21]);
         assert_eq!(reply[20..22], [0, 2]);
+    }
+
+    const ADDRESS_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0x100);
+
+    #[test]
+    fn the_neighbour_advertisement_tells_all_nodes_and_overrides() {
+        #[rustfmt::skip]
+        assert_eq!(neighbour_advertisement(MAC, ADDRESS_V6, true), [
+            0x33, 0x33, 0x00, 0x00, 0x00, 0x01,     // to all nodes
+            0x02, 0x42, 0x0a, 0x00, 0x00, 0x0b,     // from us
+            0x86, 0xdd,                             // IPv6
+            0x60, 0x00, 0x00, 0x00,  0x00, 0x20,  0x3a, 0xff, // 32 octets of ICMPv6, hop limit 255
+            0xfd, 0x00, 0, 0, 0, 0, 0, 0,  0, 0, 0, 0, 0, 0, 0x01, 0x00,
+            0xff, 0x02, 0, 0, 0, 0, 0, 0,  0, 0, 0, 0, 0, 0, 0x00, 0x01,
+            0x88, 0x00,  0xce, 0x50,  0xa0, 0, 0, 0, // advertisement; router, override
+            0xfd, 0x00, 0, 0, 0, 0, 0, 0,  0, 0, 0, 0, 0, 0, 0x01, 0x00,
+            0x02, 0x01,  0x02, 0x42, 0x0a, 0x00, 0x00, 0x0b, // target link-layer address
+        ]);
+    }
+
+    #[test]
+    fn a_host_differs_in_the_router_flag_and_so_in_the_checksum() {
+        let [router, host] = [true, false].map(|router| neighbour_advertisement(MAC, ADDRESS_V6, router));
+        let differing: Vec<usize> = (0..ADVERTISEMENT_FRAME).filter(|at| router[*at] != host[*at]).collect();
+        assert_eq!(differing, [56, 57, 58]);
+        assert_eq!(host[56..59], [0x4e, 0x51, 0x20]);
     }
 }
