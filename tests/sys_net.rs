@@ -147,8 +147,8 @@ impl Host {
     }
 
     fn unicast(&self, source: impl Into<IpAddr>) -> Socket {
-        let (index, source) = (self.index("v0"), source.into());
-        self.run(|| Socket::open_unicast("v0", index, source)).unwrap()
+        let source = source.into();
+        self.run(|| Socket::open_unicast("v0", source)).unwrap()
     }
 
     fn wait_for_carrier(&self, name: &str) {
@@ -754,7 +754,7 @@ fn sockets_on_an_interface_that_does_not_exist_or_is_no_ethernet_are_refused_by_
     for error in [
         host.run(|| Socket::open_v4("none0", 77)).map(drop).unwrap_err(),
         host.run(|| Socket::open_v6("none0", 77)).map(drop).unwrap_err(),
-        host.run(|| Socket::open_unicast("none0", 77, LEFT.into())).map(drop).unwrap_err(),
+        host.run(|| Socket::open_unicast("none0", LEFT.into())).map(drop).unwrap_err(),
         host.run(|| Announcer::open("none0")).map(drop).unwrap_err(),
     ] {
         assert!(error.to_string().contains("on none0: "), "{error}");

@@ -5,7 +5,7 @@ mod ipv6;
 
 use std::cell::Cell;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
@@ -63,14 +63,13 @@ pub struct Socket {
     send: socket2::Socket,
     v4: bool,
     interface: String,
-    index: u32,
     id: Cell<NonZeroU16>,
 }
 
 impl Socket {
     /// Joins [`GROUP_V4`] on `interface`, whose index is `index`; needs `NET_RAW`.
     pub fn open_v4(interface: &str, index: u32) -> Result<Self, Error> {
-        Self::open(interface, index, GROUP_V4.into(), |socket| {
+        Self::open(interface, GROUP_V4.into(), |socket| {
             socket.set_multicast_all_v4(false)?;
             socket.join_multicast_v4_n(&GROUP_V4, &InterfaceIndexOrAddress::Index(index))
         })
@@ -79,16 +78,16 @@ impl Socket {
     /// Joins [`GROUP_V6`] on `interface`, whose index is `index`; needs `NET_RAW`, and IPv6 in the kernel
     /// and on the interface, but no address there yet.
     pub fn open_v6(interface: &str, index: u32) -> Result<Self, Error> {
-        Self::open(interface, index, GROUP_V6.into(), |socket| {
+        Self::open(interface, GROUP_V6.into(), |socket| {
             socket.set_multicast_all_v6(false)?;
             socket.join_multicast_v6(&GROUP_V6, index)
         })
     }
 
-    /// Hears what is sent to `source` itself and arrives on `interface`, whose index is `index`. `source`
-    /// may be put on the interface later, or go and come back. Needs `NET_RAW`.
-    pub fn open_unicast(interface: &str, index: u32, source: IpAddr) -> Result<Self, Error> {
-        Self::open(interface, index, source, |socket| match source {
+    /// Hears what is sent to `source` itself and arrives on `interface`. `source` may be put there later, or
+    /// go and come back. Needs `NET_RAW`.
+    pub fn open_unicast(interface: &str, source: IpAddr) -> Result<Self, Error> {
+        Self::open(interface, source, |socket| match source {
             IpAddr::V4(_) => socket.set_freebind_v4(true),
             IpAddr::V6(_) => socket.set_freebind_v6(true),
         })
@@ -97,7 +96,6 @@ impl Socket {
     /// Hears what is sent to `at`, once `prepare` made that possible.
     fn open(
         interface: &str,
-        index: u32,
         at: IpAddr,
         prepare: impl FnOnce(&socket2::Socket) -> io::Result<()>,
     ) -> Result<Self, Error> {
@@ -108,7 +106,7 @@ impl Socket {
             let socket = raw(v4, PROTOCOL.into(), interface)?;
             prepare(&socket)?;
             // Keeps out what goes elsewhere: unicast beside the group, and what others here joined.
-            socket.bind(&towards(at, index).into())?;
+            socket.bind(&without_port(at).into())?;
             if !v4 {
                 socket.set_recv_hoplimit_v6(true)?;
                 setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
@@ -121,7 +119,6 @@ impl Socket {
             send: sender(v4, interface).map_err(failed("open for sending"))?,
             v4,
             interface: interface.to_owned(),
-            index,
             id: Cell::new(NonZeroU16::MIN),
         })
     }
@@ -206,7 +203,7 @@ impl Socket {
 
     fn hand_over(&self, to: IpAddr, header: &[u8], payload: &[u8]) -> io::Result<()> {
         let packet = [IoSlice::new(header), IoSlice::new(payload)];
-        self.send.send_to_vectored(&packet, &towards(to, self.index).into())?;
+        self.send.send_to_vectored(&packet, &without_port(to).into())?;
         Ok(())
     }
 
@@ -254,10 +251,7 @@ fn raw(v4: bool, protocol: i32, interface: &str) -> io::Result<socket2::Socket> 
     Ok(socket)
 }
 
-/// Link-local addresses mean something together with their interface only.
-fn towards(address: IpAddr, index: u32) -> SocketAddr {
-    match address {
-        IpAddr::V4(address) => SocketAddrV4::new(address, 0).into(),
-        IpAddr::V6(address) => SocketAddrV6::new(address, 0, 0, index).into(),
-    }
+/// Without a scope either: the interface is settled by the socket.
+fn without_port(address: IpAddr) -> SocketAddr {
+    SocketAddr::new(address, 0)
 }
