@@ -10,13 +10,13 @@ mod variables;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
 use crate::health::Weight;
-use crate::vrrp;
+use crate::vrrp::{self, Family};
 
 pub use variables::{Default, VARIABLES, Variable, as_help, as_markdown};
 
@@ -28,22 +28,47 @@ pub struct Config {
     pub log: LogConfig,
 }
 
-/// One virtual router: the protocol's settings and what surrounds them.
+/// One virtual router, of one address family: the protocol's settings and what surrounds them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouterConfig {
-    /// The name in logs: one word, `VI_1`.
+    /// The variables it comes from: 1 for those without a suffix, 2 for `VIP_2` and so on. Routers of the same
+    /// number move together, and a fault of one is a fault of all: the IPv4 and the IPv6 router of a mixed
+    /// `VIP`, in this order, are the only such case. They have the same `check`, so that one run serves both.
+    pub number: u16,
+    /// The name in logs, unique: one word, `VI_1`. The IPv6 router of a mixed `VIP` is `VI_1_v6`.
     pub name: String,
     pub interface: InterfaceChoice,
     pub state_hint: StateHint,
     pub protocol: vrrp::Settings,
     /// What to put on the interface, in configured order; the same addresses as in `protocol`.
     pub addresses: Vec<VirtualAddress>,
-    /// `None`: no service is watched.
+    /// What goes on the interface with them and is in no advert; either family, none of it in `addresses`.
+    pub excluded: Vec<VirtualAddress>,
+    /// Further interfaces that must be up, each once.
+    pub track: Vec<String>,
+    /// Where unicast adverts come from, of the family of `addresses`; `None`: the interface's own address.
+    pub unicast_source: Option<IpAddr>,
+    /// Run on each transition: the program's absolute path, then its first arguments.
+    pub notify: Option<Vec<String>>,
+    /// Time between two announcements of a master's addresses; `None`: only after a change.
+    pub garp_refresh: Option<Duration>,
+    /// `None`: nothing is watched.
     pub check: Option<CheckConfig>,
 }
 
+impl RouterConfig {
+    /// The family of its addresses.
+    pub fn family(&self) -> Family {
+        self.protocol.addresses.first().map_or(Family::V4, family)
+    }
+}
+
+fn family(address: &IpAddr) -> Family {
+    if address.is_ipv4() { Family::V4 } else { Family::V6 }
+}
+
 /// Which interface the router speaks on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum InterfaceChoice {
     /// The one whose subnet holds the first virtual address, else that of the default route.
     Auto,
@@ -63,11 +88,11 @@ pub enum StateHint {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VirtualAddress {
     pub address: IpAddr,
-    /// Prefix length, 1 to 32 for IPv4.
+    /// Prefix length, 1 to 32 for IPv4, 1 to 128 for IPv6.
     pub prefix: u8,
     /// An interface of its own; `None`: the router's.
     pub device: Option<String>,
-    /// The label `ip addr` shows, at most 15 bytes.
+    /// The label `ip addr` shows, at most 15 bytes; IPv6 has none.
     pub label: Option<String>,
 }
 
@@ -84,18 +109,37 @@ impl fmt::Display for VirtualAddress {
     }
 }
 
-/// The processes that must run beside this one, and what follows when one does not.
+/// What must run and answer, and what follows when it does not; at least one of the three lists holds something,
+/// and every item of each must pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckConfig {
-    /// Process names, at least one, each once; every one must run.
+    /// Names of processes that must run, each once.
     pub services: Vec<String>,
+    /// Ports that must accept a connection, each once.
+    pub tcp: Vec<SocketAddr>,
+    /// Pages that must answer with 2xx or 3xx, each once.
+    pub http: Vec<HttpTarget>,
     /// Time between two looks, 1 ms to one day.
     pub interval: Duration,
+    /// How long a connection may take to pass, 1 ms to one day; it may be longer than `interval`.
+    pub timeout: Duration,
     pub weight: Weight,
     /// Passes in a row that make the check healthy.
     pub rise: NonZeroU32,
     /// Failures in a row that make it failed.
     pub fall: NonZeroU32,
+}
+
+/// A page to ask for by plain HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpTarget {
+    /// Where to connect to.
+    pub address: SocketAddr,
+    /// The `Host` field, as it was written: `127.0.0.1:8080`, `localhost`, `[::1]`. Plain ASCII.
+    pub host: String,
+    /// What to ask for, `/` at least, with the query if there is one. Plain ASCII without space or control
+    /// character.
+    pub path: String,
 }
 
 /// What is logged, and how.

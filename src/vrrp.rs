@@ -15,7 +15,7 @@ pub use advert::{Advert, Envelope};
 pub use event::{Action, Cause, Event, Peer, Report, Role, Why};
 pub use instance::Instance;
 pub use refusal::{DropReason, Drops};
-pub use settings::{Lease, Settings};
+pub use settings::{Lease, Password, Settings, V3Checksum};
 pub use units::{Family, Instant, Interval, Priority, Version, Vrid};
 
 use std::net::{Ipv4Addr, Ipv6Addr};

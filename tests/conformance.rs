@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use vrrp_init::vrrp::{
     Action, Advert, Cause, Event, Instance, Instant, Interval, Lease, Peer, Priority, Report, Settings,
-    Version, Vrid, Why,
+    V3Checksum, Version, Vrid, Why,
 };
 
 #[test]
@@ -93,6 +93,10 @@ fn start(line: &str) -> Instance {
         priority: Priority::new(after("priority").parse().unwrap()).unwrap(),
         interval: interval(after("interval")),
         preempt: !words.contains(&"nopreempt"),
+        preempt_delay: Duration::ZERO,
+        auth: None,
+        checksum: V3Checksum::PseudoHeader,
+        peers: vec![],
         addresses: after("vip").split(',').map(|a| a.parse().unwrap()).collect(),
         fast: words.contains(&"fast"),
         lease: words

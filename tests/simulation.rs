@@ -15,7 +15,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use vrrp_init::vrrp::{
-    Action, Advert, Cause, Event, Instance, Instant, Interval, Lease, Priority, Role, Settings, Version, Vrid,
+    Action, Advert, Cause, Event, Instance, Instant, Interval, Lease, Priority, Role, Settings, V3Checksum,
+    Version, Vrid,
 };
 
 /// The longest one-way time of a packet.
@@ -72,6 +73,10 @@ impl Wire {
                 priority: Priority::new(priority).unwrap(),
                 interval: Interval::DEFAULT,
                 preempt,
+                preempt_delay: Duration::ZERO,
+                auth: None,
+                checksum: V3Checksum::PseudoHeader,
+                peers: vec![],
                 addresses: vec!["10.0.0.100".parse().unwrap()],
                 fast,
                 lease: Lease::from_seconds(LEASE),

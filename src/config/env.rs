@@ -237,6 +237,10 @@ fn router(raw: &Raw, given: &Texts, report: &mut Report) -> Option<RouterConfig>
         priority: priority?,
         interval: interval?,
         preempt: preempt?,
+        preempt_delay: std::time::Duration::ZERO,
+        auth: None,
+        checksum: crate::vrrp::V3Checksum::PseudoHeader,
+        peers: vec![],
         addresses: addresses.iter().map(|vip| vip.address).collect(),
         fast: fast?,
         lease: None,
@@ -247,11 +251,17 @@ fn router(raw: &Raw, given: &Texts, report: &mut Report) -> Option<RouterConfig>
         LeaseChoice::For(lease) => Some(lease),
     };
     Some(RouterConfig {
+        number: 1,
         name: name?,
         interface: interface?,
         state_hint: state_hint?,
         protocol,
         addresses,
+        excluded: vec![],
+        track: vec![],
+        unicast_source: None,
+        notify: None,
+        garp_refresh: None,
         check,
     })
 }
@@ -298,7 +308,18 @@ fn check(raw: &Raw, given: &Texts, priority: Option<Priority>, report: &mut Repo
         let why = format!("{weight} has no effect: PRIORITY 255 is the address owner's and never changes");
         report.warn("CHECK_WEIGHT", why);
     }
-    Some(CheckConfig { services, interval: interval?, weight, rise: rise?, fall: fall? })
+    let interval = interval?;
+    let timeout = interval;
+    Some(CheckConfig {
+        services,
+        tcp: vec![],
+        http: vec![],
+        interval,
+        timeout,
+        weight,
+        rise: rise?,
+        fall: fall?,
+    })
 }
 
 fn services(text: &str, report: &mut Report) -> Vec<String> {

@@ -212,8 +212,10 @@ impl fmt::Display for List<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::vrrp::{Interval, Version};
+    use crate::vrrp::{Interval, V3Checksum, Version};
 
     fn settings() -> Settings {
         Settings {
@@ -222,6 +224,10 @@ mod tests {
             priority: Priority::new(100).unwrap(),
             interval: Interval::DEFAULT,
             preempt: true,
+            preempt_delay: Duration::ZERO,
+            auth: None,
+            checksum: V3Checksum::PseudoHeader,
+            peers: vec![],
             addresses: vec!["10.0.0.2".parse().unwrap()],
             fast: true,
             lease: None,

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{InterfaceChoice, LogFormat, StateHint};
-use crate::vrrp::{Interval, Vrid};
+use crate::vrrp::{Interval, V3Checksum, Vrid};
 
 type Outcome = Result<(Config, Vec<Warning>), ConfigError>;
 
@@ -96,6 +96,7 @@ fn the_master_of_the_article_runs_as_it_is() {
     let one = NonZeroU32::MIN;
     let vip = VirtualAddress { address: [10, 0, 0, 2].into(), prefix: 32, device: None, label: None };
     let router = RouterConfig {
+        number: 1,
         name: "VI_1".into(),
         interface: InterfaceChoice::Named("enp0s3".into()),
         state_hint: StateHint::Master,
@@ -105,14 +106,26 @@ fn the_master_of_the_article_runs_as_it_is() {
             priority: Priority::new(11).unwrap(),
             interval: Interval::DEFAULT,
             preempt: true,
+            preempt_delay: Duration::ZERO,
+            auth: None,
+            checksum: V3Checksum::PseudoHeader,
+            peers: vec![],
             addresses: vec![[10, 0, 0, 2].into()],
             fast: true,
             lease: Lease::from_seconds(4),
         },
         addresses: vec![vip],
+        excluded: vec![],
+        track: vec![],
+        unicast_source: None,
+        notify: None,
+        garp_refresh: None,
         check: Some(CheckConfig {
             services: vec!["haproxy".into()],
+            tcp: vec![],
+            http: vec![],
             interval: Duration::from_secs(2),
+            timeout: Duration::from_secs(2),
             weight: Weight::new(2).unwrap(),
             rise: one,
             fall: one,
