@@ -76,7 +76,10 @@ pub fn help() -> String {
     for (_, word, does) in COMMANDS {
         _ = writeln!(text, "  {word:9}{does}");
     }
-    text.push_str("\nvariables (NAME_FILE names a file that holds the value of NAME; empty is unset):\n");
+    text.push_str(
+        "\nvariables (NAME_FILE names a file that holds the value of NAME; NAME_2, NAME_3 and so on\n\
+         are for further virtual routers; empty is unset):\n",
+    );
     text.push_str(&config::as_help());
     text
 }

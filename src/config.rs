@@ -2,6 +2,8 @@
 //! names come in as arguments, so this knows neither.
 
 mod address;
+mod changes;
+mod endpoint;
 mod env;
 mod nearest;
 mod value;
@@ -18,7 +20,7 @@ use std::time::Duration;
 use crate::health::Weight;
 use crate::vrrp::{self, Family};
 
-pub use variables::{Default, VARIABLES, Variable, as_help, as_markdown};
+pub use variables::{Default, Reach, VARIABLES, Variable, as_help, as_markdown};
 
 /// Everything the operator decided. Defaults are filled in: an `Option` in here never means "the default".
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,45 +171,13 @@ impl Config {
     ) -> Result<(Self, Vec<Warning>), ConfigError> {
         env::read(vars, read_file)
     }
-
-    /// The variables whose effective value differs between `self` and `other`, each once.
-    pub fn changes(&self, other: &Self) -> Vec<&'static str> {
-        let mut changed = vec![];
-        let mut compare = |variable, same: bool| {
-            if !same && !changed.contains(&variable) {
-                changed.push(variable);
-            }
-        };
-        for (old, new) in self.routers.iter().zip(&other.routers) {
-            let (from, to) = (&old.protocol, &new.protocol);
-            compare("INSTANCE_NAME", old.name == new.name);
-            compare("INTERFACE", old.interface == new.interface);
-            compare("STATE", old.state_hint == new.state_hint);
-            compare("VIP", old.addresses == new.addresses);
-            compare("VIRTUAL_ROUTER", from.vrid == to.vrid);
-            compare("PRIORITY", from.priority == to.priority);
-            compare("ADVERT_INT", from.interval == to.interval);
-            compare("PREEMPT", from.preempt == to.preempt);
-            compare("FAST_FAILOVER", from.fast == to.fast);
-            compare("VIP_LEASE", from.lease == to.lease);
-            let services = |r: &RouterConfig| r.check.as_ref().map(|c| c.services.clone());
-            compare("SERVICE", services(old) == services(new));
-            if let (Some(from), Some(to)) = (&old.check, &new.check) {
-                compare("CHECK_INTERVAL", from.interval == to.interval);
-                compare("CHECK_WEIGHT", from.weight == to.weight);
-                compare("CHECK_RISE", from.rise == to.rise);
-                compare("CHECK_FALL", from.fall == to.fall);
-            }
-        }
-        compare("LOG_LEVEL", self.log.level == other.log.level);
-        compare("LOG_FORMAT", self.log.format == other.log.format);
-        changed
-    }
 }
 
-/// Something that works, though hardly as meant. Displays as one sentence.
+/// Something that works, though perhaps not as meant. Displays as one sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
+    /// [`log::Level::Info`] where it is merely good to know.
+    pub level: log::Level,
     /// The variable's whole name.
     pub variable: String,
     /// The rest of the sentence.

@@ -79,7 +79,7 @@ fn run_daemon() -> Result<(), Failure> {
     let _ = logger::install(&config.log);
     log::info!(event = "start"; "Starting vrrp-init {}", env!("CARGO_PKG_VERSION"));
     for warning in warnings {
-        log::warn!(event = "configuration"; "{warning}");
+        log::log!(warning.level, event = "configuration"; "{warning}");
     }
     preflight()?;
     let mut daemon = Daemon::start(config.clone())?;

@@ -6,10 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::VirtualAddress;
 use super::value::{self, Value};
 
-/// Most addresses one advert can count (RFC 3768 §5.3.5).
-const MOST: usize = 255;
-
-const NO_ADDRESS: &str = "is not an IPv4 address such as 10.0.0.2 or 10.0.0.2/24";
+const NO_ADDRESS: &str = "is not an address such as 10.0.0.2, 10.0.0.2/24 or fd00::2";
 const NO_WORD: &str = "is neither an address nor a word that may follow one, such as dev or label";
 
 /// What a list says, with everything wrong and everything ignored in it.
@@ -27,7 +24,7 @@ pub(super) struct AddressList {
 struct Entry<'a> {
     written: &'a str,
     /// `None` when it was refused; its words are still read, so that they are not taken for others.
-    address: Option<(Ipv4Addr, u8)>,
+    address: Option<(IpAddr, u8)>,
     device: Option<String>,
     label: Option<String>,
 }
@@ -56,10 +53,6 @@ pub(super) fn parse(text: &str) -> AddressList {
         }
     }
     list.finish(entry);
-    if list.addresses.len() > MOST {
-        let count = list.addresses.len();
-        list.refuse(format!("{count} addresses"), "is more than the 255 that one virtual router can carry");
-    }
     list
 }
 
@@ -94,22 +87,31 @@ impl AddressList {
 
     fn finish(&mut self, entry: Option<Entry<'_>>) {
         let Some(Entry { address: Some((address, prefix)), device, label, .. }) = entry else { return };
-        self.addresses.push(VirtualAddress { address: IpAddr::V4(address), prefix, device, label });
+        self.addresses.push(VirtualAddress { address, prefix, device, label });
     }
 
-    /// One word after an address. What only IPv6 or a file of keepalived's knows may be ignored; what would
-    /// leave the address in another shape than before may not.
+    /// One word after an address. What has no meaning here may be ignored; what would leave the address in
+    /// another shape than before may not.
     fn follow(&mut self, entry: &mut Entry<'_>, word: &str, argument: &str) {
-        let host = entry.address.is_none_or(|(_, prefix)| prefix == 32);
+        let host = entry.address.is_none_or(|(address, prefix)| prefix == longest(address));
+        let v6 = entry.address.is_some_and(|(address, _)| address.is_ipv6());
         let whole = format!("{word} {argument}");
         let whole = whole.trim_end();
         let refused = match (word, argument) {
             ("dev", name) => value::interface_name(name).map(|name| entry.device = Some(name)).err(),
+            ("label", _) if v6 => {
+                self.ignore(entry, whole, "IPv6 addresses have no label");
+                None
+            }
             ("label", text) => label(text).map(|text| entry.label = Some(text)).err(),
             // What every virtual address has anyway.
             ("scope", "global" | "0") | ("preferred_lft", "forever") => None,
+            ("nodad", _) if v6 => None,
             ("noprefixroute", _) if host => None,
             ("scope", _) => Some("is not supported: only scope global is".into()),
+            ("noprefixroute", _) if v6 => {
+                Some("is not supported: write /128, which makes no prefix route".into())
+            }
             ("noprefixroute", _) => Some("is not supported: write /32, which makes no prefix route".into()),
             ("peer", _) => Some("is not supported: a virtual address has no peer".into()),
             ("use_vmac", _) => Some("is not supported: the interface keeps its own MAC address".into()),
@@ -121,8 +123,12 @@ impl AddressList {
                 self.ignore(entry, whole, "a virtual address that somebody deletes is put back");
                 None
             }
+            ("-nodad", _) if v6 => {
+                self.ignore(entry, whole, "a virtual address is not probed for, its router is elected");
+                None
+            }
             _ => {
-                self.ignore(entry, whole, "it has no meaning for IPv4");
+                self.ignore(entry, whole, "it has no meaning for a virtual address");
                 None
             }
         };
@@ -132,33 +138,48 @@ impl AddressList {
     }
 }
 
-/// `10.0.0.2` or `10.0.0.2/24`, an address a host can have.
-fn address(word: &str) -> Value<(Ipv4Addr, u8)> {
-    let (host, prefix) = word.split_once('/').map_or((word, None), |(host, prefix)| (host, Some(prefix)));
-    if host.parse::<Ipv6Addr>().is_ok() {
-        return Err("IPv6 addresses are not supported yet".into());
+/// The prefix length of a host alone.
+const fn longest(address: IpAddr) -> u8 {
+    match address {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
     }
-    let Ok(address) = host.parse::<Ipv4Addr>() else {
+}
+
+/// `10.0.0.2` or `10.0.0.2/24`, `fd00::2` or `fd00::2/64`.
+fn address(word: &str) -> Value<(IpAddr, u8)> {
+    let (host, prefix) = word.split_once('/').map_or((word, None), |(host, prefix)| (host, Some(prefix)));
+    let Ok(address) = host.parse::<IpAddr>() else {
         let like_an_address =
             word.contains(['.', ':', '/']) || word.starts_with(|c: char| c.is_ascii_digit());
         return Err(if like_an_address { NO_ADDRESS } else { NO_WORD }.into());
     };
+    let longest = longest(address);
     let prefix = match prefix {
-        None => 32,
+        None => longest,
         Some(text) => text
             .parse()
             .ok()
-            .filter(|prefix| (1..=32).contains(prefix))
-            .ok_or("must have a prefix length of 1 to 32")?,
+            .filter(|prefix| (1..=longest).contains(prefix))
+            .ok_or_else(|| format!("must have a prefix length of 1 to {longest}"))?,
     };
-    let what = match address {
-        _ if address.octets()[0] == 0 => "in the unspecified network 0.0.0.0/8",
-        _ if address.is_loopback() => "in the loopback network",
-        _ if address.is_multicast() => "a multicast group",
-        Ipv4Addr::BROADCAST => "the broadcast address",
-        _ => return Ok((address, prefix)),
-    };
-    Err(format!("cannot be a virtual address: it is {what}"))
+    match no_host(address) {
+        None => Ok((address, prefix)),
+        Some(what) => Err(format!("cannot be a virtual address: it is {what}")),
+    }
+}
+
+/// What `address` is when no host can send from it to another.
+pub(super) fn no_host(address: IpAddr) -> Option<&'static str> {
+    match address {
+        IpAddr::V4(v4) if v4.octets()[0] == 0 => Some("in the unspecified network 0.0.0.0/8"),
+        IpAddr::V4(Ipv4Addr::BROADCAST) => Some("the broadcast address"),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Some("the unspecified address"),
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => Some("an IPv4 address in IPv6 clothing"),
+        _ if address.is_loopback() => Some("a loopback address"),
+        _ if address.is_multicast() => Some("a multicast group"),
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    }
 }
 
 /// What the kernel takes as a label (`IFA_LABEL`): as long as an interface name.
@@ -248,7 +269,7 @@ mod tests {
         for word in ["-nodad", "nodad", "home", "mngtmpaddr", "autojoin", "preferred_lft 0"] {
             assert_eq!(
                 ignored(&format!("10.0.0.2 {word} dev eth0")),
-                [format!("10.0.0.2: {word} is ignored: it has no meaning for IPv4")]
+                [format!("10.0.0.2: {word} is ignored: it has no meaning for a virtual address")]
             );
         }
     }
@@ -286,7 +307,7 @@ mod tests {
         for text in
             ["10.0.0.300", "10.0.0", "10.0.0.2.3", "1234", "vip.example/24", "\"10.0.0.2\"", "10.0.0.02"]
         {
-            refused(text, text, "is not an IPv4 address such as 10.0.0.2 or 10.0.0.2/24");
+            refused(text, text, NO_ADDRESS);
         }
         for text in ["localhost", "secondary"] {
             refused(text, text, NO_WORD);
@@ -314,7 +335,7 @@ mod tests {
             "0.0.0.0",
             "cannot be a virtual address: it is in the unspecified network 0.0.0.0/8",
         );
-        refused("127.0.0.1/8", "127.0.0.1/8", "cannot be a virtual address: it is in the loopback network");
+        refused("127.0.0.1/8", "127.0.0.1/8", "cannot be a virtual address: it is a loopback address");
         refused("224.0.0.18", "224.0.0.18", "cannot be a virtual address: it is a multicast group");
         refused(
             "255.255.255.255",
@@ -324,10 +345,47 @@ mod tests {
     }
 
     #[test]
-    fn ipv6_is_refused_in_so_many_words() {
-        for text in ["fd00::2", "fd00::2/64", "::1"] {
-            refused(text, text, "IPv6 addresses are not supported yet");
+    fn ipv6_addresses_stand_in_the_same_list() {
+        assert_eq!(
+            good("fe80::2, 10.0.0.2/24, FD00::0:2/64 dev eth0\nfd00::3/1 nodad"),
+            ["fe80::2/128", "10.0.0.2/24", "fd00::2/64 dev eth0", "fd00::3/1"]
+        );
+        refused("fd00::2 fd00:0::2/64", "fd00:0::2/64", "is listed twice");
+        for text in ["fd00::2/129", "fd00::2/0", "fd00::2/"] {
+            refused(text, text, "must have a prefix length of 1 to 128");
         }
+        for text in ["fe80::2%eth0", "fd00::2::3", "[fd00::2]"] {
+            refused(text, text, NO_ADDRESS);
+        }
+        for (text, what) in [
+            ("::", "the unspecified address"),
+            ("::1", "a loopback address"),
+            ("ff02::12", "a multicast group"),
+            ("::ffff:10.0.0.2", "an IPv4 address in IPv6 clothing"),
+        ] {
+            refused(text, text, &format!("cannot be a virtual address: it is {what}"));
+        }
+    }
+
+    #[test]
+    fn words_that_ipv6_knows_otherwise_are_ignored_and_named() {
+        assert_eq!(
+            ignored("fd00::2 label eth0:1"),
+            ["fd00::2: label eth0:1 is ignored: IPv6 addresses have no label"]
+        );
+        assert_eq!(
+            ignored("fd00::2/64 -nodad home"),
+            [
+                "fd00::2/64: -nodad is ignored: a virtual address is not probed for, its router is elected",
+                "fd00::2/64: home is ignored: it has no meaning for a virtual address",
+            ]
+        );
+        assert_eq!(good("fd00::2 noprefixroute"), ["fd00::2/128"]);
+        refused(
+            "fd00::2/64 noprefixroute",
+            "fd00::2/64 noprefixroute",
+            "is not supported: write /128, which makes no prefix route",
+        );
     }
 
     #[test]
@@ -358,13 +416,6 @@ mod tests {
         assert_eq!(list.addresses.len(), 1);
     }
 
-    #[test]
-    fn more_addresses_than_an_advert_can_count_are_refused() {
-        let list = |n: u8| (0..=n).map(|i| format!("10.0.0.{i}")).collect::<Vec<_>>().join(" ");
-        assert_eq!(good(&list(254)).len(), 255);
-        refused(&list(255), "256 addresses", "is more than the 255 that one virtual router can carry");
-    }
-
     proptest! {
         #[test]
         fn a_list_is_read_back_from_how_it_displays(
@@ -386,7 +437,7 @@ mod tests {
         fn every_text_gives_addresses_or_a_reason(text in "[0-9./,:# a-z\n]{0,60}") {
             let list = parse(&text);
             for vip in &list.addresses {
-                prop_assert!((1..=32).contains(&vip.prefix));
+                prop_assert!((1..=longest(vip.address)).contains(&vip.prefix));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The known variable that an unknown one was probably meant to be; careful, since a container's environment
 //! is full of other people's names.
 
-use super::variables::VARIABLES;
+use super::variables::{MOST_ROUTERS, Reach, VARIABLES, Variable, whole_name};
 
 /// Prefixes that other keepalived images put before the same names.
 const FOREIGN: [&str; 2] = ["KEEPALIVED_", "VRRP_"];
@@ -9,14 +9,24 @@ const FOREIGN: [&str; 2] = ["KEEPALIVED_", "VRRP_"];
 /// The variable `name` is a misspelling of, if there is hardly a doubt. `name` itself is not a known one.
 pub(super) fn suggestion(name: &str) -> Option<String> {
     let upper = name.to_ascii_uppercase();
-    let (base, file) = upper.strip_suffix("_FILE").map_or((upper.as_str(), ""), |base| (base, "_FILE"));
-    let base = FOREIGN.iter().find_map(|prefix| base.strip_prefix(prefix)).unwrap_or(base);
-    VARIABLES
-        .iter()
-        .map(|variable| (slips(base, variable.name), variable.name))
-        .filter(|&(slips, known)| slips <= tolerated(base, known))
-        .min()
-        .map(|(_, known)| format!("{known}{file}"))
+    // NAME_FILE_2 is a slip too: it is NAME_2_FILE.
+    let (base, number) = without_number(&upper);
+    let (base, file) = base.strip_suffix("_FILE").map_or((base, ""), |base| (base, "_FILE"));
+    let (base, number) = number.map_or_else(|| without_number(base), |number| (base, Some(number)));
+    let native = FOREIGN.iter().find_map(|prefix| base.strip_prefix(prefix)).unwrap_or(base);
+    let near = |variable: &'static Variable| {
+        let slips = slips(base, variable.name).min(slips(native, variable.name));
+        (slips <= tolerated(native, variable.name)).then_some((slips, variable))
+    };
+    let (_, known) = VARIABLES.iter().filter_map(near).min_by_key(|(slips, known)| (*slips, known.name))?;
+    let number = if known.reach == Reach::Process { 1 } else { number.unwrap_or(1).max(1) };
+    (number <= MOST_ROUTERS).then(|| format!("{}{file}", whole_name(known.name, number)))
+}
+
+/// `VIP_2` as `VIP` and 2.
+fn without_number(name: &str) -> (&str, Option<u16>) {
+    let number = name.rsplit_once('_').and_then(|(base, digits)| Some((base, digits.parse().ok()?)));
+    number.map_or((name, None), |(base, number)| (base, Some(number)))
 }
 
 /// How many slips in `known` still point to it. Short names have too many neighbours: STAGE and STATS are not
@@ -90,6 +100,18 @@ mod tests {
             ("KEEPALIVED_PRIORITY", "PRIORITY"),
             ("KEEPALIVED_VIP", "VIP"),
             ("VRRP_INTERFACE", "INTERFACE"),
+            ("VRRP_VERSON", "VRRP_VERSION"),
+            ("KEEPALIVED_UNICAST_PEERS", "UNICAST_PEERS"),
+            ("UNICAST_PEER", "UNICAST_PEERS"),
+            ("AUTH_PAS", "AUTH_PASS"),
+            ("PRIORTY_2", "PRIORITY_2"),
+            ("PRIORTY_2_FILE", "PRIORITY_2_FILE"),
+            ("AUTH_PASS_FILE_2", "AUTH_PASS_2_FILE"),
+            ("VIP_1", "VIP"),
+            ("VIP_0", "VIP"),
+            ("VIP_02", "VIP_2"),
+            ("vip_12", "VIP_12"),
+            ("LOG_LEVEL_2", "LOG_LEVEL"),
         ] {
             assert_eq!(suggestion(name).as_deref(), Some(known), "{name}");
         }
@@ -104,7 +126,9 @@ mod tests {
                      STATUS SLATE ESTATE VI VIM ZIP RIP IP VIP_ADDRESS VIRTUAL_HOST VIRTUAL_PORT VIRTUAL_PROTO \
                      VIRTUAL_ENV CHECK_FILE CHECK_SIZE CHECK_URL LOG_FILE LOG_DIR LOG_PATH LOG_TAG INSTANCE_ID \
                      INSTANCE_TYPE INSTANCE_ROLE NODE_NAME POD_NAME RUST_LOG RUST_BACKTRACE SSH_TTY DOCKER_HOST \
-                     COMPOSE_PROJECT_NAME KEEPALIVED_VERSION KEEPALIVED_CMD VRRP_";
+                     COMPOSE_PROJECT_NAME KEEPALIVED_VERSION KEEPALIVED_CMD VRRP_ PORT_80 NODE_1 STAGE_2 \
+                     SERVICE_80_NAME SERVICE_12345 KUBERNETES_PORT_443_TCP_PORT NOTIFY_SOCKET NOTIFICATION CHECK_URL \
+                     CHECK_DNS HTTP_PORT AUTH_TOKEN AUTH_PATH UNICAST _2 2 _";
         for name in usual.split_whitespace() {
             assert_eq!(suggestion(name), None, "{name}");
         }

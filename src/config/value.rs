@@ -1,15 +1,16 @@
 //! One variable's text to one typed value, or the sentence that says what would be right; knows no variable
 //! names and no floats.
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::{InterfaceChoice, LogFormat, StateHint};
+use super::{InterfaceChoice, LogFormat, StateHint, address};
 use crate::health::Weight;
-use crate::vrrp::{Interval, Lease, Priority, Version, Vrid};
+use crate::vrrp::{Interval, Lease, Password, Priority, V3Checksum, Version, Vrid};
 
 /// A value, or why the text is none: the rest of a sentence that begins with the variable.
 pub(super) type Value<T> = Result<T, String>;
@@ -59,14 +60,83 @@ pub(super) fn check_interval(text: &str) -> Value<Duration> {
         .ok_or_else(|| "must be seconds above 0, from 0.001 to 86400".into())
 }
 
-/// Only what `version` can carry; VRRPv2 counts whole seconds (RFC 3768 §5.3.7).
-pub(super) fn advert_interval(version: Version, text: &str) -> Value<Interval> {
+/// What VRRPv2 or VRRPv3 can carry; which of them it is depends on more than this text.
+pub(super) fn advert_interval(text: &str) -> Value<Interval> {
     seconds(text)
-        .filter(|time| time.subsec_nanos() % 10_000_000 == 0)
+        .filter(|time| time.subsec_nanos().is_multiple_of(10_000_000))
         .and_then(|time| u16::try_from(time.as_millis() / 10).ok())
         .and_then(Interval::from_centiseconds)
-        .filter(|interval| interval.fits(version))
-        .ok_or_else(|| "must be whole seconds, 1 to 255".into())
+        .filter(|interval| interval.fits(Version::V2) || interval.fits(Version::V3))
+        .ok_or_else(|| {
+            "must be whole seconds, 1 to 255, or with VRRPv3 0.01 to 40.95 in steps of 0.01".into()
+        })
+}
+
+/// `None`: whatever the addresses and the interval need.
+pub(super) fn version(text: &str) -> Value<Option<Version>> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "auto" => Ok(None),
+        "2" => Ok(Some(Version::V2)),
+        "3" => Ok(Some(Version::V3)),
+        _ => Err("must be 2, 3 or auto".into()),
+    }
+}
+
+pub(super) fn v3_checksum(text: &str) -> Value<V3Checksum> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "pseudo-header" => Ok(V3Checksum::PseudoHeader),
+        "rfc9568" => Ok(V3Checksum::Message),
+        _ => Err("must be pseudo-header or rfc9568".into()),
+    }
+}
+
+pub(super) fn preempt_delay(text: &str) -> Value<Duration> {
+    const LONGEST: Duration = Duration::from_secs(1_000);
+    seconds(text).filter(|time| *time <= LONGEST).ok_or_else(|| "must be seconds from 0 to 1000".into())
+}
+
+/// `None`: never.
+pub(super) fn refresh(text: &str) -> Value<Option<Duration>> {
+    const ALLOWED: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
+    match seconds(text) {
+        Some(Duration::ZERO) => Ok(None),
+        Some(time) if ALLOWED.contains(&time) => Ok(Some(time)),
+        Some(_) | None => Err("must be seconds from 1 to 86400, or 0 for never".into()),
+    }
+}
+
+/// The whole text, white space and all: the other nodes compare octets. The reason does not repeat it.
+pub(super) fn password(text: &str) -> Value<Password> {
+    if text.contains(|c: char| c.is_control()) {
+        return Err("must not hold a line break or another control character".into());
+    }
+    Password::new(text.as_bytes()).ok_or_else(|| {
+        let (longest, length) = (Password::LONGEST, text.len());
+        format!(
+            "must be 1 to {longest} bytes, not {length}; keepalived sends the first {longest} of a longer one"
+        )
+    })
+}
+
+/// The address of one host.
+pub(super) fn host_address(text: &str) -> Value<IpAddr> {
+    let address = text.parse().map_err(|_| "must be an IP address such as 10.0.0.11 or fd00::11")?;
+    match address::no_host(address) {
+        None => Ok(address),
+        Some(what) => Err(format!("must be the address of one host: it is {what}")),
+    }
+}
+
+/// A program and its arguments, divided at white space.
+pub(super) fn command(text: &str) -> Value<Vec<String>> {
+    if text.contains(['"', '\'']) {
+        return Err("holds quotes, but no shell reads it: words are divided at white space alone".into());
+    }
+    let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+    match words.first() {
+        Some(program) if program.starts_with('/') => Ok(words),
+        Some(_) | None => Err("must begin with the absolute path of a program, such as /notify".into()),
+    }
 }
 
 pub(super) fn boolean(text: &str) -> Value<bool> {
@@ -203,10 +273,7 @@ mod tests {
 
     #[test]
     fn an_interval_that_only_looks_fractional_is_whole() {
-        assert_eq!(advert_interval(Version::V2, "2.0"), Ok(Interval::from_seconds(2).unwrap()));
-        assert!(
-            advert_interval(Version::V2, "1.5").is_err() && advert_interval(Version::V2, "1.001").is_err()
-        );
+        assert_eq!(advert_interval("2.0"), Ok(Interval::from_seconds(2).unwrap()));
     }
 
     proptest! {
@@ -218,8 +285,9 @@ mod tests {
 
         #[test]
         fn no_text_makes_a_parser_panic(text in any::<String>()) {
-            let _ = (seconds(&text), check_interval(&text), advert_interval(Version::V2, &text));
+            let _ = (seconds(&text), check_interval(&text), advert_interval(&text));
             let _ = (service(&text), interface(&text), instance_name(&text));
+            let _ = (password(&text), host_address(&text), command(&text), refresh(&text));
         }
     }
 }

@@ -8,6 +8,9 @@ use std::fmt::{self, Write as _};
 pub struct Variable {
     pub name: &'static str,
     pub default: Default,
+    pub reach: Reach,
+    /// The value is nobody's business: it is in no report, log or status.
+    pub secret: bool,
     /// Meaning and range, for `help` and README.
     pub help: &'static str,
 }
@@ -21,6 +24,19 @@ pub enum Default {
     None,
     /// As if this had been set.
     Value(&'static str),
+    /// What another variable says.
+    Same(&'static str),
+}
+
+/// What a variable is for, when there are several virtual routers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// The whole process: it takes no suffix.
+    Process,
+    /// Every router: `NAME_2` is the second one's, which else has what `NAME` says.
+    Inherited,
+    /// One router: `NAME` is the first one's, `NAME_2` the second one's.
+    Own,
 }
 
 impl fmt::Display for Default {
@@ -28,24 +44,40 @@ impl fmt::Display for Default {
         f.write_str(match self {
             Self::Required(_) => "required",
             Self::None => "none",
-            Self::Value(value) => value,
+            Self::Value(value) | Self::Same(value) => value,
         })
     }
 }
 
 const fn variable(name: &'static str, default: Default, help: &'static str) -> Variable {
-    Variable { name, default, help }
+    Variable { name, default, reach: Reach::Inherited, secret: false, help }
 }
+
+const fn own(name: &'static str, default: Default, help: &'static str) -> Variable {
+    Variable { reach: Reach::Own, ..variable(name, default, help) }
+}
+
+const fn process(name: &'static str, default: Default, help: &'static str) -> Variable {
+    Variable { reach: Reach::Process, ..variable(name, default, help) }
+}
+
+const fn secret(name: &'static str, default: Default, help: &'static str) -> Variable {
+    Variable { secret: true, ..variable(name, default, help) }
+}
+
+/// The highest suffix. A container's environment is full of numbers that are no virtual router's.
+pub(super) const MOST_ROUTERS: u16 = 9_999;
 
 /// Every variable, in the order of the documentation.
 pub const VARIABLES: &[Variable] = &[
-    variable(
+    own(
         "VIP",
         Default::Required("the virtual addresses, such as 10.0.0.2/24"),
-        "the virtual addresses, separated by comma, space or newline; each may say `/24` (else /32), \
-         `dev eth0` and `label eth0:1` as in keepalived",
+        "the virtual addresses, separated by comma, space or newline; each may say `/24` (else /32 \
+         or /128), `dev eth0` and `label eth0:1` as in keepalived; IPv6 addresses among them form a second \
+         router of the same number that moves with the first",
     ),
-    variable(
+    own(
         "VIRTUAL_ROUTER",
         Default::Required("the number that all nodes of one virtual router share, 1 to 255"),
         "virtual router identifier, 1 to 255, the same on all nodes",
@@ -70,6 +102,16 @@ pub const VARIABLES: &[Variable] = &[
         Default::None,
         "names of the processes to watch, separated by comma, space or newline; every one must run",
     ),
+    variable(
+        "CHECK_TCP",
+        Default::None,
+        "ports that must accept a connection, such as `127.0.0.1:80 [::1]:443 localhost:8080`; no other names",
+    ),
+    variable(
+        "CHECK_HTTP",
+        Default::None,
+        "pages that must answer with 2xx or 3xx, such as `http://localhost:8080/health`; no https, no other names",
+    ),
     variable("CHECK_INTERVAL", Default::Value("1"), "seconds between two checks, 0.001 to 86400"),
     variable(
         "CHECK_WEIGHT",
@@ -77,14 +119,54 @@ pub const VARIABLES: &[Variable] = &[
         "-253 to 253: added to PRIORITY while healthy if above 0, taken from it while failed if below 0; \
          0: a failure is a FAULT, the address is given up at once",
     ),
+    variable(
+        "CHECK_TIMEOUT",
+        Default::Same("CHECK_INTERVAL"),
+        "seconds that CHECK_TCP and CHECK_HTTP wait for an answer, 0.001 to 86400",
+    ),
     variable("CHECK_RISE", Default::Value("1"), "checks that must pass in a row to be healthy"),
     variable("CHECK_FALL", Default::Value("1"), "checks that must fail in a row to be failed"),
     variable(
         "ADVERT_INT",
         Default::Value("1"),
-        "seconds between two advertisements, whole, 1 to 255, the same on all nodes",
+        "seconds between two advertisements, the same on all nodes: whole, 1 to 255, or with VRRPv3 0.01 to \
+         40.95 in steps of 0.01",
+    ),
+    variable(
+        "VRRP_VERSION",
+        Default::Value("auto"),
+        "2 or 3, the same on all nodes; `auto`: 3 for IPv6 and for an ADVERT_INT that is not whole, else 2",
+    ),
+    variable(
+        "V3_CHECKSUM",
+        Default::Value("pseudo-header"),
+        "in VRRPv3 over IPv4: `pseudo-header` as keepalived and FRR send it, or `rfc9568`, without; both are \
+         accepted",
     ),
     variable("PREEMPT", Default::Value("true"), "whether to replace a live master of lower priority"),
+    variable("PREEMPT_DELAY", Default::Value("0"), "seconds to leave such a master alone first, 0 to 1000"),
+    secret(
+        "AUTH_PASS",
+        Default::None,
+        "simple password of VRRPv2, 1 to 8 bytes, the same on all nodes; it travels in the clear",
+    ),
+    variable(
+        "UNICAST_PEERS",
+        Default::None,
+        "addresses of the other nodes, to send to instead of the multicast group; only they are believed; our own \
+         may be among them, so that all nodes have the same list",
+    ),
+    variable(
+        "UNICAST_SRC_IP",
+        Default::Value("auto"),
+        "address to send from with UNICAST_PEERS, one of each family at most; `auto`: the interface's",
+    ),
+    variable("TRACK_INTERFACE", Default::None, "further interfaces that must be up, a list"),
+    own(
+        "VIP_EXCLUDED",
+        Default::None,
+        "addresses that move with VIP and are not advertised, written like VIP, of either family",
+    ),
     variable(
         "FAST_FAILOVER",
         Default::Value("true"),
@@ -96,23 +178,40 @@ pub const VARIABLES: &[Variable] = &[
         "whole seconds after which the kernel itself removes an address that is no longer renewed, to 86400; \
          0: never; `auto`: the time to miss a master, rounded up, at least 3",
     ),
-    variable("INSTANCE_NAME", Default::Value("VI_1"), "name in the log"),
-    variable("LOG_LEVEL", Default::Value("info"), "error, warn, info, debug or trace"),
-    variable("LOG_FORMAT", Default::Value("text"), "text, or json: one object a line"),
+    variable(
+        "GARP_REFRESH",
+        Default::Value("0"),
+        "seconds between two announcements of a master's addresses, 1 to 86400; 0: only after a change",
+    ),
+    own(
+        "INSTANCE_NAME",
+        Default::Value("VI_1"),
+        "name in the log and for NOTIFY; `VI_2` for the suffix `_2`",
+    ),
+    variable(
+        "NOTIFY",
+        Default::None,
+        "program, by absolute path, and first arguments, run without a shell on each transition; \
+         `INSTANCE name STATE priority` are added, as keepalived does",
+    ),
+    process("LOG_LEVEL", Default::Value("info"), "error, warn, info, debug or trace"),
+    process("LOG_FORMAT", Default::Value("text"), "text, or json: one object a line"),
 ];
 
-/// What a required variable is; `None` for the others.
-pub(super) fn required(name: &str) -> Option<&'static str> {
-    VARIABLES.iter().find(|variable| variable.name == name).and_then(|variable| match variable.default {
-        Default::Required(what) => Some(what),
-        Default::None | Default::Value(_) => None,
-    })
+/// The variable of this name, in its plain form.
+pub(super) fn named(name: &str) -> Option<&'static Variable> {
+    VARIABLES.iter().find(|variable| variable.name == name)
+}
+
+/// A variable's name with the suffix of a router's number.
+pub(super) fn whole_name(name: &str, number: u16) -> String {
+    if number == 1 { name.to_owned() } else { format!("{name}_{number}") }
 }
 
 /// The table as aligned plain text, two lines a variable, each line ended.
 pub fn as_help() -> String {
     let mut text = String::new();
-    for Variable { name, default, help } in VARIABLES {
+    for Variable { name, default, help, .. } in VARIABLES {
         _ = writeln!(text, "  {name} ({default})");
         for line in wrapped(&help.replace('`', ""), 92) {
             _ = writeln!(text, "      {line}");
@@ -124,9 +223,9 @@ pub fn as_help() -> String {
 /// The table in Markdown, each line ended.
 pub fn as_markdown() -> String {
     let mut text = String::from("| name | default | meaning |\n|---|---|---|\n");
-    for Variable { name, default, help } in VARIABLES {
+    for Variable { name, default, help, .. } in VARIABLES {
         let default = match default {
-            Default::Value(value) => format!("`{value}`"),
+            Default::Value(value) | Default::Same(value) => format!("`{value}`"),
             Default::Required(_) | Default::None => default.to_string(),
         };
         _ = writeln!(text, "| `{name}` | {default} | {help} |");

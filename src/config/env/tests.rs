@@ -8,9 +8,15 @@ use std::time::Duration;
 use log::LevelFilter;
 use proptest::prelude::*;
 
+use super::given::content;
 use super::*;
-use crate::config::{InterfaceChoice, LogFormat, StateHint};
-use crate::vrrp::{Interval, V3Checksum, Vrid};
+use crate::config::variables::whole_name;
+use crate::config::{CheckConfig, InterfaceChoice, LogFormat, StateHint, VirtualAddress};
+use crate::health::Weight;
+use crate::vrrp::{Interval, Lease, Priority, Settings, V3Checksum, Version, Vrid};
+
+mod protocol;
+mod several;
 
 type Outcome = Result<(Config, Vec<Warning>), ConfigError>;
 
@@ -151,7 +157,7 @@ fn every_variable_has_its_say() {
         ("VIP", "10.0.0.2/24 dev eth1, 10.0.0.3"),
         ("STATE", "master"),
         ("PRIORITY", "255"),
-        ("SERVICE", "haproxy, nginx haproxy"),
+        ("SERVICE", "haproxy, nginx"),
         ("CHECK_INTERVAL", "0.25"),
         ("CHECK_RISE", "2"),
         ("CHECK_FALL", "3"),
@@ -211,7 +217,7 @@ fn all_problems_come_in_one_report() {
         error.to_string(),
         "\
 vrrp-init: 6 problems in the environment
-  VIP=10.0.0.300  is not an IPv4 address such as 10.0.0.2 or 10.0.0.2/24
+  VIP=10.0.0.300  is not an address such as 10.0.0.2, 10.0.0.2/24 or fd00::2
   VIP=10.0.0.2/33  must have a prefix length of 1 to 32
   VIRTUAL_ROUTER   is required: the number that all nodes of one virtual router share, 1 to 255
   PRIORITY=256     must be 1 to 254, or 255 for the address owner
@@ -238,11 +244,10 @@ fn priority_is_1_to_255() {
 
 #[test]
 fn vip_must_hold_addresses_a_router_can_have() {
-    refused("VIP", "10.0.0.300", "is not an IPv4 address such as 10.0.0.2 or 10.0.0.2/24");
+    refused("VIP", "10.0.0.300", "is not an address such as 10.0.0.2, 10.0.0.2/24 or fd00::2");
     refused("VIP", "10.0.0.2/33", "must have a prefix length of 1 to 32");
     refused("VIP", ",", "holds no address");
-    refused("VIP", "fd00::2/64", "IPv6 addresses are not supported yet");
-    refused("VIP", "127.0.0.2", "cannot be a virtual address: it is in the loopback network");
+    refused("VIP", "127.0.0.2", "cannot be a virtual address: it is a loopback address");
     assert_eq!(problems(with(&[("VIP", "10.0.0.2\n10.0.0.2/24")])), ["VIP=10.0.0.2/24  is listed twice"]);
 }
 
@@ -275,13 +280,6 @@ fn rise_and_fall_are_counts() {
         for value in ["0", "-1", "1.5", "4294967296"] {
             refused(name, value, "must be a whole number from 1 to 4294967295");
         }
-    }
-}
-
-#[test]
-fn advert_int_is_whole_seconds() {
-    for value in ["0", "256", "0.5", "1.01", "-1", "soon"] {
-        refused("ADVERT_INT", value, "must be whole seconds, 1 to 255");
     }
 }
 
@@ -344,7 +342,7 @@ fn any_value_may_come_from_a_file() {
     }
     for variable in VARIABLES {
         let name = format!("{}_FILE", variable.name);
-        let outcome = read(os(&[(&name, "/run/value")]), |_| Ok(b"/ /\n".to_vec()));
+        let outcome = read(os(&[(&name, "/run/value")]), |_| Ok(b"'/ /\r\n'\n".to_vec()));
         let from_file = outcome.unwrap_err().0.into_iter().find(|p| p.variable == variable.name).unwrap();
         assert!(from_file.why.ends_with("(read from /run/value)"), "{name}: {from_file:?}");
     }
@@ -423,39 +421,61 @@ fn a_weight_that_cannot_move_an_owner_is_a_warning() {
 }
 
 #[test]
-fn a_check_without_a_service_is_a_warning() {
+fn a_check_of_nothing_is_a_warning() {
     assert_eq!(
         warnings(with(&[("CHECK_WEIGHT", "2"), ("CHECK_FALL", "2")])),
         [
-            "CHECK_FALL has no effect: SERVICE is not set, so nothing is watched",
-            "CHECK_WEIGHT has no effect: SERVICE is not set, so nothing is watched"
+            "CHECK_WEIGHT has no effect: nothing is watched without SERVICE, CHECK_TCP or CHECK_HTTP",
+            "CHECK_FALL has no effect: nothing is watched without SERVICE, CHECK_TCP or CHECK_HTTP"
         ]
     );
 }
 
+/// A text that some variable takes, or none does.
+const TEXT: &str =
+    "\\PC{0,8}|[0-9.]{1,4}|[a-z0-9./: ,\n]{0,12}|(10[.]0[.]0[.][0-9]|fd00::[0-9]|fe80::1)( fd00::5)?";
+
 proptest! {
     #[test]
     fn any_environment_gives_a_valid_configuration_or_reasons(
-        vars in prop::collection::vec((0..VARIABLES.len(), "\\PC{0,8}|[0-9.]{1,4}|[a-z0-9./ ,\n]{0,12}"), 0..12),
+        vars in prop::collection::vec((0..VARIABLES.len(), 1..4_u16, TEXT), 0..12), good in any::<bool>(),
         file in prop::collection::vec(any::<u8>(), 0..6), from_file in any::<prop::sample::Index>(),
     ) {
         let named = from_file.index(VARIABLES.len());
-        let vars = vars.iter().map(|(i, value)| {
+        let vars = vars.iter().map(|(i, number, value)| {
             let suffix = if *i == named { "_FILE" } else { "" };
-            (OsString::from(format!("{}{suffix}", VARIABLES[*i].name)), OsString::from(value))
+            let name = whole_name(VARIABLES[*i].name, *number);
+            (OsString::from(format!("{name}{suffix}")), OsString::from(value))
         });
+        let least = os(&[("VIP", "10.0.0.2"), ("VIRTUAL_ROUTER", "51")]);
+        let vars: Vec<_> = vars.chain(if good { least } else { vec![] }).collect();
         match read(vars, |_| Ok(file.clone())) {
-            Ok((config, _)) => for router in config.routers {
-                let listed: Vec<_> = router.addresses.iter().map(|vip| vip.address).collect();
-                prop_assert!(!listed.is_empty());
-                prop_assert_eq!(listed, router.protocol.addresses);
-                prop_assert!(router.protocol.interval.fits(router.protocol.version));
-                prop_assert!(router.check.is_none_or(|check| !check.services.is_empty()));
-            },
+            Ok((config, _)) => {
+                prop_assert!(!config.routers.is_empty());
+                for router in config.routers {
+                    valid(&router)?;
+                }
+            }
             Err(error) => {
                 prop_assert!(!error.0.is_empty());
                 prop_assert_eq!(error.to_string().lines().count(), error.0.len() + 1);
             }
         }
     }
+}
+
+fn valid(router: &RouterConfig) -> Result<(), TestCaseError> {
+    let listed: Vec<_> = router.addresses.iter().map(|vip| vip.address).collect();
+    let protocol = &router.protocol;
+    prop_assert!(!listed.is_empty());
+    prop_assert_eq!(&listed, &protocol.addresses);
+    let ours = listed.iter().chain(&protocol.peers).chain(&router.unicast_source);
+    prop_assert!(ours.clone().all(|address| address.is_ipv4() == listed[0].is_ipv4()));
+    prop_assert!(protocol.interval.fits(protocol.version));
+    prop_assert!(protocol.version == Version::V2 || protocol.auth.is_none());
+    prop_assert!(protocol.version == Version::V3 || listed[0].is_ipv4());
+    let nothing = |c: &CheckConfig| c.services.is_empty() && c.tcp.is_empty() && c.http.is_empty();
+    prop_assert!(!router.check.as_ref().is_some_and(nothing));
+    prop_assert!(router.notify.as_ref().is_none_or(|words| words[0].starts_with('/')));
+    Ok(())
 }

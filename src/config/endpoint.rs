@@ -1,0 +1,157 @@
+//! What a check connects to, `host:port` and `http://host/path`; asks no name service, opens no connection.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use super::HttpTarget;
+use super::value::Value;
+
+const HTTP_PORT: u16 = 80;
+
+/// `127.0.0.1:80`, `[::1]:80` or `localhost:80`.
+pub(super) fn tcp(text: &str) -> Value<SocketAddr> {
+    address(text, None).ok_or_else(|| {
+        "must be host:port, such as 127.0.0.1:80, [::1]:80 or localhost:80; other names are not looked up"
+            .into()
+    })
+}
+
+/// `http://` and a host as in [`tcp`], where the port, path and query may be missing.
+pub(super) fn http(text: &str) -> Value<HttpTarget> {
+    let scheme =
+        |scheme: &str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    if scheme("https://") {
+        return Err(
+            "is https, which is not spoken here: ask a page of plain http, or CHECK_TCP for the port".into(),
+        );
+    }
+    if !scheme("http://") {
+        return Err("must be a URL such as http://localhost:8080/health".into());
+    }
+    let rest = &text["http://".len()..];
+    let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let address = address(host, Some(HTTP_PORT))
+        .ok_or("must name an IP address or localhost, and a port if not 80; other names are not looked up")?;
+    let (path, _fragment) = path.split_once('#').unwrap_or((path, ""));
+    if !path.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err("must have a path of ASCII letters; write others as %C3%A9".into());
+    }
+    let root = if path.starts_with('/') { "" } else { "/" };
+    Ok(HttpTarget { address, host: host.to_owned(), path: format!("{root}{path}") })
+}
+
+/// `None` for a name other than `localhost`, for port 0 and for no port where none is usual.
+fn address(text: &str, usual_port: Option<u16>) -> Option<SocketAddr> {
+    const LOCALHOST: &str = "localhost";
+    let local;
+    let text = match text.get(..LOCALHOST.len()) {
+        Some(name) if name.eq_ignore_ascii_case(LOCALHOST) => {
+            local = format!("{}{}", Ipv4Addr::LOCALHOST, &text[LOCALHOST.len()..]);
+            &local
+        }
+        Some(_) | None => text,
+    };
+    let without_port = |port| {
+        let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        let ip: IpAddr = match bare {
+            Some(v6) => IpAddr::V6(v6.parse().ok()?),
+            None => IpAddr::V4(text.parse().ok()?),
+        };
+        Some(SocketAddr::new(ip, port))
+    };
+    text.parse().ok().or_else(|| without_port(usual_port?)).filter(|address: &SocketAddr| address.port() != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn page(text: &str) -> (String, String, String) {
+        let HttpTarget { address, host, path } = http(text).unwrap();
+        (address.to_string(), host, path)
+    }
+
+    fn target(address: &str, host: &str, path: &str) -> (String, String, String) {
+        (address.into(), host.into(), path.into())
+    }
+
+    #[test]
+    fn a_port_is_given_with_its_host() {
+        for (text, address) in [
+            ("127.0.0.1:80", "127.0.0.1:80"),
+            ("10.0.0.7:65535", "10.0.0.7:65535"),
+            ("[::1]:443", "[::1]:443"),
+            ("localhost:8080", "127.0.0.1:8080"),
+            ("LocalHost:1", "127.0.0.1:1"),
+        ] {
+            assert_eq!(tcp(text).map(|a| a.to_string()), Ok(address.into()), "{text}");
+        }
+        for text in [
+            "80",
+            ":80",
+            "127.0.0.1",
+            "127.0.0.1:0",
+            "127.0.0.1:65536",
+            "::1:80",
+            "[::1]",
+            "localhost",
+            "web:80",
+            "localhost.example:80",
+            "http://127.0.0.1:80",
+            "",
+        ] {
+            assert_eq!(
+                tcp(text).unwrap_err(),
+                "must be host:port, such as 127.0.0.1:80, [::1]:80 or localhost:80; other names are not looked up",
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_page_is_a_url_whose_port_and_path_may_be_missing() {
+        assert_eq!(page("http://127.0.0.1"), target("127.0.0.1:80", "127.0.0.1", "/"));
+        assert_eq!(
+            page("HTTP://localhost:8080/health"),
+            target("127.0.0.1:8080", "localhost:8080", "/health")
+        );
+        assert_eq!(page("http://[::1]/a?b=c#d"), target("[::1]:80", "[::1]", "/a?b=c"));
+        assert_eq!(page("http://[::1]:81?b"), target("[::1]:81", "[::1]:81", "/?b"));
+        assert_eq!(page("http://10.0.0.7#top"), target("10.0.0.7:80", "10.0.0.7", "/"));
+    }
+
+    #[test]
+    fn what_is_no_page_that_can_be_asked_for_is_refused() {
+        let refused = |text: &str, why: &str| assert_eq!(http(text).unwrap_err(), why, "{text}");
+        for text in ["https://localhost/", "HTTPS://web"] {
+            refused(
+                text,
+                "is https, which is not spoken here: ask a page of plain http, or CHECK_TCP for the port",
+            );
+        }
+        for text in ["localhost:8080", "/health", "ftp://localhost", "http:/localhost", "é"] {
+            refused(text, "must be a URL such as http://localhost:8080/health");
+        }
+        for text in ["http://", "http://web/", "http://u@127.0.0.1/", "http://::1/", "http://127.0.0.1:0/"] {
+            refused(
+                text,
+                "must name an IP address or localhost, and a port if not 80; other names are not looked up",
+            );
+        }
+        for text in ["http://localhost/é", "http://localhost/\u{1}"] {
+            refused(text, "must have a path of ASCII letters; write others as %C3%A9");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_request_of_two_lines(text in "(http://localhost)?\\PC{0,12}[\\r\\n]?\\PC{0,4}") {
+            let _ = tcp(&text);
+            if let Ok(HttpTarget { host, path, .. }) = http(&text) {
+                prop_assert!(path.starts_with('/'));
+                prop_assert!(host.bytes().chain(path.bytes()).all(|b| b.is_ascii_graphic()));
+            }
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! The variables of one router that say how it speaks, whom to, and what it watches and tells.
+
+use super::*;
+
+#[test]
+fn advert_int_is_what_a_packet_can_carry() {
+    for value in ["0", "0.00", "256", "0.001", "1.005", "-1", "soon", "50.5"] {
+        refused(
+            "ADVERT_INT",
+            value,
+            "must be whole seconds, 1 to 255, or with VRRPv3 0.01 to 40.95 in steps of 0.01",
+        );
+    }
+    for (version, value, why) in [
+        ("2", "0.5", "must be whole seconds, 1 to 255, with VRRP_VERSION=2"),
+        ("3", "50", "must be 0.01 to 40.95 seconds with VRRPv3, which this is"),
+        ("3", "41", "must be 0.01 to 40.95 seconds with VRRPv3, which this is"),
+    ] {
+        let outcome = with(&[("ADVERT_INT", value), ("VRRP_VERSION", version)]);
+        assert_eq!(problems(outcome), [format!("ADVERT_INT={value}  {why}")]);
+    }
+    for (value, centiseconds) in [("0.01", 1), ("40.95", 4_095), ("1", 100)] {
+        let router = router(with(&[("ADVERT_INT", value), ("VRRP_VERSION", "3")]));
+        assert_eq!(router.protocol.interval.centiseconds(), centiseconds);
+        assert_eq!(router.protocol.version, Version::V3);
+    }
+    assert_eq!(router(with(&[("ADVERT_INT", "255")])).protocol.version, Version::V2);
+}
+
+#[test]
+fn a_fractional_interval_makes_it_version_3_and_says_so() {
+    let outcome = with(&[("ADVERT_INT", "0.2")]);
+    assert_eq!(
+        warnings(outcome.clone()),
+        ["ADVERT_INT of 0.2 s is not for VRRPv2: this is VRRPv3, as it must be on all nodes"]
+    );
+    assert_eq!(outcome.unwrap().0.routers[0].protocol.version, Version::V3);
+}
+
+#[test]
+fn vrrp_version_is_2_or_3() {
+    for value in ["1", "v3", "2.0"] {
+        refused("VRRP_VERSION", value, "must be 2, 3 or auto");
+    }
+    assert_eq!(router(with(&[("VRRP_VERSION", "2")])).protocol.version, Version::V2);
+    assert_eq!(router(with(&[("VRRP_VERSION", "Auto")])).protocol.version, Version::V2);
+}
+
+#[test]
+fn v3_checksum_is_one_of_two() {
+    refused("V3_CHECKSUM", "rfc5798", "must be pseudo-header or rfc9568");
+    let checksum = |value| router(with(&[("V3_CHECKSUM", value), ("VRRP_VERSION", "3")])).protocol.checksum;
+    assert_eq!(checksum("RFC9568"), V3Checksum::Message);
+    assert_eq!(checksum("pseudo-header"), V3Checksum::PseudoHeader);
+    assert_eq!(
+        warnings(with(&[("V3_CHECKSUM", "rfc9568")])),
+        ["V3_CHECKSUM has no effect: nothing here speaks VRRPv3 over IPv4"]
+    );
+}
+
+const SECRET: &str = "hunter2-and-more";
+
+#[test]
+fn a_password_is_1_to_8_bytes_and_is_in_no_message() {
+    let outcome = with(&[("AUTH_PASS", SECRET)]);
+    assert!(!format!("{outcome:?}").contains("hunter2"));
+    assert_eq!(
+        problems(outcome),
+        ["AUTH_PASS  must be 1 to 8 bytes, not 16; keepalived sends the first 8 of a longer one"]
+    );
+    let bad = Ok(&b"hunter2\n\n"[..]);
+    let outcome = with_file(&[("AUTH_PASS_FILE", "/run/value")], bad);
+    assert!(!format!("{outcome:?}").contains("hunter2"));
+    assert_eq!(
+        problems(outcome),
+        ["AUTH_PASS  must not hold a line break or another control character (read from /run/value)"]
+    );
+    let both = with(&[("AUTH_PASS", SECRET), ("AUTH_PASS_FILE", "/run/value")]);
+    assert!(!format!("{both:?}").contains("hunter2"));
+    let second = with(&[("VIP_2", "10.0.0.3"), ("VIRTUAL_ROUTER_2", "52"), ("AUTH_PASS_2", SECRET)]);
+    assert!(!format!("{second:?}").contains("hunter2"));
+    assert!(problems(second)[0].starts_with("AUTH_PASS_2  must be 1 to 8 bytes"));
+}
+
+#[test]
+fn a_good_password_is_kept_byte_by_byte_and_not_shown() {
+    let outcome = with(&[("AUTH_PASS", " pass w ")]);
+    assert!(!format!("{outcome:?}").contains("pass w"));
+    assert_eq!(router(outcome).protocol.auth.unwrap().octets(), *b" pass w ");
+    let file = with_file(&[("AUTH_PASS_FILE", "/run/value")], Ok(b"d0cker\n"));
+    assert_eq!(router(file).protocol.auth.unwrap().octets(), *b"d0cker\0\0");
+    assert_eq!(router(with(&[])).protocol.auth, None);
+}
+
+/// AU-05: version 3 has no authentication.
+#[test]
+fn a_password_with_version_3_is_ignored_with_a_warning() {
+    let outcome = with(&[("AUTH_PASS", "d0cker"), ("VRRP_VERSION", "3")]);
+    assert_eq!(warnings(outcome.clone()), ["AUTH_PASS is not used for IPv4: VRRPv3 has no authentication"]);
+    assert_eq!(outcome.unwrap().0.routers[0].protocol.auth, None);
+}
+
+#[test]
+fn preempt_delay_is_seconds_up_to_1000() {
+    for value in ["-1", "1000.1", "a minute"] {
+        refused("PREEMPT_DELAY", value, "must be seconds from 0 to 1000");
+    }
+    let delay = |value| router(with(&[("PREEMPT_DELAY", value)])).protocol.preempt_delay;
+    assert_eq!((delay("0"), delay("2.5")), (Duration::ZERO, Duration::from_millis(2_500)));
+    assert_eq!(delay("1000"), Duration::from_secs(1_000));
+    assert_eq!(
+        warnings(with(&[("PREEMPT_DELAY", "5"), ("PREEMPT", "false")])),
+        ["PREEMPT_DELAY has no effect with PREEMPT=false"]
+    );
+}
+
+#[test]
+fn no_preemption_with_a_weight_is_a_warning_with_the_fix() {
+    let checked = |weight, preempt, priority| {
+        let vars =
+            [("CHECK_WEIGHT", weight), ("PREEMPT", preempt), ("PRIORITY", priority), ("SERVICE", "haproxy")];
+        warnings(with(&vars))
+    };
+    for weight in ["2", "-20"] {
+        assert_eq!(
+            checked(weight, "false", "100"),
+            [format!(
+                "PREEMPT is false, so CHECK_WEIGHT {weight} never moves the address: no backup replaces a live \
+                 master, however low it falls; set CHECK_WEIGHT=0, which gives the address up when a check \
+                 fails, or PREEMPT=true"
+            )]
+        );
+    }
+    assert_eq!(checked("0", "false", "100"), [""; 0]);
+    assert_eq!(checked("2", "true", "100"), [""; 0]);
+    assert_eq!(
+        checked("2", "false", "255").len(),
+        1,
+        "an owner's priority never changes: one warning is enough"
+    );
+}
+
+#[test]
+fn unicast_peers_are_hosts_each_once() {
+    let router = router(with(&[("UNICAST_PEERS", "10.0.0.11, 10.0.0.12\n")]));
+    assert_eq!(
+        router.protocol.peers,
+        ["10.0.0.11", "10.0.0.12"].map(|a| a.parse::<std::net::IpAddr>().unwrap())
+    );
+    assert_eq!(router.unicast_source, None);
+    let peer = |value, why| refused("UNICAST_PEERS", value, why);
+    for value in ["node2", "10.0.0.11/24", "fe80::1%eth0", "10.0.0.11:112"] {
+        peer(value, "must be an IP address such as 10.0.0.11 or fd00::11");
+    }
+    peer("224.0.0.18", "must be the address of one host: it is a multicast group");
+    peer("ff02::12", "must be the address of one host: it is a multicast group");
+    peer("0.0.0.0", "must be the address of one host: it is in the unspecified network 0.0.0.0/8");
+    peer("::", "must be the address of one host: it is the unspecified address");
+    peer(",", "holds no address");
+    peer("fd00::11", "holds no IPv4 address, which VIP needs");
+    assert_eq!(
+        warnings(with(&[("UNICAST_PEERS", "10.0.0.11 fd00::11 10.0.0.11")])),
+        ["UNICAST_PEERS lists 10.0.0.11 twice", "UNICAST_PEERS fd00::11 is ignored: VIP holds IPv4 alone"]
+    );
+}
+
+#[test]
+fn unicast_src_ip_is_one_address_of_the_family() {
+    let from = |source| with(&[("UNICAST_PEERS", "10.0.0.11"), ("UNICAST_SRC_IP", source)]);
+    assert_eq!(router(from("10.0.0.12")).unicast_source, Some([10, 0, 0, 12].into()));
+    assert_eq!(router(from("auto")).unicast_source, None);
+    for (value, why) in [
+        ("eth0", "must be an IP address such as 10.0.0.11 or fd00::11"),
+        ("127.0.0.1", "must be the address of one host: it is a loopback address"),
+        ("10.0.0.12 10.0.0.13", "holds more than one IPv4 address"),
+    ] {
+        assert_eq!(problems(from(value)), [format!("UNICAST_SRC_IP={value}  {why}")]);
+    }
+    assert_eq!(warnings(from("fd00::12")), ["UNICAST_SRC_IP fd00::12 is ignored: VIP holds IPv4 alone"]);
+    assert_eq!(
+        warnings(with(&[("UNICAST_SRC_IP", "10.0.0.12")])),
+        ["UNICAST_SRC_IP has no effect without UNICAST_PEERS"]
+    );
+}
+
+#[test]
+fn track_interface_is_a_list_of_names() {
+    let track = router(with(&[("TRACK_INTERFACE", "eth1, eth2")])).track;
+    assert_eq!(track, ["eth1", "eth2"]);
+    refused(
+        "TRACK_INTERFACE",
+        "eth1/0",
+        "must be an interface name: 1 to 15 bytes without slash, colon or space",
+    );
+    refused("TRACK_INTERFACE", ",", "holds no interface");
+    assert_eq!(warnings(with(&[("TRACK_INTERFACE", "eth1 eth1")])), ["TRACK_INTERFACE lists eth1 twice"]);
+}
+
+#[test]
+fn vip_excluded_is_written_like_vip_in_either_family() {
+    let router = router(with(&[("VIP_EXCLUDED", "10.0.0.3/24 dev eth1, fd00::3")]));
+    let excluded: Vec<_> = router.excluded.iter().map(ToString::to_string).collect();
+    assert_eq!(excluded, ["10.0.0.3/24 dev eth1", "fd00::3/128"]);
+    assert_eq!(router.protocol.addresses.len(), 1);
+    refused("VIP_EXCLUDED", "10.0.0.300", "is not an address such as 10.0.0.2, 10.0.0.2/24 or fd00::2");
+    refused("VIP_EXCLUDED", ",", "holds no address");
+    refused("VIP_EXCLUDED", "10.0.0.2", "is in VIP too: an address belongs to one router, once");
+}
+
+#[test]
+fn one_advert_must_carry_the_whole_vip() {
+    let list = |n: u16, prefix: &str| (1..=n).map(|i| format!("{prefix}{i}")).collect::<Vec<_>>().join(" ");
+    assert_eq!(router(with(&[("VIP", &list(255, "10.0.1."))])).addresses.len(), 255);
+    let v6 = format!("fe80::1 {}", list(90, "fd00::"));
+    assert_eq!(
+        problems(with(&[("VIP", &v6)])),
+        [
+            "VIP=91 IPv6 addresses  are more than the 90 that one advert can carry; put the rest in VIP_EXCLUDED"
+        ]
+    );
+    let v4 = format!("10.0.2.1 {}", list(255, "10.0.1."));
+    assert_eq!(
+        problems(with(&[("VIP", &v4)])),
+        [
+            "VIP=256 IPv4 addresses  are more than the 255 that one advert can carry; put the rest in VIP_EXCLUDED"
+        ]
+    );
+}
+
+#[test]
+fn notify_is_a_program_and_its_arguments() {
+    let notify = |value| router(with(&[("NOTIFY", value)])).notify.unwrap();
+    assert_eq!(notify("/notify"), ["/notify"]);
+    assert_eq!(notify(" /bin/notify  -v\ta,b "), ["/bin/notify", "-v", "a,b"]);
+    assert_eq!(router(with(&[])).notify, None);
+    for value in ["notify.sh", "./notify", "~/notify"] {
+        refused("NOTIFY", value, "must begin with the absolute path of a program, such as /notify");
+    }
+    refused(
+        "NOTIFY",
+        "/bin/sh -c 'echo'",
+        "holds quotes, but no shell reads it: words are divided at white space alone",
+    );
+}
+
+#[test]
+fn garp_refresh_is_off_or_seconds() {
+    let refresh = |value| router(with(&[("GARP_REFRESH", value)])).garp_refresh;
+    assert_eq!((refresh("0"), refresh("60")), (None, Some(Duration::from_mins(1))));
+    for value in ["0.5", "86401", "-1", "off"] {
+        refused("GARP_REFRESH", value, "must be seconds from 1 to 86400, or 0 for never");
+    }
+}
+
+#[test]
+fn ports_and_pages_are_checks_without_any_service() {
+    let vars = [("CHECK_TCP", "localhost:80 [::1]:443"), ("CHECK_HTTP", "http://127.0.0.1/up")];
+    let check = router(with(&vars)).check.unwrap();
+    assert_eq!(check.services, [""; 0]);
+    assert_eq!(check.tcp, ["127.0.0.1:80", "[::1]:443"].map(|a| a.parse().unwrap()));
+    assert_eq!(check.http[0].path, "/up");
+    assert_eq!((check.interval, check.timeout), (Duration::from_secs(1), Duration::from_secs(1)));
+    for (name, value, why) in [
+        (
+            "CHECK_TCP",
+            "web:80",
+            "must be host:port, such as 127.0.0.1:80, [::1]:80 or localhost:80; other names are not looked up",
+        ),
+        ("CHECK_TCP", ",", "holds no host:port"),
+        (
+            "CHECK_HTTP",
+            "https://localhost/",
+            "is https, which is not spoken here: ask a page of plain http, or CHECK_TCP for the port",
+        ),
+        ("CHECK_HTTP", ",", "holds no URL"),
+    ] {
+        refused(name, value, why);
+    }
+    assert_eq!(
+        warnings(with(&[("CHECK_TCP", "localhost:80 127.0.0.1:80"), ("SERVICE", "a a")])),
+        ["SERVICE lists a twice", "CHECK_TCP lists 127.0.0.1:80 twice"]
+    );
+}
+
+#[test]
+fn check_timeout_is_the_interval_unless_set() {
+    let vars = |name, value| with(&[("CHECK_TCP", "localhost:80"), ("CHECK_INTERVAL", "3"), (name, value)]);
+    let timeout = |outcome| router(outcome).check.unwrap().timeout;
+    assert_eq!(timeout(vars("CHECK_TIMEOUT", "")), Duration::from_secs(3));
+    assert_eq!(timeout(vars("CHECK_TIMEOUT", "0.2")), Duration::from_millis(200));
+    assert_eq!(
+        problems(vars("CHECK_TIMEOUT", "0")),
+        ["CHECK_TIMEOUT=0  must be seconds above 0, from 0.001 to 86400"]
+    );
+    assert_eq!(
+        warnings(with(&[("SERVICE", "haproxy"), ("CHECK_TIMEOUT", "1")])),
+        ["CHECK_TIMEOUT has no effect: it is for CHECK_TCP and CHECK_HTTP"]
+    );
+}
