@@ -3,9 +3,11 @@
 pub mod capabilities;
 pub mod neighbour;
 pub mod netlink;
+pub mod notify;
 pub mod orphans;
 pub mod pidfd;
 pub mod poller;
+pub mod probe;
 pub mod process;
 pub mod route;
 pub mod signals;

@@ -50,6 +50,24 @@ fn since_boot() -> nix::Result<Duration> {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from)
 }
 
+/// What a descriptor is watched for; errors and hang-ups are reported with either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// There is something to read, or to accept.
+    Readable,
+    /// There is room to write, or a connection was made or refused.
+    Writable,
+}
+
+impl Interest {
+    const fn flags(self) -> EpollFlags {
+        match self {
+            Self::Readable => EpollFlags::EPOLLIN,
+            Self::Writable => EpollFlags::EPOLLOUT,
+        }
+    }
+}
+
 /// A set of descriptors, each with the number its owner gave it, and the clock that waiting is timed by.
 #[derive(Debug)]
 pub struct Poller {
@@ -79,8 +97,25 @@ impl Poller {
     /// # Errors
     /// When it is watched already, cannot be watched (a regular file), or the kernel is out of memory.
     pub fn watch(&self, fd: BorrowedFd<'_>, token: u64) -> Result<(), Error> {
-        let readable = EpollEvent::new(EpollFlags::EPOLLIN, token);
-        self.epoll.add(fd, readable).map_err(|e| Error::doing("watch", describe(fd))(e))
+        self.watch_for(fd, token, Interest::Readable)
+    }
+
+    /// As [`Poller::watch`], for `interest`.
+    ///
+    /// # Errors
+    /// As [`Poller::watch`].
+    pub fn watch_for(&self, fd: BorrowedFd<'_>, token: u64, interest: Interest) -> Result<(), Error> {
+        let event = EpollEvent::new(interest.flags(), token);
+        self.epoll.add(fd, event).map_err(|e| Error::doing("watch", describe(fd))(e))
+    }
+
+    /// Reports `fd` for `interest` instead of what it was watched for until now.
+    ///
+    /// # Errors
+    /// When it was not watched.
+    pub fn rewatch(&self, fd: BorrowedFd<'_>, token: u64, interest: Interest) -> Result<(), Error> {
+        let mut event = EpollEvent::new(interest.flags(), token);
+        self.epoll.modify(fd, &mut event).map_err(|e| Error::doing("change the watch on", describe(fd))(e))
     }
 
     /// Reports `fd` no more. Call it before closing: a descriptor that was duplicated lives on, and
@@ -205,6 +240,23 @@ mod tests {
     }
 
     #[test]
+    fn a_descriptor_is_reported_for_what_it_is_watched_for_and_no_more() {
+        let (poller, (ours, mut theirs)) = (poller(), UnixStream::pair().unwrap());
+        poller.watch_for(ours.as_fd(), 1, Interest::Writable).unwrap();
+        assert_eq!(poller.wait(None).unwrap(), [1], "there is room");
+        poller.rewatch(ours.as_fd(), 2, Interest::Readable).unwrap();
+        assert_eq!(poller.wait(Some(in_micros(&poller, 500))).unwrap(), [0_u64; 0], "nothing to read");
+        theirs.write_all(b"x").unwrap();
+        assert_eq!(poller.wait(None).unwrap(), [2]);
+        poller.rewatch(ours.as_fd(), 3, Interest::Writable).unwrap();
+        ours.set_nonblocking(true).unwrap();
+        while (&ours).write(&[0; 4096]).is_ok() {}
+        assert_eq!(poller.wait(Some(in_micros(&poller, 500))).unwrap(), [0_u64; 0], "readable, but full");
+        drop(theirs);
+        assert_eq!(poller.wait(None).unwrap(), [3], "hung up");
+    }
+
+    #[test]
     fn what_is_forgotten_is_not_reported_though_a_duplicate_of_it_lives_on() {
         let (poller, (ours, mut theirs)) = (poller(), UnixStream::pair().unwrap());
         let duplicate = ours.try_clone().unwrap();
@@ -239,6 +291,11 @@ mod tests {
         let fd = ours.as_raw_fd();
         let error = poller.forget(ours.as_fd()).unwrap_err().to_string();
         assert!(error.starts_with(&format!("cannot stop watching descriptor {fd}: No such file")), "{error}");
+        let error = poller.rewatch(ours.as_fd(), 1, Interest::Writable).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("cannot change the watch on descriptor {fd}: No such")),
+            "{error}"
+        );
         poller.watch(ours.as_fd(), 1).unwrap();
         let error = poller.watch(ours.as_fd(), 2).unwrap_err().to_string();
         assert!(error.starts_with(&format!("cannot watch descriptor {fd}: File exists")), "{error}");
