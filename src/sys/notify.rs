@@ -45,9 +45,11 @@ impl Run {
     }
 }
 
+/// Without the program's own arguments, which may hold somebody's token.
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.program.join(" "), self.words.join(" "))
+        let path = self.program.first().map_or("", String::as_str);
+        write!(f, "{path} {}", self.words.join(" "))
     }
 }
 
@@ -133,7 +135,9 @@ impl Notifier {
             return outcomes;
         }
         let mut same = self.waiting.iter().enumerate().filter(|(_, run)| run.same_instance(&words));
-        if let (Some((oldest, _)), Some(_)) = (same.next(), same.nth(WAITING - 2)) {
+        if let Some((oldest, _)) = same.next()
+            && 1 + same.count() >= WAITING
+        {
             outcomes.extend(self.waiting.remove(oldest).map(Outcome::Dropped));
         }
         self.waiting.push_back(Run { program: program.to_vec(), words });
@@ -248,17 +252,17 @@ fn signal(group: Pid, signal: Signal) {
 /// that are missing here.
 fn refusal(run: &Run, e: &io::Error) -> Error {
     let there = run.program.first().is_some_and(|path| Path::new(path).exists());
-    let advice = match e.kind() {
-        ErrorKind::NotFound if there => {
-            "; the file is there, but not what its #! line names, or its loader: \
-             the image of vrrp-init holds no shell, so use a static program or an image with a shell"
-        }
-        ErrorKind::NotFound => "; give its full path inside the container, and mount it there",
-        ErrorKind::PermissionDenied => "; make it executable (chmod +x), on a mount that is not noexec",
-        _ if e.raw_os_error() == Some(Errno::ENOEXEC as i32) => {
-            "; it is neither a program for this machine nor a script that begins with #!"
-        }
-        _ => "",
+    let advice = if e.kind() == ErrorKind::NotFound && there {
+        "; the file is there, but not what its #! line names, or its loader: \
+         the image of vrrp-init holds no shell, so use a static program or an image with a shell"
+    } else if e.kind() == ErrorKind::NotFound {
+        "; give its full path inside the container, and mount it there"
+    } else if e.kind() == ErrorKind::PermissionDenied {
+        "; make it executable (chmod +x), on a mount that is not noexec"
+    } else if e.raw_os_error() == Some(Errno::ENOEXEC as i32) {
+        "; it is neither a program for this machine nor a script that begins with #!"
+    } else {
+        ""
     };
     Error { doing: "run", on: run.to_string(), source: io::Error::other(format!("{e}{advice}")) }
 }

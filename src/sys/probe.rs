@@ -20,6 +20,9 @@ use http::{LONGEST_LINE, StatusLine};
 /// Octets read at once: most answers whole, so that closing does not reset the connection under the server.
 const READ: usize = 2048;
 
+/// Refusals of `connect` that are not the service's: no memory, or no port to ask from.
+const OURS: [Errno; 3] = [Errno::ENOBUFS, Errno::ENOMEM, Errno::EADDRNOTAVAIL];
+
 /// Whom to ask, and what.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
@@ -107,12 +110,9 @@ impl Probe {
         let kind = Type::STREAM.nonblocking().cloexec();
         let socket = Socket::new(Domain::for_address(address), kind, None).map_err(failed())?;
         let stage = match socket.connect(&address.into()) {
-            Ok(()) => Stage::Connecting { request },
-            Err(e) => match Errno::from_raw(e.raw_os_error().unwrap_or_default()) {
-                Errno::EINPROGRESS | Errno::EINTR => Stage::Connecting { request },
-                Errno::ENOBUFS | Errno::ENOMEM | Errno::EADDRNOTAVAIL => return Err(failed()(e)),
-                errno => Stage::Refused(reason(errno)),
-            },
+            Err(e) if is(&e, &OURS) => return Err(failed()(e)),
+            Err(e) if !is(&e, &[Errno::EINPROGRESS, Errno::EINTR]) => Stage::Refused(e.to_string()),
+            Ok(()) | Err(_) => Stage::Connecting { request },
         };
         Ok(Self { stream: socket.into(), stage, timeout, deadline: now + timeout })
     }
@@ -127,10 +127,10 @@ impl Probe {
     pub fn advance(&mut self, now: Instant) -> Step {
         let step = self.go_on().unwrap_or_else(|e| Step::Failed(self.lost(&e)));
         // What has come in time counts though it is looked at late.
-        match step {
-            Step::Pending(_) if self.deadline <= now => Step::Failed(self.too_late()),
-            step => step,
+        if matches!(step, Step::Pending(_)) && self.deadline <= now {
+            return Step::Failed(self.too_late());
         }
+        step
     }
 
     fn go_on(&mut self) -> io::Result<Step> {
@@ -176,10 +176,9 @@ impl Probe {
 
     /// The kernel's word for the end of the connection, and whether there had been one.
     fn lost(&self, e: &io::Error) -> String {
-        let said = reason(Errno::from_raw(e.raw_os_error().unwrap_or_default()));
         match self.stage {
-            Stage::Refused(_) | Stage::Connecting { .. } => said,
-            Stage::Sending { .. } | Stage::Reading { .. } => format!("connected, then: {said}"),
+            Stage::Refused(_) | Stage::Connecting { .. } => e.to_string(),
+            Stage::Sending { .. } | Stage::Reading { .. } => format!("connected, then: {e}"),
         }
     }
 
@@ -251,8 +250,8 @@ fn judge(answer: &[u8], closed: bool) -> Option<Step> {
     }
 }
 
-fn reason(errno: Errno) -> String {
-    errno.desc().to_owned()
+fn is(e: &io::Error, any_of: &[Errno]) -> bool {
+    any_of.iter().any(|&errno| e.raw_os_error() == Some(errno as i32))
 }
 
 #[cfg(test)]
@@ -278,7 +277,10 @@ mod tests {
         let deadline = Instant::from_millis(1000);
         let stage = Stage::Connecting { request: Vec::new() };
         let mut probe = Probe { stream: socket.into(), stage, timeout: Duration::from_secs(1), deadline };
-        assert_eq!(probe.advance(Instant::START), Step::Failed("Connection refused".to_owned()));
+        assert_eq!(
+            probe.advance(Instant::START),
+            Step::Failed("Connection refused (os error 111)".to_owned())
+        );
     }
 
     #[test]
