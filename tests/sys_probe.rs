@@ -206,6 +206,7 @@ fn two_and_three_hundreds_pass_and_other_answers_fail_with_their_reason() {
     assert_eq!(answered(b"HTTP/1.1 301 Moved Permanently\r\nLocation: /\r\n\r\n"), Step::Passed);
     assert_eq!(answered(b"HTTP/1.0 399 \r\n\r\nbody"), Step::Passed);
     assert_eq!(answered(b"HTTP/1.1 500 Internal\r\n\r\n"), failed("answered with status 500"));
+    assert_eq!(answered(b"HTTP/1.1 400 \r\n\r\n"), failed("answered with status 400"));
     assert_eq!(answered(b"HTTP/1.1 404 Not Found\r\n\r\n"), failed("answered with status 404"));
     assert_eq!(answered(b"HTTP/1.1 199 x\r\n\r\n"), failed("answered with status 199"));
     assert_eq!(answered(b"HTTP/1.1 000\r\n"), failed("answered with status 000"));
