@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use vrrp_init::sys::notify::{GRACE, LIMIT, Notifier, Outcome, WAITING};
 use vrrp_init::sys::orphans::{How, Reaped, reap};
 use vrrp_init::sys::poller::{Clock, Poller};
@@ -348,7 +349,10 @@ fn a_program_inherits_neither_secrets_nor_descriptors_nor_signal_settings() {
                 while read -r key value; do echo $key $value; done < /proc/$$/status > status; \
                 cut -d' ' -f5 /proc/$$/stat > group; echo $$ > pid";
     let program = it.script("notify", body);
+    // As if whoever started us had it so.
+    let before = SigSet::from(Signal::SIGUSR2).thread_swap_mask(SigmaskHow::SIG_BLOCK).unwrap();
     it.queue(&program, "VI_1", "MASTER");
+    before.thread_set_mask().unwrap();
     assert!(it.until_idle().iter().all(Outcome::is_success));
     let env = it.read("env");
     assert!(env.contains("VRID=kept\n") && !env.contains("AUTH_PASS") && !env.contains("secret"), "{env}");
