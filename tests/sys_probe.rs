@@ -153,14 +153,15 @@ fn an_unreachable_network_is_a_failure_and_a_lack_of_ports_is_ours() {
     thread::spawn(|| {
         alone();
         let answer = ask(&Target::Tcp(SocketAddr::from(([10, 9, 0, 1], 80))), PATIENCE);
-        assert_eq!(answer.reason(), "Network is unreachable (os error 101)");
+        assert!(answer.reason().ends_with(" (os error 101)"), "{}", answer.reason());
         fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40000").unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 80)).unwrap();
         let target = Target::Tcp(listener.local_addr().unwrap());
         let _the_only_port = TcpStream::connect(target.address()).unwrap();
         let error = Probe::start(&target, Clock::start().unwrap().now(), PATIENCE).unwrap_err();
         let said = error.to_string();
-        assert!(said.starts_with("cannot begin the check tcp 127.0.0.1:80: Cannot assign"), "{said}");
+        let begun = said.starts_with("cannot begin the check tcp 127.0.0.1:80: ");
+        assert!(begun && said.ends_with(" (os error 99)"), "{said}");
     })
     .join()
     .unwrap();
@@ -184,7 +185,8 @@ fn a_lack_of_descriptors_is_ours_and_no_failure_of_the_service() {
     let all: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
     let error = Probe::start(&Target::Tcp(address), now, PATIENCE).unwrap_err().to_string();
     drop(all);
-    assert_eq!(error, format!("cannot begin the check tcp {address}: Too many open files (os error 24)"));
+    let begun = error.starts_with(&format!("cannot begin the check tcp {address}: "));
+    assert!(begun && error.ends_with(" (os error 24)"), "{error}");
     assert_eq!(ask(&Target::Tcp(address), PATIENCE).step, Step::Passed);
 }
 
