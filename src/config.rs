@@ -52,8 +52,6 @@ pub struct RouterConfig {
     pub unicast_source: Option<IpAddr>,
     /// Run on each transition: the program's absolute path, then its first arguments.
     pub notify: Option<Vec<String>>,
-    /// Time between two announcements of a master's addresses; `None`: only after a change.
-    pub garp_refresh: Option<Duration>,
     /// `None`: nothing is watched.
     pub check: Option<CheckConfig>,
 }

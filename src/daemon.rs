@@ -4,9 +4,13 @@
 mod check;
 mod interfaces;
 mod kernel;
+mod place;
+mod probing;
+mod receive;
 mod router;
 mod said;
 mod sweep;
+mod warnings;
 mod wording;
 
 use std::net::IpAddr;
@@ -16,32 +20,29 @@ use std::time::Duration;
 use log::Level;
 
 use crate::config::Config;
-use crate::health::Standing;
+use crate::health::{Standing, Verdict};
 use crate::sys::Error;
+use crate::sys::notify::{Notifier, Outcome as Notice};
 use crate::sys::orphans;
 use crate::sys::poller::{Clock, Poller};
 use crate::sys::process::ProcFs;
 use crate::sys::signals::{Signal, Signals};
-use crate::sys::socket::ipv4::HeaderFault;
-use crate::sys::socket::{self, Received};
-use crate::vrrp::{Action, Advert, Cause, DropReason, Envelope, Event, Instant, Report, Role};
-use check::Eyes;
+use crate::sys::socket::{self};
+use crate::vrrp::{Action, Cause, Event, Instant, Report, Role};
+use check::{Check, Eyes, Outcome};
 use kernel::Kernel;
-use router::{Place, Router};
+use place::LOOK_AGAIN;
+use router::Router;
 
 const SIGNALS: u64 = 0;
 const MONITOR: u64 = 1;
-/// A port's token has this bit and the interface's index.
+/// A port's token has this bit and a number of its own.
 const PORT: u64 = 1 << 32;
-/// A watched process's token has this bit, the router's number from bit 32 on, and the pid.
-const PROCESS: u64 = 1 << 63;
+/// The token of what a check watches has this bit, the check's number from bit 32 on, and what it likes.
+const CHECK: u64 = 1 << 63;
 
-/// Packets taken from one interface before timers are looked at again: a flood may not delay an advert.
-const PACKETS: usize = 64;
-
-/// The kernel does not tell when a default route appears, and not every failure to open ends with a
-/// notice: what is missing is looked for again this often.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How long a stop waits for the programs that are told of it.
+const LAST_NOTICES: Duration = Duration::from_secs(1);
 
 /// What a turn of the loop left to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,9 @@ pub struct Daemon {
     procfs: ProcFs,
     kernel: Kernel,
     routers: Vec<Router>,
+    /// Routers with the same check share it.
+    checks: Vec<Check>,
+    notifier: Notifier,
     /// Every configured virtual address that is not an owner's real one: no source for adverts.
     virtual_addresses: Vec<IpAddr>,
     look_again: Option<Instant>,
@@ -68,6 +72,8 @@ pub struct Daemon {
     /// What was forbidden to us at the start, which no waiting mends.
     forbidden: Option<Error>,
     stopping: bool,
+    /// Until when programs that are told of the stop may run.
+    linger: Option<Instant>,
     buffer: Vec<u8>,
 }
 
@@ -82,19 +88,20 @@ impl Daemon {
         let kernel = Kernel::open()?;
         poller.watch(signals.as_fd(), SIGNALS)?;
         poller.watch(kernel.monitor().as_fd(), MONITOR)?;
-        let numbered = (0_u64..).zip(config.routers);
-        let routers: Vec<_> = numbered.map(|(id, config)| Router::new(config, PROCESS | id << 32)).collect();
         let mut daemon = Self {
             poller,
             signals,
             procfs: ProcFs::new("/proc")?,
             kernel,
             virtual_addresses: vec![],
-            routers,
+            routers: config.routers.into_iter().map(Router::new).collect(),
+            checks: vec![],
+            notifier: Notifier::new(),
             look_again: None,
             blind: false,
             forbidden: None,
             stopping: false,
+            linger: None,
             buffer: vec![0; socket::BUFFER],
         };
         daemon.prepare();
@@ -105,7 +112,8 @@ impl Daemon {
     }
 
     fn prepare(&mut self) {
-        if self.routers.iter().any(|r| r.check.is_some()) && self.procfs.hides_processes().unwrap_or(false) {
+        self.share_checks();
+        if !self.checks.is_empty() && self.procfs.hides_processes().unwrap_or(false) {
             log::error!(event = "hidepid"; "/proc is mounted with hidepid: services of other users look dead; mount it without");
         }
         for router in &self.routers {
@@ -117,8 +125,24 @@ impl Daemon {
             self.refresh(id);
             // Until its first look says otherwise, a service of weight 0 is not known to run.
             self.stand(id);
-            self.look(id);
+        }
+        self.check();
+        for id in 0..self.routers.len() {
             self.dispatch(id, Event::Startup);
+        }
+    }
+
+    /// One check for all routers that ask for the same.
+    fn share_checks(&mut self) {
+        for router in &mut self.routers {
+            let Some(config) = &router.config.check else { continue };
+            let known = self.checks.iter().position(|check| check.config() == config);
+            let number = known.unwrap_or_else(|| {
+                let number = self.checks.len();
+                self.checks.push(Check::new(config.clone(), CHECK | (number as u64) << 32));
+                number
+            });
+            router.attach(number, self.checks[number].names());
         }
     }
 
@@ -137,20 +161,29 @@ impl Daemon {
             match token {
                 SIGNALS => reload = self.take_signals(),
                 MONITOR => self.notices(),
-                process if process & PROCESS != 0 => self.exited(process),
-                port => self.packets(u32::try_from(port - PORT).unwrap_or_default()),
+                check if check & CHECK != 0 => self.ready(check),
+                port => self.packets(port),
             }
         }
         self.expire();
         if self.kernel.take_echo() {
             self.notices();
         }
-        let left = self.stopping && self.roles().all(|(_, role)| role == Role::Init);
-        Ok(match (left, reload) {
+        Ok(match (self.has_left(), reload) {
             (true, _) => Next::Stopped,
             (false, true) => Next::Reload,
             (false, false) => Next::Turn,
         })
+    }
+
+    /// Whether nothing is left to do after a stop.
+    fn has_left(&mut self) -> bool {
+        if !self.stopping || self.roles().any(|(_, role)| role != Role::Init) {
+            return false;
+        }
+        let now = self.poller.now();
+        let linger = *self.linger.get_or_insert(now + LAST_NOTICES);
+        self.notifier.deadline().is_none() || linger <= now
     }
 
     /// Takes leave as on SIGTERM: a master may first wait for its successor. Called again it does not wait.
@@ -162,7 +195,9 @@ impl Daemon {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.routers.iter().filter_map(Router::deadline).chain(self.look_again).min()
+        let routers = self.routers.iter().filter_map(Router::deadline);
+        let checks = self.checks.iter().map(Check::deadline);
+        routers.chain(checks).chain(self.look_again).chain(self.notifier.deadline()).chain(self.linger).min()
     }
 
     fn expire(&mut self) {
@@ -170,8 +205,12 @@ impl Daemon {
         if self.look_again.take_if(|at| *at <= now).is_some() {
             self.notices();
         }
+        self.check();
+        if self.notifier.deadline().is_some_and(|at| at <= now) {
+            let outcomes = self.notifier.expire(now);
+            report_notices(&outcomes);
+        }
         for id in 0..self.routers.len() {
-            self.look(id);
             self.routers[id].listen(now);
             if self.routers[id].instance.deadline().is_some_and(|at| at <= now) {
                 self.dispatch(id, Event::Timer);
@@ -183,42 +222,111 @@ impl Daemon {
     fn dispatch(&mut self, id: usize, event: Event<'_>) {
         let now = self.poller.now();
         let router = &mut self.routers[id];
+        let theirs = if let Event::Advert { advert, .. } = event { Some(advert) } else { None };
+        let mut refused = false;
+        let mut entered = None;
         for action in router.instance.handle(now, event) {
-            let theirs = if let Event::Advert { advert, .. } = event { Some(advert) } else { None };
             if let Action::Report(Report::Dropped { from, reason }) = action {
                 router.dropped(now, from, reason, theirs);
-            } else if let (Action::Report(Report::OtherAddresses(from)), Some(theirs)) = (&action, theirs) {
+                continue;
+            }
+            if let (Action::Report(Report::OtherAddresses(from)), Some(theirs)) = (&action, theirs) {
                 router.differs(now, *from, theirs);
-            } else if router.perform(now, &mut self.kernel, action).is_err() {
-                return self.dispatch(id, Event::Refused);
+                continue;
+            }
+            if let Action::Report(Report::Transition { to, .. }) = action {
+                entered = Some(to);
+            }
+            if router.perform(now, &mut self.kernel, action).is_err() {
+                refused = true;
+                break;
+            }
+        }
+        if let Some(role) = entered {
+            self.notify(now, id, role);
+        }
+        if refused {
+            self.dispatch(id, Event::Refused);
+        }
+        self.tell_partner(id);
+    }
+
+    fn notify(&mut self, now: Instant, id: usize, role: Role) {
+        let router = &self.routers[id];
+        if let Some(program) = &router.config.notify {
+            let outcomes = self.notifier.queue(now, program, router.notice(role));
+            report_notices(&outcomes);
+        }
+    }
+
+    /// The IPv4 and the IPv6 router of one `VIP` move together: what stops one stops the other.
+    fn tell_partner(&mut self, id: usize) {
+        let number = self.routers[id].config.number;
+        let partner =
+            self.routers.iter().enumerate().find(|(other, r)| *other != id && r.config.number == number);
+        let Some((other, partner)) = partner else { return };
+        let stopped = self.routers[id].instance.faults().iter().any(|cause| *cause != Cause::Partner);
+        let told = partner.instance.faults().contains(&Cause::Partner);
+        match (stopped, told) {
+            (true, false) => self.dispatch(other, Event::Fault(Cause::Partner)),
+            (false, true) => self.dispatch(other, Event::Clear(Cause::Partner)),
+            (true, true) | (false, false) => {}
+        }
+    }
+
+    /// Lets every check do what is due.
+    fn check(&mut self) {
+        let now = self.poller.now();
+        for number in 0..self.checks.len() {
+            if self.checks[number].deadline() <= now {
+                let mut eyes = Eyes { procfs: &mut self.procfs, poller: &self.poller };
+                let outcome = self.checks[number].expire(now, &mut eyes);
+                self.judge(number, outcome);
             }
         }
     }
 
-    fn look(&mut self, id: usize) {
-        let mut eyes = Eyes { procfs: &mut self.procfs, poller: &self.poller };
-        if self.routers[id].look(self.poller.now(), &mut eyes) {
-            self.stand(id);
-        }
+    /// A watched process ended, or a probe can go on.
+    fn ready(&mut self, token: u64) {
+        let number = usize::try_from((token & !CHECK) >> 32).unwrap_or(usize::MAX);
+        let now = self.poller.now();
+        let Some(check) = self.checks.get_mut(number) else { return };
+        let outcome = check.ready(now, token, &mut Eyes { procfs: &mut self.procfs, poller: &self.poller });
+        self.judge(number, outcome);
     }
 
-    fn exited(&mut self, token: u64) {
-        let id = usize::try_from((token & !PROCESS) >> 32).unwrap_or(usize::MAX);
-        let Some(router) = self.routers.get_mut(id) else { return };
-        if router.exited(token, &mut Eyes { procfs: &mut self.procfs, poller: &self.poller }) {
-            self.stand(id);
+    fn judge(&mut self, number: usize, outcome: Outcome) {
+        let concerned = |r: &Router| r.check == Some(number);
+        let Some(first) = self.routers.iter().find(|r| concerned(r)) else { return };
+        for e in outcome.errors {
+            first.say(Level::Error, "check_hampered", e);
+        }
+        for news in outcome.news {
+            first.say(Level::Info, "service", news);
+        }
+        let Some(verdict) = outcome.verdict else { return };
+        let names = self.checks[number].names().join(", ");
+        if verdict == Verdict::Healthy {
+            first.say(Level::Info, "check", format_args!("Check of {names} succeeded"));
+        } else {
+            first.say(Level::Warn, "check", format_args!("Check of {names} failed"));
+        }
+        for id in 0..self.routers.len() {
+            if concerned(&self.routers[id]) {
+                self.stand(id);
+            }
         }
     }
 
     fn stand(&mut self, id: usize) {
-        match self.routers[id].standing() {
-            Some(Standing::Fault) => self.dispatch(id, Event::Fault(Cause::Service)),
-            Some(Standing::At(priority)) => {
+        let Some(number) = self.routers[id].check else { return };
+        match self.routers[id].stand(self.checks[number].standing()) {
+            Standing::Fault => self.dispatch(id, Event::Fault(Cause::Service)),
+            Standing::At(priority) => {
                 // First the priority: the wait that begins when the fault ends is the new one's.
                 self.dispatch(id, Event::Priority(priority));
                 self.dispatch(id, Event::Clear(Cause::Service));
             }
-            None => {}
         }
     }
 
@@ -233,20 +341,26 @@ impl Daemon {
                 }
                 Signal::Reload => reload = true,
                 Signal::Dump => self.dump(),
-                Signal::Child => {
-                    for orphan in orphans::reap() {
-                        log::debug!(event = "reaped"; "Reaped {orphan}");
-                    }
-                }
+                Signal::Child => self.reap(),
             }
         }
         reload
     }
 
+    fn reap(&mut self) {
+        let reaped = orphans::reap();
+        for orphan in &reaped {
+            log::debug!(event = "reaped"; "Reaped {orphan}");
+        }
+        let outcomes = self.notifier.reaped(self.poller.now(), &reaped);
+        report_notices(&outcomes);
+    }
+
     fn dump(&self) {
         let now = self.poller.now();
         for router in &self.routers {
-            router.say(Level::Info, "status", router.summary(now));
+            let check = router.check.map(|number| self.checks[number].summary());
+            router.say(Level::Info, "status", router.summary(now, check));
         }
         for port in &self.kernel.ports {
             log::info!(event = "status"; "{}: for no router here, dropped: {}", port.interface, port.drops);
@@ -278,123 +392,13 @@ impl Daemon {
             }
         }
     }
-
-    /// Finds the router's place anew and tells the state machine what that means for it.
-    fn refresh(&mut self, id: usize) {
-        let place = self.find_place(id);
-        let router = &mut self.routers[id];
-        if place == router.place && place.is_some() {
-            return;
-        }
-        let up = place.as_ref().is_some_and(|place| place.up);
-        let moved = router.place.as_ref().map(|p| p.index) != place.as_ref().map(|p| p.index);
-        if !up || moved {
-            // Still with the old place, where the addresses are to be removed from.
-            self.dispatch(id, Event::Fault(Cause::Interface));
-        }
-        let source = place.as_ref().and_then(|place| place.source);
-        if source.is_none() {
-            self.dispatch(id, Event::Source(None));
-        }
-        self.routers[id].settle(place);
-        if source.is_some() {
-            self.dispatch(id, Event::Source(source));
-        }
-        if up {
-            self.dispatch(id, Event::Clear(Cause::Interface));
-        }
-    }
-
-    /// The router's link with its sockets open; `None` while that is not to be had, which is said once.
-    fn find_place(&mut self, id: usize) -> Option<Place> {
-        let router = &mut self.routers[id];
-        let first = router.config.addresses.first()?.address;
-        let choice = &router.config.interface;
-        let known = router.place.as_ref().map(|place| place.interface.as_str());
-        let Some(link) = self.kernel.resolve(choice, first, known).cloned() else {
-            let text = wording::no_place(choice, first);
-            self.wait_for_place(id, Level::Warn, text);
-            return None;
-        };
-        router.adopt(&self.kernel, link.index);
-        if let Err(e) = self.kernel.open_port(&self.poller, PORT | u64::from(link.index), &link) {
-            self.wait_for_place(id, Level::Error, e.to_string());
-            if e.is_permission() && self.routers[id].instance.role() == Role::Init {
-                self.forbidden = Some(e);
-            }
-            return None;
-        }
-        self.virtual_addresses.clear();
-        let managed = self.routers.iter().flat_map(|r| &r.managed).map(|vip| vip.address);
-        self.virtual_addresses.extend(managed);
-        let source = self.kernel.interfaces.source_v4(link.index, &self.virtual_addresses);
-        let router = &mut self.routers[id];
-        router.waits = false;
-        let up = link.up && router.devices_are_up(&self.kernel);
-        Some(Place { index: link.index, interface: link.name, up, source })
-    }
-
-    fn wait_for_place(&mut self, id: usize, level: Level, text: String) {
-        self.look_again = Some(self.poller.now() + LOOK_AGAIN);
-        let router = &mut self.routers[id];
-        if !std::mem::replace(&mut router.waits, true) {
-            router.say(level, "interface", text);
-        }
-    }
-
-    fn packets(&mut self, index: u32) {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        for _ in 0..PACKETS {
-            let Some(port) = self.kernel.port(index) else { break };
-            match port.socket.receive(&mut buffer) {
-                Ok(None) => break,
-                Ok(Some(received)) => self.packet(index, &received),
-                Err(e) => {
-                    // The link went; its notice follows.
-                    log::debug!(event = "receive_failed"; "{e}");
-                    break;
-                }
-            }
-        }
-        self.buffer = buffer;
-    }
-
-    fn packet(&mut self, index: u32, received: &Received<'_>) {
-        let (from, vrid, advert) = match received {
-            Received::Faulty { from, fault } => (*from, None, Err(header_fault(*fault))),
-            Received::Datagram(d) => {
-                let envelope = Envelope { from: d.from, to: d.to, ttl: d.ttl };
-                (envelope.from, Advert::claimed_vrid(d.payload), Advert::parse(d.payload, envelope))
-            }
-        };
-        let here = |r: &Router| r.place.as_ref().is_some_and(|place| place.index == index);
-        let router = self.routers.iter().position(|r| here(r) && Some(r.config.protocol.vrid) == vrid);
-        match (router, advert) {
-            (Some(id), Ok(advert)) => {
-                self.routers[id].heard();
-                self.dispatch(id, Event::Advert { from, advert: &advert });
-            }
-            (Some(id), Err(reason)) => {
-                let now = self.poller.now();
-                self.routers[id].dropped(now, from, reason, None);
-            }
-            (None, advert) => {
-                let reason = advert.err().unwrap_or(DropReason::Vrid);
-                if let Some(port) = self.kernel.ports.iter_mut().find(|port| port.index == index) {
-                    port.drops.count(reason);
-                }
-            }
-        }
-    }
 }
 
-fn header_fault(fault: HeaderFault) -> DropReason {
-    match fault {
-        HeaderFault::TooShort => DropReason::Truncated,
-        HeaderFault::TooLong => DropReason::TooLong,
-        HeaderFault::NotIpv4 | HeaderFault::HeaderLength | HeaderFault::TotalLength => DropReason::IpHeader,
-        HeaderFault::Options => DropReason::IpOptions,
-        HeaderFault::Fragment => DropReason::Fragment,
+/// What became of the programs that are told of transitions.
+fn report_notices(outcomes: &[Notice]) {
+    for outcome in outcomes {
+        let level = if outcome.is_success() { Level::Info } else { Level::Warn };
+        log::log!(level, event = "notify"; "{outcome}");
     }
 }
 

@@ -17,8 +17,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use vrrp_init::vrrp::{
-    Action, Advert, Cause, Event, Instance, Instant, Interval, Lease, Peer, Priority, Report, Settings,
-    V3Checksum, Version, Vrid, Why,
+    Action, Advert, Cause, Event, Instance, Instant, Interval, Lease, Password, Peer, Priority, Report,
+    Settings, V3Checksum, Version, Vrid, Why,
 };
 
 #[test]
@@ -87,21 +87,21 @@ fn start(line: &str) -> Instance {
         let at = words.iter().position(|w| *w == word);
         words[at.unwrap_or_else(|| panic!("no {word} in {line}")) + 1]
     };
+    let option = |word: &str| words.contains(&word).then(|| after(word));
     let settings = Settings {
         vrid: Vrid::new(after("vrid").parse().unwrap()).unwrap(),
         version: if words.contains(&"v3") { Version::V3 } else { Version::V2 },
         priority: Priority::new(after("priority").parse().unwrap()).unwrap(),
         interval: interval(after("interval")),
         preempt: !words.contains(&"nopreempt"),
-        preempt_delay: Duration::ZERO,
-        auth: None,
+        preempt_delay: option("delay").map_or(Duration::ZERO, |s| seconds(s).since_start()),
+        auth: option("password").map(|p| Password::new(p.as_bytes()).unwrap()),
         checksum: V3Checksum::PseudoHeader,
-        peers: vec![],
+        peers: option("peers").map_or(vec![], |l| l.split(',').map(|a| a.parse().unwrap()).collect()),
         addresses: after("vip").split(',').map(|a| a.parse().unwrap()).collect(),
         fast: words.contains(&"fast"),
-        lease: words
-            .contains(&"lease")
-            .then(|| Lease::from_seconds(after("lease").parse().unwrap()).unwrap()),
+        refresh: option("refresh").map(|s| seconds(s).since_start()),
+        lease: option("lease").map(|s| Lease::from_seconds(s.parse().unwrap()).unwrap()),
     };
     let mut router = Instance::new(settings);
     let source: IpAddr = words[1].parse().unwrap();
@@ -140,13 +140,15 @@ fn advert(settings: &Settings, prio: &str, rest: &[&str]) -> Advert {
         vrid: settings.vrid,
         priority: Priority::from_wire(prio.parse().unwrap()),
         interval: settings.interval,
-        password: None,
+        password: settings.auth.map(Password::octets),
+        checksum: settings.checksum,
         addresses: settings.addresses.clone(),
     };
     for pair in rest.chunks(2) {
         match *pair {
             ["interval", value] => advert.interval = interval(value),
             ["vip", list] => advert.addresses = list.split(',').map(|a| a.parse().unwrap()).collect(),
+            ["password", "none"] => advert.password = None,
             ["password", word] => {
                 let mut octets = [0; 8];
                 octets[..word.len()].copy_from_slice(word.as_bytes());
@@ -213,6 +215,8 @@ fn cause(word: &str) -> Cause {
         "source" => Cause::Source,
         "service" => Cause::Service,
         "address" => Cause::Address,
+        "tracked" => Cause::Tracked,
+        "partner" => Cause::Partner,
         _ => panic!("no cause: {word}"),
     }
 }

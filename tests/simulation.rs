@@ -79,6 +79,7 @@ impl Wire {
                 peers: vec![],
                 addresses: vec!["10.0.0.100".parse().unwrap()],
                 fast,
+                refresh: None,
                 lease: Lease::from_seconds(LEASE),
             });
             assert!(router.handle(Instant::START, Event::Source(Some(address))).is_empty());

@@ -33,7 +33,7 @@ const COMPARED: &[(&str, Same)] = &[
     ("VIP_EXCLUDED", |a, b| a.excluded == b.excluded),
     ("FAST_FAILOVER", |a, b| a.protocol.fast == b.protocol.fast),
     ("VIP_LEASE", |a, b| a.protocol.lease == b.protocol.lease),
-    ("GARP_REFRESH", |a, b| a.garp_refresh == b.garp_refresh),
+    ("GARP_REFRESH", |a, b| a.protocol.refresh == b.protocol.refresh),
     ("INSTANCE_NAME", |a, b| a.name == b.name),
     ("NOTIFY", |a, b| a.notify == b.notify),
 ];

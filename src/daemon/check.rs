@@ -1,9 +1,11 @@
-//! The services a router needs: looked for in /proc every interval, watched in between, counted into a
-//! verdict; knows no router.
+//! What must run and answer beside the routers: processes looked for in /proc every interval and watched in
+//! between, ports and pages asked; counted into a verdict. Knows no router.
 
+use std::fmt;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use super::probing::Probing;
 use crate::config::CheckConfig;
 use crate::health::{Health, Verdict, Weight};
 use crate::sys::pidfd::Pidfd;
@@ -29,6 +31,9 @@ pub(super) struct Check {
     /// By service, the processes last found.
     found: Vec<Vec<Process>>,
     watched: Vec<Watched>,
+    probes: Vec<Probing>,
+    /// Whether the services ran at the look whose probes have not all answered yet.
+    round: Option<bool>,
     /// Added to a pid it is the token of its descriptor.
     token: u64,
     /// A descriptor was refused; it was said.
@@ -56,13 +61,15 @@ pub(super) struct Outcome {
 }
 
 impl Check {
-    /// The first look is due at once. Tokens of watched processes are `token` and their pid together.
+    /// The first look is due at once. Tokens are `token` with a pid or the number of a probe in its lower half.
     pub(super) fn new(config: CheckConfig, token: u64) -> Self {
         Self {
             health: Health::new(config.weight, config.rise, config.fall),
             due: Instant::START,
             found: vec![vec![]; config.services.len()],
             watched: vec![],
+            probes: Probing::all(&config, token),
+            round: None,
             token,
             blind: false,
             unreadable: false,
@@ -70,32 +77,76 @@ impl Check {
         }
     }
 
-    pub(super) fn services(&self) -> &[String] {
-        &self.config.services
+    pub(super) fn config(&self) -> &CheckConfig {
+        &self.config
     }
 
-    /// When the next look is due.
-    pub(super) fn due(&self) -> Instant {
-        self.due
+    /// What is checked, in the operator's words.
+    pub(super) fn names(&self) -> Vec<String> {
+        let probes = self.probes.iter().map(ToString::to_string);
+        self.config.services.iter().cloned().chain(probes).collect()
+    }
+
+    /// When the next look, or the end of a probe's patience, is due.
+    pub(super) fn deadline(&self) -> Instant {
+        self.probes.iter().filter_map(Probing::deadline).fold(self.due, Instant::min)
     }
 
     pub(super) fn standing(&self) -> (Weight, Verdict) {
         (self.health.weight(), self.health.verdict())
     }
 
-    /// The regular look, which counts as one result, passed or failed.
-    pub(super) fn look(&mut self, now: Instant, eyes: &mut Eyes<'_>) -> Outcome {
-        self.due = next_look(self.due, self.config.interval, now);
+    /// Does what is due: the regular look, and probes whose time is over.
+    pub(super) fn expire(&mut self, now: Instant, eyes: &mut Eyes<'_>) -> Outcome {
         let mut outcome = Outcome::default();
-        if let Some(passed) = self.scan(eyes, None, &mut outcome) {
-            outcome.verdict = self.health.observe(passed);
+        for probe in self.probes.iter_mut().filter(|probe| probe.deadline().is_some_and(|at| at <= now)) {
+            probe.advance(now, eyes.poller, &mut outcome);
         }
+        self.finish_round(&mut outcome);
+        if self.due <= now {
+            self.look(now, eyes, &mut outcome);
+        }
+        outcome
+    }
+
+    /// The regular look, which counts as one result, passed or failed, once every probe has answered too. One
+    /// that still waits for answers is not doubled.
+    fn look(&mut self, now: Instant, eyes: &mut Eyes<'_>, outcome: &mut Outcome) {
+        self.due = next_look(self.due, self.config.interval, now);
+        if self.round.is_some() {
+            return;
+        }
+        let Some(passed) = self.scan(eyes, None, outcome) else { return };
+        self.round = Some(passed);
+        for probe in &mut self.probes {
+            probe.start(now, self.config.timeout, eyes.poller, outcome);
+        }
+        self.finish_round(outcome);
+    }
+
+    fn finish_round(&mut self, outcome: &mut Outcome) {
+        if self.probes.iter().any(|probe| probe.deadline().is_some()) {
+            return;
+        }
+        let Some(services) = self.round.take() else { return };
+        let passed = services && self.probes.iter().all(Probing::passed);
+        outcome.verdict = self.health.observe(passed).or(outcome.verdict);
+    }
+
+    /// The descriptor behind `token` is ready.
+    pub(super) fn ready(&mut self, now: Instant, token: u64, eyes: &mut Eyes<'_>) -> Outcome {
+        let Some(probe) = self.probes.iter_mut().find(|probe| probe.token() == token) else {
+            return self.exited(token, eyes);
+        };
+        let mut outcome = Outcome::default();
+        probe.advance(now, eyes.poller, &mut outcome);
+        self.finish_round(&mut outcome);
         outcome
     }
 
     /// The process behind `token` has ended: looks at once. With another match alive, as after a reload of
     /// haproxy, nothing has happened; with none it is one failed result there and then.
-    pub(super) fn exited(&mut self, token: u64, eyes: &mut Eyes<'_>) -> Outcome {
+    fn exited(&mut self, token: u64, eyes: &mut Eyes<'_>) -> Outcome {
         let mut outcome = Outcome::default();
         // A token may still be in a batch after its watch has ended.
         let Some(at) = self.watched.iter().position(|w| self.token_of(w.process) == token) else {
@@ -198,14 +249,18 @@ impl Check {
                 format!("{service} pid {}", Pids(processes))
             }
         });
-        services.collect::<Vec<_>>().join(", ")
+        let probes = self
+            .probes
+            .iter()
+            .map(|probe| format!("{probe} {}", if probe.passed() { "answers" } else { "does not answer" }));
+        services.chain(probes).collect::<Vec<_>>().join(", ")
     }
 }
 
 struct Pids<'a>(&'a [Process]);
 
-impl std::fmt::Display for Pids<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Pids<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, process) in self.0.iter().enumerate() {
             write!(f, "{}{}", if n == 0 { "" } else { " " }, process.pid)?;
         }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::sys::netlink::{Address, Change, Link, MARK};
+use crate::vrrp::Family;
 
 /// Links and addresses in the kernel's order: the first address of an interface is its primary.
 #[derive(Debug, Default)]
@@ -63,18 +64,23 @@ impl Interfaces {
         self.link(best.index).filter(|link| !link.loopback)
     }
 
-    /// The primary IPv4 address of the link: its first that is not one of `virtual_addresses` (ours,
-    /// configured) and not marked as somebody's virtual address (RFC 3768 §5.2.1).
-    pub(super) fn source_v4(&self, index: u32, virtual_addresses: &[IpAddr]) -> Option<IpAddr> {
-        self.addresses
-            .iter()
-            .find(|a| {
-                a.index == index
-                    && a.address.is_ipv4()
-                    && a.mark != Some(MARK)
-                    && !virtual_addresses.contains(&a.address)
-            })
-            .map(|a| a.address)
+    /// The address adverts come from: the link's first IPv4 address, its primary, or its first IPv6
+    /// link-local one that is ready (RFC 3768 §5.2.1, RFC 9568 §5.1.2.1). Never one of `virtual_addresses`
+    /// (ours, configured), nor one marked as somebody's virtual address.
+    pub(super) fn source(&self, family: Family, index: u32, virtual_addresses: &[IpAddr]) -> Option<IpAddr> {
+        let fits = |address: &Address| match (family, address.address) {
+            (Family::V4, IpAddr::V4(_)) => true,
+            (Family::V6, IpAddr::V6(v6)) => v6.is_unicast_link_local() && !address.tentative,
+            (Family::V4, IpAddr::V6(_)) | (Family::V6, IpAddr::V4(_)) => false,
+        };
+        let real = |a: &&Address| a.mark != Some(MARK) && !virtual_addresses.contains(&a.address);
+        let on_link = self.addresses.iter().filter(|a| a.index == index && fits(a));
+        on_link.filter(real).map(|a| a.address).next()
+    }
+
+    /// Whether the address is anywhere on this machine, ready to send from.
+    pub(super) fn has_ready(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|a| a.address == address && !a.tentative)
     }
 
     /// Whether the address is on the link, with whatever prefix.
@@ -142,8 +148,19 @@ mod tests {
     #[test]
     fn the_source_is_the_first_address_that_is_no_virtual_one() {
         let ours = ["10.0.0.3".parse().unwrap()];
-        assert_eq!(interfaces().source_v4(2, &ours), Some("10.0.0.11".parse().unwrap()));
-        assert_eq!(interfaces().source_v4(4, &ours), None);
+        assert_eq!(interfaces().source(Family::V4, 2, &ours), Some("10.0.0.11".parse().unwrap()));
+        assert_eq!(interfaces().source(Family::V4, 4, &ours), None);
+    }
+
+    #[test]
+    fn the_source_in_ipv6_is_a_link_local_address_that_is_ready() {
+        let mut table = interfaces();
+        let source = |table: &Interfaces| table.source(Family::V6, 2, &[]);
+        table.apply(&Change::Address(address(2, "fd00::1/64", None)));
+        table.apply(&Change::Address(Address { tentative: true, ..address(2, "fe80::1/64", None) }));
+        assert_eq!(source(&table), None);
+        table.apply(&Change::Address(address(2, "fe80::1/64", None)));
+        assert_eq!(source(&table), Some("fe80::1".parse().unwrap()));
     }
 
     #[test]
@@ -152,10 +169,10 @@ mod tests {
         table.apply(&Change::AddressGone(address(2, "10.0.0.11/24", None)));
         table.apply(&Change::Address(address(2, "10.0.0.3/24", None)));
         assert_eq!(table.addresses().len(), 4, "a renewed address is no second one");
-        assert_eq!(table.source_v4(2, &[]), Some("10.0.0.3".parse().unwrap()));
+        assert_eq!(table.source(Family::V4, 2, &[]), Some("10.0.0.3".parse().unwrap()));
         table.apply(&Change::Link(link(2, "wan0")));
         assert!(table.named("eth0").is_none() && table.named("wan0").is_some());
         table.apply(&Change::LinkGone { index: 2, name: "wan0".into() });
-        assert!(table.link(2).is_none() && table.source_v4(2, &[]).is_none());
+        assert!(table.link(2).is_none() && table.source(Family::V4, 2, &[]).is_none());
     }
 }

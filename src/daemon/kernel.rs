@@ -1,7 +1,7 @@
 //! What the kernel holds for us: sockets by interface, addresses, and its notices; decides nothing about
 //! routers.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 
 use super::interfaces::Interfaces;
@@ -12,16 +12,33 @@ use crate::sys::netlink::{Assignment, Change, Link, Monitor, Netlink};
 use crate::sys::poller::Poller;
 use crate::sys::route::default_route_interface;
 use crate::sys::socket::Socket;
-use crate::vrrp::{Drops, GROUP_V4, Lease};
+use crate::vrrp::{Drops, Family, Lease};
 
 /// One interface that at least one router speaks on.
 #[derive(Debug)]
 pub(super) struct Port {
     pub(super) index: u32,
+    channel: Channel,
+    pub(super) token: u64,
     pub(super) socket: Socket,
     pub(super) interface: String,
     /// Packets that concern none of our routers.
     pub(super) drops: Drops,
+}
+
+impl Port {
+    /// Whether it serves this channel on this link.
+    pub(super) fn is(&self, index: u32, channel: Option<Channel>) -> bool {
+        self.index == index && Some(self.channel) == channel
+    }
+}
+
+/// By which way a router speaks on its interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Channel {
+    Multicast(Family),
+    /// To peers, from this address of ours.
+    Unicast(IpAddr),
 }
 
 /// The kernel's side of the daemon.
@@ -37,6 +54,8 @@ pub(super) struct Kernel {
     echo: bool,
     /// Notices were lost: everything must be listed anew.
     stale: bool,
+    /// How many ports were opened, so that each gets another token.
+    opened: u64,
 }
 
 /// What the notices mean for those who hold addresses.
@@ -62,6 +81,7 @@ impl Kernel {
             announcers: vec![],
             echo: false,
             stale: false,
+            opened: 0,
         })
     }
 
@@ -146,20 +166,34 @@ impl Kernel {
         }
     }
 
-    /// Opens the sockets of an interface, unless they are, and has them watched under its index.
-    pub(super) fn open_port(&mut self, poller: &Poller, token: u64, link: &Link) -> Result<(), Error> {
-        if self.port(link.index).is_none() {
-            let socket = Socket::open_v4(&link.name, link.index)?;
-            poller.watch(socket.as_fd(), token)?;
-            let (index, interface) = (link.index, link.name.clone());
-            self.ports.push(Port { index, socket, interface, drops: Drops::default() });
+    /// Opens the sockets of a channel on an interface, unless they are, and has them watched; `token` counts
+    /// up from what marks a port.
+    pub(super) fn open_port(
+        &mut self,
+        poller: &Poller,
+        token: u64,
+        link: &Link,
+        channel: Channel,
+    ) -> Result<(), Error> {
+        if self.port(link.index, channel).is_some() {
+            return Ok(());
         }
+        let socket = match channel {
+            Channel::Multicast(Family::V4) => Socket::open_v4(&link.name, link.index)?,
+            Channel::Multicast(Family::V6) => Socket::open_v6(&link.name, link.index)?,
+            Channel::Unicast(source) => Socket::open_unicast(&link.name, source)?,
+        };
+        let token = token + self.opened;
+        poller.watch(socket.as_fd(), token)?;
+        self.opened += 1;
+        let (index, interface) = (link.index, link.name.clone());
+        self.ports.push(Port { index, channel, token, socket, interface, drops: Drops::default() });
         Ok(())
     }
 
-    /// The open sockets of an interface.
-    pub(super) fn port(&self, index: u32) -> Option<&Port> {
-        self.ports.iter().find(|port| port.index == index)
+    /// The open sockets of a channel on an interface.
+    pub(super) fn port(&self, index: u32, channel: Channel) -> Option<&Port> {
+        self.ports.iter().find(|port| port.is(index, Some(channel)))
     }
 
     /// Adds one virtual address to the link `index`; it may be there already, and then its lease is renewed.
@@ -191,31 +225,36 @@ impl Kernel {
             .ok_or_else(|| Error::doing("find the device of the address", vip.to_string())(missing()))
     }
 
-    /// Sends one message to the group.
-    pub(super) fn send(&self, index: u32, from: Ipv4Addr, message: &[u8]) -> Result<(), Error> {
-        match self.port(index) {
-            Some(port) => port.socket.send_v4(from, GROUP_V4, message),
-            None => Ok(()),
-        }
+    /// Sends one message; to nobody while the port is not open.
+    pub(super) fn send(
+        &self,
+        index: u32,
+        channel: Channel,
+        from: IpAddr,
+        to: IpAddr,
+        message: &[u8],
+    ) -> Result<(), Error> {
+        self.port(index, channel).map_or(Ok(()), |port| port.socket.send(from, to, message))
     }
 
     /// Tells the neighbours that the address is here.
     pub(super) fn announce(&mut self, index: u32, vip: &VirtualAddress) -> Result<(), Error> {
         let index = self.device(index, vip)?;
-        let (IpAddr::V4(address), Some(link)) = (vip.address, self.interfaces.link(index)) else {
-            return Ok(());
-        };
-        if link.mac.is_none() {
+        let Some(link) = self.interfaces.link(index).filter(|link| link.mac.is_some()) else {
             // Point-to-point links have no neighbours to tell.
             return Ok(());
-        }
-        let open = self.announcers.iter().position(|(i, _)| *i == index);
-        let at = if let Some(at) = open {
+        };
+        let at = if let Some(at) = self.announcers.iter().position(|(i, _)| *i == index) {
             at
         } else {
             self.announcers.push((index, Announcer::open(&link.name)?));
             self.announcers.len() - 1
         };
-        self.announcers[at].1.announce_v4(address)
+        let announcer = &self.announcers[at].1;
+        match vip.address {
+            IpAddr::V4(address) => announcer.announce_v4(address),
+            // RFC 9568 §6.4.2: the Router flag is set.
+            IpAddr::V6(address) => announcer.announce_v6(address, true),
+        }
     }
 }

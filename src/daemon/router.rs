@@ -8,19 +8,19 @@ use std::time::Duration;
 
 use log::Level;
 
-use super::check::{Check, Eyes, Outcome};
-use super::kernel::Kernel;
-use super::said::{News, Said};
-use super::wording::{self, Conflict};
+use super::kernel::{Channel, Kernel};
+use super::said::Said;
+use super::wording::{self};
 use crate::config::{InterfaceChoice, RouterConfig, VirtualAddress};
-use crate::health::{Standing, Verdict, Weight, effective, would_replace};
+use crate::health::{Standing, Verdict, Weight, effective};
 use crate::sys::Error;
 use crate::vrrp::{
-    Action, Advert, DropReason, Drops, GROUP_V4, Instance, Instant, Lease, Priority, Report, Role, Settings,
+    Action, Advert, Drops, Family, GROUP_V4, GROUP_V6, Instance, Instant, Lease, Priority, Report, Role,
+    Settings,
 };
 
 /// How long nobody is heard before that is worth a warning.
-const DEAF_AFTER: Duration = Duration::from_secs(10);
+pub(super) const DEAF_AFTER: Duration = Duration::from_secs(10);
 
 /// The kernel refused a virtual address; it was said in the log.
 #[derive(Debug)]
@@ -30,7 +30,11 @@ pub(super) struct Refused;
 pub(super) struct Router {
     pub(super) config: RouterConfig,
     pub(super) instance: Instance,
-    pub(super) check: Option<Check>,
+    /// The number of its check.
+    pub(super) check: Option<usize>,
+    /// What the check looks at, in words, and what it amounts to.
+    watches: Vec<String>,
+    pub(super) health: Option<(Weight, Verdict)>,
     /// The link in use and its name; `None` while there is none.
     pub(super) place: Option<Place>,
     /// The virtual addresses that are ours to add and remove: an owner's real ones are not.
@@ -43,14 +47,16 @@ pub(super) struct Router {
     pub(super) drops: Drops,
     pub(super) received: u64,
     pub(super) sent: u64,
-    said: Said,
+    /// Adverts with the other form of the VRRPv3 checksum, which count all the same.
+    other_checksums: u64,
+    pub(super) said: Said,
     /// That there is no place to speak was said.
     pub(super) waits: bool,
     send_failed: bool,
     /// When to say that nobody was heard; `None` once somebody was, or it was said.
-    deaf_at: Option<Instant>,
+    pub(super) deaf_at: Option<Instant>,
     /// Whether it was said that we are no spare for the master.
-    no_spare: bool,
+    pub(super) no_spare: bool,
 }
 
 /// Where a router speaks.
@@ -63,15 +69,15 @@ pub(super) struct Place {
 }
 
 impl Router {
-    /// Tokens of watched processes are `token` and their pid together.
-    pub(super) fn new(config: RouterConfig, token: u64) -> Self {
-        let check = config.check.clone().map(|check| Check::new(check, token));
+    pub(super) fn new(config: RouterConfig) -> Self {
         let deaf_after = DEAF_AFTER.max(config.protocol.interval.duration() * 4);
         Self {
             instance: Instance::new(config.protocol.clone()),
-            managed: config.addresses.clone(),
+            managed: vec![],
             config,
-            check,
+            check: None,
+            watches: vec![],
+            health: None,
             place: None,
             holding: vec![],
             renewed: Instant::START,
@@ -79,6 +85,7 @@ impl Router {
             drops: Drops::default(),
             received: 0,
             sent: 0,
+            other_checksums: 0,
             said: Said::default(),
             waits: false,
             send_failed: false,
@@ -100,8 +107,24 @@ impl Router {
         }
     }
 
-    pub(super) fn services(&self) -> &[String] {
-        self.check.as_ref().map_or(&[], Check::services)
+    /// Its check, which looks at `watches`.
+    pub(super) fn attach(&mut self, check: usize, watches: Vec<String>) {
+        self.check = Some(check);
+        self.watches = watches;
+    }
+
+    /// The first of its addresses, which tells where it belongs.
+    pub(super) fn first(&self) -> Option<IpAddr> {
+        self.config.addresses.first().map(|vip| vip.address)
+    }
+
+    /// By which way it speaks, once it has the address to speak from.
+    pub(super) fn channel(&self, source: Option<IpAddr>) -> Option<Channel> {
+        if self.config.protocol.peers.is_empty() {
+            Some(Channel::Multicast(self.config.family()))
+        } else {
+            source.map(Channel::Unicast)
+        }
     }
 
     /// One line of the log about this router.
@@ -110,10 +133,9 @@ impl Router {
         log::log!(level, event, instance = name; "({name}) {text}");
     }
 
-    /// When [`Event::Timer`] or a look at the services is due.
+    /// When [`Event::Timer`](crate::vrrp::Event::Timer) or [`Router::listen`] is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let check = self.check.as_ref().map(Check::due);
-        self.instance.deadline().into_iter().chain(check).chain(self.deaf_at).min()
+        self.instance.deadline().into_iter().chain(self.deaf_at).min()
     }
 
     /// Performs one answer of the state machine.
@@ -188,13 +210,28 @@ impl Router {
         }
     }
 
-    /// An address owner's real addresses are not ours to add and remove, and may be sent from; they can come
-    /// after us, as from DHCP (RFC 3768 §5.3.4).
+    /// What there is to add and remove. An address owner's real addresses are not ours to, and may be sent from;
+    /// they can come after us, as from DHCP (RFC 3768 §5.3.4).
     pub(super) fn adopt(&mut self, kernel: &Kernel, index: u32) {
-        if self.config.protocol.priority == Priority::OWNER && self.holding.is_empty() {
-            let real = |vip: &&VirtualAddress| kernel.interfaces.has_unmarked(index, vip.address);
-            self.managed = self.config.addresses.iter().filter(|vip| !real(vip)).cloned().collect();
+        if self.holding.is_empty() {
+            let owner = self.config.protocol.priority == Priority::OWNER;
+            let real = |vip: &&VirtualAddress| owner && kernel.interfaces.has_unmarked(index, vip.address);
+            let all = self.config.addresses.iter().chain(&self.config.excluded);
+            self.managed = all.filter(|vip| !real(vip)).cloned().collect();
         }
+    }
+
+    /// Where adverts come from on the link `index`.
+    pub(super) fn source(&self, kernel: &Kernel, index: u32, virtual_addresses: &[IpAddr]) -> Option<IpAddr> {
+        match self.config.unicast_source {
+            Some(source) => Some(source).filter(|source| kernel.interfaces.has_ready(*source)),
+            None => kernel.interfaces.source(self.config.family(), index, virtual_addresses),
+        }
+    }
+
+    /// Whether every tracked interface is up.
+    pub(super) fn tracked_are_up(&self, kernel: &Kernel) -> bool {
+        self.config.track.iter().all(|name| kernel.interfaces.named(name).is_some_and(|link| link.up))
     }
 
     /// An address with a link of its own is out of reach while that link is.
@@ -221,25 +258,36 @@ impl Router {
     }
 
     fn send(&mut self, kernel: &Kernel, advert: &Advert) {
-        let Some(Place { index, source: Some(IpAddr::V4(source)), .. }) = &self.place else { return };
-        let message = advert.emit((*source).into(), GROUP_V4.into());
-        match kernel.send(*index, *source, &message) {
-            Ok(()) => {
+        let Some(Place { index, source: Some(source), .. }) = self.place else { return };
+        let Some(channel) = self.channel(Some(source)) else { return };
+        let group = match self.config.family() {
+            Family::V4 => IpAddr::from(GROUP_V4),
+            Family::V6 => IpAddr::from(GROUP_V6),
+        };
+        let peers = &self.config.protocol.peers;
+        let everybody = if peers.is_empty() { std::slice::from_ref(&group) } else { peers };
+        let mut failed = None;
+        for to in everybody.iter().filter(|to| **to != source) {
+            let message = advert.emit(source, *to);
+            failed = kernel.send(index, channel, source, *to, &message).err().or(failed);
+        }
+        match failed {
+            None => {
                 self.sent += 1;
                 self.send_failed = false;
             }
             // Once per series: a link that just went down says so by itself.
-            Err(e) if !self.send_failed => {
+            Some(e) if !self.send_failed => {
                 self.send_failed = true;
                 self.say(Level::Warn, "send_failed", wording::mute(&e));
             }
-            Err(_) => {}
+            Some(_) => {}
         }
     }
 
     fn announce(&self, kernel: &mut Kernel) {
         let Some(place) = &self.place else { return };
-        for vip in &self.config.addresses {
+        for vip in self.config.addresses.iter().chain(&self.config.excluded) {
             if let Err(e) = kernel.announce(place.index, vip) {
                 self.say(Level::Warn, "announce_failed", e);
             }
@@ -269,14 +317,8 @@ impl Router {
             // The other two are said with both values by `complain`, which has the advert.
             Report::TwoMasters(_) | Report::Dropped { .. } | Report::OtherAddresses(_) => return,
         };
-        self.say(level, event, wording::report(report, self.interface(), self.services()));
+        self.say(level, event, wording::report(report, self.interface(), &self.watches));
         self.judge_spare();
-    }
-
-    /// A few times a minute: two masters that do not hear each other but both reach us would fill the log.
-    fn is_news(&mut self, now: Instant, what: &'static str, whom: IpAddr) -> bool {
-        const LIMIT: u32 = 6;
-        self.said.again(now, what, whom, LIMIT) != News::Old
     }
 
     fn put_back(&self, now: Instant) {
@@ -285,117 +327,34 @@ impl Router {
             let text = "The lease of a virtual address ended while this process was held up: put back";
             self.say(Level::Warn, "put_back", text);
         } else {
-            let report = wording::report(&Report::PutBack, self.interface(), self.services());
+            let report = wording::report(&Report::PutBack, self.interface(), &self.watches);
             self.say(Level::Warn, "put_back", report);
         }
     }
 
-    /// A backup hears its master's priority: it can tell before the outage that it would not take over.
-    fn judge_spare(&mut self) {
-        let (Some(master), Some(check)) = (self.instance.master(), &self.check) else { return };
-        let (own, (weight, verdict)) = (self.instance.priority(), check.standing());
-        // Until its first result ours counts for nothing.
-        if verdict == Verdict::Unknown {
-            return;
-        }
-        let preempts = self.config.protocol.preempt || weight == Weight::FAULT;
-        let no_spare = !preempts || !would_replace(own, master.priority, weight);
-        if no_spare && !self.no_spare {
-            let healthy = verdict == Verdict::Healthy;
-            self.say(Level::Warn, "no_spare", wording::no_spare(own, &master, weight, healthy, preempts));
-        }
-        self.no_spare = no_spare;
-    }
-
-    /// Says once that nobody was heard, when it is time and we could have heard.
-    pub(super) fn listen(&mut self, now: Instant) {
-        if self.deaf_at.is_none_or(|at| now < at) {
-            return;
-        }
-        if self.instance.role() == Role::Fault {
-            self.deaf_at = Some(now + DEAF_AFTER);
-            return;
-        }
-        self.deaf_at = None;
-        self.say(Level::Info, "never_heard", wording::never_heard(self.config.protocol.vrid));
-    }
-
-    /// Counts a packet for this router that was dropped, and says so once per sender and reason.
-    pub(super) fn dropped(
-        &mut self,
-        now: Instant,
-        from: IpAddr,
-        reason: DropReason,
-        theirs: Option<&Advert>,
-    ) {
-        self.drops.count(reason);
-        self.complain(now, from, reason, false, theirs);
-    }
-
-    /// An advert that is obeyed and yet not as ours: said once.
-    pub(super) fn differs(&mut self, now: Instant, from: IpAddr, theirs: &Advert) {
-        self.complain(now, from, DropReason::Addresses, true, Some(theirs));
-    }
-
-    fn complain(
-        &mut self,
-        now: Instant,
-        from: IpAddr,
-        reason: DropReason,
-        obeyed: bool,
-        theirs: Option<&Advert>,
-    ) {
-        if self.said.again(now, reason.as_str(), from, 1) != News::Old {
-            let conflict = Conflict { from, reason, obeyed, ours: &self.config.protocol, theirs };
-            self.say(Level::Warn, "dropped", conflict);
-        }
-    }
-
     /// An advert for our VRID came, which may yet be dropped.
-    pub(super) fn heard(&mut self) {
+    pub(super) fn heard(&mut self, advert: &Advert) {
         self.received += 1;
+        if advert.checksum != self.config.protocol.checksum {
+            self.other_checksums += 1;
+        }
         self.deaf_at = None;
     }
 
-    /// Looks at the services when it is time; answers whether the verdict changed.
-    pub(super) fn look(&mut self, now: Instant, eyes: &mut Eyes<'_>) -> bool {
-        let outcome =
-            self.check.as_mut().filter(|check| check.due() <= now).map(|check| check.look(now, eyes));
-        outcome.is_some_and(|outcome| self.judge(outcome))
+    /// Takes what its check amounts to now; answers what that means for the state machine.
+    pub(super) fn stand(&mut self, health: (Weight, Verdict)) -> Standing {
+        self.health = Some(health);
+        effective(self.config.protocol.priority, [health])
     }
 
-    /// A watched process ended; answers whether the verdict changed.
-    pub(super) fn exited(&mut self, token: u64, eyes: &mut Eyes<'_>) -> bool {
-        let outcome = self.check.as_mut().map(|check| check.exited(token, eyes));
-        outcome.is_some_and(|outcome| self.judge(outcome))
-    }
-
-    fn judge(&self, outcome: Outcome) -> bool {
-        for e in outcome.errors {
-            self.say(Level::Error, "check_hampered", e);
-        }
-        for news in outcome.news {
-            self.say(Level::Info, "service", news);
-        }
-        let services = self.services().join(", ");
-        match outcome.verdict {
-            Some(Verdict::Healthy) => {
-                self.say(Level::Info, "check", format_args!("Check of {services} succeeded"));
-            }
-            Some(_) => self.say(Level::Warn, "check", format_args!("Check of {services} failed")),
-            None => {}
-        }
-        outcome.verdict.is_some()
-    }
-
-    /// What the check amounts to now; `None` without one.
-    pub(super) fn standing(&self) -> Option<Standing> {
-        let check = self.check.as_ref()?;
-        Some(effective(self.config.protocol.priority, [check.standing()]))
+    /// The arguments for NOTIFY, as keepalived has them.
+    pub(super) fn notice(&self, role: Role) -> [String; 4] {
+        let state = if role == Role::Init { "STOP" } else { wording::state(role) };
+        ["INSTANCE".into(), self.name().into(), state.into(), self.instance.priority().to_string()]
     }
 
     /// One paragraph for the log on SIGUSR1.
-    pub(super) fn summary(&self, now: Instant) -> String {
+    pub(super) fn summary(&self, now: Instant, check: Option<String>) -> String {
         let master = self
             .instance
             .master()
@@ -404,12 +363,12 @@ impl Router {
             .instance
             .faults()
             .iter()
-            .map(|c| wording::fault(*c, self.interface(), self.services()))
+            .map(|c| wording::fault(*c, self.interface(), &self.watches))
             .collect();
         let faults = if faults.is_empty() { String::new() } else { format!(", {}", faults.join(", ")) };
-        let check = self.check.as_ref().map_or(String::new(), |check| format!(", {}", check.summary()));
+        let check = check.map_or(String::new(), |check| format!(", {check}"));
         format!(
-            "{} for {} s on {}, VRID {}, priority {} (base {}){master}{faults}{check}; adverts sent {}, received {}; dropped: {}",
+            "{} for {} s on {}, VRID {}, priority {} (base {}){master}{faults}{check}; adverts sent {}, received {} ({} with the other checksum); dropped: {}",
             wording::state(self.instance.role()),
             now.since(self.since).as_secs(),
             self.interface(),
@@ -418,6 +377,7 @@ impl Router {
             self.config.protocol.priority,
             self.sent,
             self.received,
+            self.other_checksums,
             self.drops,
         )
     }

@@ -23,8 +23,10 @@ pub(super) const fn state(role: Role) -> &'static str {
 pub(super) fn fault(cause: Cause, interface: &str, services: &[String]) -> String {
     match cause {
         Cause::Interface => format!("interface {interface} is missing or down"),
-        Cause::Source => format!("interface {interface} has no IPv4 address to send from"),
+        Cause::Source => format!("interface {interface} has no address to send from"),
         Cause::Service => format!("the check of {} does not pass", services.join(", ")),
+        Cause::Tracked => "a tracked interface is missing or down".into(),
+        Cause::Partner => "the router of the other address family is in FAULT".into(),
         Cause::Address => "the kernel refused a virtual address".into(),
     }
 }
@@ -44,7 +46,9 @@ pub(super) fn cause(why: &Why, interface: &str, services: &[String]) -> String {
         Why::Outranked(by) => format!("{} is better", peer(by)),
         Why::Fault(fault) => self::fault(*fault, interface, services),
         Why::Recovered(Cause::Interface) => format!("interface {interface} is up"),
-        Why::Recovered(Cause::Source) => format!("interface {interface} has an IPv4 address"),
+        Why::Recovered(Cause::Source) => format!("interface {interface} has an address"),
+        Why::Recovered(Cause::Tracked) => "the tracked interfaces are up".into(),
+        Why::Recovered(Cause::Partner) => "the router of the other address family works".into(),
         Why::Recovered(Cause::Service) => format!("the check of {} passes", services.join(", ")),
         Why::Recovered(Cause::Address) => "trying the virtual addresses again".into(),
         Why::Late(late) => format!("held up for {} ms, another may have been elected", late.as_millis()),
@@ -119,7 +123,12 @@ impl fmt::Display for Conflict<'_> {
             }
             DropReason::AuthMismatch => {
                 let auth = |password: bool| if password { "a password" } else { "no authentication" };
-                write!(f, ": it uses {}, we use {}", auth(theirs.password.is_some()), auth(false))?;
+                let (theirs, ours) = (auth(theirs.password.is_some()), auth(ours.auth.is_some()));
+                write!(
+                    f,
+                    ": it uses {theirs}, we use {ours}{}",
+                    if theirs == ours { ", another one" } else { "" }
+                )?;
             }
             DropReason::Interval => {
                 write!(f, ": its interval is {}, ours {}", theirs.interval, ours.interval)?;
@@ -230,6 +239,7 @@ mod tests {
             peers: vec![],
             addresses: vec!["10.0.0.2".parse().unwrap()],
             fast: true,
+            refresh: None,
             lease: None,
         }
     }
@@ -264,6 +274,7 @@ mod tests {
             priority: ours.priority,
             interval: Interval::from_seconds(2).unwrap(),
             password: Some([0; 8]),
+            checksum: ours.checksum,
             addresses: vec!["10.0.0.3".parse().unwrap(), "10.0.0.4".parse().unwrap()],
         };
         let from = "10.0.0.12".parse().unwrap();

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use pnet::packet::Packet;
 use pnet::packet::util::{checksum, ipv4_checksum, ipv6_checksum};
 
-use super::{DropReason, GROUP_V4, GROUP_V6, Interval, PROTOCOL, Priority, TTL, Version, Vrid};
+use super::{DropReason, GROUP_V4, GROUP_V6, Interval, PROTOCOL, Priority, TTL, V3Checksum, Version, Vrid};
 
 /// The eight octets every VRRP message starts with, as a view; what they mean is [`Advert`]'s business.
 mod view {
@@ -62,6 +62,8 @@ pub struct Advert {
     pub interval: Interval,
     /// VRRPv2 simple password, zero-filled (RFC 2338 §5.3.6.2).
     pub password: Option<[u8; AUTH_DATA]>,
+    /// How the checksum is made; matters in VRRPv3 over IPv4 only, else it is the default.
+    pub checksum: V3Checksum,
     /// At least one, all of the family of the IP packet.
     pub addresses: Vec<IpAddr>,
 }
@@ -72,11 +74,14 @@ impl Advert {
     /// # Errors
     /// The first rule that the packet breaks.
     pub fn parse(octets: &[u8], envelope: Envelope) -> Result<Self, DropReason> {
-        if envelope.to != IpAddr::V4(GROUP_V4) && envelope.to != IpAddr::V6(GROUP_V6) {
-            return Err(DropReason::Destination);
-        }
-        if envelope.ttl != TTL {
-            return Err(DropReason::Ttl);
+        if envelope.to.is_multicast() {
+            if envelope.to != IpAddr::V4(GROUP_V4) && envelope.to != IpAddr::V6(GROUP_V6) {
+                return Err(DropReason::Destination);
+            }
+            // A unicast peer may be routed to; the list of peers is what protects us from strangers.
+            if envelope.ttl != TTL {
+                return Err(DropReason::Ttl);
+            }
         }
         let view = VrrpPacket::new(octets).ok_or(DropReason::Truncated)?;
         let version = match (view.get_version(), envelope.from) {
@@ -88,9 +93,8 @@ impl Advert {
             return Err(DropReason::Type);
         }
         let list = check_length(octets, version, view.get_count(), envelope.from)?;
-        if !checksum_is_right(octets, version, envelope, view.get_checksum()) {
-            return Err(DropReason::Checksum);
-        }
+        let checksum = checksum_form(octets, version, envelope, view.get_checksum());
+        let checksum = checksum.ok_or(DropReason::Checksum)?;
         let [high, low] = view.get_timing().to_be_bytes();
         let (password, interval) = match version {
             Version::V2 => (password(high, octets)?, Interval::from_seconds(low)),
@@ -103,7 +107,8 @@ impl Advert {
         }
         let interval = interval.ok_or(DropReason::IntervalZero)?;
         let priority = Priority::from_wire(view.get_priority());
-        Ok(Self { version, vrid, priority, interval, password, addresses: addresses(list, envelope.from) })
+        let addresses = addresses(list, envelope.from);
+        Ok(Self { version, vrid, priority, interval, password, checksum, addresses })
     }
 
     /// The VRID that a message claims, however broken it is otherwise: to tell whose router it concerns.
@@ -112,7 +117,7 @@ impl Advert {
     }
 
     /// The message as octets, with the checksum that the version and family want. `from` and `to` count
-    /// in the VRRPv3 sum, which carries the pseudo header also over IPv4, as keepalived and FRR send it.
+    /// where it is over the pseudo header too.
     pub fn emit(&self, from: IpAddr, to: IpAddr) -> Vec<u8> {
         let mut octets = vec![0; HEADER];
         for address in &self.addresses {
@@ -140,6 +145,9 @@ impl Advert {
             view.set_count(u8::try_from(self.addresses.len()).unwrap_or(u8::MAX));
             view.set_timing(timing);
             let sum = match self.version {
+                Version::V3 if self.checksum == V3Checksum::Message && from.is_ipv4() => {
+                    checksum(view.packet(), CHECKSUM_WORD)
+                }
                 Version::V2 => checksum(view.packet(), CHECKSUM_WORD),
                 Version::V3 => with_pseudo_header(view.packet(), from, to),
             };
@@ -180,18 +188,17 @@ fn addresses(list: &[u8], from: IpAddr) -> Vec<IpAddr> {
     }
 }
 
-/// VRRPv3 over IPv4 exists in two forms in the field, with the pseudo header (keepalived, FRR) and
-/// without (RFC 9568 §5.2.8): both are right.
-fn checksum_is_right(octets: &[u8], version: Version, envelope: Envelope, found: u16) -> bool {
+/// How the sum was made; `None` when it is wrong. VRRPv3 over IPv4 exists in two forms in the field, with
+/// the pseudo header (keepalived, FRR) and without (RFC 9568 §5.2.8): both are right.
+fn checksum_form(octets: &[u8], version: Version, envelope: Envelope, found: u16) -> Option<V3Checksum> {
     // One's complement has two zeros.
     let matches = |sum: u16| found == sum || (sum == 0 && found == u16::MAX);
+    let message = || matches(checksum(octets, CHECKSUM_WORD));
+    let pseudo = || matches(with_pseudo_header(octets, envelope.from, envelope.to));
     match (version, envelope.from) {
-        (Version::V2, _) => matches(checksum(octets, CHECKSUM_WORD)),
-        (Version::V3, IpAddr::V4(_)) => {
-            matches(with_pseudo_header(octets, envelope.from, envelope.to))
-                || matches(checksum(octets, CHECKSUM_WORD))
-        }
-        (Version::V3, IpAddr::V6(_)) => matches(with_pseudo_header(octets, envelope.from, envelope.to)),
+        (Version::V2, _) => message().then_some(V3Checksum::PseudoHeader),
+        (Version::V3, IpAddr::V4(_)) if !pseudo() => message().then_some(V3Checksum::Message),
+        (Version::V3, _) => pseudo().then_some(V3Checksum::PseudoHeader),
     }
 }
 
@@ -229,6 +236,7 @@ mod tests {
             priority: Priority::new(254).unwrap(),
             interval: Interval::DEFAULT,
             password: None,
+            checksum: V3Checksum::PseudoHeader,
             addresses: vec!["10.9.0.100".parse().unwrap()],
         }
     }
@@ -257,6 +265,8 @@ mod tests {
             ..one
         };
         assert_eq!(three.emit(from, GROUP_V4.into())[6..8], [0x48, 0x4d]);
+        let message = Advert { checksum: V3Checksum::Message, ..three };
+        assert_eq!(message.emit(from, GROUP_V4.into())[6..8], [0xe9, 0xa6]);
     }
 
     /// One fault at a time in an otherwise right packet, each with its reason.
@@ -296,6 +306,8 @@ mod tests {
         assert_eq!(Advert::parse(&good, Envelope { ttl: 254, ..from }), Err(DropReason::Ttl));
         let elsewhere = Envelope { to: "224.0.0.19".parse().unwrap(), ..from };
         assert_eq!(Advert::parse(&good, elsewhere), Err(DropReason::Destination));
+        let unicast = Envelope { to: "10.9.0.2".parse().unwrap(), ttl: 60, ..from };
+        assert!(Advert::parse(&good, unicast).is_ok(), "a peer may be routed to");
         let six = Envelope { from: "fe80::1".parse().unwrap(), to: GROUP_V6.into(), ttl: 255 };
         assert_eq!(Advert::parse(&good, six), Err(DropReason::Version), "v2 has no IPv6");
     }
@@ -320,10 +332,13 @@ mod tests {
             any::<Ipv4Addr>().prop_map(|a| (IpAddr::from(a), IpAddr::from(GROUP_V4))),
             any::<Ipv6Addr>().prop_map(|a| (IpAddr::from(a), IpAddr::from(GROUP_V6))),
         ];
-        let lists =
-            (prop::collection::vec(any::<[u8; 16]>(), 1..=255), any::<bool>(), any::<Option<[u8; 8]>>());
+        let lists = (
+            prop::collection::vec(any::<[u8; 16]>(), 1..=255),
+            any::<(bool, bool)>(),
+            any::<Option<[u8; 8]>>(),
+        );
         (ends, 1..=255u8, any::<u8>(), 1..=255u8, 1..=4095u16, lists).prop_map(
-            |((from, to), vrid, priority, seconds, centiseconds, (list, v2, password))| {
+            |((from, to), vrid, priority, seconds, centiseconds, (list, (v2, message), password))| {
                 let v2 = v2 && from.is_ipv4();
                 let address = |a: [u8; 16]| match from {
                     IpAddr::V4(_) => Ipv4Addr::from(*a.first_chunk::<4>().unwrap()).into(),
@@ -339,6 +354,11 @@ mod tests {
                         Interval::from_centiseconds(centiseconds).unwrap()
                     },
                     password: password.filter(|_| v2),
+                    checksum: if message && !v2 && from.is_ipv4() {
+                        V3Checksum::Message
+                    } else {
+                        V3Checksum::PseudoHeader
+                    },
                     addresses: list.into_iter().map(address).collect(),
                 };
                 (advert, Envelope { from, to, ttl: 255 })

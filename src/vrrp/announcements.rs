@@ -27,17 +27,24 @@ pub(super) struct Announcements {
     made: usize,
     /// When a loser last started the schedule anew.
     again: Option<Instant>,
+    /// From the end of [`SCHEDULE`] on.
+    refresh: Option<Duration>,
 }
 
 impl Announcements {
     /// The first announcement is being made `now`.
-    pub(super) fn started(now: Instant) -> Self {
-        Self { since: now, made: 1, again: None }
+    pub(super) fn started(now: Instant, refresh: Option<Duration>) -> Self {
+        Self { since: now, made: 1, again: None, refresh }
     }
 
     /// When the next one is due.
     pub(super) fn next(&self) -> Option<Instant> {
-        SCHEDULE.get(self.made).map(|wait| self.since + *wait)
+        if let Some(wait) = SCHEDULE.get(self.made) {
+            return Some(self.since + *wait);
+        }
+        let times = u32::try_from(self.made - SCHEDULE.len() + 1).unwrap_or(u32::MAX);
+        let last = self.since + SCHEDULE[SCHEDULE.len() - 1];
+        self.refresh.map(|every| last + every.saturating_mul(times))
     }
 
     /// Whether one is due; those that were missed count as made with it.
@@ -54,7 +61,7 @@ impl Announcements {
         if self.again.is_some_and(|last| now.since(last) < AGAIN_AFTER) {
             return false;
         }
-        *self = Self { again: Some(now), ..Self::started(now) };
+        *self = Self { again: Some(now), ..Self::started(now, self.refresh) };
         true
     }
 }
@@ -66,7 +73,7 @@ mod tests {
     #[test]
     fn six_announcements_in_five_seconds_and_then_none() {
         let at = Instant::from_millis;
-        let mut announcements = Announcements::started(at(1_000));
+        let mut announcements = Announcements::started(at(1_000), None);
         let mut made = vec![];
         while let Some(next) = announcements.next() {
             assert!(!announcements.take(at(0)), "not before it is due");
@@ -78,7 +85,7 @@ mod tests {
 
     #[test]
     fn after_a_pause_one_announcement_stands_for_all_missed() {
-        let mut announcements = Announcements::started(Instant::START);
+        let mut announcements = Announcements::started(Instant::START, None);
         assert!(announcements.take(Instant::from_millis(2_500)));
         assert_eq!(announcements.next(), Some(Instant::from_millis(5_000)));
     }
@@ -86,10 +93,20 @@ mod tests {
     #[test]
     fn a_loser_starts_them_anew_at_most_every_ten_seconds() {
         let at = Instant::from_millis;
-        let mut announcements = Announcements::started(at(0));
+        let mut announcements = Announcements::started(at(0), None);
         assert!(announcements.again(at(7_000)));
         assert_eq!(announcements.next(), Some(at(7_100)));
         assert!(!announcements.again(at(16_999)));
         assert!(announcements.again(at(17_000)));
+    }
+
+    #[test]
+    fn a_refresh_goes_on_after_the_schedule() {
+        let at = Instant::from_millis;
+        let mut announcements = Announcements::started(at(0), Some(Duration::from_mins(1)));
+        assert!(announcements.take(at(5_000)));
+        assert_eq!(announcements.next(), Some(at(65_000)));
+        assert!(announcements.take(at(65_000)));
+        assert_eq!(announcements.next(), Some(at(125_000)));
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Backup {
     pub(super) master: Option<Peer>,
     /// The lower master already reported, so that each is reported once.
     lower: Option<Peer>,
+    /// When the first advert of a lower priority came, from which the preempt delay runs.
+    lower_since: Option<Instant>,
 }
 
 /// What the Master_Down_Timer runs for. The deadline is derived, so a change of our priority moves it by
@@ -43,7 +45,13 @@ enum Skew {
 impl Backup {
     /// Nobody was heard yet; waits a whole Master_Down_Interval from `now`.
     pub(super) fn waiting(now: Instant, settings: &Settings) -> Self {
-        Self { wait: Wait::MasterDown { since: now }, interval: settings.interval, master: None, lower: None }
+        Self {
+            wait: Wait::MasterDown { since: now },
+            interval: settings.interval,
+            master: None,
+            lower: None,
+            lower_since: None,
+        }
     }
 
     /// Obeys `master`, whose advert with `interval` came `now`.
@@ -87,11 +95,13 @@ impl Backup {
         if peer.priority == Priority::RELEASE {
             return Some(self.released(now, settings, own, peer.address));
         }
-        if settings.preempt && peer.priority < own {
+        let lower_since = (peer.priority < own).then(|| self.lower_since.unwrap_or(now));
+        if settings.preempt && lower_since.is_some_and(|since| now.since(since) >= settings.preempt_delay) {
+            self.lower_since = lower_since;
             return self.lower(now, settings, own, peer);
         }
         let known = self.master == Some(peer);
-        *self = Self::following(now, settings, peer, interval);
+        *self = Self { lower_since, ..Self::following(now, settings, peer, interval) };
         (!known).then_some(Report::Master(peer))
     }
 

@@ -41,6 +41,10 @@ pub enum Cause {
     Source,
     /// A service with weight 0 does not run.
     Service,
+    /// A tracked interface is missing or down.
+    Tracked,
+    /// The router of the other family, which moves with this one, is in FAULT.
+    Partner,
     /// The kernel refused a virtual address.
     Address,
 }

@@ -254,12 +254,12 @@ impl Instance {
 
     fn address_lost(&mut self, now: Instant) -> Vec<Action> {
         let State::Master(master) = &mut self.state else { return vec![] };
-        vec![Action::Acquire, master.announce_anew(now), Action::Report(Report::PutBack)]
+        vec![Action::Acquire, master.announce_anew(now, &self.settings), Action::Report(Report::PutBack)]
     }
 
     fn hardware_address(&mut self, now: Instant) -> Vec<Action> {
         let State::Master(master) = &mut self.state else { return vec![] };
-        vec![master.announce_anew(now)]
+        vec![master.announce_anew(now, &self.settings)]
     }
 
     /// The end of a leave-taking: priority 0 was said.
@@ -298,11 +298,16 @@ impl Instance {
         if Some(from) == self.source {
             return Err(DropReason::OwnAddress);
         }
+        if !ours.peers.is_empty() && !ours.peers.contains(&from) {
+            return Err(DropReason::NotAPeer);
+        }
         if advert.version != ours.version {
             return Err(DropReason::VersionMismatch);
         }
-        if advert.password.is_some() {
-            return Err(DropReason::AuthMismatch);
+        match (&ours.auth, &advert.password) {
+            (None, None) => {}
+            (Some(ours), Some(theirs)) if ours.matches(theirs) => {}
+            _ => return Err(DropReason::AuthMismatch),
         }
         // v3 learns another interval and only notes another list; v2 drops both, except the owner's list.
         if advert.version == Version::V2 {

@@ -42,7 +42,7 @@ impl Master {
         Self {
             advertise_at: now + settings.interval.duration(),
             renew_at: renew_at(now, settings),
-            announcements: Announcements::started(now),
+            announcements: Announcements::started(now, settings.refresh),
             loser: None,
         }
     }
@@ -82,8 +82,8 @@ impl Master {
     }
 
     /// What the neighbours know is wrong: they are told anew, now and on the whole schedule.
-    pub(super) fn announce_anew(&mut self, now: Instant) -> Action {
-        self.announcements = Announcements::started(now);
+    pub(super) fn announce_anew(&mut self, now: Instant, settings: &Settings) -> Action {
+        self.announcements = Announcements::started(now, settings.refresh);
         Action::Announce
     }
 

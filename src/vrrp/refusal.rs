@@ -52,6 +52,8 @@ drop_reasons! {
     AuthType => "auth_type",
     /// Our own packet came back, or somebody else uses our address (RFC 3768 §6.4.3).
     OwnAddress => "own_address",
+    /// Unicast, and not from one of the peers.
+    NotAPeer => "not_a_peer",
     /// The other protocol version.
     VersionMismatch => "version_mismatch",
     /// Another authentication type or password than ours (RFC 3768 §7.1).

@@ -33,6 +33,8 @@ pub struct Settings {
     pub addresses: Vec<IpAddr>,
     /// Yield, fast takeover and hitless stop; without it the RFC's timing alone.
     pub fast: bool,
+    /// Time between two announcements of a master; `None`: only after a change.
+    pub refresh: Option<Duration>,
     /// How long the kernel keeps an address of ours that nobody renews; `None`: for ever.
     pub lease: Option<Lease>,
 }
@@ -138,8 +140,9 @@ impl Settings {
 
     /// Our advert with this priority.
     pub fn advert(&self, priority: Priority) -> Advert {
-        let Self { vrid, version, interval, ref addresses, .. } = *self;
-        Advert { version, vrid, priority, interval, password: None, addresses: addresses.clone() }
+        let Self { vrid, version, interval, checksum, ref addresses, .. } = *self;
+        let password = self.auth.map(Password::octets);
+        Advert { version, vrid, priority, interval, password, checksum, addresses: addresses.clone() }
     }
 }
 

@@ -70,6 +70,7 @@ fn common(number: u16, raw: &Raw, report: &mut Report<'_>) -> Option<RouterConfi
             peers: vec![],
             addresses: vec![],
             fast: fast?,
+            refresh: garp_refresh?,
             lease: None,
         },
         addresses: vec![],
@@ -77,7 +78,6 @@ fn common(number: u16, raw: &Raw, report: &mut Report<'_>) -> Option<RouterConfi
         track,
         unicast_source: None,
         notify,
-        garp_refresh: garp_refresh?,
         check,
     })
 }

@@ -118,6 +118,7 @@ fn the_master_of_the_article_runs_as_it_is() {
             peers: vec![],
             addresses: vec![[10, 0, 0, 2].into()],
             fast: true,
+            refresh: None,
             lease: Lease::from_seconds(4),
         },
         addresses: vec![vip],
@@ -125,7 +126,6 @@ fn the_master_of_the_article_runs_as_it_is() {
         track: vec![],
         unicast_source: None,
         notify: None,
-        garp_refresh: None,
         check: Some(CheckConfig {
             services: vec!["haproxy".into()],
             tcp: vec![],

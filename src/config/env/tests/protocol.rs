@@ -245,7 +245,7 @@ fn notify_is_a_program_and_its_arguments() {
 
 #[test]
 fn garp_refresh_is_off_or_seconds() {
-    let refresh = |value| router(with(&[("GARP_REFRESH", value)])).garp_refresh;
+    let refresh = |value| router(with(&[("GARP_REFRESH", value)])).protocol.refresh;
     assert_eq!((refresh("0"), refresh("60")), (None, Some(Duration::from_mins(1))));
     for value in ["0.5", "86401", "-1", "off"] {
         refused("GARP_REFRESH", value, "must be seconds from 1 to 86400, or 0 for never");

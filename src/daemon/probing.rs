@@ -1,0 +1,121 @@
+//! One port or page that a check asks, over and over; knows no verdict.
+
+use std::fmt;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use super::check::Outcome;
+use crate::config::{CheckConfig, HttpTarget};
+use crate::sys::poller::{Interest, Poller};
+use crate::sys::probe::{Probe, Step, Target};
+use crate::vrrp::Instant;
+
+/// Tells a probe's token from a pid's: no pid is that large.
+const PROBE: u64 = 1 << 31;
+
+#[derive(Debug)]
+pub(super) struct Probing {
+    target: Target,
+    token: u64,
+    running: Option<Running>,
+    /// The last result; `None` before the first.
+    passed: Option<bool>,
+    /// It could not even be asked; it was said.
+    hampered: bool,
+}
+
+#[derive(Debug)]
+struct Running {
+    probe: Probe,
+    /// What is watched for; `None` before the first step.
+    interest: Option<Interest>,
+}
+
+impl Probing {
+    /// Everything that the check asks.
+    pub(super) fn all(config: &CheckConfig, token: u64) -> Vec<Self> {
+        let page = |page: &HttpTarget| Target::Http {
+            address: page.address,
+            host: page.host.clone(),
+            path: page.path.clone(),
+        };
+        let targets = config.tcp.iter().copied().map(Target::Tcp).chain(config.http.iter().map(page));
+        (0_u64..)
+            .zip(targets)
+            .map(|(n, target)| Self {
+                target,
+                token: token | PROBE | n,
+                running: None,
+                passed: None,
+                hampered: false,
+            })
+            .collect()
+    }
+
+    pub(super) fn token(&self) -> u64 {
+        self.token
+    }
+
+    pub(super) fn passed(&self) -> bool {
+        self.passed == Some(true)
+    }
+
+    /// When its patience ends; `None` while it does not run.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.running.as_ref().map(|running| running.probe.deadline())
+    }
+
+    pub(super) fn start(&mut self, now: Instant, timeout: Duration, poller: &Poller, outcome: &mut Outcome) {
+        match Probe::start(&self.target, now, timeout) {
+            Ok(probe) => {
+                self.hampered = false;
+                self.running = Some(Running { probe, interest: None });
+                self.advance(now, poller, outcome);
+            }
+            // Nothing is known of the service: the last result stands.
+            Err(e) => {
+                if !std::mem::replace(&mut self.hampered, true) {
+                    outcome.errors.push(e.to_string());
+                }
+            }
+        }
+    }
+
+    /// Goes on as far as possible without waiting.
+    pub(super) fn advance(&mut self, now: Instant, poller: &Poller, outcome: &mut Outcome) {
+        let Some(running) = &mut self.running else { return };
+        match running.probe.advance(now) {
+            Step::Pending(interest) => {
+                let fd = running.probe.as_fd();
+                let watched = match running.interest {
+                    Some(known) if known == interest => Ok(()),
+                    Some(_) => poller.rewatch(fd, self.token, interest),
+                    None => poller.watch_for(fd, self.token, interest),
+                };
+                match watched {
+                    Ok(()) => running.interest = Some(interest),
+                    // Its deadline ends it.
+                    Err(e) => outcome.errors.push(e.to_string()),
+                }
+            }
+            Step::Passed => self.end(true, || "answers".into(), poller, outcome),
+            Step::Failed(reason) => self.end(false, || reason, poller, outcome),
+        }
+    }
+
+    fn end(&mut self, passed: bool, how: impl FnOnce() -> String, poller: &Poller, outcome: &mut Outcome) {
+        if let Some(Running { probe, interest: Some(_) }) = self.running.take() {
+            // A descriptor that is closed is no longer watched either; only its token may still come.
+            let _ = poller.forget(probe.as_fd());
+        }
+        if self.passed.replace(passed) != Some(passed) {
+            outcome.news.push(format!("{}: {}", self.target, how()));
+        }
+    }
+}
+
+impl fmt::Display for Probing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.target.fmt(f)
+    }
+}

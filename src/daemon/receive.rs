@@ -1,0 +1,65 @@
+//! From a packet to the router it is for; decides nothing about it.
+
+use super::Daemon;
+use super::router::Router;
+use crate::sys::socket::Received;
+use crate::sys::socket::ipv4::HeaderFault;
+use crate::vrrp::{Advert, DropReason, Envelope, Event};
+
+/// Packets taken from one port before timers are looked at again: a flood may not delay an advert.
+const PACKETS: usize = 64;
+
+impl Daemon {
+    pub(super) fn packets(&mut self, token: u64) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        for _ in 0..PACKETS {
+            let Some(port) = self.kernel.ports.iter().position(|port| port.token == token) else { break };
+            match self.kernel.ports[port].socket.receive(&mut buffer) {
+                Ok(None) => break,
+                Ok(Some(received)) => self.packet(port, &received),
+                Err(e) => {
+                    // The link went; its notice follows.
+                    log::debug!(event = "receive_failed"; "{e}");
+                    break;
+                }
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    fn packet(&mut self, port: usize, received: &Received<'_>) {
+        let (from, vrid, advert) = match received {
+            Received::Faulty { from, fault } => (*from, None, Err(header_fault(*fault))),
+            Received::Datagram(d) => {
+                let envelope = Envelope { from: d.from, to: d.to, ttl: d.ttl };
+                (envelope.from, Advert::claimed_vrid(d.payload), Advert::parse(d.payload, envelope))
+            }
+        };
+        let port = &mut self.kernel.ports[port];
+        let here = |r: &Router| r.place.as_ref().is_some_and(|p| port.is(p.index, r.channel(p.source)));
+        let ours = |r: &Router| Some(r.config.protocol.vrid) == vrid && here(r);
+        match (self.routers.iter().position(ours), advert) {
+            (Some(id), Ok(advert)) => {
+                self.routers[id].heard(&advert);
+                self.dispatch(id, Event::Advert { from, advert: &advert });
+            }
+            (Some(id), Err(reason)) => {
+                let now = self.poller.now();
+                self.routers[id].dropped(now, from, reason, None);
+            }
+            (None, advert) => {
+                port.drops.count(advert.err().unwrap_or(DropReason::Vrid));
+            }
+        }
+    }
+}
+
+fn header_fault(fault: HeaderFault) -> DropReason {
+    match fault {
+        HeaderFault::TooShort => DropReason::Truncated,
+        HeaderFault::TooLong => DropReason::TooLong,
+        HeaderFault::NotIpv4 | HeaderFault::HeaderLength | HeaderFault::TotalLength => DropReason::IpHeader,
+        HeaderFault::Options => DropReason::IpOptions,
+        HeaderFault::Fragment => DropReason::Fragment,
+    }
+}

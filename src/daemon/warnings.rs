@@ -1,0 +1,81 @@
+//! What an operator should hear before the outage: a failover that cannot happen, a disagreement, silence;
+//! each bounded however often it happens. Changes no state of the protocol.
+
+use std::net::IpAddr;
+
+use log::Level;
+
+use super::router::{DEAF_AFTER, Router};
+use super::said::News;
+use super::wording::{self, Conflict};
+use crate::health::{Verdict, Weight, would_replace};
+use crate::vrrp::{Advert, DropReason, Instant, Role};
+
+impl Router {
+    /// A few times a minute: two masters that do not hear each other but both reach us would fill the log.
+    pub(super) fn is_news(&mut self, now: Instant, what: &'static str, whom: IpAddr) -> bool {
+        const LIMIT: u32 = 6;
+        self.said.again(now, what, whom, LIMIT) != News::Old
+    }
+
+    /// A backup hears its master's priority: it can tell before the outage that it would not take over.
+    pub(super) fn judge_spare(&mut self) {
+        let (Some(master), Some((weight, verdict))) = (self.instance.master(), self.health) else { return };
+        let own = self.instance.priority();
+        // Until its first result ours counts for nothing.
+        if verdict == Verdict::Unknown {
+            return;
+        }
+        let preempts = self.config.protocol.preempt || weight == Weight::FAULT;
+        let no_spare = !preempts || !would_replace(own, master.priority, weight);
+        if no_spare && !self.no_spare {
+            let healthy = verdict == Verdict::Healthy;
+            self.say(Level::Warn, "no_spare", wording::no_spare(own, &master, weight, healthy, preempts));
+        }
+        self.no_spare = no_spare;
+    }
+
+    /// Says once that nobody was heard, when it is time and we could have heard.
+    pub(super) fn listen(&mut self, now: Instant) {
+        if self.deaf_at.is_none_or(|at| now < at) {
+            return;
+        }
+        if self.instance.role() == Role::Fault {
+            self.deaf_at = Some(now + DEAF_AFTER);
+            return;
+        }
+        self.deaf_at = None;
+        self.say(Level::Info, "never_heard", wording::never_heard(self.config.protocol.vrid));
+    }
+
+    /// Counts a packet for this router that was dropped, and says so once per sender and reason.
+    pub(super) fn dropped(
+        &mut self,
+        now: Instant,
+        from: IpAddr,
+        reason: DropReason,
+        theirs: Option<&Advert>,
+    ) {
+        self.drops.count(reason);
+        self.complain(now, from, reason, false, theirs);
+    }
+
+    /// An advert that is obeyed and yet not as ours: said once.
+    pub(super) fn differs(&mut self, now: Instant, from: IpAddr, theirs: &Advert) {
+        self.complain(now, from, DropReason::Addresses, true, Some(theirs));
+    }
+
+    fn complain(
+        &mut self,
+        now: Instant,
+        from: IpAddr,
+        reason: DropReason,
+        obeyed: bool,
+        theirs: Option<&Advert>,
+    ) {
+        if self.said.again(now, reason.as_str(), from, 1) != News::Old {
+            let conflict = Conflict { from, reason, obeyed, ours: &self.config.protocol, theirs };
+            self.say(Level::Warn, "dropped", conflict);
+        }
+    }
+}
