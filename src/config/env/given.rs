@@ -52,7 +52,7 @@ pub(super) struct Given {
 pub(super) struct Environment {
     /// What is set and not empty, by suffix: first what has none, then `_2` and so on, gaps and all.
     sets: Vec<Vec<(Name, OsString)>>,
-    /// The other names, as far as they are text, in order.
+    /// The other names, as far as they are text.
     pub(super) strangers: Vec<String>,
 }
 
@@ -68,7 +68,6 @@ impl Environment {
                 Some(name) => sorted.set(name.number).push((name, value)),
             }
         }
-        sorted.strangers.sort_unstable();
         sorted
     }
 
@@ -100,6 +99,9 @@ fn texts(
 ) -> Vec<Given> {
     let mut found = vec![];
     for variable in VARIABLES {
+        if !set.iter().any(|(name, _)| name.variable.name == variable.name) {
+            continue;
+        }
         let name = whole_name(variable.name, number);
         let mut take = |file: bool, name: &str| {
             let this =
@@ -107,7 +109,7 @@ fn texts(
             let (_, value) = set.remove(set.iter().rposition(this)?);
             value
                 .into_string()
-                .map_err(|_| report.whole(name, None, "has a value that is not UTF-8 text"))
+                .map_err(|_| report.whole(name, None, "has a value that is not UTF-8 text".into()))
                 .ok()
         };
         let path_name = format!("{name}_FILE");

@@ -1,9 +1,8 @@
 //! What is found wrong on the way, each under the whole name of the variable it came from; knows the texts of one
 //! virtual router at a time.
 
-use std::fmt::Display;
-
 use super::given::Given;
+use super::raw::Raw;
 use crate::config::value::{self, Value};
 use crate::config::variables::{self, Default as Fallback, Reach, whole_name};
 use crate::config::{Problem, Warning};
@@ -43,9 +42,8 @@ pub(super) struct Report<'a> {
 
 impl Report<'_> {
     /// A problem of the variable with this whole name.
-    pub(super) fn whole(&mut self, variable: &str, value: Option<&str>, why: impl Display) {
-        let problem =
-            Problem { variable: variable.to_owned(), value: value.map(str::to_owned), why: why.to_string() };
+    pub(super) fn whole(&mut self, variable: &str, value: Option<&str>, why: String) {
+        let problem = Problem { variable: variable.to_owned(), value: value.map(str::to_owned), why };
         // What several routers inherit is wrong once.
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
@@ -62,10 +60,13 @@ impl Report<'_> {
     }
 
     /// A problem of the current router's variable `name`.
-    pub(super) fn refuse(&mut self, name: &str, value: &str, why: impl Display) {
+    pub(super) fn refuse(&mut self, name: &str, value: &str, why: String) {
         let (whole, text) = self.origin(name);
         let read_from = text.and_then(|text| text.file.as_ref());
-        let why = read_from.map_or(why.to_string(), |path| format!("{why} (read from {path})"));
+        let why = match read_from {
+            Some(path) => format!("{why} (read from {path})"),
+            None => why,
+        };
         let secret = text.is_some_and(|text| text.variable.secret);
         self.whole(&whole, if secret { None } else { Some(value) }, why);
     }
@@ -76,19 +77,19 @@ impl Report<'_> {
     }
 
     /// Something to say about the current router's variable `name`.
-    pub(super) fn remark(&mut self, level: log::Level, name: &str, why: impl Display) {
-        let warning = Warning { level, variable: self.origin(name).0, why: why.to_string() };
+    pub(super) fn remark(&mut self, level: log::Level, name: &str, why: String) {
+        let warning = Warning { level, variable: self.origin(name).0, why };
         if !self.warnings.contains(&warning) {
             self.warnings.push(warning);
         }
     }
 
-    pub(super) fn warn(&mut self, name: &str, why: impl Display) {
+    pub(super) fn warn(&mut self, name: &str, why: String) {
         self.remark(log::Level::Warn, name, why);
     }
 
     /// The current router has no use for `name`: worth a word where nobody else can have meant it.
-    pub(super) fn unused(&mut self, name: &str, why: impl Display) {
+    pub(super) fn unused(&mut self, name: &str, why: String) {
         let meant = self.scope.is_some_and(|scope| {
             scope.text(name).is_some_and(|(_, number)| number == scope.number && (number != 1 || scope.alone))
         });
@@ -98,7 +99,8 @@ impl Report<'_> {
     }
 
     /// The variable's text, which it must have.
-    pub(super) fn required<'t>(&mut self, name: &str, text: Option<&'t String>) -> Option<&'t str> {
+    pub(super) fn required<'t>(&mut self, name: &str, raw: &'t Raw) -> Option<&'t str> {
+        let text = raw.text(name);
         if text.is_none() {
             let (whole, _) = self.origin(name);
             let reported = |p: &Problem| p.variable.strip_suffix("_FILE").unwrap_or(&p.variable) == whole;
@@ -108,7 +110,7 @@ impl Report<'_> {
                 self.whole(&whole, None, why);
             }
         }
-        text.map(String::as_str)
+        text
     }
 
     /// Why the current router cannot do without `name`.
@@ -126,46 +128,50 @@ impl Report<'_> {
     }
 
     /// The variable's value; `None` once a problem is noted.
-    pub(super) fn value<T>(
-        &mut self,
-        name: &str,
-        text: Option<&String>,
-        parse: impl Fn(&str) -> Value<T>,
-    ) -> Option<T> {
-        let text = self.required(name, text)?;
+    #[inline(never)] // one for each type, not for each variable
+    pub(super) fn value<T>(&mut self, name: &str, raw: &Raw, parse: fn(&str) -> Value<T>) -> Option<T> {
+        let text = self.required(name, raw)?;
         parse(text).map_err(|why| self.refuse(name, text, why)).ok()
     }
 
     /// The value of a variable that may be unset; `None` also once a problem is noted.
-    pub(super) fn optional<T>(
-        &mut self,
-        name: &str,
-        text: Option<&String>,
-        parse: impl Fn(&str) -> Value<T>,
-    ) -> Option<T> {
-        self.value(name, Some(text?), parse)
+    pub(super) fn optional<T>(&mut self, name: &str, raw: &Raw, parse: fn(&str) -> Value<T>) -> Option<T> {
+        raw.text(name)?;
+        self.value(name, raw, parse)
     }
 
     /// The items of a list, each once; empty where it is unset, and once a problem is noted.
     pub(super) fn list<T: PartialEq>(
         &mut self,
         name: &str,
-        text: Option<&String>,
+        raw: &Raw,
         what: &str,
-        parse: impl Fn(&str) -> Value<T>,
+        parse: fn(&str) -> Value<T>,
     ) -> Vec<T> {
         let mut list = vec![];
-        let Some(text) = text else { return list };
+        self.items(name, raw, what, &mut |item| {
+            let item = parse(item)?;
+            let new = !list.contains(&item);
+            if new {
+                list.push(item);
+            }
+            Ok(new)
+        });
+        list
+    }
+
+    /// Hands the items of a list to `take`, which says whether they are new.
+    fn items(&mut self, name: &str, raw: &Raw, what: &str, take: &mut dyn FnMut(&str) -> Value<bool>) {
+        let Some(text) = raw.text(name) else { return };
         for item in value::items(text) {
-            match parse(item) {
-                Ok(known) if list.contains(&known) => self.warn(name, format!("lists {item} twice")),
-                Ok(new) => list.push(new),
+            match take(item) {
+                Ok(true) => {}
+                Ok(false) => self.warn(name, format!("lists {item} twice")),
                 Err(why) => self.refuse(name, item, why),
             }
         }
         if value::items(text).next().is_none() {
             self.refuse(name, text, format!("holds no {what}"));
         }
-        list
     }
 }

@@ -4,12 +4,12 @@
 use std::net::IpAddr;
 
 use super::checks;
+use super::raw::Raw;
 use super::report::Report;
-use super::{Raw, RouterConfig};
 use crate::config::address::{self, AddressList};
 use crate::config::value::{self, LeaseChoice};
 use crate::config::variables::whole_name;
-use crate::config::{VirtualAddress, family};
+use crate::config::{RouterConfig, VirtualAddress, family};
 use crate::health::Weight;
 use crate::vrrp::{Family, Interval, Lease, Priority, Settings, Version};
 
@@ -22,32 +22,31 @@ pub(super) fn routers(number: u16, raw: &Raw, report: &mut Report<'_>) -> Vec<Ro
     let routers: Vec<_> =
         families.map(|family| divided.router(family, common.clone(), raw, report)).collect();
     if !routers.iter().any(|r| r.family() == Family::V4 && r.protocol.version == Version::V3) {
-        report.unused("V3_CHECKSUM", "has no effect: nothing here speaks VRRPv3 over IPv4");
+        report.unused("V3_CHECKSUM", "has no effect: nothing here speaks VRRPv3 over IPv4".into());
     }
     routers
 }
 
 /// What the routers of both families have in common; what they have not is empty still.
 fn common(number: u16, raw: &Raw, report: &mut Report<'_>) -> Option<RouterConfig> {
-    let vrid = report.value("VIRTUAL_ROUTER", raw.virtual_router.as_ref(), value::vrid);
-    let interface = report.value("INTERFACE", raw.interface.as_ref(), value::interface);
-    let state_hint = report.value("STATE", raw.state.as_ref(), value::state);
-    let priority = report.value("PRIORITY", raw.priority.as_ref(), value::priority);
+    let vrid = report.value("VIRTUAL_ROUTER", raw, value::vrid);
+    let interface = report.value("INTERFACE", raw, value::interface);
+    let state_hint = report.value("STATE", raw, value::state);
+    let priority = report.value("PRIORITY", raw, value::priority);
     let check = checks::check(raw, priority, report);
-    let interval = report.value("ADVERT_INT", raw.advert_int.as_ref(), value::advert_interval);
-    let checksum = report.value("V3_CHECKSUM", raw.v3_checksum.as_ref(), value::v3_checksum);
-    let preempt = report.value("PREEMPT", raw.preempt.as_ref(), value::boolean);
-    let preempt_delay = report.value("PREEMPT_DELAY", raw.preempt_delay.as_ref(), value::preempt_delay);
-    let auth = report.optional("AUTH_PASS", raw.auth_pass.as_ref(), value::password);
-    let track =
-        report.list("TRACK_INTERFACE", raw.track_interface.as_ref(), "interface", value::interface_name);
-    let fast = report.value("FAST_FAILOVER", raw.fast_failover.as_ref(), value::boolean);
-    let garp_refresh = report.value("GARP_REFRESH", raw.garp_refresh.as_ref(), value::refresh);
-    let name = report.value("INSTANCE_NAME", raw.instance_name.as_ref(), value::instance_name);
+    let interval = report.value("ADVERT_INT", raw, value::advert_interval);
+    let checksum = report.value("V3_CHECKSUM", raw, value::v3_checksum);
+    let preempt = report.value("PREEMPT", raw, value::boolean);
+    let preempt_delay = report.value("PREEMPT_DELAY", raw, value::preempt_delay);
+    let auth = report.optional("AUTH_PASS", raw, value::password);
+    let track = report.list("TRACK_INTERFACE", raw, "interface", value::interface_name);
+    let fast = report.value("FAST_FAILOVER", raw, value::boolean);
+    let garp_refresh = report.value("GARP_REFRESH", raw, value::refresh);
+    let name = report.value("INSTANCE_NAME", raw, value::instance_name);
     let name = name.map(|name| if report.is_set("INSTANCE_NAME") { name } else { format!("VI_{number}") });
-    let notify = report.optional("NOTIFY", raw.notify.as_ref(), value::command);
+    let notify = report.optional("NOTIFY", raw, value::command);
     if preempt == Some(false) {
-        report.unused("PREEMPT_DELAY", "has no effect with PREEMPT=false");
+        report.unused("PREEMPT_DELAY", "has no effect with PREEMPT=false".into());
         let weight = check.as_ref().map_or(Weight::FAULT, |check| check.weight);
         if weight != Weight::FAULT && priority != Some(Priority::OWNER) {
             report.warn("PREEMPT", stuck(weight));
@@ -104,16 +103,18 @@ struct Divided {
 impl Divided {
     /// `None` once a problem is noted.
     fn read(raw: &Raw, report: &mut Report<'_>) -> Option<Self> {
-        let vip = report.required("VIP", raw.vip.as_ref()).map(|text| addresses("VIP", text, report));
-        let excluded = raw.vip_excluded.as_ref().map(|text| addresses("VIP_EXCLUDED", text, report));
-        let peers = report.list("UNICAST_PEERS", raw.unicast_peers.as_ref(), "address", value::host_address);
-        let source = raw.unicast_src_ip.as_ref().filter(|text| text.trim() != "auto");
-        let sources = report.list("UNICAST_SRC_IP", source, "address", value::host_address);
+        let vip = report.required("VIP", raw).map(|text| addresses("VIP", text, report));
+        let excluded = raw.text("VIP_EXCLUDED").map(|text| addresses("VIP_EXCLUDED", text, report));
+        let peers = report.list("UNICAST_PEERS", raw, "address", value::host_address);
+        let sources = match raw.text("UNICAST_SRC_IP").map(str::trim) {
+            None | Some("auto") => vec![],
+            Some(_) => report.list("UNICAST_SRC_IP", raw, "address", value::host_address),
+        };
         if peers.is_empty() && !sources.is_empty() {
-            report.unused("UNICAST_SRC_IP", "has no effect without UNICAST_PEERS");
+            report.unused("UNICAST_SRC_IP", "has no effect without UNICAST_PEERS".into());
         }
-        let version = report.value("VRRP_VERSION", raw.vrrp_version.as_ref(), value::version);
-        let lease = report.value("VIP_LEASE", raw.vip_lease.as_ref(), value::lease);
+        let version = report.value("VRRP_VERSION", raw, value::version);
+        let lease = report.value("VIP_LEASE", raw, value::lease);
         let (vip, excluded) = (vip?, excluded.unwrap_or_default());
         Some(Self { vip, excluded, peers, sources, version: version?, lease: lease? })
     }
@@ -156,15 +157,15 @@ impl Divided {
 
     /// The version this family speaks; checks that it can, and that it can carry the interval.
     fn version(&self, family: Family, interval: Interval, raw: &Raw, report: &mut Report<'_>) -> Version {
-        let written = |text: &Option<String>| text.clone().unwrap_or_default();
+        let written = |name| raw.text(name).unwrap_or_default();
         let version = match (family, self.version) {
             (Family::V6, Some(Version::V2)) => {
                 let why = "cannot carry the IPv6 addresses of VIP; without it they go by VRRPv3";
-                report.refuse("VRRP_VERSION", &written(&raw.vrrp_version), why);
+                report.refuse("VRRP_VERSION", written("VRRP_VERSION"), why.into());
                 return Version::V3;
             }
             (Family::V6, None) => {
-                report.remark(log::Level::Info, "VIP", "holds IPv6 addresses: they go by VRRPv3");
+                report.remark(log::Level::Info, "VIP", "holds IPv6 addresses: they go by VRRPv3".into());
                 Version::V3
             }
             (Family::V4, None) if interval.fits(Version::V2) => Version::V2,
@@ -181,7 +182,7 @@ impl Divided {
                 Version::V2 => "must be whole seconds, 1 to 255, with VRRP_VERSION=2",
                 Version::V3 => "must be 0.01 to 40.95 seconds with VRRPv3, which this is",
             };
-            report.refuse("ADVERT_INT", &written(&raw.advert_int), why);
+            report.refuse("ADVERT_INT", written("ADVERT_INT"), why.into());
         }
         version
     }
@@ -197,7 +198,7 @@ impl Divided {
         let (ours, others): (Vec<_>, Vec<_>) = self.peers.iter().partition(|peer| of(family, peer));
         if ours.is_empty() && !others.is_empty() {
             let why = format!("holds no {family} address, which {} needs", whole_name("VIP", number));
-            report.refuse("UNICAST_PEERS", raw.unicast_peers.as_deref().unwrap_or_default(), why);
+            report.refuse("UNICAST_PEERS", raw.text("UNICAST_PEERS").unwrap_or_default(), why);
         } else if !mixed {
             for other in others {
                 report.unused("UNICAST_PEERS", format!("{other} is ignored: VIP holds {family} alone"));
@@ -214,7 +215,7 @@ impl Divided {
                     report.unused("UNICAST_SRC_IP", format!("{source} is ignored: VIP holds {family} alone"));
                 }
             } else if ours.replace(source).is_some() {
-                let text = raw.unicast_src_ip.as_deref().unwrap_or_default();
+                let text = raw.text("UNICAST_SRC_IP").unwrap_or_default();
                 report.refuse("UNICAST_SRC_IP", text, format!("holds more than one {family} address"));
             }
         }
@@ -260,7 +261,7 @@ fn default_lease(protocol: &Settings) -> Option<Lease> {
 fn addresses(name: &str, text: &str, report: &mut Report<'_>) -> Vec<VirtualAddress> {
     let AddressList { addresses, problems, ignored } = address::parse(text);
     if addresses.is_empty() && problems.is_empty() {
-        report.refuse(name, text, "holds no address");
+        report.refuse(name, text, "holds no address".into());
     }
     for (value, why) in problems {
         report.refuse(name, &value, why);

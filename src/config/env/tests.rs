@@ -10,8 +10,8 @@ use proptest::prelude::*;
 
 use super::given::content;
 use super::*;
-use crate::config::variables::whole_name;
-use crate::config::{CheckConfig, InterfaceChoice, LogFormat, StateHint, VirtualAddress};
+use crate::config::variables::{VARIABLES, whole_name};
+use crate::config::{CheckConfig, InterfaceChoice, LogFormat, RouterConfig, StateHint, VirtualAddress};
 use crate::health::Weight;
 use crate::vrrp::{Interval, Lease, Priority, Settings, V3Checksum, Version, Vrid};
 
@@ -70,18 +70,6 @@ fn problems(outcome: Outcome) -> Vec<String> {
 
 fn refused(name: &str, value: &str, why: &str) {
     assert_eq!(problems(with(&[(name, value)])), [format!("{name}={value}  {why}")]);
-}
-
-#[test]
-fn every_variable_of_the_table_has_a_field_and_every_field_a_variable() {
-    let all = VARIABLES.iter().map(|v| (v.name.to_owned(), format!("<{}>", v.name)));
-    let raw: Raw = envy::from_iter(all).unwrap();
-    let raw = format!("{raw:?}");
-    for variable in VARIABLES {
-        let field = format!("{}: Some(\"<{}>\")", variable.name.to_ascii_lowercase(), variable.name);
-        assert!(raw.contains(&field), "{field} is not in {raw}");
-    }
-    assert!(!raw.contains("None"), "a field without a variable: {raw}");
 }
 
 #[test]

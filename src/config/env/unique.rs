@@ -1,6 +1,7 @@
 //! What only one of several virtual routers may have: a number on its interface, an address, a name; knows
 //! routers, not texts.
 
+use std::collections::BinaryHeap;
 use std::net::IpAddr;
 
 use super::router::link_local;
@@ -17,34 +18,39 @@ enum Claim<'a> {
     Name(&'a str),
 }
 
+/// A claim, its router's number and the variable it comes from.
+type Entry<'a> = (Claim<'a>, u16, &'static str);
+
 /// Every claim that an earlier router already has.
 pub(super) fn disputes(routers: &[RouterConfig]) -> Vec<Problem> {
-    let mut claims: Vec<_> = routers.iter().flat_map(claims).collect();
-    claims.sort_unstable();
+    let mut claims = vec![];
+    for router in routers {
+        claim(router, &mut claims);
+    }
+    // Sorts in a tenth of the code that a slice's sort takes.
+    let claims = BinaryHeap::from(claims).into_sorted_vec();
     let doubles = claims.windows(2).filter(|pair| pair[0].0 == pair[1].0);
     doubles.map(|pair| problem(pair[1].0, &name(pair[1]), &name(pair[0]))).collect()
 }
-
-/// A claim, its router's number and the variable it comes from.
-type Entry<'a> = (Claim<'a>, u16, &'static str);
 
 fn name((_, number, variable): Entry<'_>) -> String {
     whole_name(variable, number)
 }
 
-fn claims(router: &RouterConfig) -> impl Iterator<Item = Entry<'_>> {
-    let number = Claim::Number(router.protocol.vrid, router.family(), &router.interface);
+fn claim<'a>(router: &'a RouterConfig, claims: &mut Vec<Entry<'a>>) {
+    let mut add = |claim, variable| claims.push((claim, router.number, variable));
+    add(Claim::Number(router.protocol.vrid, router.family(), &router.interface), "VIRTUAL_ROUTER");
+    add(Claim::Name(&router.name), "INSTANCE_NAME");
     let interface = match &router.interface {
         InterfaceChoice::Auto => "",
         InterfaceChoice::Named(name) => name,
     };
-    let listed = router.addresses.iter().map(move |vip| (address(vip, interface), "VIP"));
-    let excluded = router.excluded.iter().map(move |vip| (address(vip, interface), "VIP_EXCLUDED"));
-    [(number, "VIRTUAL_ROUTER"), (Claim::Name(&router.name), "INSTANCE_NAME")]
-        .into_iter()
-        .chain(listed)
-        .chain(excluded)
-        .map(|(claim, variable)| (claim, router.number, variable))
+    for vip in &router.addresses {
+        add(address(vip, interface), "VIP");
+    }
+    for vip in &router.excluded {
+        add(address(vip, interface), "VIP_EXCLUDED");
+    }
 }
 
 fn address<'a>(vip: &'a VirtualAddress, interface: &'a str) -> Claim<'a> {
