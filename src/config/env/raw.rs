@@ -1,4 +1,4 @@
-//! The texts that make one router, by variable, each its own, an inherited or a default one; knows no meaning.
+//! The texts that make one router, by variable: its own, inherited or a default; knows no meaning.
 
 use std::fmt;
 
@@ -14,20 +14,20 @@ pub(super) struct Raw(Vec<(&'static str, String)>);
 impl Raw {
     /// `None` once a problem is noted.
     pub(super) fn fill(scope: &Scope<'_>, report: &mut Report<'_>) -> Option<Self> {
-        let filled = VARIABLES.iter().filter_map(|variable| {
-            let text = match (scope.text(variable.name), variable.default) {
-                (Some((given, _)), _) => given.text.clone(),
-                (None, Fallback::Value(value)) => value.to_owned(),
-                (None, Fallback::Required(_) | Fallback::None | Fallback::Same(_)) => return None,
-            };
-            Some((variable.name.to_owned(), text))
+        let set = VARIABLES.iter().filter_map(|variable| {
+            let (given, _) = scope.text(variable.name)?;
+            Some((variable.name.to_owned(), given.text.clone()))
         });
-        envy::from_iter(filled).map_err(|error| report.whole("the environment", None, error.to_string())).ok()
+        envy::from_iter(set).map_err(|error| report.whole("the environment", None, error.to_string())).ok()
     }
 
-    /// The variable's text, if there is any.
+    /// The variable's text or that of its default, if there is any.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| *known == name).map(|(_, text)| text.as_str())
+        let set = self.0.iter().find(|(known, _)| *known == name).map(|(_, text)| text.as_str());
+        set.or_else(|| match variables::named(name)?.default {
+            Fallback::Value(value) => Some(value),
+            Fallback::Required(_) | Fallback::None | Fallback::Same(_) => None,
+        })
     }
 }
 
