@@ -13,7 +13,7 @@ use std::path::Path;
 use nix::sys::signal::Signal;
 use support::lab::{Host, Lab};
 use support::process::{Launch, Running, children_of};
-use support::router::{Kind, Node, OURS, Router};
+use support::router::{Check, Kind, Node, OURS, Router};
 use support::service::Haproxy;
 use support::{millis, seconds, wait_until};
 
@@ -142,7 +142,7 @@ fn beside_another_pid_1_it_still_sees_the_service() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     let pause = idle(&host);
-    let node = Node { service: Some(("haproxy", 0)), ..Node::plain(200) };
+    let node = Node { check: Some(Check::each_second("haproxy", 0)), ..Node::plain(200) };
     let router = Router::ours(&host, &node, Launch::Beside(&pause));
     router.run.log.wait_for("(VI_1) Entering FAULT STATE", seconds(3));
     let haproxy = Haproxy::start(&host, &pause);

@@ -157,6 +157,23 @@ impl Host {
         });
     }
 
+    /// Pulls the cable out of the host's interface, at the bridge.
+    pub(crate) fn pull_cable(&self) {
+        batch(&self.lab.netns("switch"), &format!("link set p-{} down\n", self.name));
+    }
+
+    /// Puts the cable back.
+    pub(crate) fn plug_cable(&self) {
+        batch(&self.lab.netns("switch"), &format!("link set p-{} up\n", self.name));
+    }
+
+    /// What [`super::process::Launch::Container`] has for /run.
+    pub(crate) fn kept_run(&self) -> PathBuf {
+        let path = self.file("run");
+        fs::create_dir_all(&path).expect("a temporary directory can be made");
+        path
+    }
+
     /// Runs `ip -n HOST WORDS…`, which must succeed; answers its output.
     pub(crate) fn ip(&self, words: &str) -> String {
         let netns = self.netns();
@@ -297,11 +314,11 @@ pub(super) fn processes() -> Vec<u32> {
     entries.filter_map(|e| e.file_name().to_str()?.parse().ok()).collect()
 }
 
-pub(super) fn to_pid(pid: u32) -> Pid {
+pub(crate) fn to_pid(pid: u32) -> Pid {
     Pid::from_raw(i32::try_from(pid).expect("the kernel's PIDs are small"))
 }
 
 /// A poisoned lock only means that another thread of a test has failed.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

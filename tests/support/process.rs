@@ -20,6 +20,8 @@ use super::lab::{Host, lock, processes, to_pid};
 pub(crate) enum Launch<'a> {
     /// PID 1 of a new PID namespace with its own /proc and /run.
     PidOne,
+    /// As [`Launch::PidOne`] with a /run that outlives the program, as the files of a stopped container do.
+    Container,
     /// In the machine's PID namespace, with its own /run.
     NotPidOne,
     /// In the PID namespace of another program of the same host.
@@ -61,6 +63,8 @@ pub(crate) struct Line {
 
 /// Everything below runs in a private mount namespace, so that pid files and sockets in /run do not meet.
 const PRIVATE_RUN: [&str; 4] = ["sh", "-c", "mount -t tmpfs tmpfs /run && exec \"$@\"", "sh"];
+/// The same with a directory, the next argument, for /run.
+const KEPT_RUN: [&str; 3] = ["sh", "-c", "mount --bind \"$0\" /run && exec \"$@\""];
 
 impl Running {
     /// Starts `program` on `host` with exactly `env` (and PATH).
@@ -80,6 +84,10 @@ impl Running {
                 command
                     .args(["unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"])
                     .args(PRIVATE_RUN);
+            }
+            Launch::Container => {
+                command.args(["unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"]);
+                command.args(KEPT_RUN).arg(host.kept_run());
             }
             Launch::NotPidOne => {
                 command.args(["unshare", "--mount"]).args(PRIVATE_RUN);
@@ -140,6 +148,17 @@ impl Running {
         let text = fs::read_to_string(format!("/proc/{}/{file}", self.pid())).expect("it runs");
         let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
         value.unwrap_or_else(|| panic!("no {field} in {text}")).trim().to_owned()
+    }
+
+    /// The program's PID and those of all that descends from it.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        let mut pids = vec![self.pid()];
+        let mut next = 0;
+        while let Some(&pid) = pids.get(next) {
+            pids.extend(children_of(pid));
+            next += 1;
+        }
+        pids
     }
 
     fn is_program(&self, pid: u32) -> bool {

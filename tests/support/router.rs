@@ -11,7 +11,7 @@ use super::process::{Launch, Running};
 
 /// The program under test.
 pub(crate) const OURS: &str = env!("CARGO_BIN_EXE_vrrp-init");
-const KEEPALIVED: &str = "/usr/sbin/keepalived";
+pub(crate) const KEEPALIVED: &str = "/usr/sbin/keepalived";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -21,6 +21,23 @@ pub(crate) enum Kind {
     Keepalived,
 }
 
+/// A process to watch.
+#[derive(Clone, Copy)]
+pub(crate) struct Check {
+    pub(crate) service: &'static str,
+    pub(crate) weight: i16,
+    /// Seconds between two looks.
+    pub(crate) interval: u8,
+    /// What keepalived runs to look; the name of the service is appended.
+    pub(crate) command: &'static str,
+}
+
+impl Check {
+    pub(crate) const fn each_second(service: &'static str, weight: i16) -> Self {
+        Self { service, weight, interval: 1, command: "/usr/bin/pgrep -x" }
+    }
+}
+
 /// The settings both programs understand, plus variables for ours alone.
 #[derive(Clone)]
 pub(crate) struct Node {
@@ -28,8 +45,9 @@ pub(crate) struct Node {
     pub(crate) vip: Ipv4Addr,
     pub(crate) vrid: u8,
     pub(crate) state: &'static str,
-    /// Process to watch and its weight.
-    pub(crate) service: Option<(&'static str, i16)>,
+    /// Whole seconds between two advertisements, as both programs read it.
+    pub(crate) advert_int: &'static str,
+    pub(crate) check: Option<Check>,
     /// Overrides, for our daemon only; an empty value unsets.
     pub(crate) extra: Vec<(OsString, OsString)>,
 }
@@ -40,12 +58,20 @@ impl Node {
 
     /// A router without a check.
     pub(crate) fn plain(priority: u8) -> Self {
-        Self { priority, vip: Self::VIP, vrid: Self::VRID, state: "BACKUP", service: None, extra: Vec::new() }
+        Self {
+            priority,
+            vip: Self::VIP,
+            vrid: Self::VRID,
+            state: "BACKUP",
+            advert_int: "1",
+            check: None,
+            extra: Vec::new(),
+        }
     }
 
     /// A router that adds 2 to its priority while haproxy runs.
     pub(crate) fn watching_haproxy(priority: u8) -> Self {
-        Self { service: Some(("haproxy", 2)), ..Self::plain(priority) }
+        Self { check: Some(Check::each_second("haproxy", 2)), ..Self::plain(priority) }
     }
 
     pub(crate) fn with(mut self, name: &str, value: impl Into<OsString>) -> Self {
@@ -61,24 +87,32 @@ impl Node {
             ("VIRTUAL_ROUTER".into(), self.vrid.to_string().into()),
             ("PRIORITY".into(), self.priority.to_string().into()),
             ("VIP".into(), self.vip.to_string().into()),
+            ("ADVERT_INT".into(), self.advert_int.into()),
             ("LOG_LEVEL".into(), "debug".into()),
         ];
-        if let Some((service, weight)) = self.service {
+        if let Some(Check { service, weight, interval, .. }) = self.check {
             env.push(("SERVICE".into(), service.into()));
-            env.push(("CHECK_INTERVAL".into(), "1".into()));
+            env.push(("CHECK_INTERVAL".into(), interval.to_string().into()));
             env.push(("CHECK_WEIGHT".into(), weight.to_string().into()));
         }
         env.extend(self.extra.iter().cloned());
         env
     }
 
+    /// Writes keepalived's configuration file for `host` and answers its path.
+    pub(crate) fn keepalived_file(&self, host: &Host) -> OsString {
+        let path = host.file("keepalived.conf");
+        fs::write(&path, self.keepalived_conf(host)).expect("a temporary file can be written");
+        path.into_os_string()
+    }
+
     fn keepalived_conf(&self, host: &Host) -> String {
-        let Self { priority, vip, vrid, state, .. } = self;
+        let Self { priority, vip, vrid, state, advert_int, .. } = self;
         let interface = &host.interface;
-        let (script, track) = match self.service {
-            Some((service, weight)) => (
+        let (script, track) = match self.check {
+            Some(Check { service, weight, interval, command }) => (
                 format!(
-                    "vrrp_script chk {{\n script \"/usr/bin/pgrep -x {service}\"\n interval 1\n weight {weight}\n}}\n"
+                    "vrrp_script chk {{\n script \"{command} {service}\"\n interval {interval}\n weight {weight}\n}}\n"
                 ),
                 "\n track_script {\n  chk\n }",
             ),
@@ -86,7 +120,7 @@ impl Node {
         };
         format!(
             "global_defs {{\n script_user root\n}}\n{script}vrrp_instance VI_1 {{\n interface {interface}\n \
-             state {state}\n virtual_router_id {vrid}\n priority {priority}\n virtual_ipaddress {{\n  {vip}\n }}{track}\n}}\n"
+             state {state}\n virtual_router_id {vrid}\n priority {priority}\n advert_int {advert_int}\n virtual_ipaddress {{\n  {vip}\n }}{track}\n}}\n"
         )
     }
 }
@@ -105,16 +139,30 @@ impl Router {
             Kind::OursByTheRfc => {
                 Self::ours(host, &node.clone().with("FAST_FAILOVER", "false"), Launch::PidOne)
             }
+            // Pid files in the private /run: 2.2.7 takes a stale one that names PID 1 for itself, and leaves.
             Kind::Keepalived => {
-                let conf = host.file("keepalived.conf");
-                fs::write(&conf, node.keepalived_conf(host)).expect("a temporary file can be written");
-                // Pid files in the private /run: 2.2.7 takes a stale one that names PID 1 for itself, and leaves.
-                let args = "-n -l -D -G -p /run/k.pid -r /run/kv.pid -f".split(' ').map(OsString::from);
-                let args: Vec<_> = args.chain([conf.into_os_string()]).collect();
-                let run = Running::start(host, Launch::PidOne, Path::new(KEEPALIVED), &args, &[]);
-                Self { host: host.clone(), run, node: node.clone() }
+                Self::keepalived(host, node, Launch::PidOne, "-n -l -D -G -p /run/k.pid -r /run/kv.pid")
             }
         }
+    }
+
+    /// As the container it replaces: started again, it finds the /run it left; keepalived with the usual options.
+    pub(crate) fn in_container(kind: Kind, host: &Host, node: &Node) -> Self {
+        match kind {
+            Kind::Ours => Self::ours(host, node, Launch::Container),
+            Kind::OursByTheRfc => {
+                Self::ours(host, &node.clone().with("FAST_FAILOVER", "false"), Launch::Container)
+            }
+            // Without -G it would write to the machine's syslog as well.
+            Kind::Keepalived => Self::keepalived(host, node, Launch::Container, "-n -l -G"),
+        }
+    }
+
+    fn keepalived(host: &Host, node: &Node, launch: Launch<'_>, options: &str) -> Self {
+        let args: Vec<_> =
+            options.split(' ').map(OsString::from).chain(["-f".into(), node.keepalived_file(host)]).collect();
+        let run = Running::start(host, launch, Path::new(KEEPALIVED), &args, &[]);
+        Self { host: host.clone(), run, node: node.clone() }
     }
 
     pub(crate) fn ours(host: &Host, node: &Node, launch: Launch<'_>) -> Self {

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
@@ -14,7 +14,8 @@ use super::lab::Host;
 use super::process::{Launch, Running, children_of};
 use super::{seconds, wait_until};
 
-const PORT: u16 = 8080;
+/// Where it listens.
+pub(crate) const PORT: u16 = 8080;
 
 pub(crate) struct Haproxy {
     pub(crate) run: Running,
@@ -50,8 +51,12 @@ impl Haproxy {
         Self { run }
     }
 
-    pub(crate) fn kill(mut self) {
+    /// SIGKILL; answers when it was sent.
+    pub(crate) fn kill(mut self) -> Instant {
+        self.run.pid();
+        let at = Instant::now();
         self.run.kill();
+        at
     }
 }
 

@@ -27,6 +27,9 @@ pub(crate) struct Sampled {
     pub(crate) changes: usize,
     /// Longest time between two looks: what could have been missed.
     pub(crate) blind: Duration,
+    /// From when on which of the hosts held the address: one entry for each change.
+    pub(crate) history: Vec<(Instant, Vec<bool>)>,
+    pub(crate) ended: Instant,
 }
 
 impl Sampler {
@@ -51,7 +54,7 @@ impl Sampler {
                 }
                 std::thread::sleep(Duration::from_millis(1));
             }
-            Sampled::from(&seen, Instant::now(), blind)
+            Sampled::from(seen, Instant::now(), blind)
         });
         Self { stop, thread: Some(thread) }
     }
@@ -73,18 +76,27 @@ impl Drop for Sampler {
 }
 
 impl Sampled {
-    fn from(seen: &[(Instant, Vec<bool>)], end: Instant, blind: Duration) -> Self {
-        assert!(!seen.is_empty(), "the sampler never looked");
-        let ends = seen.iter().skip(1).map(|(at, _)| *at).chain([end]);
-        let (mut none, mut several) = (Duration::ZERO, Duration::ZERO);
-        for ((from, holders), to) in seen.iter().zip(ends) {
-            match holders.iter().filter(|holds| **holds).count() {
-                0 => none = none.max(to - *from),
-                1 => {}
-                _ => several = several.max(to - *from),
-            }
-        }
-        Self { none, several, changes: seen.len() - 1, blind }
+    fn from(history: Vec<(Instant, Vec<bool>)>, ended: Instant, blind: Duration) -> Self {
+        assert!(!history.is_empty(), "the sampler never looked");
+        let zero = Duration::ZERO;
+        let mut sampled =
+            Self { none: zero, several: zero, changes: history.len() - 1, blind, history, ended };
+        let longest = |is: fn(usize) -> bool| {
+            let of = sampled.stretches(is);
+            of.into_iter().map(|(from, to)| to - from).max().unwrap_or(zero)
+        };
+        (sampled.none, sampled.several) = (longest(|n| n == 0), longest(|n| n > 1));
+        sampled
+    }
+
+    /// When the number of holders was as wanted, from and to.
+    pub(crate) fn stretches(&self, wanted: impl Fn(usize) -> bool) -> Vec<(Instant, Instant)> {
+        let ends = self.history.iter().skip(1).map(|(at, _)| *at).chain([self.ended]);
+        let spans = self.history.iter().zip(ends);
+        spans
+            .filter(|((_, holders), _)| wanted(holders.iter().filter(|holds| **holds).count()))
+            .map(|((from, _), to)| (*from, to))
+            .collect()
     }
 }
 

@@ -1,0 +1,60 @@
+//! Figures of repeated measurements and how they are written; knows not what was measured.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// Median and extremes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spread<T> {
+    pub(crate) median: T,
+    pub(crate) least: T,
+    pub(crate) most: T,
+}
+
+impl<T: Ord + Copy> Spread<T> {
+    /// Of an even number, the upper of the two in the middle: never the kinder one. `None` of nothing.
+    pub(crate) fn of(figures: impl IntoIterator<Item = T>) -> Option<Self> {
+        let mut sorted: Vec<T> = figures.into_iter().collect();
+        sorted.sort_unstable();
+        let median = *sorted.get(sorted.len() / 2)?;
+        Some(Self { median, least: *sorted.first()?, most: *sorted.last()? })
+    }
+}
+
+impl Spread<Duration> {
+    pub(crate) fn text(&self) -> String {
+        format!("{} ({} to {})", time(self.median), time(self.least), time(self.most))
+    }
+}
+
+/// A duration in the unit that suits it, to three figures or so.
+pub(crate) fn time(time: Duration) -> String {
+    let micros = time.as_micros();
+    match micros {
+        0..1_000 => format!("{micros} µs"),
+        1_000..100_000 => format!("{}.{} ms", micros / 1_000, micros % 1_000 / 100),
+        100_000..1_000_000 => format!("{} ms", micros / 1_000),
+        _ => format!("{}.{:02} s", micros / 1_000_000, micros % 1_000_000 / 10_000),
+    }
+}
+
+/// How many times `small` is in `large`, one decimal below ten.
+pub(crate) fn ratio(large: u128, small: u128) -> String {
+    let Some(tenths) = (large * 10).checked_div(small) else { return "–".into() };
+    if tenths < 100 { format!("{}.{} ×", tenths / 10, tenths % 10) } else { format!("{} ×", tenths / 10) }
+}
+
+/// `n` over `d` with two decimals.
+pub(crate) fn decimal(n: u128, d: u128) -> String {
+    let hundredths = (n * 100).checked_div(d).unwrap_or_default();
+    format!("{}.{:02}", hundredths / 100, hundredths % 100)
+}
+
+/// A table as Markdown has it.
+pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let mut text = format!("| {} |\n|{}\n", head.join(" | "), "---|".repeat(head.len()));
+    for row in rows {
+        let _ = writeln!(text, "| {} |", row.join(" | "));
+    }
+    text
+}

@@ -1,0 +1,205 @@
+//! Two hosts with haproxy beside their routers and a client, used over and over: brought back to the settled state
+//! between two events; knows not what is measured.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+
+use crate::client::Client;
+use crate::support::lab::{Host, Lab, to_pid};
+use crate::support::router::{Check, Kind, Node, Router};
+use crate::support::service::Haproxy;
+use crate::support::{millis, seconds};
+
+/// What both programs are configured to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Configuration {
+    pub(crate) name: &'static str,
+    pub(crate) advert_int: &'static str,
+    pub(crate) advert: Duration,
+    pub(crate) check_interval: u8,
+    weight: i16,
+    priorities: [u8; 2],
+}
+
+/// The variables of the two compose files that this product replaces keepalived in.
+pub(crate) const SEED: Configuration = Configuration {
+    name: "VRRPv2, adverts every 1 s, CHECK_INTERVAL 2, CHECK_WEIGHT 2, PRIORITY 11 and 10",
+    advert_int: "1",
+    advert: seconds(1),
+    check_interval: 2,
+    weight: 2,
+    priorities: [11, 10],
+};
+
+impl Configuration {
+    pub(crate) fn node(&self, host: usize) -> Node {
+        let check = Check {
+            service: "haproxy",
+            weight: self.weight,
+            interval: self.check_interval,
+            command: "/bin/busybox killall -0",
+        };
+        Node {
+            state: ["MASTER", "BACKUP"][host],
+            advert_int: self.advert_int,
+            check: Some(check),
+            ..Node::plain(self.priorities[host])
+        }
+        .with("LOG_LEVEL", "info")
+    }
+
+    /// Of the backup, its service healthy (RFC 3768 §6.1).
+    pub(crate) fn skew(&self) -> Duration {
+        let priority = i32::from(self.priorities[1]) + i32::from(self.weight);
+        self.advert * u32::try_from(256 - priority).expect("priorities end at 255") / 256
+    }
+
+    /// Of the backup, its service healthy.
+    pub(crate) fn master_down(&self) -> Duration {
+        3 * self.advert + self.skew()
+    }
+
+    /// The default lease: the master-down interval rounded up to whole seconds, at least 3.
+    pub(crate) fn lease(&self) -> Duration {
+        seconds(self.master_down().as_secs() + 1).max(seconds(3))
+    }
+}
+
+/// First letters of the hosts' names, as the client hears them.
+pub(crate) const A: u8 = b'a';
+pub(crate) const B: u8 = b'b';
+/// So many good answers in a row, and the client has settled: 150 ms.
+const STEADY: usize = 50;
+const SETTLE: Duration = seconds(25);
+
+/// One of the two hosts.
+pub(crate) struct Side {
+    kind: Kind,
+    node: Node,
+    pub(crate) host: Host,
+    pub(crate) router: Router,
+    /// `None`: killed, alone or with its PID namespace.
+    web: Option<Haproxy>,
+}
+
+impl Side {
+    fn start(kind: Kind, host: Host, node: Node) -> Self {
+        let router = Router::in_container(kind, &host, &node);
+        let web = Some(Haproxy::start(&host, &router.run));
+        Self { kind, node, host, router, web }
+    }
+
+    pub(crate) fn kill_web(&mut self) -> Instant {
+        self.web.take().expect("haproxy runs in the settled state").kill()
+    }
+
+    /// Answers when it began.
+    pub(crate) fn start_web(&mut self) -> Instant {
+        let at = Instant::now();
+        self.web = Some(Haproxy::start(&self.host, &self.router.run));
+        at
+    }
+
+    /// To every process of the router: a container is paused as a whole.
+    pub(crate) fn signal_all(&self, signal: Signal) {
+        for pid in self.router.run.pids() {
+            // A check that has ended since.
+            let _ = kill(to_pid(pid), signal);
+        }
+    }
+
+    /// Starts the dead router again where it died; whether it works then.
+    pub(crate) fn restart(&mut self) -> bool {
+        self.web = None;
+        self.router = Router::in_container(self.kind, &self.host, &self.node);
+        let start = Instant::now();
+        while start.elapsed() < seconds(5) && self.router.run.is_running() {
+            if !self.router.run.log.since(0, "Entering BACKUP STATE").is_empty() {
+                return true;
+            }
+            std::thread::sleep(millis(10));
+        }
+        false
+    }
+
+    /// Has router and haproxy run again, in a fresh container if need be.
+    fn restore(&mut self) {
+        if !self.router.run.is_running() {
+            let _ = fs::remove_dir_all(self.host.kept_run());
+            self.web = None;
+            self.router = Router::in_container(self.kind, &self.host, &self.node);
+        }
+        if self.web.is_none() {
+            self.start_web();
+        }
+    }
+
+    pub(crate) fn holds_vip(&self) -> bool {
+        self.router.holds_vip()
+    }
+}
+
+pub(crate) struct Pair {
+    kinds: [Kind; 2],
+    pub(crate) configuration: &'static Configuration,
+    /// The preferred master.
+    pub(crate) a: Side,
+    pub(crate) b: Side,
+    pub(crate) client: Client,
+    /// Last: the others live in it.
+    _lab: Lab,
+}
+
+impl Pair {
+    pub(crate) fn start(kinds: [Kind; 2], configuration: &'static Configuration) -> Self {
+        let lab = Lab::new();
+        let (host_a, host_b, asker) = (lab.host("a", 1), lab.host("b", 2), lab.host("client", 250));
+        let client = Client::start(&asker, Node::VIP);
+        client.pause();
+        let a = Side::start(kinds[0], host_a, configuration.node(0));
+        // Both start with a master-down interval; the better one first.
+        std::thread::sleep(millis(500));
+        let b = Side::start(kinds[1], host_b, configuration.node(1));
+        Self { kinds, configuration, a, b, client, _lab: lab }
+    }
+
+    /// Begins the way back after an event; [`Pair::settle`] waits for its end.
+    pub(crate) fn recover(&mut self) {
+        self.client.pause();
+        self.a.host.plug_cable();
+        self.a.restore();
+        self.b.restore();
+    }
+
+    /// Waits until the preferred master alone holds the address and the client hears it. A pair that does not get
+    /// there is made anew; answers whether that was needed.
+    pub(crate) fn settle(&mut self) -> bool {
+        self.client.resume();
+        let settled = self.wait_for_a(SETTLE);
+        if !settled {
+            eprintln!("bench: a pair of {:?} did not settle within {SETTLE:?} and is made anew", self.kinds);
+            *self = Self::start(self.kinds, self.configuration);
+            self.client.resume();
+            assert!(self.wait_for_a(SETTLE), "a new pair of {:?} does not settle", self.kinds);
+        }
+        !settled
+    }
+
+    fn wait_for_a(&self, timeout: Duration) -> bool {
+        self.steady(A, timeout) && self.a.holds_vip() && !self.b.holds_vip()
+    }
+
+    /// Waits until `host` answers every request; whether it came to that.
+    pub(crate) fn steady(&self, host: u8, timeout: Duration) -> bool {
+        let start = Instant::now();
+        while !self.client.is_answered_by(host, STEADY) {
+            if start.elapsed() > timeout {
+                return false;
+            }
+            std::thread::sleep(millis(10));
+        }
+        true
+    }
+}

@@ -1,0 +1,74 @@
+//! Our daemon and Debian's keepalived side by side, in turn in one run: failover as a client sees it, behaviour on a
+//! busy machine, and what it costs to wait. Knows the product only from outside.
+//!
+//! `BENCH=quick` takes few repetitions; `BENCH_ONLY=` names parts (failover, load, idle) or events (service, sigterm,
+//! sigkill, link, sigstop), separated by commas. Only a whole part of a full run is written to `docs/performance.md`.
+#![expect(clippy::disallowed_methods, reason = "a measurement of running programs reads the real clock")]
+
+mod client;
+mod events;
+mod failover;
+mod figures;
+mod goals;
+mod idle;
+mod load;
+mod machine;
+mod pair;
+mod report;
+#[expect(dead_code, reason = "written for the tests; the measurements need a part of it")]
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::time::Instant;
+
+/// What to do of all that can be measured.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) quick: bool,
+    only: Vec<String>,
+}
+
+impl Plan {
+    const PARTS: [&str; 8] = ["failover", "service", "sigterm", "sigkill", "link", "sigstop", "load", "idle"];
+
+    fn from_environment() -> Self {
+        let read = |name| std::env::var(name).unwrap_or_default();
+        let quick = match read("BENCH").as_str() {
+            "" | "full" => false,
+            "quick" => true,
+            other => panic!("BENCH={other}: either quick or full"),
+        };
+        let only: Vec<_> = read("BENCH_ONLY").split(',').map(str::trim).map(str::to_owned).collect();
+        let only: Vec<_> = only.into_iter().filter(|part| !part.is_empty()).collect();
+        for part in &only {
+            assert!(Self::PARTS.contains(&part.as_str()), "BENCH_ONLY={part}: one of {:?}", Self::PARTS);
+        }
+        Self { quick, only }
+    }
+
+    pub(crate) fn has(&self, part: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == part)
+    }
+
+    /// The command that asks for this.
+    pub(crate) fn command(&self) -> String {
+        let quick = if self.quick { "BENCH=quick " } else { "" };
+        let only =
+            if self.only.is_empty() { String::new() } else { format!("BENCH_ONLY={} ", self.only.join(",")) };
+        format!("{quick}{only}make bench")
+    }
+}
+
+fn main() {
+    let plan = Plan::from_environment();
+    let started = Instant::now();
+    machine::demand_programs();
+    failover::run(&plan);
+    if plan.has("load") {
+        load::run(&plan);
+    }
+    if plan.has("idle") {
+        idle::run(&plan);
+    }
+    eprintln!("bench: {} s", started.elapsed().as_secs());
+}
