@@ -25,6 +25,9 @@ pub(crate) const EVERY: Duration = Duration::from_millis(3);
 /// again after 1 s and hide the outage.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(250);
 
+/// How long adverts are kept.
+const REMEMBERED: Duration = Duration::from_secs(5);
+
 const REQUEST: &[u8] = b"GET / HTTP/1.0\r\n\r\n";
 const TICK: u64 = u64::MAX;
 const ADVERT: u64 = u64::MAX - 1;
@@ -86,9 +89,12 @@ impl Client {
         self.shared.paused.store(false, Relaxed);
     }
 
-    /// Forgets what was seen.
+    /// Forgets what was seen but the last adverts, which an event's times are counted from.
     pub(crate) fn begin(&self) {
-        *lock(&self.shared.record) = Record::default();
+        let mut record = lock(&self.shared.record);
+        let mut adverts = std::mem::take(&mut record.adverts);
+        adverts.retain(|heard| heard.at.elapsed() < REMEMBERED);
+        *record = Record { adverts, ..Record::default() };
     }
 
     /// What was seen, with the ends of all attempts that have started before this call.
