@@ -1,6 +1,6 @@
 # Everything below works on a fresh Debian or Ubuntu with Rust and root: each target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup image stand-ins demo test test-fast lint
+.PHONY: help setup image stand-ins demo bench test test-fast lint
 SHELL := /bin/bash
 ground := tests/ground
 
@@ -18,6 +18,9 @@ stand-ins: setup
 
 demo: setup ## two nodes on this machine; kills haproxy on the master and prints what a client saw
 	@$(ground)/with-docker.sh bash -c '$(MAKE) --no-print-directory image stand-ins && compose/demo/run.sh'
+
+bench: setup ## failover, load and idle figures beside keepalived, 30 minutes; BENCH=quick: 6
+	cargo bench --locked --target $(shell uname -m)-unknown-linux-musl --bench side_by_side
 
 lint: setup ## formatting, clippy without a warning, no C in the tree
 	cargo fmt --check

@@ -21,6 +21,7 @@ want() { command -v "$2" >/dev/null || [ -e "/usr/sbin/$2" ] || missing+=("$1");
 want gcc cc
 want haproxy haproxy
 want keepalived keepalived
+want busybox busybox
 want nginx-light nginx
 want tshark tshark
 want tcpdump tcpdump
