@@ -69,7 +69,7 @@ const AFTER: Duration = seconds(1);
 pub(crate) const GONE: Duration = seconds(8);
 const PAUSE: Duration = seconds(10);
 /// Longer than the time of one packet and of a busy machine: two holders are no move of the address any more.
-const MOVE: Duration = millis(100);
+pub(crate) const MOVE: Duration = millis(100);
 
 impl Seen {
     fn of(record: &Record, event: Instant) -> Self {

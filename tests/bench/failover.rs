@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::Plan;
-use crate::events::{Event, Seen};
+use crate::client::EVERY;
+use crate::events::{Event, GONE, MOVE, Seen};
 use crate::figures::{Spread, ratio, table, time};
 use crate::goals;
-use crate::pair::{Configuration, Pair, SEED};
+use crate::pair::{CONFIGURATIONS, Configuration, Pair};
 use crate::report;
 use crate::support::millis;
 use crate::support::router::Kind;
@@ -84,8 +85,8 @@ pub(crate) fn run(plan: &Plan) {
     if rounds.is_empty() {
         return;
     }
-    let results = measure(plan, &SEED, &rounds);
-    let text = text(&results, &SEED);
+    let measured = |configuration| text(&measure(plan, configuration, &rounds), configuration);
+    let text = CONFIGURATIONS.map(measured).join("\n");
     println!("{text}");
     if whole {
         report::write(plan, "failover", &text);
@@ -165,7 +166,9 @@ fn rows(results: &Results, [left, right]: [usize; 2], compared: bool) -> Vec<Vec
         }
         let medians = [left, right].map(|pair| results.outage(event, pair).map(|o| o.median.as_micros()));
         if let ([Some(ours), Some(theirs)], true) = (medians, compared) {
-            row.push(ratio(theirs, ours));
+            // Less than two intervals of the client is no outage that it could see.
+            let unseen = ours.max(theirs) < 2 * EVERY.as_micros();
+            row.push(if unseen { "no outage".into() } else { ratio(theirs, ours) });
         }
         row
     };
@@ -184,7 +187,7 @@ fn cells(results: &Results, event: Event, pair: usize) -> [String; 2] {
         _ => write!(outage, ", n {n}; no other host answered in {without}"),
     };
     let failed = results.failed(event, pair);
-    [outage, failed.map_or_else(|| "–".to_owned(), |f| format!("{} (≤ {})", f.median, f.most))]
+    [outage, failed.map_or_else(|| "–".to_owned(), |f| format!("{} ({} to {})", f.median, f.least, f.most))]
 }
 
 fn besides(results: &Results) -> Vec<Vec<String>> {
@@ -214,9 +217,7 @@ fn besides(results: &Results) -> Vec<Vec<String>> {
             yes(Event::LinkUp, pair, |s| s.one_after)
         }),
         both("SIGSTOP: longest time with two holders", &|pair| spread(Event::Sigstop, pair, |s| s.shared)),
-        both("SIGSTOP: two holders until, after the stop", &|pair| {
-            spread(Event::Sigstop, pair, |s| s.shared_until)
-        }),
+        both("SIGSTOP: when two holders end, after it", &|pair| shared(results, pair)),
         both("SIGSTOP: the preferred host alone holds it after", &|pair| {
             yes(Event::Sigstop, pair, |s| s.one_after)
         }),
@@ -228,11 +229,18 @@ fn gone(results: &Results, pair: usize) -> String {
     gone.map_or_else(
         || "–".into(),
         |gone| {
-            if gone.least >= crate::events::GONE {
-                format!("never (watched {})", time(crate::events::GONE))
-            } else {
-                gone.text()
-            }
+            if gone.least >= GONE { format!("never (watched {})", time(GONE)) } else { gone.text() }
+        },
+    )
+}
+
+/// A move of the address is no time with two holders.
+pub(crate) fn shared(results: &Results, pair: usize) -> String {
+    let until = results.spread(Event::Sigstop, pair, |seen| seen.shared_until);
+    until.map_or_else(
+        || "–".into(),
+        |until| {
+            if until.most.is_zero() { format!("never two for over {}", time(MOVE)) } else { until.text() }
         },
     )
 }

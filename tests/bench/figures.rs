@@ -32,16 +32,29 @@ pub(crate) fn time(time: Duration) -> String {
     let micros = time.as_micros();
     match micros {
         0..1_000 => format!("{micros} µs"),
-        1_000..100_000 => format!("{}.{} ms", micros / 1_000, micros % 1_000 / 100),
-        100_000..1_000_000 => format!("{} ms", micros / 1_000),
-        _ => format!("{}.{:02} s", micros / 1_000_000, micros % 1_000_000 / 10_000),
+        1_000..100_000 => {
+            let tenths = nearest(micros, 100);
+            format!("{}.{} ms", tenths / 10, tenths % 10)
+        }
+        100_000..1_000_000 => format!("{} ms", nearest(micros, 1_000)),
+        _ => {
+            let hundredths = nearest(micros, 10_000);
+            format!("{}.{:02} s", hundredths / 100, hundredths % 100)
+        }
     }
 }
 
 /// How many times `small` is in `large`, one decimal below ten.
 pub(crate) fn ratio(large: u128, small: u128) -> String {
-    let Some(tenths) = (large * 10).checked_div(small) else { return "–".into() };
+    if small == 0 {
+        return "–".into();
+    }
+    let tenths = nearest(large * 10, small);
     if tenths < 100 { format!("{}.{} ×", tenths / 10, tenths % 10) } else { format!("{} ×", tenths / 10) }
+}
+
+fn nearest(n: u128, unit: u128) -> u128 {
+    (n + unit / 2) / unit
 }
 
 /// `n` over `d` with two decimals.

@@ -7,12 +7,9 @@ use std::time::Duration;
 use crate::Plan;
 use crate::failover::{KEEPALIVED, OURS, PAIRS, name};
 use crate::figures::{table, time};
-use crate::pair::{Configuration, Pair, SEED};
+use crate::pair::{CONFIGURATIONS, Configuration, Pair};
 use crate::report;
 use crate::support::seconds;
-
-/// Whose adverts come how often: a further configuration is a further row.
-const CONFIGURATIONS: [&Configuration; 1] = [&SEED];
 
 pub(crate) fn run(plan: &Plan) {
     let duration = if plan.quick { seconds(10) } else { seconds(60) };

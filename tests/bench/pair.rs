@@ -23,6 +23,9 @@ pub(crate) struct Configuration {
     priorities: [u8; 2],
 }
 
+/// All that is measured: a further one is a further table of failover and a further row of load.
+pub(crate) const CONFIGURATIONS: [&Configuration; 1] = [&SEED];
+
 /// The variables of the two compose files that this product replaces keepalived in.
 pub(crate) const SEED: Configuration = Configuration {
     name: "VRRPv2, adverts every 1 s, CHECK_INTERVAL 2, CHECK_WEIGHT 2, PRIORITY 11 and 10",
