@@ -282,12 +282,11 @@ fn body(got: &[u8]) -> Option<u8> {
 }
 
 impl Record {
-    /// From the last good answer before another host's first one after `event` to that one: the outage. `None`: no
-    /// other host answered.
-    pub(crate) fn handover(&self, event: Instant) -> Option<(Instant, Instant)> {
+    /// From the last good answer before the first one after `event` that does not come from `master`, to that one:
+    /// the outage. `None`: no other host answered.
+    pub(crate) fn handover(&self, master: u8, event: Instant) -> Option<(Instant, Instant)> {
         let good = || self.attempts.iter().filter_map(|a| Some((a.ended, a.answer?)));
-        let (_, from) = good().rfind(|(at, _)| *at <= event)?;
-        let (first, _) = good().find(|(at, who)| *at > event && *who != from)?;
+        let (first, _) = good().find(|(at, who)| *at > event && *who != master)?;
         let (last, _) = good().rfind(|(at, _)| *at < first)?;
         Some((last, first))
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::events::{Event, Seen};
-use crate::failover::{KEEPALIVED, OUR_BACKUP, OUR_MASTER, OURS, Results, shared};
+use crate::failover::{KEEPALIVED, OUR_BACKUP, OUR_MASTER, OURS, Results};
 use crate::figures::{ratio, time};
 use crate::pair::Configuration;
 use crate::support::{millis, seconds};
@@ -122,7 +122,7 @@ fn silent(results: &Results, configuration: &Configuration) -> Vec<Goal> {
         goal("SIGKILL: the same container starts again".into(), all(Event::Sigkill, |s| s.starts_again)),
         goal(
             format!("SIGSTOP: two holders no longer than {} after it", time(lease)),
-            worst(Event::Sigstop, |s| s.shared_until, lease).map(|(_, met)| (shared(results, OURS), met)),
+            worst(Event::Sigstop, |s| s.shared_until, lease),
         ),
         goal("SIGSTOP: one master after".into(), all(Event::Sigstop, |s| s.one_after)),
         goal("link down: last advert to first answer, median, at most 5 % over keepalived's".into(), link),

@@ -74,7 +74,7 @@ impl Configuration {
 pub(crate) const A: u8 = b'a';
 pub(crate) const B: u8 = b'b';
 /// So many good answers in a row, and the client has settled: 150 ms.
-const STEADY: usize = 50;
+pub(crate) const STEADY: usize = 50;
 const SETTLE: Duration = seconds(25);
 
 /// One of the two hosts.
@@ -180,6 +180,7 @@ impl Pair {
     /// there is made anew; answers whether that was needed.
     pub(crate) fn settle(&mut self) -> bool {
         self.client.resume();
+        self.client.begin();
         let settled = self.wait_for_a(SETTLE);
         if !settled {
             eprintln!("bench: a pair of {:?} did not settle within {SETTLE:?} and is made anew", self.kinds);
@@ -191,13 +192,13 @@ impl Pair {
     }
 
     fn wait_for_a(&self, timeout: Duration) -> bool {
-        self.steady(A, timeout) && self.a.holds_vip() && !self.b.holds_vip()
+        self.steady(A, STEADY, timeout) && self.a.holds_vip() && !self.b.holds_vip()
     }
 
-    /// Waits until `host` answers every request; whether it came to that.
-    pub(crate) fn steady(&self, host: u8, timeout: Duration) -> bool {
+    /// Waits until `host` has answered `count` requests in a row; whether it came to that.
+    pub(crate) fn steady(&self, host: u8, count: usize, timeout: Duration) -> bool {
         let start = Instant::now();
-        while !self.client.is_answered_by(host, STEADY) {
+        while !self.client.is_answered_by(host, count) {
             if start.elapsed() > timeout {
                 return false;
             }

@@ -4,7 +4,6 @@ use std::fs;
 use std::path::Path;
 
 use crate::Plan;
-use crate::machine;
 
 /// Replaces the generated part `name` with `text`, unless the run was a quick one.
 pub(crate) fn write(plan: &Plan, name: &str, text: &str) {
@@ -16,7 +15,6 @@ pub(crate) fn write(plan: &Plan, name: &str, text: &str) {
     let (begin, end) = (format!("<!-- {name}:begin -->"), format!("<!-- {name}:end -->"));
     let parts = page.split_once(&begin).and_then(|(head, rest)| Some((head, rest.split_once(&end)?.1)));
     let (head, tail) = parts.unwrap_or_else(|| panic!("{}: {begin} and {end} are missing", path.display()));
-    let about = machine::about(&plan.command());
-    let page = format!("{head}{begin}\n{about}\n\n{text}{end}{tail}");
+    let page = format!("{head}{begin}\n{}\n\n{text}{end}{tail}", plan.about);
     fs::write(&path, page).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
 }

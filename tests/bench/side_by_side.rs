@@ -26,6 +26,8 @@ use std::time::Instant;
 pub(crate) struct Plan {
     pub(crate) quick: bool,
     only: Vec<String>,
+    /// When, where, how and with what: as it was at the start.
+    pub(crate) about: String,
 }
 
 impl Plan {
@@ -43,26 +45,21 @@ impl Plan {
         for part in &only {
             assert!(Self::PARTS.contains(&part.as_str()), "BENCH_ONLY={part}: one of {:?}", Self::PARTS);
         }
-        Self { quick, only }
+        let asked = if quick { "BENCH=quick " } else { "" };
+        let part = if only.is_empty() { String::new() } else { format!("BENCH_ONLY={} ", only.join(",")) };
+        let about = machine::about(&format!("{asked}{part}make bench"));
+        Self { quick, only, about }
     }
 
     pub(crate) fn has(&self, part: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|only| only == part)
     }
-
-    /// The command that asks for this.
-    pub(crate) fn command(&self) -> String {
-        let quick = if self.quick { "BENCH=quick " } else { "" };
-        let only =
-            if self.only.is_empty() { String::new() } else { format!("BENCH_ONLY={} ", self.only.join(",")) };
-        format!("{quick}{only}make bench")
-    }
 }
 
 fn main() {
+    machine::demand_programs();
     let plan = Plan::from_environment();
     let started = Instant::now();
-    machine::demand_programs();
     failover::run(&plan);
     if plan.has("load") {
         load::run(&plan);
