@@ -14,7 +14,7 @@ use support::capture::{Capture, Frame};
 use support::lab::{Host, Lab};
 use support::pair::{LEASE, LEASE_SLACK, OVERLAP, Pair, SLACK, START, master_down};
 use support::process::{Launch, Running};
-use support::router::{Kind, Node, Router};
+use support::router::{Check, Kind, Node, Router};
 use support::service::{Haproxy, reload, start_nginx};
 use support::{millis, seconds, wait_until};
 
@@ -271,7 +271,7 @@ fn start_with_service<S>(
 ) -> (Pair, S) {
     let lab = Lab::new();
     let (host_a, host_b, client) = (lab.host("a", 1), lab.host("b", 2), lab.host("client", 250));
-    let node = Node { service: Some((service, 2)), ..Node::plain(11) };
+    let node = Node { check: Some(Check::each_second(service, 2)), ..Node::plain(11) };
     let a = Router::start(Kind::Ours, &host_a, &node.with("CHECK_INTERVAL", interval));
     let service = start(&host_a, &a.run);
     std::thread::sleep(millis(500));

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -195,22 +194,17 @@ fn starts_and_stops(kind: Kind, times: usize) -> (Spread<Duration>, Spread<Durat
 /// Started directly, without the wrappers that make a container: the time of exec itself is wanted.
 fn start_and_stop(kind: Kind, host: &Host) -> (Duration, Duration) {
     let node = SEED.node(0);
-    let mut command = match kind {
-        Kind::Ours => {
-            let mut command = Command::new(OURS);
-            command.env_clear().envs(node.environment(host));
-            command
-        }
-        Kind::Keepalived => {
-            let run = host.kept_run();
-            let mut command = Command::new(KEEPALIVED);
-            command.args(["-n", "-l", "-G", "-p"]).arg(run.join("k.pid")).arg("-r").arg(run.join("kv.pid"));
-            command.arg("-f").arg(node.keepalived_file(host));
-            command
-        }
-    };
-    // Its children leave with it, should this process be killed in the middle: the laboratory ends them.
-    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut command;
+    if kind == Kind::Keepalived {
+        let run = host.kept_run();
+        command = Command::new(KEEPALIVED);
+        command.args(["-n", "-l", "-G", "-p"]).arg(run.join("k.pid")).arg("-r").arg(run.join("kv.pid"));
+        command.arg("-f").arg(node.keepalived_file(host));
+    } else {
+        command = Command::new(OURS);
+        command.env_clear().envs(node.environment(host));
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     host.inside(|| {
         let start = Instant::now();
         let mut child = command.spawn().expect("the program was demanded");
