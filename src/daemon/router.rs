@@ -10,7 +10,7 @@ use log::Level;
 
 use super::kernel::{Channel, Kernel};
 use super::said::Said;
-use super::wording::{self};
+use super::wording::{self, Subject};
 use crate::config::{InterfaceChoice, RouterConfig, VirtualAddress};
 use crate::health::{Standing, Verdict, Weight, effective};
 use crate::sys::Error;
@@ -105,6 +105,10 @@ impl Router {
             (None, InterfaceChoice::Named(name)) => name,
             (None, InterfaceChoice::Auto) => "auto",
         }
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        Subject { interface: self.interface(), watches: &self.watches, family: self.config.family() }
     }
 
     /// Its check, which looks at `watches`.
@@ -317,7 +321,7 @@ impl Router {
             // The other two are said with both values by `complain`, which has the advert.
             Report::TwoMasters(_) | Report::Dropped { .. } | Report::OtherAddresses(_) => return,
         };
-        self.say(level, event, wording::report(report, self.interface(), &self.watches));
+        self.say(level, event, wording::report(report, &self.subject()));
         self.judge_spare();
     }
 
@@ -327,7 +331,7 @@ impl Router {
             let text = "The lease of a virtual address ended while this process was held up: put back";
             self.say(Level::Warn, "put_back", text);
         } else {
-            let report = wording::report(&Report::PutBack, self.interface(), &self.watches);
+            let report = wording::report(&Report::PutBack, &self.subject());
             self.say(Level::Warn, "put_back", report);
         }
     }
@@ -359,12 +363,8 @@ impl Router {
             .instance
             .master()
             .map_or(String::new(), |m| format!(", master {} (priority {})", m.address, m.priority));
-        let faults: Vec<_> = self
-            .instance
-            .faults()
-            .iter()
-            .map(|c| wording::fault(*c, self.interface(), &self.watches))
-            .collect();
+        let faults: Vec<_> =
+            self.instance.faults().iter().map(|c| wording::fault(*c, &self.subject())).collect();
         let faults = if faults.is_empty() { String::new() } else { format!(", {}", faults.join(", ")) };
         let check = check.map_or(String::new(), |check| format!(", {check}"));
         format!(

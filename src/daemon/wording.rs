@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use crate::config::InterfaceChoice;
 use crate::health::Weight;
 use crate::sys::Error;
-use crate::vrrp::{Advert, Cause, DropReason, Peer, Priority, Report, Role, Settings, Vrid, Why};
+use crate::vrrp::{Advert, Cause, DropReason, Family, Peer, Priority, Report, Role, Settings, Vrid, Why};
 
 /// keepalived's word for a role.
 pub(super) const fn state(role: Role) -> &'static str {
@@ -19,12 +19,22 @@ pub(super) const fn state(role: Role) -> &'static str {
     }
 }
 
-/// What is wrong, for a router on `interface` that watches `services`.
-pub(super) fn fault(cause: Cause, interface: &str, services: &[String]) -> String {
+/// The router that a sentence is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Subject<'a> {
+    pub(super) interface: &'a str,
+    /// What its check looks at.
+    pub(super) watches: &'a [String],
+    pub(super) family: Family,
+}
+
+/// What is wrong.
+pub(super) fn fault(cause: Cause, of: &Subject<'_>) -> String {
+    let Subject { interface, watches, family } = of;
     match cause {
         Cause::Interface => format!("interface {interface} is missing or down"),
-        Cause::Source => format!("interface {interface} has no address to send from"),
-        Cause::Service => format!("the check of {} does not pass", services.join(", ")),
+        Cause::Source => format!("interface {interface} has no {family} address to send from"),
+        Cause::Service => format!("the check of {} does not pass", watches.join(", ")),
         Cause::Tracked => "a tracked interface is missing or down".into(),
         Cause::Partner => "the router of the other address family is in FAULT".into(),
         Cause::Address => "the kernel refused a virtual address".into(),
@@ -36,7 +46,8 @@ fn peer(peer: &Peer) -> String {
 }
 
 /// The cause of a transition as half a sentence.
-pub(super) fn cause(why: &Why, interface: &str, services: &[String]) -> String {
+pub(super) fn cause(why: &Why, of: &Subject<'_>) -> String {
+    let Subject { interface, watches, family } = of;
     match why {
         Why::Startup => "started".into(),
         Why::Silence(Some(master)) => format!("{} fell silent", peer(master)),
@@ -44,12 +55,12 @@ pub(super) fn cause(why: &Why, interface: &str, services: &[String]) -> String {
         Why::Released(from) => format!("{from} released the addresses"),
         Why::Preempt(lower) => format!("{} is lower than ours", peer(lower)),
         Why::Outranked(by) => format!("{} is better", peer(by)),
-        Why::Fault(fault) => self::fault(*fault, interface, services),
+        Why::Fault(fault) => self::fault(*fault, of),
         Why::Recovered(Cause::Interface) => format!("interface {interface} is up"),
-        Why::Recovered(Cause::Source) => format!("interface {interface} has an address"),
+        Why::Recovered(Cause::Source) => format!("interface {interface} has an {family} address"),
         Why::Recovered(Cause::Tracked) => "the tracked interfaces are up".into(),
         Why::Recovered(Cause::Partner) => "the router of the other address family works".into(),
-        Why::Recovered(Cause::Service) => format!("the check of {} passes", services.join(", ")),
+        Why::Recovered(Cause::Service) => format!("the check of {} passes", watches.join(", ")),
         Why::Recovered(Cause::Address) => "trying the virtual addresses again".into(),
         Why::Late(late) => format!("held up for {} ms, another may have been elected", late.as_millis()),
         Why::Shutdown => "stopping".into(),
@@ -58,14 +69,14 @@ pub(super) fn cause(why: &Why, interface: &str, services: &[String]) -> String {
 }
 
 /// A report as a sentence, without the router's name.
-pub(super) fn report(report: &Report, interface: &str, services: &[String]) -> String {
+pub(super) fn report(report: &Report, of: &Subject<'_>) -> String {
     match report {
         Report::Transition { to: Role::Init, why: Why::Shutdown, .. } => "Stopped".into(),
         Report::Transition { to: Role::Init, why, .. } => {
-            format!("Stopped: {}", cause(why, interface, services))
+            format!("Stopped: {}", cause(why, of))
         }
         Report::Transition { to, why, .. } => {
-            format!("Entering {} STATE: {}", state(*to), cause(why, interface, services))
+            format!("Entering {} STATE: {}", state(*to), cause(why, of))
         }
         Report::Priority { from, to } => format!("Changing effective priority from {from} to {to}"),
         Report::Master(master) => format!("Master is {}", peer(master)),
@@ -87,13 +98,10 @@ pub(super) fn report(report: &Report, interface: &str, services: &[String]) -> S
         Report::Leaving => "Leaving (priority 0): answering until another router takes over".into(),
         Report::PutBack => "A virtual address was removed by somebody else: put back".into(),
         Report::Cause { cause, raised: true } => {
-            format!("In FAULT STATE also because {}", fault(*cause, interface, services))
+            format!("In FAULT STATE also because {}", fault(*cause, of))
         }
         Report::Cause { cause, raised: false } => {
-            format!(
-                "Still in FAULT STATE, though {}",
-                self::cause(&Why::Recovered(*cause), interface, services)
-            )
+            format!("Still in FAULT STATE, though {}", self::cause(&Why::Recovered(*cause), of))
         }
     }
 }
@@ -246,9 +254,10 @@ mod tests {
 
     #[test]
     fn transitions_keep_the_phrases_that_people_grep_for() {
-        let services = ["haproxy".to_owned()];
+        let watches = ["haproxy".to_owned()];
+        let of = Subject { interface: "eth0", watches: &watches, family: Family::V4 };
         let master = Peer { address: "10.0.0.11".parse().unwrap(), priority: Priority::new(13).unwrap() };
-        let text = |from, to, why| report(&Report::Transition { from, to, why }, "eth0", &services);
+        let text = |from, to, why| report(&Report::Transition { from, to, why }, &of);
         assert_eq!(
             text(Role::Backup, Role::Master, Why::Silence(Some(master))),
             "Entering MASTER STATE: 10.0.0.11 (priority 13) fell silent"
@@ -262,7 +271,7 @@ mod tests {
             "Entering FAULT STATE: the check of haproxy does not pass"
         );
         let change = Report::Priority { from: Priority::new(13).unwrap(), to: Priority::new(11).unwrap() };
-        assert_eq!(report(&change, "eth0", &services), "Changing effective priority from 13 to 11");
+        assert_eq!(report(&change, &of), "Changing effective priority from 13 to 11");
     }
 
     #[test]
