@@ -39,11 +39,11 @@ struct Round {
 }
 
 const ROUNDS: [Round; 5] = [
-    Round { part: "service", perform: Pair::service_event, full: [30, 10, 8, 8], quick: [3, 2, 1, 1] },
-    Round { part: "sigterm", perform: Pair::sigterm, full: [30, 10, 30, 10], quick: [3, 2, 3, 1] },
-    Round { part: "sigkill", perform: Pair::sigkill, full: [10, 5, 0, 0], quick: [1, 1, 0, 0] },
-    Round { part: "link", perform: Pair::link, full: [6, 6, 0, 0], quick: [1, 1, 0, 0] },
-    Round { part: "sigstop", perform: Pair::sigstop, full: [3, 3, 0, 0], quick: [1, 1, 0, 0] },
+    Round { part: "service", perform: Pair::service_event, full: [30, 6, 6, 6], quick: [3, 2, 1, 1] },
+    Round { part: "sigterm", perform: Pair::sigterm, full: [30, 6, 30, 6], quick: [3, 2, 3, 1] },
+    Round { part: "sigkill", perform: Pair::sigkill, full: [6, 3, 0, 0], quick: [1, 1, 0, 0] },
+    Round { part: "link", perform: Pair::link, full: [4, 4, 0, 0], quick: [1, 1, 0, 0] },
+    Round { part: "sigstop", perform: Pair::sigstop, full: [2, 2, 0, 0], quick: [1, 1, 0, 0] },
 ];
 
 /// Everything seen, by event and pair.

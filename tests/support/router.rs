@@ -45,7 +45,7 @@ pub(crate) struct Node {
     pub(crate) vip: Ipv4Addr,
     pub(crate) vrid: u8,
     pub(crate) state: &'static str,
-    /// Whole seconds between two advertisements, as both programs read it.
+    /// Seconds between two advertisements, as both programs read it.
     pub(crate) advert_int: &'static str,
     pub(crate) check: Option<Check>,
     /// Overrides, for our daemon only; an empty value unsets.
@@ -109,6 +109,8 @@ impl Node {
     fn keepalived_conf(&self, host: &Host) -> String {
         let Self { priority, vip, vrid, state, advert_int, .. } = self;
         let interface = &host.interface;
+        // As ours does by itself: fractions of a second need VRRPv3.
+        let version = if advert_int.contains('.') { "\n version 3" } else { "" };
         let (script, track) = match self.check {
             Some(Check { service, weight, interval, command }) => (
                 format!(
@@ -119,7 +121,7 @@ impl Node {
             None => (String::new(), ""),
         };
         format!(
-            "global_defs {{\n script_user root\n}}\n{script}vrrp_instance VI_1 {{\n interface {interface}\n \
+            "global_defs {{\n script_user root\n}}\n{script}vrrp_instance VI_1 {{\n interface {interface}{version}\n \
              state {state}\n virtual_router_id {vrid}\n priority {priority}\n advert_int {advert_int}\n virtual_ipaddress {{\n  {vip}\n }}{track}\n}}\n"
         )
     }
