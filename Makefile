@@ -28,7 +28,8 @@ lint: setup ## formatting, clippy without a warning, no C in the tree
 	$(ground)/no-c.sh
 
 test-fast: setup ## what needs neither network namespaces nor Docker
-	cargo test --locked --lib --bins
+	cargo test --locked --lib --bins --test architecture --test conformance --test simulation --test vectors
 
+# The namespace tests mostly wait: many at once.
 test: lint ## everything
-	$(ground)/with-docker.sh cargo test --locked --no-fail-fast
+	RUST_TEST_THREADS=16 $(ground)/with-docker.sh cargo test --locked --no-fail-fast
