@@ -381,7 +381,9 @@ impl Daemon {
         };
         self.blind = false;
         for id in 0..self.routers.len() {
-            self.refresh(id);
+            if news.places || self.routers[id].place.is_none() {
+                self.refresh(id);
+            }
             let router = &self.routers[id];
             let other_mac = router.place.as_ref().is_some_and(|p| news.other_mac.contains(&p.index));
             if router.lost(&news.gone) {

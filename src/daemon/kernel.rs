@@ -65,6 +65,8 @@ pub(super) struct News {
     pub(super) gone: Vec<(u32, IpAddr)>,
     /// Links that have another hardware address than was announced.
     pub(super) other_mac: Vec<u32>,
+    /// Something changed that decides where a router speaks: more than somebody's virtual addresses.
+    pub(super) places: bool,
 }
 
 impl Kernel {
@@ -105,6 +107,7 @@ impl Kernel {
         }
         let mut news = News::default();
         for change in changes {
+            news.places |= !change.is_of_virtual_address();
             self.interfaces.apply(&change);
             match change {
                 Change::Link(link) => self.forget_other_mac(link.index, link.mac, &mut news),
@@ -126,7 +129,7 @@ impl Kernel {
         let before = std::mem::replace(&mut self.interfaces, fresh);
         self.stale = false;
         self.ports.retain(|port| self.interfaces.link(port.index).is_some());
-        let mut news = News::default();
+        let mut news = News { places: true, ..News::default() };
         for index in self.announcers.iter().map(|(index, _)| *index).collect::<Vec<_>>() {
             let mac = self.interfaces.link(index).and_then(|link| link.mac);
             self.forget_other_mac(index, mac, &mut news);

@@ -101,6 +101,13 @@ pub enum Change {
     Overrun,
 }
 
+impl Change {
+    /// Whether it is about an address with [`MARK`], ours or another vrrp-init's.
+    pub fn is_of_virtual_address(&self) -> bool {
+        matches!(self, Self::Address(a) | Self::AddressGone(a) if a.mark == Some(MARK))
+    }
+}
+
 /// A socket for requests, each confirmed by the kernel before the call returns.
 #[derive(Debug)]
 pub struct Netlink {
