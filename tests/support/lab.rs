@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -210,13 +210,14 @@ impl Host {
     }
 
     /// Whether `address` is on the host's interface now.
-    pub(crate) fn holds(&self, address: Ipv4Addr) -> bool {
-        self.ip(&format!("-o -4 address show dev {}", self.interface)).contains(&format!(" {address}/"))
+    pub(crate) fn holds(&self, address: impl Into<IpAddr>) -> bool {
+        let address = address.into();
+        self.ip(&format!("-o address show dev {}", self.interface)).contains(&format!(" {address}/"))
     }
 
     /// The hardware address this host's neighbour table has for `address`.
-    pub(crate) fn neighbour(&self, address: Ipv4Addr) -> Option<String> {
-        let text = self.ip(&format!("neighbour show {address}"));
+    pub(crate) fn neighbour(&self, address: impl Into<IpAddr>) -> Option<String> {
+        let text = self.ip(&format!("neighbour show {}", address.into()));
         let mut words = text.split_whitespace().skip_while(|w| *w != "lladdr").skip(1);
         words.next().map(str::to_owned)
     }

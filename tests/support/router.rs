@@ -48,6 +48,10 @@ pub(crate) struct Node {
     /// Seconds between two advertisements, as both programs read it.
     pub(crate) advert_int: &'static str,
     pub(crate) check: Option<Check>,
+    /// What else keepalived's file says of the instance; our daemon has it from `extra`.
+    pub(crate) instance: String,
+    /// What keepalived calls virtual addresses when it is not `vip` alone; our daemon has it from `extra`.
+    pub(crate) vips: Option<String>,
     /// Overrides, for our daemon only; an empty value unsets.
     pub(crate) extra: Vec<(OsString, OsString)>,
 }
@@ -65,6 +69,8 @@ impl Node {
             state: "BACKUP",
             advert_int: "1",
             check: None,
+            instance: String::new(),
+            vips: None,
             extra: Vec::new(),
         }
     }
@@ -107,10 +113,12 @@ impl Node {
     }
 
     fn keepalived_conf(&self, host: &Host) -> String {
-        let Self { priority, vip, vrid, state, advert_int, .. } = self;
+        let Self { priority, vip, vrid, state, advert_int, instance, .. } = self;
+        let vips = self.vips.clone().unwrap_or_else(|| vip.to_string());
         let interface = &host.interface;
         // As ours does by itself: fractions of a second need VRRPv3.
-        let version = if advert_int.contains('.') { "\n version 3" } else { "" };
+        let fraction = advert_int.contains('.') && !instance.contains("version");
+        let version = if fraction { "\n version 3" } else { "" };
         let (script, track) = match self.check {
             Some(Check { service, weight, interval, command }) => (
                 format!(
@@ -122,7 +130,7 @@ impl Node {
         };
         format!(
             "global_defs {{\n script_user root\n}}\n{script}vrrp_instance VI_1 {{\n interface {interface}{version}\n \
-             state {state}\n virtual_router_id {vrid}\n priority {priority}\n advert_int {advert_int}\n virtual_ipaddress {{\n  {vip}\n }}{track}\n}}\n"
+             state {state}\n virtual_router_id {vrid}\n priority {priority}\n advert_int {advert_int}\n {instance}\n virtual_ipaddress {{\n  {vips}\n }}{track}\n}}\n"
         )
     }
 }

@@ -1,6 +1,6 @@
 //! Who holds an address, looked at about every millisecond for as long as a test wants to know.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -33,7 +33,8 @@ pub(crate) struct Sampled {
 }
 
 impl Sampler {
-    pub(crate) fn start(hosts: &[&Host], address: Ipv4Addr) -> Self {
+    pub(crate) fn start(hosts: &[&Host], address: impl Into<IpAddr>) -> Self {
+        let address = address.into();
         let namespaces: Vec<_> = hosts.iter().map(|host| host.open()).collect();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
@@ -101,8 +102,10 @@ impl Sampled {
 }
 
 /// Whether the calling thread's network namespace has `address`.
-fn here(address: Ipv4Addr) -> bool {
-    let addresses = getifaddrs().expect("the kernel lists addresses");
-    let mut v4 = addresses.filter_map(|a| Some(a.address?.as_sockaddr_in()?.ip()));
-    v4.any(|a| a == address)
+fn here(address: IpAddr) -> bool {
+    let mut all = getifaddrs().expect("the kernel lists addresses").filter_map(|a| a.address);
+    all.any(|a| match address {
+        IpAddr::V4(v4) => a.as_sockaddr_in().is_some_and(|a| a.ip() == v4),
+        IpAddr::V6(v6) => a.as_sockaddr_in6().is_some_and(|a| a.ip() == v6),
+    })
 }
