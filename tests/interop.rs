@@ -6,12 +6,14 @@
 mod support;
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use support::capture::Capture;
 use support::lab::{Host, Lab};
+use support::process::{Launch, Running};
 use support::router::{Check, Kind, Node, Router};
 use support::service::Haproxy;
 use support::watch::Sampler;
@@ -116,7 +118,9 @@ impl Duel {
         let vips = protocols[0].addresses();
         let a = Router::start(kinds[0], &hosts[0], &nodes[0]);
         let web = Some(Haproxy::start(&hosts[0], &a.run));
+        a.run.log.wait_for("succeeded", seconds(5));
         let b = Router::start(kinds[1], &hosts[1], &nodes[1]);
+        b.wait_backup(0, seconds(5));
         let duel = Self { kinds, nodes, vips, a, b, web, client, _lab: lab };
         duel.moved(&duel.a, &duel.b);
         duel
@@ -165,6 +169,7 @@ impl Duel {
             duel.web = None;
             duel.a = Router::start(duel.kinds[0], &duel.a.host, &duel.nodes[0]);
             duel.web = Some(Haproxy::start(&duel.a.host, &duel.a.run));
+            duel.a.run.log.wait_for("succeeded", seconds(5));
             duel.moved(&duel.a, &duel.b);
         });
     }
@@ -353,4 +358,87 @@ fn counts_other_checksums(router: &Router) -> bool {
     router.run.signal(Signal::SIGUSR1);
     let line = router.run.log.wait_for_after(mark, "with the other checksum", seconds(1)).text;
     !line.contains("(0 with the other checksum")
+}
+
+/// FRR's zebra and vrrpd on a host of their own, with the macvlan they want: a backup holds it down.
+struct Frr {
+    host: Host,
+    run: Option<Running>,
+    conf: std::path::PathBuf,
+}
+
+impl Frr {
+    const MACVLAN: &str = "vrrp4-3-51";
+
+    fn new(host: Host, priority: u8) -> Self {
+        let name = Self::MACVLAN;
+        host.ip(&format!("link add {name} link enp0s3 address 00:00:5e:00:01:33 type macvlan mode bridge"));
+        host.ip(&format!("address add {}/24 dev {name}", Node::VIP));
+        host.ip(&format!("link set {name} up"));
+        let conf = host.file("vrrpd.conf");
+        let text = format!(
+            "interface enp0s3\n vrrp 51 version 3\n vrrp 51 priority {priority}\n \
+             vrrp 51 advertisement-interval 100\n vrrp 51 ip {}\n",
+            Node::VIP
+        );
+        std::fs::write(&conf, text).expect("a temporary file can be written");
+        Self { host, run: None, conf }
+    }
+
+    fn start(&mut self) {
+        let script = "mkdir /run/frr && chown frr /run/frr && : >/run/frr/zebra.conf\n\
+                      /usr/lib/frr/zebra -f /run/frr/zebra.conf --log stdout &\nsleep 1\n\
+                      /usr/lib/frr/vrrpd -f \"$0\" --log stdout";
+        let args: [std::ffi::OsString; 3] = ["-c".into(), script.into(), self.conf.clone().into_os_string()];
+        self.run = Some(Running::start(&self.host, Launch::PidOne, Path::new("/usr/bin/dash"), &args, &[]));
+    }
+
+    fn wait_holds(&self, wanted: bool) {
+        wait_until(&format!("FRR is master: {wanted}"), seconds(8), || {
+            let link = self.host.ip(&format!("-d link show {}", Self::MACVLAN));
+            link.contains("state UP") == wanted && link.contains("protodown on") != wanted
+        });
+    }
+}
+
+#[test]
+fn with_vrrpd_of_frr_in_version_3() {
+    shared(|| {
+        let protocol = Protocol::new(3, "0.1", V4);
+        for (ours, theirs) in [(100, 200), (200, 100)] {
+            let lab = Lab::new();
+            let mut frr = Frr::new(lab.host("a", 1), theirs);
+            let host = lab.host("b", 2);
+            frr.start();
+            frr.wait_holds(true);
+            let capture = Capture::start(&host, "frr", "proto 112");
+            let mut router = Router::start(Kind::Ours, &host, &protocol.node(ours, 2));
+            if ours < theirs {
+                router.run.log.wait_for("Master is 10.77.0.1 (priority 200)", seconds(3));
+                std::thread::sleep(seconds(1));
+                assert!(!router.holds_vip(), "FRR is better");
+                frr.run = None;
+                router.wait_master(0, seconds(2));
+                let mark = router.run.log.mark();
+                frr.start();
+                router.wait_backup(mark, seconds(5));
+                wait_until("the address is given up", seconds(1), || !router.holds_vip());
+                frr.wait_holds(true);
+            } else {
+                router.wait_master(0, seconds(3));
+                frr.wait_holds(false);
+                router.run.signal(Signal::SIGTERM);
+                router.run.wait_exit(seconds(5));
+                assert!(!router.holds_vip());
+                frr.wait_holds(true);
+                router = Router::start(Kind::Ours, &host, &protocol.node(ours, 2));
+                router.wait_master(0, seconds(3));
+                frr.wait_holds(false);
+            }
+            let captured = capture.finish();
+            for source in [frr.host.address, host.address] {
+                assert!(!captured.adverts(Some(source)).is_empty(), "{source} advertised");
+            }
+        }
+    });
 }
