@@ -27,6 +27,12 @@ impl Haproxy {
         Self::listen(host, beside, PORT, "-db")
     }
 
+    /// As [`Haproxy::start`], with an error of its own making for `/health` alone.
+    pub(crate) fn start_unwell(host: &Host, beside: &Running) -> Self {
+        let rule = " http-request return status 500 if { path /health }\n";
+        Self::listen_with(host, beside, PORT, "-db", rule)
+    }
+
     /// Another one beside the first, on another port.
     pub(crate) fn start_another(host: &Host, beside: &Running) -> Self {
         Self::listen(host, beside, PORT + 1, "-db")
@@ -38,11 +44,15 @@ impl Haproxy {
     }
 
     fn listen(host: &Host, beside: &Running, port: u16, mode: &str) -> Self {
+        Self::listen_with(host, beside, port, mode, "")
+    }
+
+    fn listen_with(host: &Host, beside: &Running, port: u16, mode: &str, rule: &str) -> Self {
         let name = &host.name;
         let conf = host.file(&format!("haproxy-{port}.cfg"));
         let text = format!(
             "global\n nbthread 1\ndefaults\n mode http\n timeout connect 1s\n timeout client 2s\n timeout server 2s\n\
-             frontend web\n bind *:{port}\n http-request return status 200 content-type text/plain string \"{name}\"\n"
+             frontend web\n bind *:{port}\n{rule} http-request return status 200 content-type text/plain string \"{name}\"\n"
         );
         fs::write(&conf, text).expect("a temporary file can be written");
         let args = [mode.into(), "-f".into(), conf.into_os_string()];

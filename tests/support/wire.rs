@@ -1,6 +1,7 @@
 //! VRRP packets made by hand, right or wrong, and sent from a host; shares no code with the product on purpose.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -101,6 +102,27 @@ impl Host {
             socket.set_tos_v4(0xc0).expect("a raw socket");
             send(&socket, message);
         });
+    }
+
+    /// Sends `messages` in turn, `per_milli` each millisecond, for `time`; answers how many.
+    pub(crate) fn flood(&self, messages: &[Vec<u8>], per_milli: usize, time: Duration) -> usize {
+        self.inside(|| {
+            let socket = self.raw_socket();
+            socket.set_multicast_ttl_v4(255).expect("a raw socket");
+            let to = SocketAddrV4::new(GROUP, 0).into();
+            let total = per_milli * usize::try_from(time.as_millis()).expect("a short time");
+            let (start, mut sent) = (Instant::now(), 0);
+            let mut turn = messages.iter().cycle();
+            while sent < total && start.elapsed() < time * 2 {
+                let elapsed = usize::try_from(start.elapsed().as_millis()).expect("a short time");
+                while sent < total.min((elapsed + 1) * per_milli) {
+                    socket.send_to(turn.next().expect("a cycle"), &to).expect("the packet can be sent");
+                    sent += 1;
+                }
+                std::thread::sleep(Duration::from_micros(500));
+            }
+            sent
+        })
     }
 
     fn raw_socket(&self) -> Socket {
