@@ -361,14 +361,14 @@ fn a_flood_of_bad_adverts_moves_nothing_and_fills_neither_log_nor_memory() {
     };
     let quiet = pair.marks();
     // What is set up once is set up by then.
-    pair.client.flood(&bad_adverts(), 1, millis(500));
+    pair.client.flood(&[pair.client.address], &bad_adverts(), 1, millis(500));
     std::thread::sleep(seconds(6));
     let (marks, before) = (pair.marks(), routers.map(memory));
     let sampler = pair.sample();
     let others = format!("proto 112 and not src host {}", pair.client.address);
     let capture = Capture::start(&pair.client, "flood", &others);
     let start = Instant::now();
-    let sent = pair.client.flood(&bad_adverts(), PER_MILLI, seconds(10));
+    let sent = pair.client.flood(&[pair.client.address], &bad_adverts(), PER_MILLI, seconds(10));
     let took = start.elapsed();
     std::thread::sleep(seconds(2));
     let captured = capture.finish();
@@ -400,5 +400,24 @@ fn a_flood_of_bad_adverts_moves_nothing_and_fills_neither_log_nor_memory() {
             });
             assert!(count.is_some_and(|count| count > 10_000), "{reason} in {counts}");
         }
+    }
+}
+
+#[test]
+fn a_flood_under_hundreds_of_forged_addresses_does_not_fill_the_log_either() {
+    let nodes = [200, 100].map(|priority| Node::plain(priority).with("LOG_LEVEL", "info"));
+    let pair = Pair::start([Kind::Ours; 2], &nodes);
+    let marks = pair.marks();
+    let forged: Vec<Ipv4Addr> = (3..250).filter(|n| *n != 100).map(|n| [10, 77, 0, n].into()).collect();
+    let capture = Capture::start(&pair.client, "forged", "proto 112 and src host 10.77.0.1");
+    let sent = pair.client.flood(&forged, &bad_adverts(), 20, seconds(4));
+    assert_eq!(sent, 80_000);
+    let gap = longest_gap(&capture.finish(), pair.a.host.address, 4);
+    assert!(gap < millis(1_200), "adverts {gap:?} apart");
+    assert_eq!(pair.entered_since(marks), "", "no router changes its state");
+    for (router, mark) in [&pair.a, &pair.b].into_iter().zip(marks) {
+        let lines = router.run.log.mark() - mark;
+        eprintln!("{}: gap {gap:?}, {lines} lines", router.host.name);
+        assert!((10..80).contains(&lines), "{lines} lines of {}", router.host.name);
     }
 }

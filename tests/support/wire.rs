@@ -80,13 +80,7 @@ impl Host {
 
     /// As [`Host::send`], under any address.
     pub(crate) fn send_as(&self, source: Ipv4Addr, ttl: u8, options: &[u8], message: &[u8]) {
-        let header_words = u8::try_from(5 + options.len() / 4).expect("few options");
-        // The kernel fills in the total length, the identification and the checksum.
-        let mut packet = vec![0x40 | header_words, 0xc0, 0, 0, 0, 0, 0, 0, ttl, 112, 0, 0];
-        packet.extend(source.octets());
-        packet.extend(GROUP.octets());
-        packet.extend(options);
-        packet.extend(message);
+        let packet = packet(source, ttl, options, message);
         self.inside(|| {
             let socket = self.raw_socket();
             socket.set_header_included_v4(true).expect("a raw socket");
@@ -104,19 +98,26 @@ impl Host {
         });
     }
 
-    /// Sends `messages` in turn, `per_milli` each millisecond, for `time`; answers how many.
-    pub(crate) fn flood(&self, messages: &[Vec<u8>], per_milli: usize, time: Duration) -> usize {
+    /// Sends `messages` in turn, each under the next of `sources`, `per_milli` each millisecond, for `time`; answers how many.
+    pub(crate) fn flood(
+        &self,
+        sources: &[Ipv4Addr],
+        messages: &[Vec<u8>],
+        per_milli: usize,
+        time: Duration,
+    ) -> usize {
         self.inside(|| {
             let socket = self.raw_socket();
-            socket.set_multicast_ttl_v4(255).expect("a raw socket");
+            socket.set_header_included_v4(true).expect("a raw socket");
             let to = SocketAddrV4::new(GROUP, 0).into();
             let total = per_milli * usize::try_from(time.as_millis()).expect("a short time");
             let (start, mut sent) = (Instant::now(), 0);
-            let mut turn = messages.iter().cycle();
+            let mut turn = messages.iter().cycle().zip(sources.iter().cycle());
             while sent < total && start.elapsed() < time * 2 {
                 let elapsed = usize::try_from(start.elapsed().as_millis()).expect("a short time");
                 while sent < total.min((elapsed + 1) * per_milli) {
-                    socket.send_to(turn.next().expect("a cycle"), &to).expect("the packet can be sent");
+                    let (message, source) = turn.next().expect("a cycle");
+                    socket.send_to(&packet(*source, 255, &[], message), &to).expect("the packet can be sent");
                     sent += 1;
                 }
                 std::thread::sleep(Duration::from_micros(500));
@@ -131,6 +132,17 @@ impl Host {
         socket.bind_device(Some(self.interface.as_bytes())).expect("the interface exists");
         socket
     }
+}
+
+/// A whole IPv4 packet; the kernel fills in the total length, the identification and the checksum.
+fn packet(source: Ipv4Addr, ttl: u8, options: &[u8], message: &[u8]) -> Vec<u8> {
+    let header_words = u8::try_from(5 + options.len() / 4).expect("few options");
+    let mut packet = vec![0x40 | header_words, 0xc0, 0, 0, 0, 0, 0, 0, ttl, 112, 0, 0];
+    packet.extend(source.octets());
+    packet.extend(GROUP.octets());
+    packet.extend(options);
+    packet.extend(message);
+    packet
 }
 
 fn send(socket: &Socket, bytes: &[u8]) {
