@@ -250,7 +250,7 @@ fn two_routers_on_one_interface_are_masters_on_different_hosts() {
     let b = Router::start(Kind::Ours, &host_b, &several(100, 2));
     a.wait_master(0, START);
     b.run.log.wait_for("(VI_2) Entering MASTER STATE", START);
-    let holds = |host: &Host| [100, 101].map(|n| host.holds([10, 77, 0, n].into()));
+    let holds = |host: &Host| [100, 101].map(|n| host.holds(Ipv4Addr::new(10, 77, 0, n)));
     wait_until("each holds its own", seconds(1), || {
         (holds(&host_a), holds(&host_b)) == ([true, false], [false, true])
     });

@@ -50,6 +50,8 @@ pub(super) struct Router {
     /// Adverts with the other form of the VRRPv3 checksum, which count all the same.
     other_checksums: u64,
     pub(super) said: Said,
+    /// A memory of its own: a flood of what is dropped must not hide the rest.
+    pub(super) complained: Said,
     /// That there is no place to speak was said.
     pub(super) waits: bool,
     send_failed: bool,
@@ -87,6 +89,7 @@ impl Router {
             sent: 0,
             other_checksums: 0,
             said: Said::default(),
+            complained: Said::default(),
             waits: false,
             send_failed: false,
             deaf_at: Some(Instant::START + deaf_after),

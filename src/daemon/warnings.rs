@@ -73,7 +73,7 @@ impl Router {
         obeyed: bool,
         theirs: Option<&Advert>,
     ) {
-        if self.said.again(now, reason.as_str(), from, 1) != News::Old {
+        if self.complained.again(now, reason.as_str(), from, 1) != News::Old {
             let conflict = Conflict { from, reason, obeyed, ours: &self.config.protocol, theirs };
             self.say(Level::Warn, "dropped", conflict);
         }
