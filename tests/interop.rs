@@ -393,6 +393,12 @@ impl Frr {
         self.run = Some(Running::start(&self.host, Launch::PidOne, Path::new("/usr/bin/dash"), &args, &[]));
     }
 
+    /// After a start, when the macvlan is up for a moment before vrrpd has put it down.
+    fn wait_master(&self) {
+        let run = self.run.as_ref().expect("it was started");
+        run.log.wait_for("[IPv4] Backup -> Master", seconds(8));
+    }
+
     fn wait_holds(&self, wanted: bool) {
         wait_until(&format!("FRR is master: {wanted}"), seconds(8), || {
             let link = self.host.ip(&format!("-d link show {}", Self::MACVLAN));
@@ -410,7 +416,7 @@ fn with_vrrpd_of_frr_in_version_3() {
             let mut frr = Frr::new(lab.host("a", 1), theirs);
             let host = lab.host("b", 2);
             frr.start();
-            frr.wait_holds(true);
+            frr.wait_master();
             let capture = Capture::start(&host, "frr", "proto 112");
             let mut router = Router::start(Kind::Ours, &host, &protocol.node(ours, 2));
             if ours < theirs {
