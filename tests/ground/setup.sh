@@ -22,6 +22,7 @@ want gcc cc
 want haproxy haproxy
 want keepalived keepalived
 want busybox busybox
+want frr ../lib/frr/vrrpd
 want nginx-light nginx
 want tshark tshark
 want tcpdump tcpdump

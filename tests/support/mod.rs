@@ -17,7 +17,7 @@ pub(crate) mod wire;
 use std::time::{Duration, Instant};
 
 /// Programs the laboratory runs, and the Debian packages that bring them.
-const PROGRAMS: [(&str, &str); 11] = [
+const PROGRAMS: [(&str, &str); 12] = [
     ("ip", "iproute2"),
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
@@ -26,6 +26,7 @@ const PROGRAMS: [(&str, &str); 11] = [
     ("pgrep", "procps"),
     ("haproxy", "haproxy"),
     ("keepalived", "keepalived"),
+    ("../lib/frr/vrrpd", "frr"),
     ("nginx", "nginx-light"),
     ("tcpdump", "tcpdump"),
     ("tshark", "tshark"),
