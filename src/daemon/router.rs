@@ -75,7 +75,7 @@ impl Router {
         let deaf_after = DEAF_AFTER.max(config.protocol.interval.duration() * 4);
         Self {
             instance: Instance::new(config.protocol.clone()),
-            managed: vec![],
+            managed: config.addresses.iter().chain(&config.excluded).cloned().collect(),
             config,
             check: None,
             watches: vec![],

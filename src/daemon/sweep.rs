@@ -18,7 +18,7 @@ pub(super) fn sweep(kernel: &mut Kernel, router: &Router) {
     let home =
         first.and_then(|first| kernel.resolve(&router.config.interface, first, None)).map(|link| link.index);
     for found in kernel.interfaces.addresses().to_vec() {
-        let Some(vip) = router.config.addresses.iter().find(|vip| vip.address == found.address) else {
+        let Some(vip) = router.managed.iter().find(|vip| vip.address == found.address) else {
             continue;
         };
         let marked = found.mark == Some(MARK);

@@ -39,11 +39,11 @@ struct Round {
 }
 
 const ROUNDS: [Round; 5] = [
-    Round { part: "service", perform: Pair::service_event, full: [30, 6, 6, 6], quick: [3, 2, 1, 1] },
-    Round { part: "sigterm", perform: Pair::sigterm, full: [30, 6, 30, 6], quick: [3, 2, 3, 1] },
-    Round { part: "sigkill", perform: Pair::sigkill, full: [6, 3, 0, 0], quick: [1, 1, 0, 0] },
-    Round { part: "link", perform: Pair::link, full: [4, 4, 0, 0], quick: [1, 1, 0, 0] },
-    Round { part: "sigstop", perform: Pair::sigstop, full: [2, 2, 0, 0], quick: [1, 1, 0, 0] },
+    Round { part: "service", perform: Pair::service_event, full: [30, 5, 5, 5], quick: [3, 2, 1, 1] },
+    Round { part: "sigterm", perform: Pair::sigterm, full: [30, 5, 30, 5], quick: [3, 2, 3, 1] },
+    Round { part: "sigkill", perform: Pair::sigkill, full: [5, 2, 0, 0], quick: [1, 1, 0, 0] },
+    Round { part: "link", perform: Pair::link, full: [3, 3, 0, 0], quick: [1, 1, 0, 0] },
+    Round { part: "sigstop", perform: Pair::sigstop, full: [1, 1, 0, 0], quick: [1, 1, 0, 0] },
 ];
 
 /// Everything seen, by event and pair.
@@ -100,7 +100,11 @@ fn measure(plan: &Plan, configuration: &'static Configuration, rounds: &[&Round]
     let mut results = Results::default();
     let mut pairs = PAIRS.map(|kinds| Pair::start(kinds, configuration));
     for round in rounds {
-        let times = if plan.quick { round.quick } else { round.full };
+        let times = match (plan.quick, configuration.seldom) {
+            (true, _) => round.quick,
+            (false, true) => round.full.map(|times| times.div_ceil(3)),
+            (false, false) => round.full,
+        };
         for repetition in 0..times.into_iter().max().unwrap_or_default() {
             for (n, pair) in pairs.iter_mut().enumerate().filter(|(n, _)| repetition < times[*n]) {
                 results.remade[n] += usize::from(pair.settle());

@@ -21,6 +21,8 @@ pub(crate) struct Configuration {
     pub(crate) check_interval: u8,
     weight: i16,
     priorities: [u8; 2],
+    /// A third of the repetitions: it is not what most people run.
+    pub(crate) seldom: bool,
 }
 
 /// All that is measured: a further one is a further table of failover and a further row of load.
@@ -34,6 +36,7 @@ pub(crate) const SEED: Configuration = Configuration {
     check_interval: 2,
     weight: 2,
     priorities: [11, 10],
+    seldom: false,
 };
 
 /// The shortest interval there is, which both programs know in VRRPv3 alone; everything else the same.
@@ -44,6 +47,7 @@ pub(crate) const FAST: Configuration = Configuration {
     check_interval: 1,
     weight: 2,
     priorities: [11, 10],
+    seldom: true,
 };
 
 impl Configuration {
