@@ -7,7 +7,9 @@
 //! 1         advert 10.0.0.2 prio 200  -> hear 10.0.0.2 prio 200 | due 4.609375
 //! ```
 //! A line between two others must come before the deadline; `timer` must come exactly on it,
-//! an event after it says `late`.
+//! an event after it says `late`. An advert travels as octets, the router's own but for what the words behind
+//! say: `octet 4=f0` (decimal place, hexadecimal value), `cut 12` and `more 4` (length), `ttl 254`, `vrid 52`,
+//! `vip none`, … The checksum fits whatever they are unless `checksum` says otherwise.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -17,8 +19,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use vrrp_init::vrrp::{
-    Action, Advert, Cause, Event, Instance, Instant, Interval, Lease, Password, Peer, Priority, Report,
-    Settings, V3Checksum, Version, Vrid, Why,
+    Action, Advert, Cause, DropReason, Envelope, Event, GROUP_V4, GROUP_V6, Instance, Instant, Interval,
+    Lease, Password, Peer, Priority, Report, Settings, V3Checksum, Version, Vrid, Why,
 };
 
 #[test]
@@ -125,12 +127,74 @@ fn step(router: &mut Instance, now: Instant, event: &str) -> String {
         ["source", "none"] => router.handle(now, Event::Source(None)),
         ["source", address] => router.handle(now, Event::Source(Some(address.parse().unwrap()))),
         ["advert", from, "prio", p, ref rest @ ..] => {
-            let advert = advert(router.settings(), p, rest);
-            router.handle(now, Event::Advert { from: from.parse().unwrap(), advert: &advert })
+            let from = from.parse().unwrap();
+            match receive(router.settings(), from, p, rest) {
+                Ok(advert) => router.handle(now, Event::Advert { from, advert: &advert }),
+                Err(reason) => return format!("drop {reason}"),
+            }
         }
         _ => panic!("no event: {event}"),
     };
     actions.iter().map(wording).collect::<Vec<_>>().join(", ")
+}
+
+/// What becomes of an advert on its way to the router: the octets that `rest` says, in and out again.
+fn receive(settings: &Settings, from: IpAddr, prio: &str, rest: &[&str]) -> Result<Advert, DropReason> {
+    let group = if from.is_ipv4() { GROUP_V4.into() } else { GROUP_V6.into() };
+    let mut envelope = Envelope { from, to: group, ttl: 255 };
+    for pair in rest.chunks(2) {
+        match *pair {
+            ["ttl", value] => envelope.ttl = value.parse().unwrap(),
+            ["to", address] => envelope.to = address.parse().unwrap(),
+            _ => {}
+        }
+    }
+    let mut octets = advert(settings, prio, rest).emit(from, envelope.to);
+    for pair in rest.chunks(2) {
+        match *pair {
+            ["octet", edit] => {
+                let (at, value) = edit.split_once('=').unwrap();
+                octets[at.parse::<usize>().unwrap()] = u8::from_str_radix(value, 16).unwrap();
+            }
+            ["cut", length] => octets.truncate(length.parse().unwrap()),
+            ["more", zeros] => octets.resize(octets.len() + zeros.parse::<usize>().unwrap(), 0),
+            _ => {}
+        }
+    }
+    seal(&mut octets, envelope, rest);
+    let advert = Advert::parse(&octets, envelope)?;
+    // The daemon looks for the router by VRID before it asks any.
+    if advert.vrid == settings.vrid { Ok(advert) } else { Err(DropReason::Vrid) }
+}
+
+/// Writes the checksum that fits, or what `rest` has in its place; not by the product's own code.
+fn seal(octets: &mut [u8], envelope: Envelope, rest: &[&str]) {
+    let wanted = rest.iter().position(|word| *word == "checksum").map(|at| rest[at + 1]);
+    let Some(version) = octets.first().map(|octet| octet >> 4).filter(|_| octets.len() >= 8) else { return };
+    octets[6..8].fill(0);
+    let mut covered = octets.to_vec();
+    let length = u8::try_from(octets.len() % 256).unwrap();
+    match (envelope.from, envelope.to) {
+        _ if version != 3 || wanted == Some("message") => {}
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            covered.extend([from.octets(), to.octets(), [0, 112, 0, length]].concat());
+        }
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            covered.extend([from.octets(), to.octets()].concat());
+            covered.extend([0, 0, 0, length, 0, 0, 0, 112]);
+        }
+        ends => panic!("two families: {ends:?}"),
+    }
+    let words = covered.chunks(2).map(|w| u32::from(w[0]) << 8 | u32::from(*w.get(1).unwrap_or(&0)));
+    let sum = words.sum::<u32>();
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = !u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap();
+    let sum = match wanted {
+        Some("zero") => 0,
+        Some("wrong") => sum ^ 1,
+        _ => sum,
+    };
+    octets[6..8].copy_from_slice(&sum.to_be_bytes());
 }
 
 /// An advert that differs from the router's own only in what `rest` says.
@@ -147,6 +211,8 @@ fn advert(settings: &Settings, prio: &str, rest: &[&str]) -> Advert {
     for pair in rest.chunks(2) {
         match *pair {
             ["interval", value] => advert.interval = interval(value),
+            ["vrid", vrid] => advert.vrid = Vrid::new(vrid.parse().unwrap()).unwrap(),
+            ["vip", "none"] => advert.addresses.clear(),
             ["vip", list] => advert.addresses = list.split(',').map(|a| a.parse().unwrap()).collect(),
             ["password", "none"] => advert.password = None,
             ["password", word] => {
@@ -156,6 +222,7 @@ fn advert(settings: &Settings, prio: &str, rest: &[&str]) -> Advert {
             }
             ["version", "2"] => advert.version = Version::V2,
             ["version", "3"] => advert.version = Version::V3,
+            ["octet" | "cut" | "more" | "ttl" | "to" | "checksum", _] => {}
             _ => panic!("no part of an advert: {pair:?}"),
         }
     }
