@@ -1,20 +1,28 @@
 # The image is one file. Needs no BuildKit: `docker build --tag vrrp-init .`
 FROM rust:1.95-slim AS build
 WORKDIR /build
+# Another machine's, as in `--build-arg TARGET=aarch64-unknown-linux-musl`: cross-compiled, no emulation.
+ARG TARGET
+# The standard library is compiled with the rest, without its symboliser: 209 KB less. The compiler is the
+# pinned stable one; the variable admits the options of Cargo that this takes.
+ENV RUSTC_BOOTSTRAP=1 \
+    BUILD="cargo build --locked --release -Zbuild-std=std,panic_unwind -Zbuild-std-features=panic-unwind"
 
 # The dependencies alone, in a layer that lasts until Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
-RUN rustup target add "$(uname -m)-unknown-linux-musl" \
+RUN target=${TARGET:-$(uname -m)-unknown-linux-musl} \
+ && rustup component add rust-src && rustup target add "$target" \
  && mkdir src && touch src/lib.rs && echo 'fn main() {}' > src/main.rs \
- && cargo build --locked --release --target "$(uname -m)-unknown-linux-musl" \
+ && $BUILD --target "$target" \
  && rm -r src
 
 COPY src src
 # Cargo goes by modification times, and the sources may be older than the layer above.
-RUN touch src/lib.rs src/main.rs \
- && cargo build --locked --release --target "$(uname -m)-unknown-linux-musl" \
- && cp "target/$(uname -m)-unknown-linux-musl/release/vrrp-init" /vrrp-init
+RUN target=${TARGET:-$(uname -m)-unknown-linux-musl} \
+ && touch src/lib.rs src/main.rs \
+ && $BUILD --target "$target" \
+ && cp "target/$target/release/vrrp-init" /vrrp-init
 
 FROM scratch
 COPY --from=build /vrrp-init /vrrp-init
