@@ -84,6 +84,8 @@ impl Daemon {
     /// What the kernel refuses and no waiting can mend; a missing interface is not among it.
     pub fn start(config: Config) -> Result<Self, Error> {
         let signals = Signals::install()?;
+        // Those that ended before the handlers were in place; later ones may be the notifier's.
+        orphans::reap();
         let poller = Poller::new(Clock::start()?)?;
         let kernel = Kernel::open()?;
         poller.watch(signals.as_fd(), SIGNALS)?;

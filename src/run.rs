@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use crate::config::{Config, ConfigError, Warning};
 use crate::daemon::{Daemon, Next};
 use crate::logger;
+use crate::sys::Error;
 use crate::sys::capabilities::{self, Capability};
-use crate::sys::{Error, orphans};
 
 /// Why the daemon did not run to its stop. Displays as the operator should read it.
 #[derive(Debug, thiserror::Error)]
@@ -83,8 +83,6 @@ fn run_daemon() -> Result<(), Failure> {
     }
     preflight()?;
     let mut daemon = Daemon::start(config.clone())?;
-    // Those that ended before the handlers were in place.
-    orphans::reap();
     loop {
         match daemon.turn()? {
             Next::Turn => {}
