@@ -98,6 +98,13 @@ struct Duel {
     _lab: Lab,
 }
 
+fn wait_link_local(host: &Host) {
+    wait_until("the link-local address is no longer tentative", seconds(10), || {
+        let text = host.ip("-o -6 address show dev enp0s3 scope link");
+        text.contains("fe80::") && !text.contains("tentative")
+    });
+}
+
 impl Duel {
     fn start(kinds: [Kind; 2], protocol: &Protocol) -> Self {
         Self::of(kinds, [protocol, protocol])
@@ -107,12 +114,7 @@ impl Duel {
         let lab = Lab::new();
         let hosts = [lab.host("a", 1), lab.host("b", 2)];
         let client = lab.host("client", 250);
-        for host in hosts.iter().chain([&client]) {
-            wait_until("the link-local address is no longer tentative", seconds(10), || {
-                let text = host.ip("-o -6 address show dev enp0s3 scope link");
-                text.contains("fe80::") && !text.contains("tentative")
-            });
-        }
+        hosts.iter().chain([&client]).for_each(wait_link_local);
         let check = Some(Check::each_second("haproxy", -150));
         let nodes = [Node { check, ..protocols[0].node(200, 1) }, protocols[1].node(100, 2)];
         let vips = protocols[0].addresses();
@@ -365,28 +367,38 @@ struct Frr {
     host: Host,
     run: Option<Running>,
     conf: std::path::PathBuf,
+    v6: bool,
 }
 
 impl Frr {
-    const MACVLAN: &str = "vrrp4-3-51";
-
-    fn new(host: Host, priority: u8) -> Self {
-        let name = Self::MACVLAN;
-        host.ip(&format!("link add {name} link enp0s3 address 00:00:5e:00:01:33 type macvlan mode bridge"));
-        host.ip(&format!("address add {}/24 dev {name}", Node::VIP));
+    /// A router of priority `priority` for the one address `vip`.
+    fn new(host: Host, priority: u8, vip: IpAddr) -> Self {
+        let frr = Self { conf: host.file("vrrpd.conf"), host, run: None, v6: vip.is_ipv6() };
+        let (name, mac, prefix) = (frr.macvlan(), frr.mac(), if frr.v6 { "64 nodad" } else { "24" });
+        let host = &frr.host;
+        host.ip(&format!("link add {name} link enp0s3 address {mac} type macvlan mode bridge"));
+        host.ip(&format!("address add {vip}/{prefix} dev {name}"));
         host.ip(&format!("link set {name} up"));
-        let conf = host.file("vrrpd.conf");
+        let ip = if frr.v6 { "ipv6" } else { "ip" };
         let text = format!(
             "interface enp0s3\n vrrp 51 version 3\n vrrp 51 priority {priority}\n \
-             vrrp 51 advertisement-interval 100\n vrrp 51 ip {}\n",
-            Node::VIP
+             vrrp 51 advertisement-interval 100\n vrrp 51 {ip} {vip}\n"
         );
-        std::fs::write(&conf, text).expect("a temporary file can be written");
-        Self { host, run: None, conf }
+        std::fs::write(&frr.conf, text).expect("a temporary file can be written");
+        frr
+    }
+
+    /// Who sends its adverts.
+    fn mac(&self) -> &'static str {
+        if self.v6 { "00:00:5e:00:02:33" } else { "00:00:5e:00:01:33" }
+    }
+
+    fn macvlan(&self) -> &'static str {
+        if self.v6 { "vrrp6-3-51" } else { "vrrp4-3-51" }
     }
 
     fn start(&mut self) {
-        let script = "mkdir /run/frr && chown frr /run/frr && : >/run/frr/zebra.conf\n\
+        let script = "mount -t tmpfs tmpfs /var/tmp && mkdir /run/frr && chown frr /run/frr && : >/run/frr/zebra.conf\n\
                       /usr/lib/frr/zebra -f /run/frr/zebra.conf --log stdout &\nsleep 1\n\
                       /usr/lib/frr/vrrpd -f \"$0\" --log stdout";
         let args: [std::ffi::OsString; 3] = ["-c".into(), script.into(), self.conf.clone().into_os_string()];
@@ -396,55 +408,86 @@ impl Frr {
     /// After a start, when the macvlan is up for a moment before vrrpd has put it down.
     fn wait_master(&self) {
         let run = self.run.as_ref().expect("it was started");
-        run.log.wait_for("[IPv4] Backup -> Master", seconds(8));
+        let family = if self.v6 { "IPv6" } else { "IPv4" };
+        run.log.wait_for(&format!("[{family}] Backup -> Master"), seconds(8));
     }
 
     fn wait_holds(&self, wanted: bool) {
         wait_until(&format!("FRR is master: {wanted}"), seconds(8), || {
-            let link = self.host.ip(&format!("-d link show {}", Self::MACVLAN));
+            let link = self.host.ip(&format!("-d link show {}", self.macvlan()));
             link.contains("state UP") == wanted && link.contains("protodown on") != wanted
         });
     }
+
+    /// The address its adverts come from.
+    fn source(&self) -> IpAddr {
+        if !self.v6 {
+            return self.host.address.into();
+        }
+        let text = self.host.ip(&format!("-o -6 address show dev {} scope link", self.macvlan()));
+        let (_, rest) = text.split_once("inet6 ").expect("a link-local address");
+        rest.split('/').next().and_then(|address| address.parse().ok()).expect("an address")
+    }
+}
+
+/// FRR first as the better router and then as the worse one; each time the better one leaves and comes back.
+fn with_vrrpd(vips: &'static [&'static str]) {
+    let protocol = Protocol::new(3, "0.1", vips);
+    let vip = protocol.addresses()[0];
+    for (ours, theirs) in [(100, 200), (200, 100)] {
+        let lab = Lab::new();
+        let mut frr = Frr::new(lab.host("a", 1), theirs, vip);
+        let host = lab.host("b", 2);
+        wait_link_local(&host);
+        frr.start();
+        frr.wait_master();
+        let capture = Capture::start(&host, "frr", "proto 112");
+        let mut router = Router::start(Kind::Ours, &host, &protocol.node(ours, 2));
+        if ours < theirs {
+            router.run.log.wait_for(&format!("Master is {} (priority 200)", frr.source()), seconds(3));
+            std::thread::sleep(seconds(1));
+            assert!(!host.holds(vip), "FRR is better");
+            frr.run = None;
+            takes(&router, vip, 0);
+            let mark = router.run.log.mark();
+            frr.start();
+            router.wait_backup(mark, seconds(5));
+            wait_until("the address is given up", seconds(1), || !host.holds(vip));
+            frr.wait_holds(true);
+        } else {
+            takes(&router, vip, 0);
+            frr.wait_holds(false);
+            router.run.signal(Signal::SIGTERM);
+            router.run.wait_exit(seconds(5));
+            assert!(!host.holds(vip));
+            frr.wait_holds(true);
+            router = Router::start(Kind::Ours, &host, &protocol.node(ours, 2));
+            takes(&router, vip, 0);
+            frr.wait_holds(false);
+        }
+        let captured = capture.finish();
+        assert_eq!(captured.complaints(), Vec::<Vec<String>>::new());
+        for mac in [frr.mac(), &host.mac()] {
+            let fields = ["vrrp.version", "vrrp.checksum.status"];
+            let adverts = captured.tshark(&format!("vrrp && eth.src == {mac}"), &fields);
+            assert!(!adverts.is_empty(), "{mac} advertised");
+        }
+    }
+}
+
+/// Ours has become master and holds the address.
+fn takes(router: &Router, vip: IpAddr, mark: usize) {
+    router.run.log.wait_for_after(mark, "(VI_1) Entering MASTER STATE", seconds(3));
+    wait_until("it holds the address", seconds(1), || router.host.holds(vip));
 }
 
 #[test]
 fn with_vrrpd_of_frr_in_version_3() {
-    shared(|| {
-        let protocol = Protocol::new(3, "0.1", V4);
-        for (ours, theirs) in [(100, 200), (200, 100)] {
-            let lab = Lab::new();
-            let mut frr = Frr::new(lab.host("a", 1), theirs);
-            let host = lab.host("b", 2);
-            frr.start();
-            frr.wait_master();
-            let capture = Capture::start(&host, "frr", "proto 112");
-            let mut router = Router::start(Kind::Ours, &host, &protocol.node(ours, 2));
-            if ours < theirs {
-                router.run.log.wait_for("Master is 10.77.0.1 (priority 200)", seconds(3));
-                std::thread::sleep(seconds(1));
-                assert!(!router.holds_vip(), "FRR is better");
-                frr.run = None;
-                router.wait_master(0, seconds(2));
-                let mark = router.run.log.mark();
-                frr.start();
-                router.wait_backup(mark, seconds(5));
-                wait_until("the address is given up", seconds(1), || !router.holds_vip());
-                frr.wait_holds(true);
-            } else {
-                router.wait_master(0, seconds(3));
-                frr.wait_holds(false);
-                router.run.signal(Signal::SIGTERM);
-                router.run.wait_exit(seconds(5));
-                assert!(!router.holds_vip());
-                frr.wait_holds(true);
-                router = Router::start(Kind::Ours, &host, &protocol.node(ours, 2));
-                router.wait_master(0, seconds(3));
-                frr.wait_holds(false);
-            }
-            let captured = capture.finish();
-            for source in [frr.host.address, host.address] {
-                assert!(!captured.adverts(Some(source)).is_empty(), "{source} advertised");
-            }
-        }
-    });
+    shared(|| with_vrrpd(V4));
+}
+
+/// FRR sends from the link-local address of its macvlan, and lists what it is given, which is none.
+#[test]
+fn with_vrrpd_of_frr_in_version_3_over_ipv6() {
+    shared(|| with_vrrpd(&["fd00::100"]));
 }
