@@ -76,8 +76,14 @@ impl Captured {
 
     /// Fields of the frames that match tshark's `filter`, one row per frame.
     pub(crate) fn tshark(&self, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
+        self.tshark_that("ip.check_checksum:TRUE", filter, fields)
+    }
+
+    /// As [`Captured::tshark`] with one more of its preferences, such as `tcp.check_checksum:TRUE`.
+    pub(crate) fn tshark_that(&self, prefers: &str, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
         let mut command = Command::new("tshark");
-        command.arg("-r").arg(&self.file).args(["-n", "-o", "ip.check_checksum:TRUE", "-Y", filter]);
+        command.arg("-r").arg(&self.file).args(["-n", "-o", "ip.check_checksum:TRUE", "-o", prefers]);
+        command.args(["-Y", filter]);
         command.args(["-T", "fields"]).args(fields.iter().flat_map(|field| ["-e", field]));
         let output = command.output().expect("tshark runs");
         assert!(output.status.success(), "tshark: {}", String::from_utf8_lossy(&output.stderr));
