@@ -15,6 +15,7 @@ use nix::sys::signal::Signal;
 use support::capture::{Capture, Captured};
 use support::lab::{Host, Lab};
 use support::pair::{Pair, START};
+use support::process::children_of;
 use support::router::{Kind, Node, Router};
 use support::service::Haproxy;
 use support::wire::{Message, sealed};
@@ -84,6 +85,41 @@ fn a_program_that_hangs_or_is_missing_delays_no_advert_and_no_stop() {
     hanging.run.signal(Signal::SIGTERM);
     assert_eq!(hanging.run.wait_exit(seconds(3)), 0);
     assert!(!hanging.holds_vip());
+}
+
+#[test]
+fn a_program_that_does_not_end_is_killed_after_its_limit_and_the_later_ones_are_told_in_order() {
+    let lab = Lab::new();
+    let (host, client) = (lab.host("a", 1), lab.host("client", 250));
+    let told = host.file("told");
+    let hangs = "[ \"$3\" = MASTER ] && [ ! -e HUNG ] && : > HUNG && trap '' TERM && sleep 300";
+    let text = format!("echo \"$3\" >> {}\n{hangs}\nexit 0", told.display());
+    let program = script(&host, &text.replace("HUNG", &host.file("hung").display().to_string()));
+    let router = Router::start(Kind::Ours, &host, &Node::plain(200).with("NOTIFY", &program));
+    router.run.log.wait_for("INSTANCE VI_1 BACKUP 200: exited with 0", seconds(2));
+    let hung = router.wait_master(0, START);
+    host.pull_cable();
+    router.run.log.wait_for("Entering FAULT STATE", seconds(2));
+    host.plug_cable();
+    let mark = router.run.log.mark();
+    router.wait_master(mark, START);
+
+    let capture = Capture::start(&client, "killed", "proto 112");
+    let overdue = "warn … notify.sh INSTANCE VI_1 MASTER 200 … still runs after 30 s";
+    let stopped = router.run.log.wait_for(overdue, seconds(32)).at - hung;
+    assert!((millis(29_500)..millis(31_000)).contains(&stopped), "stopped after {stopped:?}");
+    let killed = router.run.log.wait_for("warn … MASTER 200 … was killed by SIGKILL", seconds(4)).at - hung;
+    assert!((millis(31_500)..millis(33_500)).contains(&killed), "killed after {killed:?}");
+    for state in ["FAULT", "BACKUP", "MASTER"] {
+        router.run.log.wait_for(&format!("INSTANCE VI_1 {state} 200: exited with 0"), seconds(2));
+    }
+    let left = children_of(router.run.pid());
+    assert_eq!(left, [0; 0], "what it started is killed with it");
+    std::thread::sleep(seconds(1));
+    let gap = longest_gap(&capture.finish(), host.address, 20);
+    assert!(gap < millis(1_100), "adverts {gap:?} apart");
+    let told = fs::read_to_string(&told).expect("the program was run");
+    assert_eq!(told.lines().collect::<Vec<_>>(), ["BACKUP", "MASTER", "FAULT", "BACKUP", "MASTER"]);
 }
 
 /// A router that probes haproxy by `variable`, and falls and rises with it.
@@ -324,6 +360,49 @@ fn announcements_are_repeated_at_garp_refresh() {
     let captured = capture.finish();
     let requests = captured.frames.iter().filter(|f| f.gratuitous_arp(Node::VIP) == Some(1)).count();
     assert!((3..=4).contains(&requests), "{requests} announcements in 6.5 s");
+}
+
+/// OP-01: whoever is not on the list is dropped, by whatever address and TTL; a peer on it may be routed to.
+#[test]
+fn with_unicast_peers_strangers_are_dropped_and_a_peer_behind_a_router_is_heard() {
+    const ROUNDS: usize = 5;
+    let nodes = [200, 100].map(|priority| {
+        let node = Node::plain(priority).with("UNICAST_PEERS", "10.77.0.1, 10.77.0.2, 10.77.0.3");
+        node.with("LOG_LEVEL", "info")
+    });
+    let pair = Pair::start([Kind::Ours; 2], &nodes);
+    let (stranger, marks, sampler) = (&pair.client, pair.marks(), pair.sample());
+    let forged = Ipv4Addr::new(10, 77, 0, 77);
+    for _ in 0..ROUNDS {
+        for router in [&pair.a, &pair.b] {
+            for (source, ttl) in [(stranger.address, 255), (stranger.address, 60), (forged, 255)] {
+                for priority in [250, 0] {
+                    let message = Message { priority, ..Message::default() }.bytes();
+                    stranger.send_to(router.host.address, source, ttl, &message);
+                }
+            }
+        }
+        // A peer does not speak to the group, so whoever does is none.
+        stranger.send_as([10, 77, 0, 3].into(), 255, &[], &Message::default().bytes());
+        std::thread::sleep(millis(300));
+    }
+    let seen = sampler.finish();
+    assert_eq!(pair.entered_since(marks), "", "no router changes its state");
+    assert!(seen.changes == 0 && seen.none.is_zero() && seen.several.is_zero(), "{seen:?}");
+    for (router, mark) in [&pair.a, &pair.b].into_iter().zip(marks) {
+        for source in [stranger.address, forged] {
+            let said = router.run.log.since(mark, &format!("adverts from {source} (not_a_peer)"));
+            assert_eq!(said.len(), 1, "said once: {said:?}");
+        }
+        router.run.signal(Signal::SIGUSR1);
+        let counted = format!("(VI_1) … dropped: … not_a_peer={}", 6 * ROUNDS);
+        router.run.log.wait_for_after(mark, &counted, seconds(1));
+    }
+
+    let peer = Message::default().bytes();
+    stranger.send_to(pair.a.host.address, [10, 77, 0, 3].into(), 60, &peer);
+    let better = "Entering BACKUP STATE … 10.77.0.3 (priority 250) is better";
+    pair.a.run.log.wait_for_after(marks[0], better, seconds(1));
 }
 
 /// Wrong checksum, wrong interval, wrong authentication, and noise; all claim a better priority.

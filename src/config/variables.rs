@@ -153,8 +153,8 @@ pub const VARIABLES: &[Variable] = &[
     variable(
         "UNICAST_PEERS",
         Default::None,
-        "addresses of the other nodes, to send to instead of the multicast group; only they are believed; our own \
-         may be among them, so that all nodes have the same list",
+        "addresses of the other nodes, to send to instead of the multicast group; only they are believed, at any \
+         TTL, since a peer may be behind a router; our own may be among them, so that all nodes have the same list",
     ),
     variable(
         "UNICAST_SRC_IP",

@@ -80,11 +80,19 @@ impl Host {
 
     /// As [`Host::send`], under any address.
     pub(crate) fn send_as(&self, source: Ipv4Addr, ttl: u8, options: &[u8], message: &[u8]) {
-        let packet = packet(source, ttl, options, message);
+        self.send_packet(GROUP, &packet(source, GROUP, ttl, options, message));
+    }
+
+    /// As [`Host::send_as`], to one host.
+    pub(crate) fn send_to(&self, to: Ipv4Addr, source: Ipv4Addr, ttl: u8, message: &[u8]) {
+        self.send_packet(to, &packet(source, to, ttl, &[], message));
+    }
+
+    fn send_packet(&self, to: Ipv4Addr, packet: &[u8]) {
         self.inside(|| {
             let socket = self.raw_socket();
             socket.set_header_included_v4(true).expect("a raw socket");
-            send(&socket, &packet);
+            send(&socket, to, packet);
         });
     }
 
@@ -94,7 +102,7 @@ impl Host {
             let socket = self.raw_socket();
             socket.set_multicast_ttl_v4(255).expect("a raw socket");
             socket.set_tos_v4(0xc0).expect("a raw socket");
-            send(&socket, message);
+            send(&socket, GROUP, message);
         });
     }
 
@@ -117,7 +125,9 @@ impl Host {
                 let elapsed = usize::try_from(start.elapsed().as_millis()).expect("a short time");
                 while sent < total.min((elapsed + 1) * per_milli) {
                     let (message, source) = turn.next().expect("a cycle");
-                    socket.send_to(&packet(*source, 255, &[], message), &to).expect("the packet can be sent");
+                    socket
+                        .send_to(&packet(*source, GROUP, 255, &[], message), &to)
+                        .expect("the packet can be sent");
                     sent += 1;
                 }
                 std::thread::sleep(Duration::from_micros(500));
@@ -135,17 +145,17 @@ impl Host {
 }
 
 /// A whole IPv4 packet; the kernel fills in the total length, the identification and the checksum.
-fn packet(source: Ipv4Addr, ttl: u8, options: &[u8], message: &[u8]) -> Vec<u8> {
+fn packet(source: Ipv4Addr, to: Ipv4Addr, ttl: u8, options: &[u8], message: &[u8]) -> Vec<u8> {
     let header_words = u8::try_from(5 + options.len() / 4).expect("few options");
     let mut packet = vec![0x40 | header_words, 0xc0, 0, 0, 0, 0, 0, 0, ttl, 112, 0, 0];
     packet.extend(source.octets());
-    packet.extend(GROUP.octets());
+    packet.extend(to.octets());
     packet.extend(options);
     packet.extend(message);
     packet
 }
 
-fn send(socket: &Socket, bytes: &[u8]) {
-    let sent = socket.send_to(bytes, &SocketAddrV4::new(GROUP, 0).into()).expect("the packet can be sent");
+fn send(socket: &Socket, to: Ipv4Addr, bytes: &[u8]) {
+    let sent = socket.send_to(bytes, &SocketAddrV4::new(to, 0).into()).expect("the packet can be sent");
     assert_eq!(sent, bytes.len(), "the whole packet was sent");
 }

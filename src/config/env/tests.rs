@@ -272,8 +272,24 @@ fn rise_and_fall_are_counts() {
 }
 
 #[test]
-fn preempt_is_a_boolean() {
-    refused("PREEMPT", "maybe", "must be true or false (yes, no, on, off, 1 and 0 will do)");
+fn preempt_and_fast_failover_are_booleans() {
+    for name in ["PREEMPT", "FAST_FAILOVER"] {
+        for value in ["maybe", "2", "true false"] {
+            refused(name, value, "must be true or false (yes, no, on, off, 1 and 0 will do)");
+        }
+    }
+    assert!(!router(with(&[("FAST_FAILOVER", "Off")])).protocol.fast);
+}
+
+#[test]
+fn vip_lease_is_whole_seconds_never_or_auto() {
+    for value in ["-1", "0.5", "86401", "forever", "4s"] {
+        let why = "must be whole seconds from 1 to 86400, 0 for an address without end, or auto";
+        refused("VIP_LEASE", value, why);
+    }
+    let lease = |value| router(with(&[("VIP_LEASE", value)])).protocol.lease;
+    assert_eq!((lease("0"), lease("86400")), (None, Lease::from_seconds(86_400)));
+    assert_eq!(lease("Auto"), lease(""));
 }
 
 #[test]
