@@ -351,7 +351,7 @@ fn bad_packets_of_a_higher_priority_change_neither_state_nor_schedule_and_are_co
     for (router, mark) in [(&pair.a, marks[0]), (&pair.b, marks[1])] {
         let lines = router.run.log.mark() - mark;
         assert!(lines <= 2 * bad.len(), "{lines} lines for {} packets: once per cause", ROUNDS * bad.len());
-        assert_eq!(dropped(router), expected, "dropped by {}", router.host.name);
+        assert_eq!(router.dropped(), expected, "dropped by {}", router.host.name);
     }
 
     // The control: the same sender with a good packet does depose the master.
@@ -374,27 +374,12 @@ fn an_advert_that_comes_from_our_own_address_is_dropped() {
         pair.client.send_as(pair.a.host.address, 255, &[], &Message::default().bytes());
     }
     std::thread::sleep(millis(300));
-    assert_eq!(dropped(&pair.a), BTreeMap::from([("own_address".to_owned(), 3)]));
+    assert_eq!(pair.a.dropped(), BTreeMap::from([("own_address".to_owned(), 3)]));
     let said = pair.a.run.log.since(marks[0], "10.77.0.1 … own address");
     assert_eq!(said.len(), 1, "said once");
     assert_eq!(pair.a.run.log.since(marks[0], "Entering"), Vec::<String>::new());
-    assert_eq!(dropped(&pair.b), BTreeMap::new(), "the control: to others it is a good advert");
+    assert_eq!(pair.b.dropped(), BTreeMap::new(), "the control: to others it is a good advert");
     pair.b.run.log.wait_for_after(marks[1], "Master is 10.77.0.1 (priority 250)", seconds(1));
-}
-
-/// What a router says on SIGUSR1, `… dropped: checksum=3 ttl=3`, of its virtual router and then of the interface.
-fn dropped(router: &Router) -> BTreeMap<String, usize> {
-    let mark = router.run.log.mark();
-    router.run.signal(Signal::SIGUSR1);
-    router.run.log.wait_for_after(mark, "enp0s3: … dropped:", seconds(1));
-    let mut counts = BTreeMap::new();
-    for line in router.run.log.since(mark, "dropped:") {
-        let (_, pairs) = line.split_once("dropped:").expect("it was looked for");
-        for (reason, count) in pairs.split_whitespace().filter_map(|pair| pair.split_once('=')) {
-            *counts.entry(reason.to_owned()).or_insert(0) += count.parse::<usize>().expect("a count");
-        }
-    }
-    counts
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! A VRRP router on a host: our daemon or Debian's keepalived, from the same settings.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
 
 use super::lab::Host;
 use super::process::{Launch, Running};
@@ -196,5 +199,27 @@ impl Router {
     /// Waits until the router is ready to hear adverts: it has entered BACKUP.
     pub(crate) fn wait_backup(&self, mark: usize, timeout: Duration) -> Instant {
         self.run.log.wait_for_after(mark, "(VI_1) Entering BACKUP STATE", timeout).at
+    }
+    /// What it says on SIGUSR1, `… dropped: checksum=3 ttl=3`, of its virtual routers and then of the interface.
+    pub(crate) fn dropped(&self) -> BTreeMap<String, usize> {
+        let first = "(VI_1) … dropped:";
+        let mark = self.run.log.mark();
+        // When the second answer begins, the first is whole.
+        for answers in 1..=2 {
+            self.run.signal(Signal::SIGUSR1);
+            super::wait_until("it tells its status", super::seconds(2), || {
+                self.run.log.since(mark, first).len() == answers
+            });
+        }
+        let lines = self.run.log.since(mark, "dropped:");
+        let second = lines.iter().rposition(|line| line.contains("(VI_1)")).expect("there are two");
+        let mut counts = BTreeMap::new();
+        for line in &lines[..second] {
+            let (_, pairs) = line.split_once("dropped:").expect("it was looked for");
+            for (reason, count) in pairs.split_whitespace().filter_map(|pair| pair.split_once('=')) {
+                *counts.entry(reason.to_owned()).or_insert(0) += count.parse::<usize>().expect("a count");
+            }
+        }
+        counts
     }
 }
