@@ -19,7 +19,7 @@ stand-ins: setup
 demo: setup ## two nodes on this machine; kills haproxy on the master and prints what a client saw
 	@$(ground)/with-docker.sh bash -c '$(MAKE) --no-print-directory image stand-ins && compose/demo/run.sh'
 
-bench: setup ## failover, load and idle figures beside keepalived, 25 minutes; BENCH=quick: 4
+bench: setup ## failover, load, idle and scale figures beside keepalived, 30 minutes; BENCH=quick: 5
 	cargo bench --locked --target $(shell uname -m)-unknown-linux-musl --bench side_by_side
 
 lint: setup ## formatting, clippy without a warning, no C in the tree

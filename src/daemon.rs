@@ -9,6 +9,8 @@ mod probing;
 mod receive;
 mod router;
 mod said;
+mod schedule;
+mod seats;
 mod sweep;
 mod warnings;
 mod wording;
@@ -31,8 +33,9 @@ use crate::sys::socket::{self};
 use crate::vrrp::{Action, Cause, Event, Instant, Report, Role};
 use check::{Check, Eyes, Outcome};
 use kernel::Kernel;
-use place::LOOK_AGAIN;
 use router::Router;
+use schedule::Schedule;
+use seats::Seats;
 
 const SIGNALS: u64 = 0;
 const MONITOR: u64 = 1;
@@ -40,6 +43,9 @@ const MONITOR: u64 = 1;
 const PORT: u64 = 1 << 32;
 /// The token of what a check watches has this bit, the check's number from bit 32 on, and what it likes.
 const CHECK: u64 = 1 << 63;
+
+/// Routers that become due within this time of each other count as due at once.
+const TOGETHER: Duration = Duration::from_millis(2);
 
 /// How long a stop waits for the programs that are told of it.
 const LAST_NOTICES: Duration = Duration::from_secs(1);
@@ -61,10 +67,14 @@ pub struct Daemon {
     procfs: ProcFs,
     kernel: Kernel,
     routers: Vec<Router>,
+    /// When each router is due.
+    schedule: Schedule,
+    /// Which router packets are for.
+    seats: Seats,
     /// Routers with the same check share it.
     checks: Vec<Check>,
     notifier: Notifier,
-    /// Every configured virtual address that is not an owner's real one: no source for adverts.
+    /// Every configured virtual address that is not an owner's real one, sorted: no source for adverts.
     virtual_addresses: Vec<IpAddr>,
     look_again: Option<Instant>,
     /// The kernel's notices could not be read; it was said.
@@ -96,6 +106,8 @@ impl Daemon {
             procfs: ProcFs::new("/proc")?,
             kernel,
             virtual_addresses: vec![],
+            schedule: Schedule::new(config.routers.len()),
+            seats: Seats::default(),
             routers: config.routers.into_iter().map(Router::new).collect(),
             checks: vec![],
             notifier: Notifier::new(),
@@ -115,6 +127,8 @@ impl Daemon {
 
     fn prepare(&mut self) {
         self.share_checks();
+        self.find_partners();
+        self.gather_virtual_addresses();
         if !self.checks.is_empty() && self.procfs.hides_processes().unwrap_or(false) {
             log::error!(event = "hidepid"; "/proc is mounted with hidepid: services of other users look dead; mount it without");
         }
@@ -123,6 +137,7 @@ impl Daemon {
         }
         // What was swept is out of the tables before anybody looks at them.
         self.notices();
+        self.kernel.interfaces.forget_virtual();
         for id in 0..self.routers.len() {
             self.refresh(id);
             // Until its first look says otherwise, a service of weight 0 is not known to run.
@@ -148,6 +163,16 @@ impl Daemon {
         }
     }
 
+    /// The routers of one number, which are next to each other.
+    fn find_partners(&mut self) {
+        for id in 1..self.routers.len() {
+            if self.routers[id - 1].config.number == self.routers[id].config.number {
+                self.routers[id - 1].partner = Some(id);
+                self.routers[id].partner = Some(id - 1);
+            }
+        }
+    }
+
     /// The role of each router, by name, in the order of the configuration.
     pub fn roles(&self) -> impl Iterator<Item = (&str, Role)> {
         self.routers.iter().map(|r| (r.name(), r.instance.role()))
@@ -159,7 +184,8 @@ impl Daemon {
     /// What leaves the daemon deaf or blind: waiting or signals failed.
     pub fn turn(&mut self) -> Result<Next, Error> {
         let mut reload = false;
-        for token in self.poller.wait(self.deadline())? {
+        let deadline = self.deadline();
+        for token in self.poller.wait(deadline)? {
             match token {
                 SIGNALS => reload = self.take_signals(),
                 MONITOR => self.notices(),
@@ -196,10 +222,10 @@ impl Daemon {
         }
     }
 
-    fn deadline(&self) -> Option<Instant> {
-        let routers = self.routers.iter().filter_map(Router::deadline);
+    fn deadline(&mut self) -> Option<Instant> {
+        let routers = self.schedule.next(|id| self.routers[id].deadline());
         let checks = self.checks.iter().map(Check::deadline);
-        routers.chain(checks).chain(self.look_again).chain(self.notifier.deadline()).chain(self.linger).min()
+        checks.chain(routers).chain(self.look_again).chain(self.notifier.deadline()).chain(self.linger).min()
     }
 
     fn expire(&mut self) {
@@ -212,17 +238,24 @@ impl Daemon {
             let outcomes = self.notifier.expire(now);
             report_notices(&outcomes);
         }
-        for id in 0..self.routers.len() {
-            self.routers[id].listen(now);
-            if self.routers[id].instance.deadline().is_some_and(|at| at <= now) {
-                self.dispatch(id, Event::Timer);
+        // Routers that are due together get the same time, so that they stay together: one wake-up for all.
+        let mut now = now;
+        for id in self.schedule.due(now, |id| self.routers[id].deadline()) {
+            let clock = self.poller.now();
+            if clock.since(now) > TOGETHER {
+                now = clock;
             }
+            self.routers[id].listen(now);
+            self.dispatch_at(now, id, Event::Timer);
         }
     }
 
-    /// Hands one event to a router and performs the answers in order, to the end or to a refusal.
     fn dispatch(&mut self, id: usize, event: Event<'_>) {
-        let now = self.poller.now();
+        self.dispatch_at(self.poller.now(), id, event);
+    }
+
+    /// Hands one event to a router and performs the answers in order, to the end or to a refusal.
+    fn dispatch_at(&mut self, now: Instant, id: usize, event: Event<'_>) {
         let router = &mut self.routers[id];
         let theirs = if let Event::Advert { advert, .. } = event { Some(advert) } else { None };
         let mut refused = false;
@@ -247,6 +280,7 @@ impl Daemon {
         if let Some(role) = entered {
             self.notify(now, id, role);
         }
+        self.schedule.set(id, self.routers[id].deadline());
         if refused {
             self.dispatch(id, Event::Refused);
         }
@@ -263,12 +297,9 @@ impl Daemon {
 
     /// The IPv4 and the IPv6 router of one `VIP` move together: what stops one stops the other.
     fn tell_partner(&mut self, id: usize) {
-        let number = self.routers[id].config.number;
-        let partner =
-            self.routers.iter().enumerate().find(|(other, r)| *other != id && r.config.number == number);
-        let Some((other, partner)) = partner else { return };
+        let Some(other) = self.routers[id].partner else { return };
         let stopped = self.routers[id].instance.faults().iter().any(|cause| *cause != Cause::Partner);
-        let told = partner.instance.faults().contains(&Cause::Partner);
+        let told = self.routers[other].instance.faults().contains(&Cause::Partner);
         match (stopped, told) {
             (true, false) => self.dispatch(other, Event::Fault(Cause::Partner)),
             (false, true) => self.dispatch(other, Event::Clear(Cause::Partner)),
@@ -366,34 +397,6 @@ impl Daemon {
         }
         for port in &self.kernel.ports {
             log::info!(event = "status"; "{}: for no router here, dropped: {}", port.interface, port.drops);
-        }
-    }
-
-    /// What happened to links and addresses. That the kernel cannot say so for a moment ends nothing.
-    fn notices(&mut self) {
-        let news = match self.kernel.notices() {
-            Ok(news) => news,
-            Err(e) => {
-                if !std::mem::replace(&mut self.blind, true) {
-                    log::error!(event = "kernel"; "{e}; trying again");
-                }
-                self.look_again = Some(self.poller.now() + LOOK_AGAIN);
-                return;
-            }
-        };
-        self.blind = false;
-        for id in 0..self.routers.len() {
-            if news.places || self.routers[id].place.is_none() {
-                self.refresh(id);
-            }
-            let router = &self.routers[id];
-            let other_mac = router.place.as_ref().is_some_and(|p| news.other_mac.contains(&p.index));
-            if router.lost(&news.gone) {
-                self.dispatch(id, Event::AddressLost);
-            }
-            if other_mac {
-                self.dispatch(id, Event::HardwareAddress);
-            }
         }
     }
 }

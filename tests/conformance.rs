@@ -280,6 +280,7 @@ fn cause(word: &str) -> Cause {
     match word {
         "interface" => Cause::Interface,
         "source" => Cause::Source,
+        "vrid" => Cause::Vrid,
         "service" => Cause::Service,
         "address" => Cause::Address,
         "tracked" => Cause::Tracked,

@@ -379,14 +379,29 @@ fn the_monitor_tells_of_addresses_that_come_and_go() {
     let host = Host::single();
     let (mut monitor, mut netlink) = (host.monitor(), host.netlink());
     assert_eq!(monitor.read().unwrap(), []);
-    netlink.add(&assignment(&host, VIP, 32, None)).unwrap();
+    host.ip("address add 10.9.0.100/32 dev", "v0");
     let (index, address, label) = (host.index("v0"), VIP.into(), Some("v0".to_owned()));
-    let (mark, secondary, tentative) = (Some(MARK), false, false);
+    let (mark, secondary, tentative) = (None, false, false);
     let address = Address { index, address, prefix: 32, label, mark, secondary, tentative };
     assert_eq!(monitor.read().unwrap(), [Change::Address(address.clone())]);
     netlink.remove(index, VIP.into(), 32).unwrap();
     assert_eq!(monitor.read().unwrap(), [Change::AddressGone(address)]);
     assert_eq!(monitor.read().unwrap(), []);
+}
+
+#[test]
+fn the_monitor_keeps_silent_of_marked_addresses_that_come_or_are_renewed_and_tells_when_they_go() {
+    let host = Host::single();
+    let (mut monitor, mut netlink) = (host.monitor(), host.netlink());
+    for (vip, prefix) in both_families() {
+        let assignment = assignment(&host, vip, prefix, Some(9));
+        netlink.add(&assignment).unwrap();
+        netlink.add(&assignment).unwrap();
+        assert_eq!(monitor.read().unwrap(), []);
+        netlink.remove(assignment.index, vip, prefix).unwrap();
+        let told = monitor.read().unwrap();
+        assert!(matches!(&told[..], [Change::AddressGone(gone)] if gone.address == vip), "{told:?}");
+    }
 }
 
 #[test]
@@ -429,14 +444,15 @@ fn a_monitor_that_fell_behind_says_so_and_goes_on() {
     let host = Host::single();
     let (mut monitor, mut netlink) = (host.monitor(), host.netlink());
     let assignment = assignment(&host, VIP, 32, None);
-    for _ in 0..2_000 {
+    let mut come_and_go = || {
         netlink.add(&assignment).unwrap();
         netlink.remove(assignment.index, assignment.address, assignment.prefix).unwrap();
-    }
+    };
+    (0..5_000).for_each(|_| come_and_go());
     let changes = monitor.read().unwrap();
     assert_eq!(changes.iter().filter(|change| **change == Change::Overrun).count(), 1);
-    netlink.add(&assignment).unwrap();
-    assert!(matches!(monitor.read().unwrap()[..], [Change::Address(_)]));
+    come_and_go();
+    assert!(matches!(monitor.read().unwrap()[..], [Change::AddressGone(_)]));
 }
 
 #[test]

@@ -18,11 +18,19 @@ impl Interfaces {
         Self { links, addresses }
     }
 
-    /// Follows one notice. [`Change::Overrun`] asks for a new listing, which is the caller's business.
-    pub(super) fn apply(&mut self, change: &Change) {
+    /// Follows one notice; whether that changed anything. Virtual addresses are not followed: there may be a thousand,
+    /// renewed every second, and nothing here is asked about them. [`Change::Overrun`] asks for a new listing, which
+    /// is the caller's business.
+    pub(super) fn apply(&mut self, change: &Change) -> bool {
+        let before = (self.links.len(), self.addresses.len());
         match change {
+            _ if change.is_of_virtual_address() => {}
             Change::Link(link) => match self.links.iter_mut().find(|l| l.index == link.index) {
-                Some(known) => known.clone_from(link),
+                Some(known) if known == link => {}
+                Some(known) => {
+                    known.clone_from(link);
+                    return true;
+                }
                 None => self.links.push(link.clone()),
             },
             Change::LinkGone { index, .. } => {
@@ -30,12 +38,23 @@ impl Interfaces {
                 self.addresses.retain(|a| a.index != *index);
             }
             Change::Address(address) => match self.addresses.iter_mut().find(|a| same(a, address)) {
-                Some(known) => known.clone_from(address),
+                Some(known) if known == address => {}
+                Some(known) => {
+                    known.clone_from(address);
+                    return true;
+                }
                 None => self.addresses.push(address.clone()),
             },
             Change::AddressGone(gone) => self.addresses.retain(|a| !same(a, gone)),
             Change::Overrun => {}
         }
+        before != (self.links.len(), self.addresses.len())
+    }
+
+    /// What a listing said of virtual addresses.
+    pub(super) fn forget_virtual(&mut self) {
+        self.addresses.retain(|a| a.mark != Some(MARK));
+        self.addresses.shrink_to_fit();
     }
 
     /// The link of that name.
@@ -66,14 +85,15 @@ impl Interfaces {
 
     /// The address adverts come from: the link's first IPv4 address, its primary, or its first IPv6
     /// link-local one that is ready (RFC 3768 §5.2.1, RFC 9568 §5.1.2.1). Never one of `virtual_addresses`
-    /// (ours, configured), nor one marked as somebody's virtual address.
+    /// (ours, configured, sorted), nor one marked as somebody's virtual address.
     pub(super) fn source(&self, family: Family, index: u32, virtual_addresses: &[IpAddr]) -> Option<IpAddr> {
         let fits = |address: &Address| match (family, address.address) {
             (Family::V4, IpAddr::V4(_)) => true,
             (Family::V6, IpAddr::V6(v6)) => v6.is_unicast_link_local() && !address.tentative,
             (Family::V4, IpAddr::V6(_)) | (Family::V6, IpAddr::V4(_)) => false,
         };
-        let real = |a: &&Address| a.mark != Some(MARK) && !virtual_addresses.contains(&a.address);
+        let real =
+            |a: &&Address| a.mark != Some(MARK) && virtual_addresses.binary_search(&a.address).is_err();
         let on_link = self.addresses.iter().filter(|a| a.index == index && fits(a));
         on_link.filter(real).map(|a| a.address).next()
     }
@@ -81,11 +101,6 @@ impl Interfaces {
     /// Whether the address is anywhere on this machine, ready to send from.
     pub(super) fn has_ready(&self, address: IpAddr) -> bool {
         self.addresses.iter().any(|a| a.address == address && !a.tentative)
-    }
-
-    /// Whether the address is on the link, with whatever prefix.
-    pub(super) fn has(&self, index: u32, address: IpAddr) -> bool {
-        self.addresses.iter().any(|a| a.index == index && a.address == address)
     }
 
     /// Whether the address is on the link, and nobody marked it as a virtual one.
@@ -166,9 +181,13 @@ mod tests {
     #[test]
     fn notices_keep_the_table_true() {
         let mut table = interfaces();
-        table.apply(&Change::AddressGone(address(2, "10.0.0.11/24", None)));
-        table.apply(&Change::Address(address(2, "10.0.0.3/24", None)));
+        assert!(table.apply(&Change::AddressGone(address(2, "10.0.0.11/24", None))));
+        assert!(!table.apply(&Change::Address(address(2, "10.0.0.3/24", None))), "renewed: no news");
         assert_eq!(table.addresses().len(), 4, "a renewed address is no second one");
+        assert!(
+            !table.apply(&Change::Address(address(2, "10.0.0.4/32", Some(MARK)))),
+            "virtual: not followed"
+        );
         assert_eq!(table.source(Family::V4, 2, &[]), Some("10.0.0.3".parse().unwrap()));
         table.apply(&Change::Link(link(2, "wan0")));
         assert!(table.named("eth0").is_none() && table.named("wan0").is_some());

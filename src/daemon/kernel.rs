@@ -8,7 +8,7 @@ use super::interfaces::Interfaces;
 use crate::config::{InterfaceChoice, VirtualAddress};
 use crate::sys::Error;
 use crate::sys::neighbour::Announcer;
-use crate::sys::netlink::{Assignment, Change, Link, Monitor, Netlink};
+use crate::sys::netlink::{Address, Assignment, Change, Link, Monitor, Netlink};
 use crate::sys::poller::Poller;
 use crate::sys::route::default_route_interface;
 use crate::sys::socket::Socket;
@@ -61,8 +61,10 @@ pub(super) struct Kernel {
 /// What the notices mean for those who hold addresses.
 #[derive(Debug, Default)]
 pub(super) struct News {
-    /// Addresses that are gone now, with the index of their link.
+    /// Addresses that were gone when the notice was written, with the index of their link.
     pub(super) gone: Vec<(u32, IpAddr)>,
+    /// Notices were lost: any address may be gone.
+    pub(super) lost: bool,
     /// Links that have another hardware address than was announced.
     pub(super) other_mac: Vec<u32>,
     /// Something changed that decides where a router speaks: more than somebody's virtual addresses.
@@ -107,8 +109,7 @@ impl Kernel {
         }
         let mut news = News::default();
         for change in changes {
-            news.places |= !change.is_of_virtual_address();
-            self.interfaces.apply(&change);
+            news.places |= self.interfaces.apply(&change);
             match change {
                 Change::Link(link) => self.forget_other_mac(link.index, link.mac, &mut news),
                 Change::LinkGone { index, .. } => {
@@ -119,23 +120,25 @@ impl Kernel {
                 Change::Address(_) | Change::Overrun => {}
             }
         }
-        // One that went and came back since is no news: an old notice of our own doing.
-        news.gone.retain(|(index, address)| !self.interfaces.has(*index, *address));
         Ok(news)
+    }
+
+    /// Every address of the machine, as it is now.
+    pub(super) fn addresses(&mut self) -> Result<Vec<Address>, Error> {
+        self.netlink.addresses()
     }
 
     fn list_anew(&mut self) -> Result<News, Error> {
         let fresh = Interfaces::new(self.netlink.links()?, self.netlink.addresses()?);
-        let before = std::mem::replace(&mut self.interfaces, fresh);
+        self.interfaces = fresh;
+        self.interfaces.forget_virtual();
         self.stale = false;
         self.ports.retain(|port| self.interfaces.link(port.index).is_some());
-        let mut news = News { places: true, ..News::default() };
+        let mut news = News { places: true, lost: true, ..News::default() };
         for index in self.announcers.iter().map(|(index, _)| *index).collect::<Vec<_>>() {
             let mac = self.interfaces.link(index).and_then(|link| link.mac);
             self.forget_other_mac(index, mac, &mut news);
         }
-        let gone = before.addresses().iter().filter(|a| !self.interfaces.has(a.index, a.address));
-        news.gone.extend(gone.map(|a| (a.index, a.address)));
         Ok(news)
     }
 

@@ -1,24 +1,78 @@
 //! Where each router speaks: finds its link and address, opens its sockets, and tells its state machine what
-//! became of them; knows no packet.
+//! became of them and of its addresses; knows no packet.
 
+use std::collections::BinaryHeap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use log::Level;
 
-use super::router::Place;
+use super::router::{Place, Router};
 use super::{Daemon, PORT, wording};
+use crate::config::InterfaceChoice;
+use crate::sys::Error;
 use crate::vrrp::{Cause, Event, Role};
 
 /// The kernel does not tell when a default route appears, and not every failure to open ends with a
-/// notice: what is missing is looked for again this often.
-pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// notice: what is missing for such a reason is looked for again this often.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 impl Daemon {
+    /// What happened to links and addresses. That the kernel cannot say so for a moment ends nothing.
+    pub(super) fn notices(&mut self) {
+        let news = match self.kernel.notices() {
+            Ok(news) => news,
+            Err(e) => return self.read_again(&e),
+        };
+        self.blind = false;
+        let gone = if news.lost { self.routers.iter().flat_map(Router::held).collect() } else { news.gone };
+        let gone = self.really_gone(gone);
+        for id in 0..self.routers.len() {
+            if news.places || self.routers[id].place.is_none() {
+                self.refresh(id);
+            }
+            let router = &self.routers[id];
+            let other_mac = router.place.as_ref().is_some_and(|p| news.other_mac.contains(&p.index));
+            if router.lost(&gone) {
+                self.dispatch(id, Event::AddressLost);
+            }
+            if other_mac {
+                self.dispatch(id, Event::HardwareAddress);
+            }
+        }
+        if news.places {
+            self.offer_seats();
+        }
+    }
+
+    fn read_again(&mut self, e: &Error) {
+        if !std::mem::replace(&mut self.blind, true) {
+            log::error!(event = "kernel"; "{e}; trying again");
+        }
+        self.look_again = Some(self.poller.now() + LOOK_AGAIN);
+    }
+
+    /// Which of the addresses that were told to be gone are not there now. The notice may be an old one of our own
+    /// doing, of an address that we have put there again since: of those that matter the kernel is asked.
+    fn really_gone(&mut self, mut gone: Vec<(u32, IpAddr)>) -> Vec<(u32, IpAddr)> {
+        if gone.is_empty() || !self.routers.iter().any(|router| router.lost(&gone)) {
+            return vec![];
+        }
+        match self.kernel.addresses() {
+            Ok(there) => gone
+                .retain(|(index, address)| !there.iter().any(|a| (a.index, a.address) == (*index, *address))),
+            // Then it is put back where it may be.
+            Err(e) => log::warn!(event = "kernel"; "{e}"),
+        }
+        gone
+    }
+
     /// Finds the router's place anew and tells the state machine what that means for it.
     pub(super) fn refresh(&mut self, id: usize) {
         let tracked = if self.routers[id].tracked_are_up(&self.kernel) { Event::Clear } else { Event::Fault };
         self.dispatch(id, tracked(Cause::Tracked));
         let place = self.find_place(id);
+        self.take_seat(id, place.as_ref());
         let router = &mut self.routers[id];
         if place == router.place && place.is_some() {
             return;
@@ -50,19 +104,20 @@ impl Daemon {
         let known = router.place.as_ref().map(|place| place.interface.as_str());
         let Some(link) = self.kernel.resolve(choice, first, known).cloned() else {
             let text = wording::no_place(choice, first);
-            self.wait_for_place(id, Level::Warn, text);
+            // That a link of this name appears, the kernel tells.
+            let untold = *choice == InterfaceChoice::Auto;
+            self.wait_for_place(id, Level::Warn, text, untold);
             return None;
         };
-        router.adopt(&self.kernel, link.index);
-        self.virtual_addresses.clear();
-        let managed = self.routers.iter().flat_map(|r| &r.managed).map(|vip| vip.address);
-        self.virtual_addresses.extend(managed);
+        if router.adopt(&self.kernel, link.index) {
+            self.gather_virtual_addresses();
+        }
         let router = &self.routers[id];
         let source = router.source(&self.kernel, link.index, &self.virtual_addresses);
         if let Some(channel) = router.channel(source)
             && let Err(e) = self.kernel.open_port(&self.poller, PORT, &link, channel)
         {
-            self.wait_for_place(id, Level::Error, e.to_string());
+            self.wait_for_place(id, Level::Error, e.to_string(), true);
             if e.is_permission() && self.routers[id].instance.role() == Role::Init {
                 self.forbidden = Some(e);
             }
@@ -74,11 +129,46 @@ impl Daemon {
         Some(Place { index: link.index, interface: link.name, up, source })
     }
 
-    fn wait_for_place(&mut self, id: usize, level: Level, text: String) {
-        self.look_again = Some(self.poller.now() + LOOK_AGAIN);
+    /// `untold`: no notice of the kernel will say when it is there.
+    fn wait_for_place(&mut self, id: usize, level: Level, text: String, untold: bool) {
+        if untold {
+            self.look_again = Some(self.poller.now() + LOOK_AGAIN);
+        }
         let router = &mut self.routers[id];
         if !std::mem::replace(&mut router.waits, true) {
             router.say(level, "interface", text);
         }
+    }
+
+    /// Two of our routers that come to one link by different ways, one by its name and one by its subnet, may have
+    /// the same VRID there, as nobody could tell before. The first to come has it.
+    fn take_seat(&mut self, id: usize, place: Option<&Place>) {
+        let router = &self.routers[id];
+        let Some(place) = place else { return self.seats.leave(id) };
+        let vrid = router.config.protocol.vrid;
+        let known = router.instance.faults().contains(&Cause::Vrid);
+        match self.seats.take((place.index, router.config.family(), vrid), id) {
+            Err(holder) if !known => {
+                let holder = self.routers[holder].name();
+                router.say(Level::Error, "vrid_taken", wording::vrid_taken(vrid, &place.interface, holder));
+                self.dispatch(id, Event::Fault(Cause::Vrid));
+            }
+            Ok(()) if known => self.dispatch(id, Event::Clear(Cause::Vrid)),
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    /// To those who found theirs taken: its holder may have left.
+    fn offer_seats(&mut self) {
+        for id in 0..self.routers.len() {
+            if self.routers[id].instance.faults().contains(&Cause::Vrid) {
+                self.refresh(id);
+            }
+        }
+    }
+
+    pub(super) fn gather_virtual_addresses(&mut self) {
+        let managed = self.routers.iter().flat_map(|r| &r.managed).map(|vip| vip.address);
+        self.virtual_addresses = managed.collect::<BinaryHeap<_>>().into_sorted_vec();
     }
 }

@@ -4,7 +4,7 @@ use super::Daemon;
 use super::router::Router;
 use crate::sys::socket::Received;
 use crate::sys::socket::ipv4::HeaderFault;
-use crate::vrrp::{Advert, DropReason, Envelope, Event};
+use crate::vrrp::{Advert, DropReason, Envelope, Event, Family};
 
 /// Packets taken from one port before timers are looked at again: a flood may not delay an advert.
 const PACKETS: usize = 64;
@@ -36,9 +36,10 @@ impl Daemon {
             }
         };
         let port = &mut self.kernel.ports[port];
+        let family = if from.is_ipv4() { Family::V4 } else { Family::V6 };
+        let holder = vrid.and_then(|vrid| self.seats.holder((port.index, family, vrid)));
         let here = |r: &Router| r.place.as_ref().is_some_and(|p| port.is(p.index, r.channel(p.source)));
-        let ours = |r: &Router| Some(r.config.protocol.vrid) == vrid && here(r);
-        match (self.routers.iter().position(ours), advert) {
+        match (holder.filter(|id| here(&self.routers[*id])), advert) {
             (Some(id), Ok(advert)) => {
                 self.routers[id].heard(&advert);
                 self.dispatch(id, Event::Advert { from, advert: &advert });

@@ -32,6 +32,8 @@ pub(super) struct Router {
     pub(super) instance: Instance,
     /// The number of its check.
     pub(super) check: Option<usize>,
+    /// The router of the other family that moves with this one.
+    pub(super) partner: Option<usize>,
     /// What the check looks at, in words, and what it amounts to.
     watches: Vec<String>,
     pub(super) health: Option<(Weight, Verdict)>,
@@ -78,6 +80,7 @@ impl Router {
             managed: config.addresses.iter().chain(&config.excluded).cloned().collect(),
             config,
             check: None,
+            partner: None,
             watches: vec![],
             health: None,
             place: None,
@@ -218,14 +221,16 @@ impl Router {
     }
 
     /// What there is to add and remove. An address owner's real addresses are not ours to, and may be sent from;
-    /// they can come after us, as from DHCP (RFC 3768 §5.3.4).
-    pub(super) fn adopt(&mut self, kernel: &Kernel, index: u32) {
-        if self.holding.is_empty() {
-            let owner = self.config.protocol.priority == Priority::OWNER;
-            let real = |vip: &&VirtualAddress| owner && kernel.interfaces.has_unmarked(index, vip.address);
+    /// they can come after us, as from DHCP (RFC 3768 §5.3.4). Answers whether that is another list now.
+    pub(super) fn adopt(&mut self, kernel: &Kernel, index: u32) -> bool {
+        let owner = self.config.protocol.priority == Priority::OWNER;
+        let before = self.managed.len();
+        if owner && self.holding.is_empty() {
+            let real = |vip: &&VirtualAddress| kernel.interfaces.has_unmarked(index, vip.address);
             let all = self.config.addresses.iter().chain(&self.config.excluded);
             self.managed = all.filter(|vip| !real(vip)).cloned().collect();
         }
+        self.managed.len() != before
     }
 
     /// Where adverts come from on the link `index`.
@@ -259,9 +264,14 @@ impl Router {
         }
     }
 
+    /// The addresses that should be in the kernel, with the indices of their links.
+    pub(super) fn held(&self) -> impl Iterator<Item = (u32, IpAddr)> {
+        self.holding.iter().map(|(index, address, _)| (*index, *address))
+    }
+
     /// Whether one of `gone` was ours to hold.
     pub(super) fn lost(&self, gone: &[(u32, IpAddr)]) -> bool {
-        self.holding.iter().any(|(index, address, _)| gone.contains(&(*index, *address)))
+        self.held().any(|held| gone.contains(&held))
     }
 
     fn send(&mut self, kernel: &Kernel, advert: &Advert) {

@@ -6,7 +6,7 @@ use log::Level;
 
 use super::kernel::Kernel;
 use super::router::Router;
-use crate::sys::netlink::MARK;
+use crate::sys::netlink::{Address, MARK};
 use crate::vrrp::Priority;
 
 /// Removes the router's virtual addresses wherever a predecessor left them: those with our mark on any
@@ -17,7 +17,9 @@ pub(super) fn sweep(kernel: &mut Kernel, router: &Router) {
     let first = router.config.addresses.first().map(|vip| vip.address);
     let home =
         first.and_then(|first| kernel.resolve(&router.config.interface, first, None)).map(|link| link.index);
-    for found in kernel.interfaces.addresses().to_vec() {
+    let ours = |found: &&Address| router.managed.iter().any(|vip| vip.address == found.address);
+    let left: Vec<_> = kernel.interfaces.addresses().iter().filter(ours).cloned().collect();
+    for found in left {
         let Some(vip) = router.managed.iter().find(|vip| vip.address == found.address) else {
             continue;
         };

@@ -34,6 +34,7 @@ pub(super) fn fault(cause: Cause, of: &Subject<'_>) -> String {
     match cause {
         Cause::Interface => format!("interface {interface} is missing or down"),
         Cause::Source => format!("interface {interface} has no {family} address to send from"),
+        Cause::Vrid => format!("another router here has our VRID on {interface}"),
         Cause::Service => format!("the check of {} does not pass", watches.join(", ")),
         Cause::Tracked => "a tracked interface is missing or down".into(),
         Cause::Partner => "the router of the other address family is in FAULT".into(),
@@ -58,6 +59,7 @@ pub(super) fn cause(why: &Why, of: &Subject<'_>) -> String {
         Why::Fault(fault) => self::fault(*fault, of),
         Why::Recovered(Cause::Interface) => format!("interface {interface} is up"),
         Why::Recovered(Cause::Source) => format!("interface {interface} has an {family} address"),
+        Why::Recovered(Cause::Vrid) => format!("our VRID is free on {interface}"),
         Why::Recovered(Cause::Tracked) => "the tracked interfaces are up".into(),
         Why::Recovered(Cause::Partner) => "the router of the other address family works".into(),
         Why::Recovered(Cause::Service) => format!("the check of {} passes", watches.join(", ")),
@@ -201,6 +203,14 @@ pub(super) fn no_place(choice: &InterfaceChoice, first: IpAddr) -> String {
             format!("No interface has the subnet of {first}, and there is no default route: waiting for one")
         }
     }
+}
+
+/// Two routers of this process that came to one interface by different ways.
+pub(super) fn vrid_taken(vrid: Vrid, interface: &str, holder: &str) -> String {
+    format!(
+        "VRID {vrid} on {interface} is ({holder})'s already: two virtual routers on one interface cannot have the \
+         same number; give one of them another VIRTUAL_ROUTER, or name another INTERFACE"
+    )
 }
 
 /// The kernel does not let an advert out.

@@ -27,8 +27,9 @@ pub const BUFFER: usize = 4096;
 
 /// `IPPROTO_RAW`: sends with its own IP header and never receives.
 const SEND_ONLY: i32 = 255;
-/// Room for some hundred advertisements while the process is held up; the kernel caps it at `rmem_max`.
-const RECEIVE_BUFFER: usize = 512 * 1024;
+/// Room for the adverts of 255 virtual routers for some seconds while the process is held up. The kernel caps it at
+/// `rmem_max` where it may not be forced.
+const RECEIVE_BUFFER: usize = 1024 * 1024;
 /// Internetwork control, DSCP CS6: what routers queue first.
 const CONTROL: u8 = 0xc0;
 /// RFC 9568 §5.1.1.3 and §5.1.2.3, TTL and hop limit: proves that no router passed the packet on.
@@ -111,7 +112,9 @@ impl Socket {
                 socket.set_recv_hoplimit_v6(true)?;
                 setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
             }
-            socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+            if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+                socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+            }
             Ok::<_, io::Error>(socket)
         };
         Ok(Self {

@@ -39,6 +39,8 @@ pub enum Cause {
     Interface,
     /// The interface has no address to send from.
     Source,
+    /// Another router of this process has our VRID on the interface.
+    Vrid,
     /// A service with weight 0 does not run.
     Service,
     /// A tracked interface is missing or down.

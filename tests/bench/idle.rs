@@ -110,12 +110,12 @@ fn idle(duration: Duration) -> [Idle; 2] {
 }
 
 /// A control group of the unified hierarchy, for the CPU time of processes that come and go.
-struct Group {
+pub(crate) struct Group {
     path: PathBuf,
 }
 
 impl Group {
-    fn of(pids: &[u32]) -> Self {
+    pub(crate) fn of(pids: &[u32]) -> Self {
         let mounts = fs::read_to_string("/proc/mounts").expect("/proc is mounted");
         let unified = mounts
             .lines()
@@ -132,7 +132,7 @@ impl Group {
         Self { path }
     }
 
-    fn cpu(&self) -> Duration {
+    pub(crate) fn cpu(&self) -> Duration {
         let stat = fs::read_to_string(self.path.join("cpu.stat")).expect("each group has it");
         let usage = stat.lines().find_map(|line| line.strip_prefix("usage_usec ")?.parse().ok());
         Duration::from_micros(usage.expect("the first line of cpu.stat"))
@@ -166,7 +166,7 @@ fn more(before: &BTreeMap<PathBuf, u64>, after: &BTreeMap<PathBuf, u64>) -> u64 
     after.iter().filter_map(|(task, count)| Some(count - before.get(task)?)).sum()
 }
 
-fn pss_kb(pid: u32) -> u64 {
+pub(crate) fn pss_kb(pid: u32) -> u64 {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
     let pss =
         rollup.lines().find_map(|line| line.strip_prefix("Pss:")?.split_whitespace().next()?.parse().ok());

@@ -1,7 +1,7 @@
 //! Our daemon and Debian's keepalived side by side, in turn in one run: failover as a client sees it, behaviour on a
-//! busy machine, and what it costs to wait. Knows the product only from outside.
+//! busy machine, what it costs to wait, and many virtual routers at once. Knows the product only from outside.
 //!
-//! `BENCH=quick` takes few repetitions; `BENCH_ONLY=` names parts (failover, load, idle) or events (service, sigterm,
+//! `BENCH=quick` takes few repetitions; `BENCH_ONLY=` names parts (failover, load, idle, scale) or events (service, sigterm,
 //! sigkill, link, sigstop), separated by commas. Only a whole part of a full run is written to `docs/performance.md`.
 #![expect(clippy::disallowed_methods, reason = "a measurement of running programs reads the real clock")]
 
@@ -15,6 +15,7 @@ mod load;
 mod machine;
 mod pair;
 mod report;
+mod scale;
 #[expect(dead_code, reason = "written for the tests; the measurements need a part of it")]
 #[path = "../support/mod.rs"]
 mod support;
@@ -31,7 +32,8 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    const PARTS: [&str; 8] = ["failover", "service", "sigterm", "sigkill", "link", "sigstop", "load", "idle"];
+    const PARTS: [&str; 9] =
+        ["failover", "service", "sigterm", "sigkill", "link", "sigstop", "load", "idle", "scale"];
 
     fn from_environment() -> Self {
         let read = |name| std::env::var(name).unwrap_or_default();
@@ -66,6 +68,9 @@ fn main() {
     }
     if plan.has("idle") {
         idle::run(&plan);
+    }
+    if plan.has("scale") {
+        scale::run(&plan);
     }
     eprintln!("bench: {} s", started.elapsed().as_secs());
 }

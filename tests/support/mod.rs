@@ -1,13 +1,14 @@
 //! A laboratory of network and PID namespaces for the black-box tests; knows the product only as a program to run.
 //!
 //! [`lab::Lab`] makes hosts on one bridge, [`process::Running`] runs a program on a host (as PID 1 of its own PID namespace if
-//! asked), [`router::Router`] is our daemon or Debian's keepalived, [`pair::Pair`] two of them, [`service`] what runs beside. [`watch::Sampler`] and
+//! asked), [`router::Router`] is our daemon or Debian's keepalived, [`pair::Pair`] two of them, [`many::Many`] hundreds, [`service`] what runs beside. [`watch::Sampler`] and
 //! [`capture::Capture`] watch, [`wire`] makes packets by hand, [`frame`] whole frames. Everything ends with the value that stands for it, on a
 //! panic too, and [`lab::Lab`] then prints the logs of all programs.
 
 pub(crate) mod capture;
 pub(crate) mod frame;
 pub(crate) mod lab;
+pub(crate) mod many;
 pub(crate) mod pair;
 pub(crate) mod process;
 pub(crate) mod router;
