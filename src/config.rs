@@ -2,6 +2,7 @@
 //! names come in as arguments, so this knows neither.
 
 mod address;
+mod aliases;
 mod changes;
 mod endpoint;
 mod env;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use crate::health::Weight;
 use crate::vrrp::{self, Family};
 
+pub use aliases::{ALIASES, Alias, Means};
 pub use variables::{Default, Reach, VARIABLES, Variable, as_help, as_markdown};
 
 /// Everything the operator decided. Defaults are filled in: an `Option` in here never means "the default".

@@ -107,7 +107,7 @@ mod tests {
     ];
 
     /// Another value for every variable.
-    const AFTER: [(&str, &str); 30] = [
+    const AFTER: [(&str, &str); 31] = [
         ("VIP", "10.0.0.3"),
         ("VIRTUAL_ROUTER", "52"),
         ("INTERFACE", "eth0"),
@@ -136,6 +136,7 @@ mod tests {
         ("GARP_REFRESH", "60"),
         ("INSTANCE_NAME", "web"),
         ("NOTIFY", "/notify"),
+        ("COMPAT", "osixia"),
         ("LOG_LEVEL", "debug"),
         ("LOG_FORMAT", "json"),
     ];
@@ -161,6 +162,7 @@ mod tests {
                 // Defaults that follow.
                 "CHECK_INTERVAL" => expected.push("CHECK_TIMEOUT"),
                 "ADVERT_INT" => expected.push("VIP_LEASE"),
+                "COMPAT" => expected = vec!["PRIORITY", "PREEMPT", "AUTH_PASS"],
                 _ => {}
             }
             assert_eq!(before.changes(&after), expected);

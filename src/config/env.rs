@@ -2,6 +2,8 @@
 //! knows the variables' names, not the process it runs in.
 
 mod checks;
+pub(super) mod compat;
+mod foreign;
 mod given;
 mod raw;
 mod report;
@@ -26,18 +28,24 @@ pub(super) fn read(
     read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
 ) -> Result<(Config, Vec<Warning>), ConfigError> {
     let mut environment = Environment::sort(vars);
-    let strangers = std::mem::take(&mut environment.strangers);
     let mut report = Report::default();
     let sets = environment.texts(&read_file, &mut report);
     let config = config(&sets, &mut report);
     let Report { mut problems, mut warnings, .. } = report;
     let config = config.filter(|_| problems.is_empty());
-    for variable in BinaryHeap::from(strangers).into_sorted_vec() {
+    for variable in BinaryHeap::from(environment.strangers).into_sorted_vec() {
         // A stranger's value stays unsaid: it may be somebody's secret.
-        let Some(known) = nearest::suggestion(&variable) else { continue };
-        let why = format!("is not a variable of vrrp-init; did you mean {known}?");
+        let known = nearest::suggestion(&variable);
+        if known.is_none() && !nearest::unheard(&variable) {
+            continue;
+        }
+        let (level, question) = match known {
+            Some(known) => (log::Level::Warn, format!("; did you mean {known}?")),
+            None => (log::Level::Info, String::new()),
+        };
+        let why = format!("is not a variable of vrrp-init{question}");
         match config {
-            Some(_) => warnings.push(Warning { level: log::Level::Warn, variable, why }),
+            Some(_) => warnings.push(Warning { level, variable, why }),
             // It is the likely reason for what is missing.
             None => problems.push(Problem { variable, value: None, why }),
         }

@@ -1,10 +1,11 @@
 //! The known variable that an unknown one was probably meant to be; careful, since a container's environment
 //! is full of other people's names.
 
+use super::aliases::{ALIASES, Alias, PREFIX};
 use super::variables::{MOST_ROUTERS, Reach, VARIABLES, Variable, whole_name};
 
 /// Prefixes that other keepalived images put before the same names.
-const FOREIGN: [&str; 2] = ["KEEPALIVED_", "VRRP_"];
+const FOREIGN: [&str; 2] = [PREFIX, "VRRP_"];
 
 /// The variable `name` is a misspelling of, if there is hardly a doubt. `name` itself is not a known one.
 pub(super) fn suggestion(name: &str) -> Option<String> {
@@ -18,9 +19,25 @@ pub(super) fn suggestion(name: &str) -> Option<String> {
         let slips = slips(base, variable.name).min(slips(native, variable.name));
         (slips <= tolerated(native, variable.name)).then_some((slips, variable))
     };
-    let (_, known) = VARIABLES.iter().filter_map(near).min_by_key(|(slips, known)| (*slips, known.name))?;
+    let known = VARIABLES.iter().filter_map(near).min_by_key(|(slips, known)| (*slips, known.name));
+    let Some((_, known)) = known else { return foreign(base, native) };
     let number = if known.reach == Reach::Process { 1 } else { number.unwrap_or(1).max(1) };
     (number <= MOST_ROUTERS).then(|| format!("{}{file}", whole_name(known.name, number)))
+}
+
+/// The same among the names of other images, where the prefix says that one was meant.
+fn foreign(base: &str, native: &str) -> Option<String> {
+    let mut theirs =
+        ALIASES.iter().flat_map(Alias::each).map(|name| name.strip_prefix(PREFIX).unwrap_or(name));
+    let known = theirs.find(|name| slips(native, name) <= tolerated(native, name));
+    known.filter(|_| base.starts_with(PREFIX)).map(|known| format!("{PREFIX}{known}"))
+}
+
+/// Whether `name`, which is nobody's we know, has the prefix of our names and is not what engines and clusters make
+/// of a service or container of that name.
+pub(super) fn unheard(name: &str) -> bool {
+    let theirs = ["PORT", "SERVICE_", "ENV_", "NAME", "VERSION"];
+    name.strip_prefix(PREFIX).is_some_and(|rest| !theirs.iter().any(|start| rest.starts_with(start)))
 }
 
 /// `VIP_2` as `VIP` and 2.
@@ -126,7 +143,7 @@ mod tests {
                      STATUS SLATE ESTATE VI VIM ZIP RIP IP VIP_ADDRESS VIRTUAL_HOST VIRTUAL_PORT VIRTUAL_PROTO \
                      VIRTUAL_ENV CHECK_FILE CHECK_SIZE CHECK_URL LOG_FILE LOG_DIR LOG_PATH LOG_TAG INSTANCE_ID \
                      INSTANCE_TYPE INSTANCE_ROLE NODE_NAME POD_NAME RUST_LOG RUST_BACKTRACE SSH_TTY DOCKER_HOST \
-                     COMPOSE_PROJECT_NAME KEEPALIVED_VERSION KEEPALIVED_CMD VRRP_ PORT_80 NODE_1 STAGE_2 \
+                     COMPOSE_PROJECT_NAME KEEPALIVED_VERSION VRRP_ PORT_80 NODE_1 STAGE_2 \
                      SERVICE_80_NAME SERVICE_12345 KUBERNETES_PORT_443_TCP_PORT NOTIFY_SOCKET NOTIFICATION CHECK_URL \
                      CHECK_DNS HTTP_PORT AUTH_TOKEN AUTH_PATH UNICAST _2 2 _";
         for name in usual.split_whitespace() {

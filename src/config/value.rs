@@ -20,6 +20,23 @@ pub(super) fn items(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| c == ',' || c.is_whitespace()).filter(|item| !item.is_empty())
 }
 
+/// The items of an array, a line each: `["a", "b"]`, or `#PYTHON2BASH:['a', 'b']` as osixia's images write it.
+pub(super) fn array(text: &str) -> Option<String> {
+    let text = text.trim();
+    let array =
+        ["#PYTHON2BASH:", "#JSON2BASH:"].iter().find_map(|mark| text.strip_prefix(mark)).unwrap_or(text);
+    let mut rest = array.trim().strip_prefix('[')?.strip_suffix(']')?;
+    let mut list = String::new();
+    loop {
+        rest = rest.trim_start_matches(|c: char| c == ',' || c.is_whitespace());
+        let Some(quote) = rest.chars().next() else { return Some(list) };
+        let (item, after) = rest.strip_prefix(['"', '\''])?.split_once(quote)?;
+        list += item;
+        list.push('\n');
+        rest = after;
+    }
+}
+
 /// A whole number in decimal, with an optional sign.
 fn whole<N: FromStr>(text: &str) -> Option<N> {
     text.trim().parse().ok()
@@ -272,6 +289,17 @@ mod tests {
     }
 
     #[test]
+    fn an_array_is_a_list_of_quoted_items() {
+        for text in ["#PYTHON2BASH:['a','b c']", " [ \"a\", 'b c', ]\n", "#JSON2BASH: [\"a\"\n,\"b c\"]"] {
+            assert_eq!(array(text).as_deref(), Some("a\nb c\n"), "{text}");
+        }
+        assert_eq!(array("[]").as_deref(), Some(""));
+        for text in ["", "a", "[::1]:80", "[a]", "['a'", "['a]", "['a\"]", "#PYTHON2BASH:a", "x['a']"] {
+            assert_eq!(array(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn an_interval_that_only_looks_fractional_is_whole() {
         assert_eq!(advert_interval("2.0"), Ok(Interval::from_seconds(2).unwrap()));
     }
@@ -286,7 +314,7 @@ mod tests {
         #[test]
         fn no_text_makes_a_parser_panic(text in any::<String>()) {
             let _ = (seconds(&text), check_interval(&text), advert_interval(&text));
-            let _ = (service(&text), interface(&text), instance_name(&text));
+            let _ = (service(&text), interface(&text), instance_name(&text), array(&text));
             let _ = (password(&text), host_address(&text), command(&text), refresh(&text));
         }
     }

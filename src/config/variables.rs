@@ -194,6 +194,12 @@ pub const VARIABLES: &[Variable] = &[
         "program, by absolute path, and first arguments, run without a shell on each transition; \
          `INSTANCE name STATE priority` are added, as keepalived does",
     ),
+    process(
+        "COMPAT",
+        Default::Value("auto"),
+        "while nodes of another image take part: whose defaults hold for what is unset, osixia, arcts, neoassist, \
+         shawly, ednxzu, rmartin16, alterway or none; `auto`: told by the names in use, and said in the log",
+    ),
     process("LOG_LEVEL", Default::Value("info"), "error, warn, info, debug or trace"),
     process("LOG_FORMAT", Default::Value("text"), "text, or json: one object a line"),
 ];
@@ -217,7 +223,7 @@ pub fn as_help() -> String {
             _ = writeln!(text, "      {line}");
         }
     }
-    text
+    text + &super::aliases::as_help()
 }
 
 /// The table in Markdown, each line ended.
@@ -234,7 +240,7 @@ pub fn as_markdown() -> String {
 }
 
 /// `text` in lines of at most `width` bytes, broken at spaces.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
+pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         match lines.last_mut() {
@@ -250,21 +256,25 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     #[test]
     fn readme_holds_exactly_this_table() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-        let readme = std::fs::read_to_string(path).unwrap();
-        let (before, rest) = readme.split_once("<!-- variables:begin -->\n").expect("the begin marker");
-        let (section, after) = rest.split_once("<!-- variables:end -->").expect("the end marker");
-        let table = as_markdown();
+        document_holds("README.md", "variables", &as_markdown());
+    }
+
+    /// Exactly `table`, between its markers.
+    pub(in crate::config) fn document_holds(document: &str, name: &str, table: &str) {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let markers = ["begin", "end"].map(|end| format!("<!-- {name}:{end} -->\n"));
+        let (before, rest) = text.split_once(&markers[0]).expect("the begin marker");
+        let (section, after) = rest.split_once(&markers[1]).expect("the end marker");
         if std::env::var_os("UPDATE").is_some() {
-            let markers = ["<!-- variables:begin -->\n", "<!-- variables:end -->"];
             std::fs::write(path, format!("{before}{}{table}{}{after}", markers[0], markers[1])).unwrap();
         } else {
-            assert_eq!(section, table, "UPDATE=1 writes the table into README.md");
+            assert_eq!(section, table, "UPDATE=1 writes the table into {document}");
         }
     }
 

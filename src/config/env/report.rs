@@ -36,6 +36,8 @@ impl<'a> Scope<'a> {
 pub(super) struct Report<'a> {
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Warning>,
+    /// Whole names of variables that are set, to nothing that could be used.
+    pub(super) settled: Vec<String>,
     /// Where the values now read come from; none of them while files are read.
     pub(super) scope: Option<Scope<'a>>,
 }
@@ -50,11 +52,20 @@ impl Report<'_> {
         }
     }
 
-    /// The whole name of the variable that the current router's value of `name` is from, or would be from.
+    /// Something to say about the variable with this whole name.
+    pub(super) fn say(&mut self, level: log::Level, variable: &str, why: String) {
+        let warning = Warning { level, variable: variable.to_owned(), why };
+        // What several routers inherit is said once.
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
+
+    /// The whole name that the current router's value of `name` is from, or would be from.
     fn origin(&self, name: &str) -> (String, Option<&Given>) {
         let Some(scope) = &self.scope else { return (name.to_owned(), None) };
         match scope.text(name) {
-            Some((text, number)) => (whole_name(name, number), Some(text)),
+            Some((text, _)) => (text.name.clone(), Some(text)),
             None => (whole_name(name, scope.number), None),
         }
     }
@@ -78,10 +89,8 @@ impl Report<'_> {
 
     /// Something to say about the current router's variable `name`.
     pub(super) fn remark(&mut self, level: log::Level, name: &str, why: String) {
-        let warning = Warning { level, variable: self.origin(name).0, why };
-        if !self.warnings.contains(&warning) {
-            self.warnings.push(warning);
-        }
+        let (whole, _) = self.origin(name);
+        self.say(level, &whole, why);
     }
 
     pub(super) fn warn(&mut self, name: &str, why: String) {
@@ -91,7 +100,9 @@ impl Report<'_> {
     /// The current router has no use for `name`: worth a word where nobody else can have meant it.
     pub(super) fn unused(&mut self, name: &str, why: String) {
         let meant = self.scope.is_some_and(|scope| {
-            scope.text(name).is_some_and(|(_, number)| number == scope.number && (number != 1 || scope.alone))
+            scope.text(name).is_some_and(|(text, number)| {
+                !text.implied && number == scope.number && (number != 1 || scope.alone)
+            })
         });
         if meant {
             self.warn(name, why);
@@ -103,9 +114,8 @@ impl Report<'_> {
         let text = raw.text(name);
         if text.is_none() {
             let (whole, _) = self.origin(name);
-            let reported = |p: &Problem| p.variable.strip_suffix("_FILE").unwrap_or(&p.variable) == whole;
             // A value that is there but could not be read is one problem, not two.
-            if !self.problems.iter().any(reported) {
+            if !self.settled.contains(&whole) {
                 let why = self.absence(name);
                 self.whole(&whole, None, why);
             }
@@ -116,8 +126,8 @@ impl Report<'_> {
     /// Why the current router cannot do without `name`.
     fn absence(&self, name: &str) -> String {
         let since = match self.scope {
-            Some(Scope { number: number @ 2.., own: [given, ..], .. }) => {
-                format!(", since {} is set", whole_name(given.variable.name, number))
+            Some(Scope { number: 2.., own: [given, ..], .. }) => {
+                format!(", since {} is set", given.name)
             }
             Some(_) | None => String::new(),
         };

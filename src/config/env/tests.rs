@@ -10,11 +10,14 @@ use proptest::prelude::*;
 
 use super::given::content;
 use super::*;
+use crate::config::aliases::{ALIASES, Alias, Means};
 use crate::config::variables::{VARIABLES, whole_name};
 use crate::config::{CheckConfig, InterfaceChoice, LogFormat, RouterConfig, StateHint, VirtualAddress};
 use crate::health::Weight;
 use crate::vrrp::{Interval, Lease, Priority, Settings, V3Checksum, Version, Vrid};
 
+mod images;
+mod profiles;
 mod protocol;
 mod several;
 
@@ -439,7 +442,38 @@ fn a_check_of_nothing_is_a_warning() {
 const TEXT: &str =
     "\\PC{0,8}|[0-9.]{1,4}|[a-z0-9./: ,\n]{0,12}|(10[.]0[.]0[.][0-9]|fd00::[0-9]|fe80::1)( fd00::5)?";
 
+/// A name of anybody's, with whatever may stand before and after it.
+fn any_name() -> impl Strategy<Value = String> {
+    let known = VARIABLES.iter().map(|v| v.name).chain(ALIASES.iter().flat_map(Alias::each));
+    let known = prop::sample::select(known.chain(["HOST_IP", "X"]).collect::<Vec<_>>());
+    (prop::bool::weighted(0.2), known, "(_[0-9]{1,5}|_[12]|)(_FILE|)").prop_map(|(prefix, name, suffix)| {
+        format!("{}{name}{suffix}", if prefix { "KEEPALIVED_" } else { "" })
+    })
+}
+
 proptest! {
+    #[test]
+    fn any_names_and_texts_give_a_valid_configuration_or_reasons(
+        vars in prop::collection::vec(
+            (any_name(), prop_oneof![TEXT, "[0-9]{1,3}|any|true|false|PASS|none|\\[['\"]10[.]0[.]0[.][2-4]['\"]\\]|10[.]0[.]0[.]2-9"]),
+            0..12,
+        ),
+        compat in prop::sample::select(vec!["", "auto", "none", "osixia", "arcts", "neoassist", "shawly", "ednxzu"]),
+        good in any::<bool>(),
+    ) {
+        let least: &[(&str, &str)] = if good { &[("VIP", "10.0.0.2"), ("VIRTUAL_ROUTER", "51")] } else { &[] };
+        let mut all = os(least);
+        all.extend(vars.iter().map(|(name, text)| (name.into(), text.into())));
+        all.push(("COMPAT".into(), compat.into()));
+        match read(all, |_| Ok(b"1\n".to_vec())) {
+            Ok((config, _)) => config.routers.iter().try_for_each(valid)?,
+            Err(error) => {
+                prop_assert!(!error.0.is_empty());
+                prop_assert_eq!(error.to_string().lines().count(), error.0.len() + 1);
+            }
+        }
+    }
+
     #[test]
     fn any_environment_gives_a_valid_configuration_or_reasons(
         vars in prop::collection::vec((0..VARIABLES.len(), 1..4_u16, TEXT), 0..12), good in any::<bool>(),

@@ -1,0 +1,205 @@
+//! The defaults of other keepalived images: how an image is told, what it implies, and that the document is true.
+
+use super::compat::{PROFILES, Profile};
+use super::images::only;
+use super::*;
+use crate::config::variables::tests::document_holds;
+
+const OSIXIA: [(&str, &str); 2] =
+    [("KEEPALIVED_VIRTUAL_IPS", "10.0.0.2"), ("KEEPALIVED_UNICAST_PEERS", "10.0.0.11 10.0.0.12")];
+
+#[test]
+fn osixias_defaults_hold_and_are_said_once_with_the_way_out() {
+    let outcome = only(&OSIXIA);
+    assert_eq!(
+        warnings(outcome.clone()),
+        ["COMPAT is auto: KEEPALIVED_VIRTUAL_IPS tells of the image osixia, so what is unset is as there, \
+             VIRTUAL_ROUTER=51 PRIORITY=150 PREEMPT=false AUTH_PASS (not shown); a node that differs from the others \
+             makes two masters; COMPAT=osixia confirms it, COMPAT=none takes our own defaults"]
+    );
+    let (config, warnings) = outcome.unwrap();
+    assert_eq!(warnings[0].level, log::Level::Warn);
+    let protocol = &config.routers[0].protocol;
+    assert_eq!((protocol.vrid.octet(), protocol.priority.octet(), protocol.preempt), (51, 150, false));
+    assert_eq!(protocol.auth.unwrap().octets(), *b"d0cker\0\0");
+    assert_eq!(protocol.peers.len(), 2);
+    let confirmed = only(&[&OSIXIA[..], &[("COMPAT", "Osixia")]].concat()).unwrap();
+    assert_eq!(confirmed.0, config);
+    assert_eq!(
+        (confirmed.1[0].level, confirmed.1[0].to_string().as_str()),
+        (
+            log::Level::Info,
+            "COMPAT is osixia: what is unset is as in that image, VIRTUAL_ROUTER=51 PRIORITY=150 PREEMPT=false \
+             AUTH_PASS (not shown)"
+        )
+    );
+}
+
+#[test]
+fn nothing_is_implied_against_what_is_set_or_after_none() {
+    let none = only(&[&OSIXIA[..], &[("COMPAT", "none"), ("KEEPALIVED_ROUTER_ID", "51")]].concat());
+    let protocol = router(none).protocol;
+    assert_eq!((protocol.priority.octet(), protocol.preempt, protocol.auth), (100, true, None));
+    let set = [
+        ("KEEPALIVED_ROUTER_ID", "7"),
+        ("KEEPALIVED_PRIORITY", "8"),
+        ("KEEPALIVED_PASSWORD", "mine"),
+        ("PREEMPT", "true"),
+    ];
+    let all = router(only(&[&OSIXIA[..], &set].concat())).protocol;
+    assert_eq!((all.vrid.octet(), all.priority.octet(), all.preempt), (7, 8, true));
+    assert_eq!(all.auth.unwrap().octets(), *b"mine\0\0\0\0");
+    let open = only(&[&OSIXIA[..], &[("AUTH_TYPE", "none")]].concat()).unwrap().0;
+    assert_eq!(open.routers[0].protocol.auth, None);
+    assert_eq!(
+        problems(with(&[("COMPAT", "keepalived")])),
+        [
+            "COMPAT=keepalived  must be auto, none, osixia, arcts, neoassist, shawly, ednxzu, rmartin16, alterway"
+        ]
+    );
+}
+
+#[test]
+fn start_shs_own_name_implies_nothing() {
+    let outcome = only(&[&OSIXIA[..], &[("VIRTUAL_ROUTER", "51")]].concat());
+    let (config, warnings) = outcome.unwrap();
+    assert_eq!(config.routers[0].protocol.auth, None);
+    assert_eq!(
+        warnings.iter().map(|w| (w.level, w.to_string())).collect::<Vec<_>>(),
+        [(
+            log::Level::Info,
+            "COMPAT is auto: KEEPALIVED_VIRTUAL_IPS tells of the image osixia, but VIRTUAL_ROUTER is start.sh's, so \
+             no default of osixia holds; COMPAT=osixia takes them"
+                .to_owned()
+        )]
+    );
+    let ours = [("KEEPALIVED_VIP", "10.0.0.2"), ("KEEPALIVED_VIRTUAL_ROUTER", "51")];
+    let peers = [("KEEPALIVED_UNICAST_PEERS", "10.0.0.11")];
+    assert_eq!(router(only(&[&ours[..], &peers].concat())).protocol.auth, None);
+}
+
+#[test]
+fn arcts_defaults_follow_the_state_and_the_number() {
+    let arcts = |more: &[(&str, &str)]| {
+        let protocol = |outcome: Outcome| outcome.unwrap().0.routers.remove(0);
+        let router =
+            protocol(only(&[&[("KEEPALIVED_VIRTUAL_IPADDRESS_1", "10.0.0.2/24 dev eth0")], more].concat()));
+        let auth = router.protocol.auth.unwrap().octets();
+        (router.protocol.vrid.octet(), router.state_hint, router.protocol.priority.octet(), auth)
+    };
+    assert_eq!(arcts(&[]), (1, StateHint::Master, 200, *b"pwd1\0\0\0\0"));
+    let backup = [("KEEPALIVED_STATE", "backup"), ("KEEPALIVED_VIRTUAL_ROUTER_ID", "100")];
+    assert_eq!(arcts(&backup), (100, StateHint::Backup, 100, *b"pwd100\0\0"));
+}
+
+#[test]
+fn the_other_profiles_are_told_by_their_names_too() {
+    let defaults = |vars: &[(&str, &str)]| {
+        let (config, warnings) = only(vars).unwrap();
+        let first = warnings.iter().find(|warning| warning.variable == "COMPAT").unwrap().to_string();
+        let image = first.split_once("of the image ").unwrap().1.split_once(',').unwrap().0.to_owned();
+        let router = &config.routers[0];
+        let auth = router.protocol.auth.map(|auth| String::from_utf8_lossy(&auth.octets()).replace('\0', ""));
+        (
+            image,
+            router.protocol.preempt,
+            auth,
+            router.protocol.refresh,
+            router.check.clone().map(|c| c.fall.get()),
+        )
+    };
+    let neo = [("VIRTUAL_IP", "10.0.0.2"), ("VIRTUAL_MASK", "24"), ("VRID", "51"), ("CHECK_PORT", "80")];
+    let minute = Some(Duration::from_mins(1));
+    assert_eq!(defaults(&neo), ("neoassist".into(), false, Some("blahblah".into()), minute, Some(2)));
+    let shawly =
+        [("KEEPALIVED_VIRTUAL_IP", "10.0.0.2"), ("KEEPALIVED_VRID", "51"), ("KEEPALIVED_CHECK_PORT", "80")];
+    assert_eq!(defaults(&shawly), ("shawly".into(), false, None, minute, Some(2)));
+    let rmartin = [("VIRTUAL_IPS", "10.0.0.2"), ("ROUTER_ID", "41")];
+    assert_eq!(defaults(&rmartin), ("rmartin16".into(), false, Some("KeptAliv".into()), None, None));
+    let ednxzu = [&rmartin[..], &[("VRRP_INSTANCE", "web")]].concat();
+    assert_eq!(defaults(&ednxzu), ("ednxzu".into(), false, Some("password".into()), None, None));
+    let alterway = [("VIRTUAL_IP", "10.0.0.2"), ("VIRTUAL_ROUTER_ID", "51"), ("CONTAINERS_TO_CHECK", "web")];
+    assert_eq!(defaults(&alterway), ("alterway".into(), true, Some("s3cr3t".into()), None, None));
+}
+
+#[test]
+fn every_profile_is_chosen_by_name_and_implies_what_our_parsers_take() {
+    for Profile { name, implies, .. } in PROFILES {
+        let vars = [("VIP", "10.0.0.2"), ("VRID", "51"), ("SERVICE", "haproxy"), ("COMPAT", name)];
+        let (config, warnings) = only(&vars).unwrap();
+        assert_eq!(config.routers.len(), 1, "{name}");
+        for implied in implies.split(' ').filter(|implied| !implied.starts_with("VIRTUAL_ROUTER")) {
+            let (variable, _) = implied.split_once('=').unwrap();
+            assert!(warnings[0].to_string().contains(variable), "{name}: {}", warnings[0]);
+        }
+        let numbered = [("VIP_2", "10.0.0.2"), ("VIRTUAL_ROUTER_2", "51"), ("COMPAT", name)];
+        assert_eq!(only(&numbered).unwrap().0.routers.len(), 1, "{name}: nothing makes a first router");
+    }
+}
+
+fn profiles_as_markdown() -> String {
+    let rows = PROFILES.iter().map(|Profile { name, by, implies }| {
+        let by = by.replace(' ', "` `").replace("IPADDRESS", "IPADDRESS_1");
+        let implies = implies.split(' ').filter_map(|implied| implied.split_once('=')).map(|(name, text)| {
+            match text.split_once('|') {
+                Some((master, backup)) => format!("`{name}={master}`, as BACKUP `{backup}`"),
+                None => format!("`{name}={text}`"),
+            }
+        });
+        let implies: Vec<_> = implies.collect();
+        format!("| `{name}` | `{by}` | {} |\n", implies.join(", "))
+    });
+    let head = "| `COMPAT` | `auto` tells it by | what is unset is |\n|---|---|---|\n";
+    rows.fold(head.to_owned(), |table, row| table + &row)
+}
+
+#[test]
+fn the_document_on_migration_holds_exactly_these_profiles() {
+    document_holds("docs/migration.md", "profiles", &profiles_as_markdown());
+}
+
+/// The `NAME: value` lines of a compose file.
+fn environment(compose: &str) -> Vec<(&str, &str)> {
+    let (_, lines) = compose.split_once("environment:\n").unwrap();
+    lines
+        .lines()
+        .map(|line| line.trim().split_once(": ").unwrap())
+        .map(|(n, v)| (n, v.trim_matches('"')))
+        .collect()
+}
+
+#[test]
+fn both_compose_files_of_each_migration_mean_the_same() {
+    let text = include_str!("../../../../docs/migration.md");
+    let blocks: Vec<_> =
+        text.split("```yaml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
+    assert_eq!(blocks.len(), 10);
+    for pair in blocks.chunks(2) {
+        assert!(pair[0].starts_with("# before") && pair[1].starts_with("# after"), "{pair:?}");
+        let (before, said) = only(&environment(pair[0])).unwrap();
+        assert!(said.iter().any(|warning| warning.variable == "COMPAT"), "{}", pair[0]);
+        let (after, warnings) = only(&environment(pair[1])).unwrap();
+        assert_eq!((after, warnings), (before, vec![]), "{}", pair[0]);
+    }
+}
+
+#[test]
+fn an_inverted_priority_is_converted_for_the_reader_only() {
+    let angelnu = [
+        ("HOST_IP", "10.0.0.11"),
+        ("KEEPALIVED_VIRTUAL_IP", "10.0.0.2"),
+        ("KEEPALIVED_PRIORITY", "11"),
+        ("VIRTUAL_ROUTER_ID", "51"),
+    ];
+    assert_eq!(
+        problems(only(&angelnu)),
+        [
+            "KEEPALIVED_PRIORITY=11  is 244 in the image that also has HOST_IP KEEPALIVED_VIRTUAL_IP, where it counts \
+             from 255 down: set PRIORITY=244 instead, or COMPAT=none to take it as it is"
+        ]
+    );
+    let taken = router(only(&[&angelnu[..], &[("COMPAT", "none")]].concat()));
+    assert_eq!(taken.protocol.priority.octet(), 11);
+    let instead = [angelnu[0], angelnu[1], angelnu[3], ("PRIORITY", "244")];
+    assert_eq!(router(only(&instead)).protocol.priority.octet(), 244);
+}
