@@ -30,7 +30,7 @@ use crate::sys::poller::{Clock, Poller};
 use crate::sys::process::ProcFs;
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::socket::{self};
-use crate::vrrp::{Action, Cause, Event, Instant, Report, Role};
+use crate::vrrp::{Action, Cause, DropReason, Event, Instant, Report, Role};
 use check::{Check, Eyes, Outcome};
 use kernel::Kernel;
 use router::Router;
@@ -265,8 +265,12 @@ impl Daemon {
                 router.dropped(now, from, reason, theirs);
                 continue;
             }
-            if let (Action::Report(Report::OtherAddresses(from)), Some(theirs)) = (&action, theirs) {
-                router.differs(now, *from, theirs);
+            if let Action::Report(Report::OtherAddresses(from)) = action {
+                router.differs(now, from, DropReason::Addresses, theirs);
+                continue;
+            }
+            if let Action::Report(Report::OtherInterval(from)) = action {
+                router.differs(now, from, DropReason::Interval, theirs);
                 continue;
             }
             if let Action::Report(Report::Transition { to, .. }) = action {

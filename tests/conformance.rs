@@ -260,6 +260,7 @@ fn wording(action: &Action) -> String {
             Report::Loser(loser) => format!("loser {}", peer(loser)),
             Report::TwoMasters(loser) => format!("two masters, the other {}", peer(loser)),
             Report::OtherAddresses(from) => format!("other addresses of {from}"),
+            Report::OtherInterval(from) => format!("other interval of {from}"),
             Report::Released(from) => format!("release of {from}"),
             Report::Dropped { reason, .. } => format!("drop {reason}"),
             Report::Yield => "yield".into(),

@@ -97,8 +97,9 @@ impl Voice {
     }
 }
 
-/// TX-01 to TX-07, TX-09 to TX-11 and TX-14: seven routers speak in seven ways, and every frame of theirs is compared
-/// whole. TX-08 is not done: frames carry the hardware address of the interface, as keepalived's do by default.
+/// Seven routers speak in seven ways, and every frame of theirs is compared whole: TX-01, TX-02 and TX-03 the fields, TX-04
+/// the hop limit, TX-05 and TX-06 the source, TX-07 protocol and group, TX-09 the checksum, TX-10 the list, TX-14 the
+/// interval. TX-08 is not done: frames carry the hardware address of the interface, as keepalived's do by default.
 #[test]
 fn every_kind_of_advert_is_as_it_should_be_octet_for_octet() {
     let lab = Lab::new();
@@ -307,12 +308,13 @@ fn sealed_icmp(mut icmp: Vec<u8>) -> Vec<u8> {
     icmp
 }
 
-/// ST-03, NB-07 and steps (305) to (340) as backup, NB-02, NB-06, AC-01, AC-03 and steps (605) to (650) as master.
+/// As backup ST-03 and NB-07, steps (310), (320) and (340) of the RFC; as master NB-02, NB-06, AC-01 and AC-03, steps
+/// (610), (620), (625), (635) and (650).
 ///
-/// Deviations. Accept_Mode is always on (AC-02: a service address that does not answer is of no use), and there is no
-/// virtual MAC: what is sent to it is dropped in either state, (335) as asked and (645), NB-11, since nobody is told of
-/// it. A host with a virtual address is no router: it sends no router advertisement, NB-08, in either state: (325) as
-/// asked, (630) not.
+/// Deviations. Accept_Mode is always on (AC-02: a service address that does not answer is of no use). There is no
+/// virtual MAC: what is sent to it is dropped in either state, as (335) asks and (645), NB-11, does not; nobody is told
+/// of it. A host with a virtual address is no router: it sends no router advertisement (NB-08) in either state, as (325)
+/// asks and (630) does not.
 #[test]
 fn a_backup_answers_for_no_virtual_address_and_a_master_for_each_at_once() {
     const NOTHING: [&str; 0] = [];
@@ -438,7 +440,7 @@ impl Channel<'_> {
         Fault { reason: None, frame }
     }
 
-    /// RX-01 to RX-11, RX-13 and RX-17 in VRRPv2, for a router without and one with a password.
+    /// In VRRPv2, for a router without and one with a password.
     fn faults_v2(&self, plain: &Message, with_password: &Message) -> Vec<Fault> {
         let good = plain.bytes();
         let spoilt = |reason, spoil: &dyn Fn(&mut Message)| {
@@ -451,33 +453,47 @@ impl Channel<'_> {
         let foreign =
             |auth_type, auth_data| Message { auth_type, auth_data, ..with_password.clone() }.bytes();
         vec![
+            // RX-01
             Fault { frame: self.frame(254, &good), ..self.fault("ttl", &[]) },
             Fault { frame: self.frame(1, &good), ..self.fault("ttl", &[]) },
+            // RX-02
             spoilt("version", &|m| m.version = 1),
             spoilt("version", &|m| m.version = 4),
             self.fault("version_mismatch", &v3),
+            // RX-03
             spoilt("type", &|m| m.kind = 2),
             spoilt("type", &|m| m.kind = 7),
+            // RX-04
             self.fault("truncated", &[]),
             self.fault("truncated", &good[..4]),
+            // RX-05
             self.fault("truncated", &sealed(good[..good.len() - 8].to_vec())),
             spoilt("truncated", &|m| m.count = Some(20)),
             spoilt("truncated", &|m| m.count = Some(255)),
+            // RX-06
             self.fault("checksum", &sum([0, 0])),
             self.fault("checksum", &sum([good[6], good[7] ^ 1])),
+            // RX-07
             spoilt("vrid", &|m| m.vrid = 99),
             spoilt("vrid", &|m| m.vrid = 0),
+            // RX-08
             spoilt("auth_type", &|m| m.auth_type = 3),
             spoilt("auth_type", &|m| m.auth_type = 254),
+            // RX-09, AU-03: a password where none is wanted, and none where one is.
             spoilt("auth_mismatch", &|m| m.auth_type = 1),
             self.fault("auth_mismatch", &foreign(0, [0; 8])),
+            // RX-10
             self.fault("auth_mismatch", &foreign(1, *b"S3cret\0\0")),
             self.fault("auth_mismatch", &foreign(1, *b"s3crets\0")),
+            // RX-11
             spoilt("interval", &|m| m.interval = 2),
             spoilt("interval_zero", &|m| m.interval = 0),
+            // RX-13, and AX-03's drop of another list
             spoilt("count_zero", &|m| m.vips.clear()),
             spoilt("addresses", &|m| m.vips.push(Ipv4Addr::new(10, 77, 0, 101))),
+            // AX-07 would allow it.
             self.fault("too_long", &[&good[..], &[0; 4]].concat()),
+            // RX-17
             self.fault("version", &[0xff; 64]),
             // More fragments to come, and a last one that begins at octet 8.
             self.fragment(0x2000, &good[..16]),
@@ -485,7 +501,7 @@ impl Channel<'_> {
         ]
     }
 
-    /// RX-01 to RX-07, RX-12, RX-14 and RX-17 in VRRPv3.
+    /// In VRRPv3.
     fn faults_v3(&self, message: &MessageV3) -> Vec<Fault> {
         let good = message.bytes(self.ends());
         let spoilt = |reason, spoil: &dyn Fn(&mut MessageV3)| {
@@ -498,24 +514,33 @@ impl Channel<'_> {
         // Over IPv6 there is no version 2 that could be told from nonsense.
         let of_v2 = if self.from.is_ipv4() { "version_mismatch" } else { "version" };
         let mut faults = vec![
+            // RX-01
             Fault { frame: self.frame(254, &good), ..self.fault("ttl", &[]) },
             Fault { frame: self.frame(1, &good), ..self.fault("ttl", &[]) },
+            // RX-02
             spoilt("version", &|m| m.kind = 0x11),
             spoilt("version", &|m| m.kind = 0x41),
             self.fault(of_v2, &v2),
+            // RX-03
             spoilt("type", &|m| m.kind = 0x32),
             spoilt("type", &|m| m.kind = 0x30),
+            // RX-04
             self.fault("truncated", &[]),
             self.fault("truncated", &good[..6]),
             spoilt("truncated", &|m| m.count = Some(20)),
             spoilt("truncated", &|m| m.count = Some(255)),
+            // RX-06
             self.fault("checksum", &sum([0, 0])),
             self.fault("checksum", &sum([good[6], good[7] ^ 1])),
+            // RX-07
             spoilt("vrid", &|m| m.vrid = 99),
             spoilt("vrid", &|m| m.vrid = 0),
+            // RX-12
             spoilt("count_zero", &|m| m.vips.clear()),
+            // RX-14
             spoilt("interval_zero", &|m| m.interval = 0),
             spoilt("interval_zero", &|m| m.interval = 0xf000),
+            // RX-17
             self.fault("version", &[0xff; 64]),
         ];
         if self.from.is_ipv4() {
@@ -646,6 +671,10 @@ fn what_must_be_discarded_puts_no_takeover_off() {
     let router = Router::start(Kind::Ours, &host, &node);
     router.wait_backup(0, seconds(1));
     let good = MessageV3::new(Node::VRID, 50, &[VIP.into()]);
+    // AX-02: another interval is learned and said.
+    let slower = MessageV3 { interval: 60, ..good.clone() };
+    wire.send(&channel.frame(255, &slower.bytes(channel.ends())));
+    router.run.log.wait_for("Obeying adverts from 10.77.0.250 … 0.6 s, ours 0.5 s", seconds(1));
     let mut silent = Instant::now();
     for _ in 0..5 {
         silent = Instant::now();

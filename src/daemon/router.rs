@@ -331,8 +331,11 @@ impl Router {
             Report::Master(_) | Report::Released(_) | Report::Lower(_) | Report::Loser(_) => {
                 return self.judge_spare();
             }
-            // The other two are said with both values by `complain`, which has the advert.
-            Report::TwoMasters(_) | Report::Dropped { .. } | Report::OtherAddresses(_) => return,
+            // The others are said with both values by `complain`, which has the advert.
+            Report::TwoMasters(_)
+            | Report::Dropped { .. }
+            | Report::OtherAddresses(_)
+            | Report::OtherInterval(_) => return,
         };
         self.say(level, event, wording::report(report, &self.subject()));
         self.judge_spare();

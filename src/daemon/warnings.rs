@@ -61,8 +61,8 @@ impl Router {
     }
 
     /// An advert that is obeyed and yet not as ours: said once.
-    pub(super) fn differs(&mut self, now: Instant, from: IpAddr, theirs: &Advert) {
-        self.complain(now, from, DropReason::Addresses, true, Some(theirs));
+    pub(super) fn differs(&mut self, now: Instant, from: IpAddr, what: DropReason, theirs: Option<&Advert>) {
+        self.complain(now, from, what, true, theirs);
     }
 
     fn complain(

@@ -94,6 +94,7 @@ pub(super) fn report(report: &Report, of: &Subject<'_>) -> String {
             peer(loser)
         ),
         Report::OtherAddresses(from) => format!("{from} advertises other addresses for our VRID"),
+        Report::OtherInterval(from) => format!("{from} advertises at another interval"),
         Report::Released(from) => format!("Master {from} releases the addresses (priority 0)"),
         Report::Dropped { from, reason } => format!("Dropped advert from {from}: {reason}"),
         Report::Yield => "Yielding (priority 0, then the new one): a better router may take over".into(),
@@ -152,10 +153,10 @@ impl fmt::Display for Conflict<'_> {
             }
             _ => return Ok(()),
         }
-        f.write_str(if *obeyed {
-            "; another cluster may use our VRID"
-        } else {
-            "; until they agree, both can be master at once"
+        f.write_str(match (*obeyed, reason) {
+            (true, DropReason::Interval) => "; while it is master we wait by its own",
+            (true, _) => "; another cluster may use our VRID",
+            (false, _) => "; until they agree, both can be master at once",
         })
     }
 }
@@ -310,5 +311,20 @@ mod tests {
             );
             assert_eq!(text(reason), want);
         }
+    }
+
+    /// AX-02: in VRRPv3 another interval is obeyed, and said.
+    #[test]
+    fn an_interval_that_is_obeyed_is_said_with_what_follows_from_it() {
+        let ours = settings();
+        let theirs =
+            Advert { interval: Interval::from_centiseconds(50).unwrap(), ..ours.advert(ours.priority) };
+        let from = "10.0.0.12".parse().unwrap();
+        let reason = DropReason::Interval;
+        let conflict = Conflict { from, reason, obeyed: true, ours: &ours, theirs: Some(&theirs) };
+        assert_eq!(
+            conflict.to_string(),
+            "Obeying adverts from 10.0.0.12 (interval): its interval is 0.5 s, ours 1 s; while it is master we wait by its own"
+        );
     }
 }

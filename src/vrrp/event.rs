@@ -103,6 +103,8 @@ pub enum Report {
     TwoMasters(Peer),
     /// A router of our VRID that we must obey all the same advertises other addresses than ours.
     OtherAddresses(IpAddr),
+    /// VRRPv3: it advertises at another interval than ours, which we use for as long as it is master.
+    OtherInterval(IpAddr),
     /// The master announced that it leaves or yields.
     Released(IpAddr),
     /// Our priority fell while master: the others were told, a better one may take over.

@@ -289,6 +289,9 @@ impl Instance {
         if !self.settings.same_addresses(&advert.addresses) {
             actions.push(Action::Report(Report::OtherAddresses(from)));
         }
+        if self.settings.interval != advert.interval {
+            actions.push(Action::Report(Report::OtherInterval(from)));
+        }
         actions
     }
 
