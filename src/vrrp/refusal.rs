@@ -40,6 +40,8 @@ drop_reasons! {
     Version => "version",
     /// The type is not ADVERTISEMENT (RFC 3768 §5.3.2).
     Type => "type",
+    /// An authentication type that nobody knows (RFC 3768 §5.3.6).
+    AuthType => "auth_type",
     /// The checksum is wrong (RFC 3768 §5.3.8, RFC 9568 §5.2.8).
     Checksum => "checksum",
     /// VRID 0, or one that no router here has on this interface.
@@ -48,8 +50,6 @@ drop_reasons! {
     CountZero => "count_zero",
     /// Interval 0 (RFC 9568 §7.1, erratum 8301).
     IntervalZero => "interval_zero",
-    /// An authentication type that nobody knows (RFC 3768 §5.3.6).
-    AuthType => "auth_type",
     /// Our own packet came back, or somebody else uses our address (RFC 3768 §6.4.3).
     OwnAddress => "own_address",
     /// Unicast, and not from one of the peers.
