@@ -28,7 +28,7 @@ lint: setup ## formatting, clippy without a warning, no C in the tree
 	$(ground)/no-c.sh
 
 test-fast: setup ## what needs neither network namespaces nor Docker
-	cargo test --locked --lib --bins --test architecture --test conformance --test simulation --test vectors
+	cargo test --locked --lib --bins --test architecture --test conformance --test requirements --test simulation --test vectors
 
 # The namespace tests mostly wait: many at once.
 test: lint ## everything

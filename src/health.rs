@@ -222,6 +222,7 @@ mod tests {
         }
     }
 
+    /// TX-17: weights make nobody an owner, and nothing wraps.
     #[test]
     fn the_sum_is_clamped_once_at_the_end() {
         let all = |base, weights: &[(i16, Verdict)]| {
@@ -261,6 +262,7 @@ mod tests {
             }
         }
 
+        /// TX-17 again: 255 if and only if configured.
         #[test]
         fn a_priority_stays_in_range_and_in_any_order_of_checks(
             base in 1_u8..=255, checks in prop::collection::vec((-253_i16..=253, verdict()), 0..8),

@@ -106,6 +106,7 @@ fn hands_over_on_sigterm(pair: &mut Pair) {
     }
 }
 
+/// OP-05.
 #[test]
 fn the_address_follows_haproxy_between_two_of_ours() {
     life_of_a_pair([Kind::Ours, Kind::Ours], seconds(3));
@@ -116,11 +117,13 @@ fn two_of_ours_without_fast_failover_keep_the_times_of_the_rfc() {
     life_of_a_pair([Kind::OursByTheRfc, Kind::OursByTheRfc], seconds(3));
 }
 
+/// IO-01.
 #[test]
 fn debian_keepalived_as_backup_takes_over_from_ours_and_gives_back() {
     life_of_a_pair([Kind::Ours, Kind::Keepalived], seconds(6));
 }
 
+/// IO-01.
 #[test]
 fn ours_as_backup_takes_over_from_debian_keepalived_and_gives_back() {
     life_of_a_pair([Kind::Keepalived, Kind::Ours], seconds(6));
@@ -154,6 +157,7 @@ fn haproxy_killed_on_the_master_moves_the_address_in_milliseconds() {
     }
 }
 
+/// NB-01, with the client's own neighbour table.
 #[test]
 fn a_stopped_master_hands_over_and_the_client_learns_the_new_one_from_gratuitous_arp() {
     let mut pair = Pair::plain();
@@ -178,6 +182,7 @@ fn a_stopped_master_hands_over_and_the_client_learns_the_new_one_from_gratuitous
     assert_eq!((announced(1), announced(2)), (5, 5), "gratuitous requests and replies");
 }
 
+/// OP-02: within its second of waiting for a successor.
 #[test]
 fn a_master_that_stops_alone_waits_for_a_successor_and_leaves() {
     let lab = Lab::new();
@@ -210,6 +215,7 @@ fn a_master_told_twice_to_stop_does_not_wait() {
     assert!(!router.holds_vip());
 }
 
+/// ST-13.
 #[test]
 fn a_stopped_backup_leaves_at_once_and_in_silence() {
     let mut pair = Pair::plain();

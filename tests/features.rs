@@ -319,6 +319,7 @@ fn twenty_routers_converge_and_all_move_when_the_master_stops() {
     assert_eq!(held(&host_a, COUNT), 0);
 }
 
+/// ST-11.
 #[test]
 fn without_preemption_a_lower_master_stays_until_it_falls_silent() {
     let lab = Lab::new();
@@ -429,6 +430,7 @@ fn bad_adverts() -> Vec<Vec<u8>> {
     all
 }
 
+/// RX-21, RX-17.
 #[test]
 fn a_flood_of_bad_adverts_moves_nothing_and_fills_neither_log_nor_memory() {
     const PER_MILLI: usize = 20;

@@ -230,28 +230,33 @@ fn alone<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
+/// IO-01, with the next tests; AU-01 against another implementation.
 #[test]
 fn with_keepalived_in_version_2_with_a_password() {
     let protocol = Protocol { password: Some("d0cker"), ..Protocol::new(2, "1", V4) };
     shared(|| with_keepalived(&protocol, seconds(4)));
 }
 
+/// OP-01.
 #[test]
 fn with_keepalived_in_version_2_by_unicast() {
     let protocol = Protocol { unicast: true, ..Protocol::new(2, "1", V4) };
     shared(|| with_keepalived(&protocol, seconds(4)));
 }
 
+/// IO-01.
 #[test]
 fn with_keepalived_in_version_3_ten_times_a_second() {
     shared(|| with_keepalived(&Protocol::new(3, "0.1", V4), seconds(1)));
 }
 
+/// IO-01.
 #[test]
 fn with_keepalived_in_version_3_over_ipv6() {
     shared(|| with_keepalived(&Protocol::new(3, "1", V6), seconds(4)));
 }
 
+/// IO-02.
 #[test]
 fn with_keepalived_in_version_3_a_hundred_times_a_second() {
     alone(|| {
@@ -264,6 +269,7 @@ fn with_keepalived_in_version_3_a_hundred_times_a_second() {
     });
 }
 
+/// TX-18: a backup that waits for little more than three intervals never takes over.
 #[test]
 fn two_of_ours_a_hundred_times_a_second() {
     alone(|| {
@@ -326,6 +332,7 @@ fn addresses_of_both_families_move_together() {
     });
 }
 
+/// AX-04.
 #[test]
 fn either_form_of_the_version_3_checksum_is_understood() {
     shared(|| {

@@ -90,6 +90,7 @@ fn an_address_deleted_by_hand_comes_back_to_the_same_master() {
     }
 }
 
+/// ST-14.
 #[test]
 fn an_interface_that_goes_down_is_a_fault_and_comes_back() {
     let pair = Pair::plain();
@@ -216,6 +217,7 @@ fn between_two_checks_nothing_is_read_from_proc_until_a_process_ends() {
     assert!(looked >= BYSTANDERS, "the control: {looked} reads for a look");
 }
 
+/// OP-04.
 #[test]
 fn what_a_killed_predecessor_left_is_removed_at_the_next_start() {
     let lab = Lab::new();
@@ -321,6 +323,7 @@ fn bad_packets() -> Vec<Bad> {
     ]
 }
 
+/// RX-20: the schedule of the adverts; RX-21: each cause is said, and not each time.
 #[test]
 fn bad_packets_of_a_higher_priority_change_neither_state_nor_schedule_and_are_counted() {
     const ROUNDS: usize = 4;
@@ -361,6 +364,7 @@ fn bad_packets_of_a_higher_priority_change_neither_state_nor_schedule_and_are_co
     wait_until("a gives the address up", seconds(1), || !pair.a.holds_vip());
 }
 
+/// RX-18.
 #[test]
 fn an_advert_that_comes_from_our_own_address_is_dropped() {
     let pair = Pair::plain();

@@ -95,6 +95,7 @@ const HARMLESS: [Signal; 9] = [
     Signal::SIGWINCH,
 ];
 
+/// OP-02.
 #[test]
 fn as_pid_1_only_sigterm_ends_it_and_well() {
     let lab = Lab::new();

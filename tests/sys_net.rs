@@ -300,6 +300,7 @@ fn a_label_is_kept_and_a_second_address_of_a_subnet_is_secondary() {
     assert_eq!(vip.label.as_deref(), Some("v0:1"));
 }
 
+/// OP-04: no obstacle to a new master.
 #[test]
 fn adding_an_address_that_somebody_else_left_makes_it_ours() {
     let host = Host::single();
@@ -642,6 +643,7 @@ fn addresses_of_the_wrong_family_are_an_error() {
     }
 }
 
+/// OP-01.
 #[test]
 fn unicast_goes_both_ways_and_hears_nothing_but_its_own_address() {
     let (left, right) = Host::pair_v6();
@@ -698,6 +700,7 @@ fn unicast_reaches_a_peer_behind_a_router_by_the_interfaces_routes() {
     }
 }
 
+/// OP-01: what ICMP says of a peer is harmless.
 #[test]
 fn a_peer_that_is_gone_or_does_not_listen_disturbs_nothing() {
     let (left, right) = Host::pair_v6();

@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// TX-15: below a second is not for VRRPv2; TX-16: 0 and more than 40.95 s are not for VRRPv3.
 #[test]
 fn advert_int_is_what_a_packet_can_carry() {
     for value in ["0", "0.00", "256", "0.001", "1.005", "-1", "soon", "50.5"] {
@@ -60,6 +61,7 @@ fn v3_checksum_is_one_of_two() {
 
 const SECRET: &str = "hunter2-and-more";
 
+/// AU-02: a longer one is refused, so none is ever sent.
 #[test]
 fn a_password_is_1_to_8_bytes_and_is_in_no_message() {
     let outcome = with(&[("AUTH_PASS", SECRET)]);

@@ -19,6 +19,7 @@ fn two(vars: &[(&str, &str)]) -> Outcome {
     with(&[&SECOND, vars].concat())
 }
 
+/// TX-12: an advert has one family, a list may have two.
 #[test]
 fn a_mixed_list_is_two_routers_of_one_number_that_move_together() {
     let outcome = with(&[MIXED, ("AUTH_PASS", "d0cker"), ("VIP_EXCLUDED", "fd00::3 10.0.0.3")]);
@@ -51,6 +52,7 @@ fn ipv6_alone_keeps_the_name_and_may_carry_excluded_ipv4() {
     assert_eq!(router.excluded.len(), 1);
 }
 
+/// TX-11: not refused, since keepalived and FRR send such lists too and the pair must agree.
 #[test]
 fn a_first_ipv6_address_that_is_not_link_local_is_a_warning() {
     assert_eq!(
