@@ -1,8 +1,9 @@
 # Everything below works on a fresh Debian or Ubuntu with Rust and root: each target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup image stand-ins demo bench test test-fast lint
+.PHONY: help setup image images stand-ins demo bench test test-fast lint
 SHELL := /bin/bash
 ground := tests/ground
+ARCHITECTURE ?= arm64
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -12,6 +13,9 @@ setup: ## install what is missing: Debian packages, the musl target (quick when 
 
 image: setup ## build vrrp-init:latest, one static file
 	@$(ground)/with-docker.sh bash -c '$(ground)/stand-ins.sh builder && $(ground)/image.sh'
+
+images: image ## build vrrp-init:arm64 as well, or for ARCHITECTURE=armv7
+	@$(ground)/with-docker.sh $(ground)/image.sh $(ARCHITECTURE)
 
 stand-ins: setup
 	@$(ground)/with-docker.sh $(ground)/stand-ins.sh haproxy

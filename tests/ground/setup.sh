@@ -32,6 +32,7 @@ want iproute2 ip
 want iputils-arping arping
 want procps ps
 want curl curl
+want qemu-user qemu-aarch64
 want docker.io docker
 docker info >/dev/null 2>&1 || want docker.io dockerd
 docker compose version >/dev/null 2>&1 || want docker-compose docker-compose

@@ -1,0 +1,149 @@
+//! What the images hold, and the one for another architecture run by an emulator.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::host::{Lan, must, program, wait_for};
+use super::{IMAGE, images, repository, tempfile};
+
+/// The files of an image by layer, unpacked below a directory that goes with this.
+struct Unpacked {
+    directory: PathBuf,
+    files: Vec<String>,
+    config: serde_json::Value,
+}
+
+impl Unpacked {
+    fn new(image: &str, name: &str) -> Self {
+        let directory = tempfile(name);
+        fs::create_dir_all(&directory).expect("the temporary directory is writable");
+        let at = directory.display();
+        must(&mut program(&format!("docker save --output {at}/image.tar {image}")));
+        must(&mut program(&format!("tar -C {at} -xf {at}/image.tar")));
+        let json = |file: &str| -> serde_json::Value {
+            let text = fs::read(directory.join(file)).expect("the archive has what its manifest names");
+            serde_json::from_slice(&text).expect("it is JSON")
+        };
+        let manifest = json("manifest.json");
+        let config = json(manifest[0]["Config"].as_str().expect("the manifest names the configuration"));
+        let layers = manifest[0]["Layers"].as_array().expect("the manifest lists layers");
+        let mut files = Vec::new();
+        for layer in layers.iter().filter_map(|layer| layer.as_str()) {
+            files.push(must(&mut program(&format!("tar -tf {at}/{layer}"))));
+            must(&mut program(&format!("tar -C {at} -xf {at}/{layer}")));
+        }
+        Self { directory, files, config }
+    }
+
+    fn binary(&self) -> PathBuf {
+        self.directory.join("vrrp-init")
+    }
+}
+
+impl Drop for Unpacked {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+#[test]
+fn the_image_is_one_static_file() {
+    images();
+    let image = Unpacked::new(IMAGE, "image");
+    assert_eq!(image.files, ["vrrp-init\n"], "files by layer");
+    let binary = fs::read(image.binary()).expect("just extracted");
+    assert!(!asks_for_an_interpreter(&binary), "the binary is dynamically linked");
+    println!("image: one file of {} bytes", binary.len());
+    assert!(binary.len() < 700_000, "the binary has {} bytes", binary.len());
+    if cfg!(target_arch = "x86_64") {
+        // The class of Rust's exceptions, which is in the code that unwinds and nowhere else.
+        let unwinds = binary.windows(8).any(|bytes| bytes == b"MOZ\0RUST");
+        assert!(unwinds, "a panic would not release the addresses");
+    }
+}
+
+/// Whether a 64-bit little-endian ELF file has a program header of type `PT_INTERP`.
+fn asks_for_an_interpreter(elf: &[u8]) -> bool {
+    assert_eq!(&elf[..6], b"\x7fELF\x02\x01", "a 64-bit little-endian ELF file");
+    let number = |at: usize, size: usize| {
+        elf[at..at + size].iter().rev().fold(0, |value, byte| value << 8 | usize::from(*byte))
+    };
+    let (table, size, count) = (number(32, 8), number(54, 2), number(56, 2));
+    assert!(count > 0, "program headers");
+    (0..count).any(|index| number(table + index * size, 4) == 3)
+}
+
+/// A program that is killed, if it still runs, when this goes.
+struct Emulated(Child);
+
+impl Drop for Emulated {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Runs the binary to its end without a variable: its exit code and what it said.
+fn ends(binary: &Path, words: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new("qemu-aarch64").arg(binary).args(words).env_clear().output();
+    let output = output.expect("qemu-aarch64 runs: make setup");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[test]
+fn the_image_for_arm64_runs_and_becomes_master() {
+    images();
+    must(program("make --silent images").current_dir(repository()));
+    let image = Unpacked::new("vrrp-init:arm64", "arm64");
+    assert_eq!(image.config["architecture"], "arm64");
+    assert_eq!(image.config["config"]["Entrypoint"], serde_json::json!(["/vrrp-init"]));
+    assert_eq!(image.files, ["vrrp-init\n"], "files by layer");
+    let binary = image.binary();
+    let bytes = fs::read(&binary).expect("just extracted");
+    assert_eq!(bytes[18..20], [183, 0], "the ELF file is for AArch64");
+    assert!(!asks_for_an_interpreter(&bytes), "the binary is dynamically linked");
+    println!("image for arm64: one file of {} bytes", bytes.len());
+    assert!(bytes.len() < 700_000, "the binary has {} bytes", bytes.len());
+
+    let (code, said) = ends(&binary, &["version"]);
+    assert_eq!((code, said.starts_with("vrrp-init ")), (Some(0), true), "{said}");
+    let (code, said) = ends(&binary, &["help"]);
+    assert_eq!((code, said.contains("VIRTUAL_ROUTER")), (Some(0), true), "{said}");
+    let (code, said) = ends(&binary, &["run"]);
+    assert_eq!((code, said.contains("VIP") && said.contains("is required")), (Some(78), true), "{said}");
+
+    // Unicast: the emulator has no IP_MULTICAST_ALL.
+    let lan = Lan::new();
+    let host = lan.namespace("arm", "eth0", "10.0.0.11/24");
+    let log = image.directory.join("log");
+    let file = fs::File::create(&log).expect("the temporary directory is writable");
+    let mut daemon = host.program(&format!("qemu-aarch64 {}", binary.display()));
+    daemon
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin")
+        .stdin(Stdio::null())
+        .stdout(file.try_clone().expect("an open file"))
+        .stderr(file);
+    daemon.envs([
+        ("VIP", "10.0.0.2"),
+        ("VIRTUAL_ROUTER", "51"),
+        ("INTERFACE", "eth0"),
+        ("UNICAST_PEERS", "10.0.0.12"),
+    ]);
+    let mut daemon = Emulated(daemon.spawn().expect("nsenter runs"));
+    let said = || fs::read_to_string(&log).unwrap_or_default();
+    wait_for("it becomes master", Duration::from_secs(20), || {
+        if said().contains("Entering MASTER STATE") && host.has("10.0.0.2") { Ok(()) } else { Err(said()) }
+    });
+    kill(Pid::from_raw(daemon.0.id().cast_signed()), Signal::SIGTERM).expect("it still runs");
+    let status =
+        wait_for("it ends", Duration::from_secs(5), || daemon.0.try_wait().ok().flatten().ok_or_else(said));
+    assert_eq!(status.code(), Some(0), "{}", said());
+    assert!(!host.has("10.0.0.2"), "the address is gone with it");
+}

@@ -1,0 +1,70 @@
+//! Two Docker hosts and a client of theirs; knows virtual addresses and who answers there, not why.
+
+use std::time::Duration;
+
+use super::host::{Host, Lan, Namespace, must, program, run, wait_for};
+use super::{images, tempfile};
+
+pub(crate) const VIP: &str = "10.0.0.2";
+/// Longest a role may take to settle: the check's interval, the master-down interval, and a busy machine.
+pub(crate) const SETTLE: Duration = Duration::from_secs(20);
+
+/// Two Docker hosts and a client on one network.
+pub(crate) struct Pair {
+    pub(crate) master: Host,
+    pub(crate) slave: Host,
+    client: Namespace,
+    // Dropped last: takes the namespaces with it.
+    _lan: Lan,
+}
+
+impl Pair {
+    /// A pair whose engines have `needed` of the machine's images.
+    pub(crate) fn with(needed: &[&str]) -> Self {
+        images();
+        let lan = Lan::new();
+        let pair = Self {
+            master: Host::start(&lan, "master", "enp0s3", "10.0.0.11/24"),
+            slave: Host::start(&lan, "slave", "enp0s3", "10.0.0.12/24"),
+            client: lan.namespace("client", "eth0", "10.0.0.100/24"),
+            _lan: lan,
+        };
+        let archive = tempfile("images.tar");
+        must(&mut program(&format!("docker save --output {} {}", archive.display(), needed.join(" "))));
+        for (_, host) in pair.hosts() {
+            host.docker(&format!("load --quiet --input {}", archive.display()));
+        }
+        let _ = std::fs::remove_file(archive);
+        pair
+    }
+
+    pub(crate) fn hosts(&self) -> [(&'static str, &Host); 2] {
+        [("master", &self.master), ("slave", &self.slave)]
+    }
+
+    pub(crate) fn holders(&self, vip: &str) -> Vec<&'static str> {
+        self.hosts().into_iter().filter(|(_, host)| host.network.has(vip)).map(|(name, _)| name).collect()
+    }
+
+    /// Waits until the virtual address is on `name` alone.
+    pub(crate) fn expect_held(&self, vip: &str, name: &str, because: &str) {
+        wait_for(&format!("{vip} on the {name} alone: {because}"), SETTLE, || {
+            let holders = self.holders(vip);
+            if holders == [name] { Ok(()) } else { Err(format!("it is on {holders:?}")) }
+        });
+    }
+
+    /// The page that the client gets of the address.
+    pub(crate) fn ask(&self, vip: &str) -> Result<String, String> {
+        run(&mut self
+            .client
+            .program(&format!("curl --silent --show-error --fail --max-time 1 http://{vip}/")))
+    }
+
+    pub(crate) fn expect_nowhere(&self, vip: &str, because: &str) {
+        wait_for(&format!("{vip} nowhere: {because}"), SETTLE, || {
+            let holders = self.holders(vip);
+            if holders.is_empty() { Ok(()) } else { Err(format!("it is on {holders:?}")) }
+        });
+    }
+}
