@@ -12,16 +12,28 @@ use crate::config;
 pub enum Command {
     /// Be the router until told to stop: also what no word at all means.
     Run,
+    /// List who speaks VRRP on this network; `None`: for [`SCAN_SECONDS`].
+    Scan {
+        seconds: Option<u16>,
+    },
     Help,
     Version,
 }
 
 /// Each command's word and what it does, in the order of the documentation.
-const COMMANDS: [(Command, &str, &str); 3] = [
+const COMMANDS: [(Command, &str, &str); 4] = [
     (Command::Run, "run", "be the virtual router until SIGTERM (the default)"),
+    (
+        Command::Scan { seconds: None },
+        "scan",
+        "list who speaks VRRP here and a free VRID; takes the seconds to listen, 1 to 3600 (5)",
+    ),
     (Command::Help, "help", "print this"),
     (Command::Version, "version", "print the version"),
 ];
+
+/// How long a scan listens unless told.
+pub const SCAN_SECONDS: u16 = 5;
 
 /// A command line that means nothing. Displays with the program's name and the commands there are.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +69,9 @@ impl Command {
                 Arg::Value(word) if command.is_none() => {
                     command = Some(Self::named(&word.to_string_lossy())?);
                 }
+                Arg::Value(word) if let Some(Self::Scan { seconds: seconds @ None }) = &mut command => {
+                    *seconds = Some(scan_seconds(&word.to_string_lossy())?);
+                }
                 Arg::Value(word) => return Err(UsageError::unknown("argument", &word.to_string_lossy())),
             }
         }
@@ -67,6 +82,12 @@ impl Command {
         let known = COMMANDS.into_iter().find(|(_, name, _)| *name == word);
         known.map(|(command, ..)| command).ok_or_else(|| UsageError::unknown("command", word))
     }
+}
+
+fn scan_seconds(word: &str) -> Result<u16, UsageError> {
+    let seconds = word.parse().ok().filter(|seconds| (1..=3600).contains(seconds));
+    let what = || format!("scan takes whole seconds from 1 to 3600, not {word:?}");
+    seconds.ok_or_else(|| UsageError { what: what() })
 }
 
 /// What `vrrp-init help` prints: commands and variables, each line ended.
@@ -112,6 +133,21 @@ mod tests {
     }
 
     #[test]
+    fn a_scan_takes_seconds_or_leaves_them_to_us() {
+        assert_eq!(parse(&["scan"]), Ok(Command::Scan { seconds: None }));
+        for (word, seconds) in [("1", 1), ("3600", 3600), ("007", 7)] {
+            assert_eq!(parse(&["scan", word]), Ok(Command::Scan { seconds: Some(seconds) }));
+        }
+        for word in ["0", "3601", "abc", "1.5", "", "65537", "5s"] {
+            let error = parse(&["scan", word]).unwrap_err();
+            let what = format!("vrrp-init: scan takes whole seconds from 1 to 3600, not {word:?}\n");
+            assert!(error.starts_with(&what), "{error}");
+        }
+        assert!(parse(&["scan", "5", "6"]).unwrap_err().contains("unknown argument \"6\""));
+        assert!(parse(&["scan", "-1"]).unwrap_err().contains("unknown option \"-1\""));
+    }
+
+    #[test]
     fn what_is_not_understood_is_named_with_what_would_be() {
         for (args, what) in [
             (&["start"][..], "unknown command \"start\""),
@@ -120,7 +156,7 @@ mod tests {
             (&["--foreground"], "unknown option \"--foreground\""),
             (&["-n"], "unknown option \"-n\""),
         ] {
-            let expected = format!("vrrp-init: {what}\nusage: vrrp-init [run | help | version]");
+            let expected = format!("vrrp-init: {what}\nusage: vrrp-init [run | scan | help | version]");
             assert_eq!(parse(args), Err(expected), "{args:?}");
         }
     }

@@ -7,7 +7,7 @@
 //!   comes back as values.
 //! * **edges** — [`sys`]: one file per thing the kernel offers. They decide nothing.
 //! * **the join** — [`daemon`]: waits, translates what the kernel said into events, hands them to the pure
-//!   ring and performs the answers in order.
+//!   ring and performs the answers in order. [`scan`] is a small one beside it, which only listens.
 //!
 //! Reading order for ten minutes: this page, `vrrp/instance.rs`, `daemon.rs`, `config.rs`.
 
@@ -17,5 +17,6 @@ pub mod daemon;
 pub mod health;
 pub mod logger;
 pub mod run;
+pub mod scan;
 pub mod sys;
 pub mod vrrp;

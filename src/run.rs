@@ -25,6 +25,9 @@ pub enum Failure {
         what = purpose(*.0)
     )]
     Capability(Capability),
+    /// There is no interface to listen on.
+    #[error("vrrp-init: {0}")]
+    Nowhere(String),
     /// The kernel refused something no waiting mends.
     #[error("vrrp-init: {0}")]
     Kernel(#[from] Error),
@@ -44,7 +47,7 @@ impl Failure {
     /// The exit code, in the manner of sysexits: 70 internal, 77 capability, 78 configuration.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Configuration(_) => 78,
+            Self::Configuration(_) | Self::Nowhere(_) => 78,
             Self::Capability(_) => 77,
             Self::Kernel(e) if e.is_permission() => 77,
             Self::Kernel(_) | Self::Panic => 70,
@@ -81,7 +84,7 @@ fn run_daemon() -> Result<(), Failure> {
     for warning in warnings {
         log::log!(warning.level, event = "configuration"; "{warning}");
     }
-    preflight()?;
+    preflight(&[Capability::NetAdmin, Capability::NetRaw])?;
     let mut daemon = Daemon::start(config.clone())?;
     loop {
         match daemon.turn()? {
@@ -92,7 +95,7 @@ fn run_daemon() -> Result<(), Failure> {
     }
 }
 
-fn read_environment() -> Result<(Config, Vec<Warning>), ConfigError> {
+pub(crate) fn read_environment() -> Result<(Config, Vec<Warning>), ConfigError> {
     Config::from_environment(std::env::vars_os(), read_file)
 }
 
@@ -105,16 +108,14 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Both capabilities are needed from the first packet on; a container that lacks one is told at once, not
-/// when the other host fails.
-fn preflight() -> Result<(), Failure> {
+/// What is needed from the first packet on; a container that lacks it is told at once, not when the other host
+/// fails.
+pub(crate) fn preflight(needed: &[Capability]) -> Result<(), Failure> {
     let held = capabilities::effective()?;
-    for needed in [Capability::NetAdmin, Capability::NetRaw] {
-        if !held.has(needed) {
-            return Err(Failure::Capability(needed));
-        }
+    match needed.iter().find(|capability| !held.has(**capability)) {
+        Some(missing) => Err(Failure::Capability(*missing)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// SIGHUP: the environment of a process is fixed, the files that it names are not. What changed is said;

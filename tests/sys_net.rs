@@ -353,7 +353,15 @@ fn links_are_listed_with_name_mac_mtu_and_whether_they_are_up() {
     let links = left.netlink().links().unwrap();
     let named = |name| links.iter().find(|link| link.name == name).unwrap();
     let (index, name) = (left.index("v0"), "v0".to_owned());
-    let expected = Link { index, name, up: true, mac: Some(LEFT_MAC), loopback: false, mtu: Some(1500) };
+    let expected = Link {
+        index,
+        name,
+        up: true,
+        mac: Some(LEFT_MAC),
+        loopback: false,
+        multicast: true,
+        mtu: Some(1500),
+    };
     assert_eq!(*named("v0"), expected);
     assert!(named("lo").loopback && !named("lo").up);
     assert!(!named("down0").up);

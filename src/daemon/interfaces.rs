@@ -132,7 +132,15 @@ mod tests {
     use super::*;
 
     fn link(index: u32, name: &str) -> Link {
-        Link { index, name: name.into(), up: true, mac: None, loopback: name == "lo", mtu: None }
+        Link {
+            index,
+            name: name.into(),
+            up: true,
+            mac: None,
+            loopback: name == "lo",
+            multicast: true,
+            mtu: None,
+        }
     }
 
     fn address(index: u32, text: &str, mark: Option<u8>) -> Address {

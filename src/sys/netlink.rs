@@ -84,6 +84,8 @@ pub struct Link {
     /// `None` where the hardware address is not six octets long.
     pub mac: Option<[u8; 6]>,
     pub loopback: bool,
+    /// It takes multicast; point-to-point tunnels often do not.
+    pub multicast: bool,
     /// Octets; `None` where the kernel's notice does not say.
     pub mtu: Option<u32>,
 }

@@ -194,6 +194,7 @@ fn link(payload: &[u8]) -> Option<Link> {
         up: header.flags.contains(LinkFlags::Up | LinkFlags::Running),
         mac,
         loopback: header.flags.contains(LinkFlags::Loopback),
+        multicast: header.flags.contains(LinkFlags::Multicast),
         mtu,
     })
 }
@@ -331,7 +332,15 @@ mod tests {
         let mut told = framed(RTM_NEWLINK, &link_payload(0, 0x41, "eth0"));
         told.extend(framed(24, &[1, 2, 3]));
         told.extend(framed(RTM_DELLINK, &link_payload(0, 0, "eth0")));
-        let link = Link { index: 7, name: "eth0".into(), up: true, mac: None, loopback: false, mtu: None };
+        let link = Link {
+            index: 7,
+            name: "eth0".into(),
+            up: true,
+            mac: None,
+            loopback: false,
+            multicast: false,
+            mtu: None,
+        };
         assert_eq!(
             changes(&told),
             [Some(Change::Link(link)), None, Some(Change::LinkGone { index: 7, name: "eth0".into() })]

@@ -1,0 +1,260 @@
+//! The command `scan`: listens on the interfaces for a while and prints who speaks VRRP there; sends nothing, and
+//! knows no router of ours but by name.
+
+mod heard;
+mod table;
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::config::{Config, InterfaceChoice};
+use crate::run::{self, Failure};
+use crate::sys::Error;
+use crate::sys::capabilities::Capability;
+use crate::sys::netlink::{Link, MARK, Netlink};
+use crate::sys::poller::{Clock, Poller};
+use crate::sys::signals::{Signal, Signals};
+use crate::sys::socket::{BUFFER, Received, Socket};
+use crate::vrrp::{Envelope, Vrid};
+use heard::Heard;
+
+const SIGNALS: u64 = u64::MAX;
+/// Packets taken from one socket before the clock is looked at again.
+const PACKETS: usize = 64;
+
+/// Listens for `seconds` and prints what was heard, also when it is told to stop before.
+pub fn scan(seconds: u16) -> ExitCode {
+    match listen(Duration::from_secs(seconds.into())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            run::complain(&failure);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn listen(time: Duration) -> Result<(), Failure> {
+    run::preflight(&[Capability::NetRaw])?;
+    let mut signals = Signals::install()?;
+    let poller = Poller::new(Clock::start()?)?;
+    poller.watch(signals.as_fd(), SIGNALS)?;
+    let host = Host::look()?;
+    let mut ears = Ears::open(&host.links, &poller)?;
+    print(&format!("Listening for VRRP on {} for {} s\n", host.names(), time.as_secs()));
+    let (start, mut heard, mut buffer) = (poller.now(), Heard::default(), vec![0; BUFFER]);
+    let end = start + time;
+    let mut told_to_stop = false;
+    while !told_to_stop && poller.now() < end {
+        for token in poller.wait(Some(end))? {
+            if token == SIGNALS {
+                told_to_stop = signals.pending().any(|signal| matches!(signal, Signal::Stop(_)));
+            } else {
+                ears.take(token, &poller, &mut buffer, &mut heard);
+            }
+        }
+    }
+    let after = told_to_stop.then(|| poller.now().since(start));
+    print(&report(&heard, &host, &ears.deaf, after));
+    Ok(())
+}
+
+/// A reader that went away is no failure.
+fn print(text: &str) {
+    let mut out = io::stdout();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// What there is on this host: where to listen, and what of its own is not heard.
+struct Host {
+    links: Vec<Link>,
+    vrids: Vec<Vrid>,
+    /// Addresses that a vrrp-init has put here.
+    holds: Vec<IpAddr>,
+}
+
+impl Host {
+    fn look() -> Result<Self, Failure> {
+        let mut netlink = Netlink::open()?;
+        let (links, addresses) = (netlink.links()?, netlink.addresses()?);
+        let config = run::read_environment().ok().map(|(config, _)| config);
+        let vrids = config.iter().flat_map(|config| &config.routers).map(|r| r.protocol.vrid).collect();
+        let holds = addresses.iter().filter(|a| a.mark == Some(MARK)).map(|a| a.address).collect();
+        let mut links = match named(config.as_ref()) {
+            Some(names) => chosen(&names, &links)?,
+            None => links.into_iter().filter(|link| link.up && link.multicast && !link.loopback).collect(),
+        };
+        if links.is_empty() {
+            return Err(Failure::Nowhere("no interface is up and takes multicast".into()));
+        }
+        links.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Self { links, vrids, holds })
+    }
+
+    fn names(&self) -> String {
+        self.links.iter().map(|link| link.name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The interfaces that the environment names; `None`: every one. It need not be complete: whoever is looking for a VRID
+/// has none to give.
+fn named(config: Option<&Config>) -> Option<Vec<String>> {
+    let Some(config) = config else {
+        let name = std::env::var("INTERFACE").ok()?.trim().to_owned();
+        return Some(vec![name]).filter(|names| !["", "auto"].contains(&names[0].as_str()));
+    };
+    let mut names = vec![];
+    for router in &config.routers {
+        let InterfaceChoice::Named(name) = &router.interface else { return None };
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    Some(names)
+}
+
+fn chosen(names: &[String], links: &[Link]) -> Result<Vec<Link>, Failure> {
+    let find = |name: &String| {
+        let there = links.iter().find(|link| link.name == *name).cloned();
+        there.ok_or_else(|| {
+            Failure::Nowhere(format!("there is no interface {name}; compare INTERFACE with ip -brief link"))
+        })
+    };
+    names.iter().map(find).collect()
+}
+
+/// The sockets, each with the name of its interface; a token is a place in the list.
+struct Ears {
+    sockets: Vec<(String, Socket)>,
+    /// Where nothing is heard, and why.
+    deaf: Vec<String>,
+}
+
+impl Ears {
+    /// An interface without IPv6 is no failure; a right that is missing is.
+    fn open(links: &[Link], poller: &Poller) -> Result<Self, Error> {
+        let mut ears = Self { sockets: vec![], deaf: vec![] };
+        for Link { name, index, up, .. } in links {
+            if !up {
+                ears.deaf.push(format!("{name} is down"));
+            }
+            for open in [Socket::open_v4, Socket::open_v6] {
+                match open(name, *index) {
+                    Ok(socket) => {
+                        poller.watch(socket.as_fd(), ears.sockets.len() as u64)?;
+                        ears.sockets.push((name.clone(), socket));
+                    }
+                    Err(e) if e.is_permission() => return Err(e),
+                    Err(e) => ears.deaf.push(e.to_string()),
+                }
+            }
+        }
+        Ok(ears)
+    }
+
+    fn take(&mut self, token: u64, poller: &Poller, buffer: &mut [u8], heard: &mut Heard) {
+        let Some((interface, socket)) = usize::try_from(token).ok().and_then(|at| self.sockets.get(at))
+        else {
+            return;
+        };
+        for _ in 0..PACKETS {
+            match socket.receive(buffer) {
+                Ok(None) => return,
+                Ok(Some(Received::Datagram(d))) => {
+                    let envelope = Envelope { from: d.from, to: d.to, ttl: d.ttl };
+                    heard.message(poller.now(), interface, d.payload, envelope);
+                }
+                Ok(Some(Received::Faulty { from, fault })) => {
+                    heard.unreadable(interface, from, &fault.to_string());
+                }
+                Err(e) => {
+                    // The link went; it is not followed if it comes back.
+                    let _ = poller.forget(socket.as_fd());
+                    self.deaf.push(e.to_string());
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// `after` is how long it took to be told to stop.
+fn report(heard: &Heard, host: &Host, deaf: &[String], after: Option<Duration>) -> String {
+    let mut text = String::new();
+    if let Some(after) = after {
+        _ = writeln!(text, "Stopped after {}.{} s", after.as_secs(), after.subsec_millis() / 100);
+    }
+    if heard.groups.is_empty() {
+        text += "\nNobody was heard: no master is there, or a firewall drops VRRP (IP protocol 112) on its way.\n";
+    } else {
+        _ = write!(text, "\n{}", table::table(heard));
+    }
+    let problems = table::problems(heard);
+    if !problems.is_empty() {
+        text += "\nProblems:\n";
+    }
+    for line in problems.iter().chain(deaf) {
+        _ = writeln!(text, "  {line}");
+    }
+    _ = writeln!(text, "\n{}", table::free(heard.free_vrid(&host.vrids)));
+    text += "Not heard: backups, which are silent; unicast adverts; what this host itself sends";
+    text += &in_line(" (this container: VRID ", &host.vrids, ")");
+    text += &in_line(".\nThis host is master itself: it holds ", &host.holds, "");
+    text += ".\n";
+    text
+}
+
+/// Nothing where there are no items.
+fn in_line(before: &str, items: &[impl ToString], after: &str) -> String {
+    let items: Vec<_> = items.iter().map(ToString::to_string).collect();
+    if items.is_empty() { String::new() } else { format!("{before}{}{after}", items.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(vrids: &[u8], holds: &[&str]) -> Host {
+        let vrids = vrids.iter().filter_map(|vrid| Vrid::new(*vrid)).collect();
+        Host { links: vec![], vrids, holds: holds.iter().map(|a| a.parse().unwrap()).collect() }
+    }
+
+    #[test]
+    fn silence_is_reported_with_what_may_be_behind_it() {
+        assert_eq!(
+            report(&Heard::default(), &host(&[], &[]), &[], None),
+            "
+Nobody was heard: no master is there, or a firewall drops VRRP (IP protocol 112) on its way.
+
+Free VRID: 1
+Not heard: backups, which are silent; unicast adverts; what this host itself sends.
+"
+        );
+    }
+
+    #[test]
+    fn what_is_not_heard_here_is_said_with_the_time_of_an_early_end() {
+        let mut heard = Heard::default();
+        heard.unreadable("eth0", [10, 0, 0, 9].into(), "the packet is a fragment");
+        let after = Some(Duration::from_millis(2_340));
+        assert_eq!(
+            report(&heard, &host(&[1, 52], &["10.0.0.2"]), &["eth1 is down".into()], after),
+            "\
+Stopped after 2.3 s
+
+Nobody was heard: no master is there, or a firewall drops VRRP (IP protocol 112) on its way.
+
+Problems:
+  eth0, 10.0.0.9: the packet is a fragment (1)
+  eth1 is down
+
+Free VRID: 2
+Not heard: backups, which are silent; unicast adverts; what this host itself sends (this container: VRID 1, 52).
+This host is master itself: it holds 10.0.0.2.
+"
+        );
+    }
+}
