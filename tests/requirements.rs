@@ -94,7 +94,7 @@ fn every_step_of_the_state_machine_is_named_where_it_is_shown() {
         let [file] = quoted(v3)[..] else { panic!("{step}: not one file") };
         assert!(names(&text(file), step), "{file} does not name {step}");
         for file in quoted(v2) {
-            assert!(!text(file).is_empty());
+            assert!(text(file).to_lowercase().contains("section 6.4"), "{file} has no section 6.4");
         }
     }
     let numbers: Vec<_> = steps.iter().map(|row| row[0]).collect();

@@ -308,7 +308,7 @@ fn sealed_icmp(mut icmp: Vec<u8>) -> Vec<u8> {
     icmp
 }
 
-/// As backup ST-03 and NB-07, steps (310), (320) and (340) of the RFC; as master NB-02, NB-06, AC-01 and AC-03, steps
+/// Section 6.4. As backup ST-03 and NB-07, steps (310), (320) and (340); as master NB-02, NB-06, AC-01 and AC-03, steps
 /// (610), (620), (625), (635) and (650).
 ///
 /// Deviations. Accept_Mode is always on (AC-02: a service address that does not answer is of no use). There is no
