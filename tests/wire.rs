@@ -440,6 +440,32 @@ impl Channel<'_> {
         Fault { reason: None, frame }
     }
 
+    /// Whatever the version: of a `good` message.
+    fn faults_of_any(&self, good: &[u8]) -> Vec<Fault> {
+        let sum = |sum: [u8; 2]| [&good[..6], &sum, &good[8..]].concat();
+        let mut faults = vec![
+            // RX-01
+            Fault { frame: self.frame(254, good), ..self.fault("ttl", &[]) },
+            Fault { frame: self.frame(1, good), ..self.fault("ttl", &[]) },
+            // RX-04
+            self.fault("truncated", &[]),
+            self.fault("truncated", &good[..4]),
+            self.fault("truncated", &good[..7]),
+            // RX-06
+            self.fault("checksum", &sum([0, 0])),
+            self.fault("checksum", &sum([good[6], good[7] ^ 1])),
+            // AX-07 would allow it.
+            self.fault("too_long", &[good, &[0; 4]].concat()),
+            // RX-17
+            self.fault("version", &[0xff; 64]),
+        ];
+        if self.from.is_ipv4() {
+            // More fragments to come, and a last one that begins at octet 8.
+            faults.extend([self.fragment(0x2000, &good[..8]), self.fragment(0x0001, &good[8..])]);
+        }
+        faults
+    }
+
     /// In VRRPv2, for a router without and one with a password.
     fn faults_v2(&self, plain: &Message, with_password: &Message) -> Vec<Fault> {
         let good = plain.bytes();
@@ -448,14 +474,11 @@ impl Channel<'_> {
             spoil(&mut message);
             self.fault(reason, &message.bytes())
         };
-        let sum = |sum: [u8; 2]| [&good[..6], &sum, &good[8..]].concat();
         let v3 = MessageV3::new(plain.vrid, 100, &[VIP.into()]).bytes(self.ends());
         let foreign =
             |auth_type, auth_data| Message { auth_type, auth_data, ..with_password.clone() }.bytes();
-        vec![
-            // RX-01
-            Fault { frame: self.frame(254, &good), ..self.fault("ttl", &[]) },
-            Fault { frame: self.frame(1, &good), ..self.fault("ttl", &[]) },
+        let mut faults = self.faults_of_any(&good);
+        faults.extend([
             // RX-02
             spoilt("version", &|m| m.version = 1),
             spoilt("version", &|m| m.version = 4),
@@ -464,15 +487,10 @@ impl Channel<'_> {
             spoilt("type", &|m| m.kind = 2),
             spoilt("type", &|m| m.kind = 7),
             // RX-04
-            self.fault("truncated", &[]),
-            self.fault("truncated", &good[..4]),
-            // RX-05
-            self.fault("truncated", &sealed(good[..good.len() - 8].to_vec())),
             spoilt("truncated", &|m| m.count = Some(20)),
             spoilt("truncated", &|m| m.count = Some(255)),
-            // RX-06
-            self.fault("checksum", &sum([0, 0])),
-            self.fault("checksum", &sum([good[6], good[7] ^ 1])),
+            // RX-05
+            self.fault("truncated", &sealed(good[..good.len() - 8].to_vec())),
             // RX-07
             spoilt("vrid", &|m| m.vrid = 99),
             spoilt("vrid", &|m| m.vrid = 0),
@@ -491,14 +509,8 @@ impl Channel<'_> {
             // RX-13, and AX-03's drop of another list
             spoilt("count_zero", &|m| m.vips.clear()),
             spoilt("addresses", &|m| m.vips.push(Ipv4Addr::new(10, 77, 0, 101))),
-            // AX-07 would allow it.
-            self.fault("too_long", &[&good[..], &[0; 4]].concat()),
-            // RX-17
-            self.fault("version", &[0xff; 64]),
-            // More fragments to come, and a last one that begins at octet 8.
-            self.fragment(0x2000, &good[..16]),
-            self.fragment(0x0001, &good[8..]),
-        ]
+        ]);
+        faults
     }
 
     /// In VRRPv3.
@@ -509,14 +521,11 @@ impl Channel<'_> {
             spoil(&mut message);
             self.fault(reason, &message.bytes(self.ends()))
         };
-        let sum = |sum: [u8; 2]| [&good[..6], &sum, &good[8..]].concat();
         let v2 = Message { vrid: message.vrid, ..Message::default() }.bytes();
         // Over IPv6 there is no version 2 that could be told from nonsense.
         let of_v2 = if self.from.is_ipv4() { "version_mismatch" } else { "version" };
-        let mut faults = vec![
-            // RX-01
-            Fault { frame: self.frame(254, &good), ..self.fault("ttl", &[]) },
-            Fault { frame: self.frame(1, &good), ..self.fault("ttl", &[]) },
+        let mut faults = self.faults_of_any(&good);
+        faults.extend([
             // RX-02
             spoilt("version", &|m| m.kind = 0x11),
             spoilt("version", &|m| m.kind = 0x41),
@@ -525,13 +534,8 @@ impl Channel<'_> {
             spoilt("type", &|m| m.kind = 0x32),
             spoilt("type", &|m| m.kind = 0x30),
             // RX-04
-            self.fault("truncated", &[]),
-            self.fault("truncated", &good[..6]),
             spoilt("truncated", &|m| m.count = Some(20)),
             spoilt("truncated", &|m| m.count = Some(255)),
-            // RX-06
-            self.fault("checksum", &sum([0, 0])),
-            self.fault("checksum", &sum([good[6], good[7] ^ 1])),
             // RX-07
             spoilt("vrid", &|m| m.vrid = 99),
             spoilt("vrid", &|m| m.vrid = 0),
@@ -540,12 +544,8 @@ impl Channel<'_> {
             // RX-14
             spoilt("interval_zero", &|m| m.interval = 0),
             spoilt("interval_zero", &|m| m.interval = 0xf000),
-            // RX-17
-            self.fault("version", &[0xff; 64]),
-        ];
-        if self.from.is_ipv4() {
-            faults.extend([self.fragment(0x2000, &good), self.fragment(0x0001, &good)]);
-        } else {
+        ]);
+        if self.from.is_ipv6() {
             faults.push(self.fault("checksum", &message.bytes_alone()));
         }
         faults
