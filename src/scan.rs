@@ -11,7 +11,7 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::config::{Config, InterfaceChoice};
+use crate::config::{Config, InterfaceChoice, RouterConfig};
 use crate::run::{self, Failure};
 use crate::sys::Error;
 use crate::sys::capabilities::Capability;
@@ -44,7 +44,7 @@ fn listen(time: Duration) -> Result<(), Failure> {
     poller.watch(signals.as_fd(), SIGNALS)?;
     let host = Host::look()?;
     let mut ears = Ears::open(&host.links, &poller)?;
-    print(&format!("Listening for VRRP on {} for {} s\n", host.names(), time.as_secs()));
+    print(&format!("Listening for VRRP on {} for {} s\n", host.names().join(", "), time.as_secs()));
     let (start, mut heard, mut buffer) = (poller.now(), Heard::default(), vec![0; BUFFER]);
     let end = start + time;
     let mut told_to_stop = false;
@@ -79,24 +79,44 @@ struct Host {
 impl Host {
     fn look() -> Result<Self, Failure> {
         let mut netlink = Netlink::open()?;
-        let (links, addresses) = (netlink.links()?, netlink.addresses()?);
+        let (all, addresses) = (netlink.links()?, netlink.addresses()?);
         let config = run::read_environment().ok().map(|(config, _)| config);
-        let vrids = config.iter().flat_map(|config| &config.routers).map(|r| r.protocol.vrid).collect();
-        let holds = addresses.iter().filter(|a| a.mark == Some(MARK)).map(|a| a.address).collect();
-        let mut links = match named(config.as_ref()) {
-            Some(names) => chosen(&names, &links)?,
-            None => links.into_iter().filter(|link| link.up && link.multicast && !link.loopback).collect(),
-        };
-        if links.is_empty() {
+        let mut host = Self { links: vec![], vrids: vec![], holds: vec![] };
+        for router in config.iter().flat_map(|config| &config.routers) {
+            if !host.vrids.contains(&router.protocol.vrid) {
+                host.vrids.push(router.protocol.vrid);
+            }
+        }
+        host.holds.extend(addresses.iter().filter(|a| a.mark == Some(MARK)).map(|a| a.address));
+        if let Some(names) = named(config.as_ref()) {
+            for name in names {
+                host.listen_on(all.iter().find(|link| link.name == name).ok_or_else(|| missing(&name))?);
+            }
+        } else {
+            let fit = |link: &&Link| link.up && link.multicast && !link.loopback;
+            all.iter().filter(fit).for_each(|link| host.listen_on(link));
+        }
+        if host.links.is_empty() {
             return Err(Failure::Nowhere("no interface is up and takes multicast".into()));
         }
-        links.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Self { links, vrids, holds })
+        Ok(host)
     }
 
-    fn names(&self) -> String {
-        self.links.iter().map(|link| link.name.as_str()).collect::<Vec<_>>().join(", ")
+    /// In the order of their names, each once.
+    fn listen_on(&mut self, link: &Link) {
+        let at = self.links.partition_point(|known| known.name < link.name);
+        if self.links.get(at).is_none_or(|known| known.name != link.name) {
+            self.links.insert(at, link.clone());
+        }
     }
+
+    fn names(&self) -> Vec<String> {
+        self.links.iter().map(|link| link.name.clone()).collect()
+    }
+}
+
+fn missing(name: &str) -> Failure {
+    Failure::Nowhere(format!("there is no interface {name}; compare INTERFACE with ip -brief link"))
 }
 
 /// The interfaces that the environment names; `None`: every one. It need not be complete: whoever is looking for a VRID
@@ -106,29 +126,16 @@ fn named(config: Option<&Config>) -> Option<Vec<String>> {
         let name = std::env::var("INTERFACE").ok()?.trim().to_owned();
         return Some(vec![name]).filter(|names| !["", "auto"].contains(&names[0].as_str()));
     };
-    let mut names = vec![];
-    for router in &config.routers {
-        let InterfaceChoice::Named(name) = &router.interface else { return None };
-        if !names.contains(name) {
-            names.push(name.clone());
-        }
-    }
-    Some(names)
-}
-
-fn chosen(names: &[String], links: &[Link]) -> Result<Vec<Link>, Failure> {
-    let find = |name: &String| {
-        let there = links.iter().find(|link| link.name == *name).cloned();
-        there.ok_or_else(|| {
-            Failure::Nowhere(format!("there is no interface {name}; compare INTERFACE with ip -brief link"))
-        })
+    let name = |router: &RouterConfig| match &router.interface {
+        InterfaceChoice::Named(name) => Some(name.clone()),
+        InterfaceChoice::Auto => None,
     };
-    names.iter().map(find).collect()
+    config.routers.iter().map(name).collect()
 }
 
-/// The sockets, each with the name of its interface; a token is a place in the list.
+/// The sockets, each with its interface's place in the list; a token is a place in this one.
 struct Ears {
-    sockets: Vec<(String, Socket)>,
+    sockets: Vec<(usize, Socket)>,
     /// Where nothing is heard, and why.
     deaf: Vec<String>,
 }
@@ -137,7 +144,7 @@ impl Ears {
     /// An interface without IPv6 is no failure; a right that is missing is.
     fn open(links: &[Link], poller: &Poller) -> Result<Self, Error> {
         let mut ears = Self { sockets: vec![], deaf: vec![] };
-        for Link { name, index, up, .. } in links {
+        for (at, Link { name, index, up, .. }) in links.iter().enumerate() {
             if !up {
                 ears.deaf.push(format!("{name} is down"));
             }
@@ -145,7 +152,7 @@ impl Ears {
                 match open(name, *index) {
                     Ok(socket) => {
                         poller.watch(socket.as_fd(), ears.sockets.len() as u64)?;
-                        ears.sockets.push((name.clone(), socket));
+                        ears.sockets.push((at, socket));
                     }
                     Err(e) if e.is_permission() => return Err(e),
                     Err(e) => ears.deaf.push(e.to_string()),
@@ -165,10 +172,10 @@ impl Ears {
                 Ok(None) => return,
                 Ok(Some(Received::Datagram(d))) => {
                     let envelope = Envelope { from: d.from, to: d.to, ttl: d.ttl };
-                    heard.message(poller.now(), interface, d.payload, envelope);
+                    heard.message(poller.now(), *interface, d.payload, envelope);
                 }
                 Ok(Some(Received::Faulty { from, fault })) => {
-                    heard.unreadable(interface, from, &fault.to_string());
+                    heard.unreadable(*interface, from, &fault.to_string());
                 }
                 Err(e) => {
                     // The link went; it is not followed if it comes back.
@@ -187,17 +194,18 @@ fn report(heard: &Heard, host: &Host, deaf: &[String], after: Option<Duration>) 
     if let Some(after) = after {
         _ = writeln!(text, "Stopped after {}.{} s", after.as_secs(), after.subsec_millis() / 100);
     }
-    if heard.groups.is_empty() {
+    let names = host.names();
+    if heard.speakers.is_empty() {
         text += "\nNobody was heard: no master is there, or a firewall drops VRRP (IP protocol 112) on its way.\n";
     } else {
-        _ = write!(text, "\n{}", table::table(heard));
+        _ = write!(text, "\n{}", table::table(heard, &names));
     }
-    let problems = table::problems(heard);
+    let problems = table::problems(heard, &names);
     if !problems.is_empty() {
-        text += "\nProblems:\n";
+        _ = write!(text, "\nProblems:\n{problems}");
     }
-    for line in problems.iter().chain(deaf) {
-        _ = writeln!(text, "  {line}");
+    if !deaf.is_empty() {
+        _ = writeln!(text, "\nDeaf:\n  {}", deaf.join("\n  "));
     }
     _ = writeln!(text, "\n{}", table::free(heard.free_vrid(&host.vrids)));
     text += "Not heard: backups, which are silent; unicast adverts; what this host itself sends";
@@ -219,7 +227,16 @@ mod tests {
 
     fn host(vrids: &[u8], holds: &[&str]) -> Host {
         let vrids = vrids.iter().filter_map(|vrid| Vrid::new(*vrid)).collect();
-        Host { links: vec![], vrids, holds: holds.iter().map(|a| a.parse().unwrap()).collect() }
+        let eth0 = Link {
+            index: 2,
+            name: "eth0".into(),
+            up: true,
+            mac: None,
+            loopback: false,
+            multicast: true,
+            mtu: None,
+        };
+        Host { links: vec![eth0], vrids, holds: holds.iter().map(|a| a.parse().unwrap()).collect() }
     }
 
     #[test]
@@ -238,7 +255,7 @@ Not heard: backups, which are silent; unicast adverts; what this host itself sen
     #[test]
     fn what_is_not_heard_here_is_said_with_the_time_of_an_early_end() {
         let mut heard = Heard::default();
-        heard.unreadable("eth0", [10, 0, 0, 9].into(), "the packet is a fragment");
+        heard.unreadable(0, [10, 0, 0, 9].into(), "the packet is a fragment");
         let after = Some(Duration::from_millis(2_340));
         assert_eq!(
             report(&heard, &host(&[1, 52], &["10.0.0.2"]), &["eth1 is down".into()], after),
@@ -249,6 +266,8 @@ Nobody was heard: no master is there, or a firewall drops VRRP (IP protocol 112)
 
 Problems:
   eth0, 10.0.0.9: the packet is a fragment (1)
+
+Deaf:
   eth1 is down
 
 Free VRID: 2

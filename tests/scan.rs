@@ -99,7 +99,7 @@ fn a_scan_lists_every_speaker_and_what_is_wrong_with_each_and_between_them() {
             "enp0s3 IPv4 70 2 10.77.0.250 250 1 s type 254 - 10.77.0.100",
             "enp0s3 IPv4 71 2 10.77.0.250 250 0 s none - 10.77.0.100",
             "enp0s3 IPv4 72 2 10.77.0.250 250 1 s none - -",
-            &format!("enp0s3 IPv6 51 3 {link_local} 200 1 s - right fd00::100 fe80::100"),
+            &format!("enp0s3 IPv6 51 3 {link_local} 200 1 s - right fe80::100 fd00::100"),
         ]
     );
     let place = "enp0s3 IPv4 VRID";
@@ -210,4 +210,21 @@ fn where_and_how_long_a_scan_listens_is_checked_first() {
     let mut down = scan(&host, Launch::NotPidOne, &["1"], &[("INTERFACE", "eth7")]);
     assert_eq!((all.wait_exit(seconds(3)), down.wait_exit(seconds(3))), (0, 0));
     down.log.wait_for("  eth7 is down", seconds(1));
+}
+
+#[test]
+fn an_interface_that_has_no_ipv6_or_goes_away_ends_no_scan() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    host.ip("link add eth7 type veth peer name eth8");
+    host.ip("link set eth7 up");
+    host.ip("link set eth8 up");
+    host.inside(|| {
+        std::fs::write("/proc/sys/net/ipv6/conf/eth7/disable_ipv6", "1").expect("the host's own");
+    });
+    let mut scan = scan(&host, Launch::NotPidOne, &["2"], &[]);
+    scan.log.wait_for("Listening for VRRP on enp0s3, eth7, eth8 for 2 s", seconds(2));
+    host.ip("link delete eth7");
+    assert_eq!(scan.wait_exit(seconds(4)), 0);
+    scan.log.wait_for("Nobody was heard", seconds(1));
 }

@@ -1,7 +1,6 @@
 //! Adverts to who sent them, and what is wrong with each and between them; knows no clock and no socket, and believes
 //! nothing that it hears.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -14,49 +13,50 @@ const MOST: usize = 1_000;
 /// Several that advertise in turn for so many intervals are no handover.
 const HANDOVER: u32 = 2;
 
-/// One virtual router as the network sees it; the order is that of the report.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Group {
-    pub(super) interface: String,
-    pub(super) family: Family,
-    pub(super) vrid: u8,
-}
-
-/// Everything that was heard.
+/// Everything that was heard: plain lists, since there are few speakers.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
-    pub(super) groups: BTreeMap<Group, Circle>,
-    /// What could not be read at all: by interface and source, the last reason and how often.
-    pub(super) unreadable: BTreeMap<(String, IpAddr), (String, u64)>,
-    /// Packets of speakers beyond those that are told apart.
+    /// In the order of their keys.
+    pub(super) speakers: Vec<Speaker>,
+    pub(super) unreadable: Vec<Unreadable>,
+    /// Packets of addresses beyond those that are told apart.
     pub(super) uncounted: u64,
-    speakers: usize,
 }
 
-/// Those who claim one virtual router.
-#[derive(Debug, Default)]
-pub(super) struct Circle {
-    /// By address and version.
-    pub(super) speakers: BTreeMap<(IpAddr, u8), Speaker>,
-    /// Since when more than one of them has been master.
-    together: Option<Instant>,
-    /// For longer than a handover takes.
-    pub(super) several_masters: bool,
-}
+/// One virtual router as the network sees it: the interface's place in the list of those listened on, family, VRID.
+pub(super) type Group = (usize, Family, u8);
 
 /// One address that speaks one version of the protocol for one virtual router.
 #[derive(Debug)]
 pub(super) struct Speaker {
+    pub(super) group: Group,
+    pub(super) from: IpAddr,
+    pub(super) version: u8,
     pub(super) packets: u64,
     /// Those that a router would take, and when the last of them came with a priority above 0.
     pub(super) sound: u64,
     master_at: Option<Instant>,
+    /// Since when another one has been master beside it, and whether for longer than a handover takes.
+    beside: Option<Instant>,
+    pub(super) is_second_master: bool,
     pub(super) releases: u64,
     /// The last one of the best: sound and of a priority above 0, if possible.
     pub(super) claims: Claims,
     worth: (bool, bool),
-    /// What was wrong, the last value that was, and how often.
-    pub(super) faults: BTreeMap<DropReason, (u8, u64)>,
+    /// What was wrong, in the order of [`DropReason::ALL`]: the last value that was, and how often.
+    pub(super) faults: [(u8, u64); FAULTS],
+}
+
+pub(super) const FAULTS: usize = DropReason::ALL.len();
+
+/// A source of packets that are no VRRP messages.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    pub(super) interface: usize,
+    pub(super) from: IpAddr,
+    /// Of the last one.
+    pub(super) why: String,
+    pub(super) packets: u64,
 }
 
 /// What a message says of itself, true or not.
@@ -69,129 +69,150 @@ pub(super) struct Claims {
     pub(super) auth: Option<(u8, Option<Password>)>,
     /// `None` where it was not looked at or is wrong.
     pub(super) checksum: Option<V3Checksum>,
-    pub(super) addresses: BTreeSet<IpAddr>,
+    pub(super) addresses: Vec<IpAddr>,
 }
 
 impl Heard {
-    /// One VRRP message that came in `envelope`.
-    pub(super) fn message(&mut self, now: Instant, interface: &str, octets: &[u8], envelope: Envelope) {
+    /// One VRRP message that came on `interface` in `envelope`.
+    pub(super) fn message(&mut self, now: Instant, interface: usize, octets: &[u8], envelope: Envelope) {
         let from = envelope.from;
         let Some(&[first, vrid, _, count, auth, _, _, _]) = octets.first_chunk() else {
             return self.unreadable(interface, from, "the message is shorter than a VRRP header");
         };
         let family = if from.is_ipv4() { Family::V4 } else { Family::V6 };
         let version = first >> 4;
-        let mut faults: BTreeMap<DropReason, u8> = BTreeMap::new();
+        let mut faults = [None; FAULTS];
         if envelope.ttl != TTL {
-            faults.insert(DropReason::Ttl, envelope.ttl);
+            faults[DropReason::Ttl as usize] = Some(envelope.ttl);
         }
         let parsed = Advert::parse(octets, Envelope { ttl: TTL, ..envelope });
         let claims = Claims::read(octets, from, parsed.as_ref().ok());
         if let Err(reason) = parsed {
-            faults.insert(reason, if reason == DropReason::Type { first & 0x0f } else { version });
+            faults[reason as usize] = Some(if reason == DropReason::Type { first & 0x0f } else { version });
         }
         // Behind another fault these would be missed.
         if version == Version::V2.number() && auth > 1 {
-            faults.insert(DropReason::AuthType, auth);
+            faults[DropReason::AuthType as usize] = Some(auth);
         }
         if count == 0 {
-            faults.insert(DropReason::CountZero, 0);
+            faults[DropReason::CountZero as usize] = Some(0);
         }
         if claims.interval.is_none() {
-            faults.insert(DropReason::IntervalZero, 0);
+            faults[DropReason::IntervalZero as usize] = Some(0);
         }
-
-        let circle = self.groups.entry(Group { interface: interface.to_owned(), family, vrid }).or_default();
-        if !circle.speakers.contains_key(&(from, version)) {
-            if self.speakers == MOST {
-                self.uncounted += 1;
-                return;
-            }
-            self.speakers += 1;
-        }
-        circle.take(now, (from, version), claims, &faults);
+        self.take(now, ((interface, family, vrid), from, version), claims, &faults);
     }
 
     /// One packet that is none.
-    pub(super) fn unreadable(&mut self, interface: &str, from: IpAddr, why: &str) {
-        let key = (interface.to_owned(), from);
-        if self.unreadable.len() == MOST && !self.unreadable.contains_key(&key) {
+    pub(super) fn unreadable(&mut self, interface: usize, from: IpAddr, why: &str) {
+        let known = self.unreadable.iter_mut().find(|u| (u.interface, u.from) == (interface, from));
+        if let Some(known) = known {
+            why.clone_into(&mut known.why);
+            known.packets += 1;
+        } else if self.unreadable.len() == MOST {
             self.uncounted += 1;
-            return;
+        } else {
+            self.unreadable.push(Unreadable { interface, from, why: why.to_owned(), packets: 1 });
         }
-        let (reason, count) = self.unreadable.entry(key).or_default();
-        why.clone_into(reason);
-        *count += 1;
+    }
+
+    fn take(&mut self, now: Instant, key: Key, claims: Claims, faults: &[Option<u8>; FAULTS]) {
+        let at = self.speakers.partition_point(|speaker| speaker.key() < key);
+        if self.speakers.get(at).is_none_or(|speaker| speaker.key() != key) {
+            if self.speakers.len() == MOST {
+                self.uncounted += 1;
+                return;
+            }
+            self.speakers.insert(at, Speaker::new(key));
+        }
+        if self.speakers[at].take(now, claims, faults) {
+            self.compare_masters(now, at);
+        }
+    }
+
+    /// After an advert by which the speaker at `at` is master.
+    fn compare_masters(&mut self, now: Instant, at: usize) {
+        let Speaker { group, from, .. } = self.speakers[at];
+        let masters = || self.speakers.iter().filter(|s| s.group == group && s.is_master(now));
+        let alone = masters().all(|s| s.from == from);
+        let handover = masters().map(|s| s.interval() * HANDOVER).max().unwrap_or_default();
+        let speaker = &mut self.speakers[at];
+        if alone {
+            speaker.beside = None;
+        } else {
+            let since = *speaker.beside.get_or_insert(now);
+            speaker.is_second_master |= now.since(since) >= handover;
+        }
+    }
+
+    /// Those who claim one virtual router, for each.
+    pub(super) fn groups(&self) -> impl Iterator<Item = &[Speaker]> {
+        self.speakers.chunk_by(|a, b| a.group == b.group)
     }
 
     /// The lowest VRID that nobody was heard with and that is not among `ours`.
     pub(super) fn free_vrid(&self, ours: &[Vrid]) -> Option<Vrid> {
         let is_free =
-            |vrid: &Vrid| !ours.contains(vrid) && self.groups.keys().all(|group| group.vrid != vrid.octet());
+            |vrid: &Vrid| !ours.contains(vrid) && self.speakers.iter().all(|s| s.group.2 != vrid.octet());
         (1..=u8::MAX).filter_map(Vrid::new).find(is_free)
     }
 }
 
-impl Circle {
-    fn take(&mut self, now: Instant, who: (IpAddr, u8), claims: Claims, faults: &BTreeMap<DropReason, u8>) {
-        let (priority, sound) = (claims.priority, faults.is_empty());
-        let worth = (sound, priority > 0);
-        let speaker = match self.speakers.entry(who) {
-            std::collections::btree_map::Entry::Vacant(new) => new.insert(Speaker::new(claims, worth)),
-            std::collections::btree_map::Entry::Occupied(known) => {
-                let known = known.into_mut();
-                if worth >= known.worth {
-                    (known.claims, known.worth) = (claims, worth);
-                }
-                known
-            }
-        };
-        speaker.packets += 1;
-        for (reason, value) in faults {
-            let (last, count) = speaker.faults.entry(*reason).or_default();
-            (*last, *count) = (*value, *count + 1);
-        }
-        if !sound {
-            return;
-        }
-        speaker.sound += 1;
-        if priority == 0 {
-            speaker.releases += 1;
-            speaker.master_at = None;
-        } else {
-            speaker.master_at = Some(now);
-            self.compare_masters(now, who.0);
-        }
-    }
-
-    fn compare_masters(&mut self, now: Instant, from: IpAddr) {
-        let masters = || self.speakers.iter().filter(|(_, speaker)| speaker.is_master(now));
-        if masters().all(|((address, _), _)| *address == from) {
-            self.together = None;
-            return;
-        }
-        let slowest = masters().filter_map(|(_, speaker)| speaker.claims.interval).max();
-        let since = *self.together.get_or_insert(now);
-        let handover = slowest.map_or(Duration::ZERO, |interval| interval.duration() * HANDOVER);
-        self.several_masters |= now.since(since) >= handover;
-    }
-
-    /// Those of whom a router would take an advert.
-    pub(super) fn sound(&self) -> impl Iterator<Item = (IpAddr, u8, &Speaker)> {
-        let speakers = self.speakers.iter().filter(|(_, speaker)| speaker.sound > 0);
-        speakers.map(|((from, version), speaker)| (*from, *version, speaker))
-    }
-}
+/// What tells one speaker from another.
+type Key = (Group, IpAddr, u8);
 
 impl Speaker {
-    fn new(claims: Claims, worth: (bool, bool)) -> Self {
-        Self { packets: 0, sound: 0, master_at: None, releases: 0, claims, worth, faults: BTreeMap::new() }
+    fn new((group, from, version): Key) -> Self {
+        Self {
+            group,
+            from,
+            version,
+            packets: 0,
+            sound: 0,
+            master_at: None,
+            beside: None,
+            is_second_master: false,
+            releases: 0,
+            claims: Claims { priority: 0, interval: None, auth: None, checksum: None, addresses: vec![] },
+            worth: (false, false),
+            faults: [(0, 0); FAULTS],
+        }
+    }
+
+    fn key(&self) -> Key {
+        (self.group, self.from, self.version)
+    }
+
+    /// Answers whether it is master by what it says now.
+    fn take(&mut self, now: Instant, claims: Claims, faults: &[Option<u8>; FAULTS]) -> bool {
+        self.packets += 1;
+        for (known, fault) in self.faults.iter_mut().zip(faults) {
+            if let Some(value) = fault {
+                *known = (*value, known.1 + 1);
+            }
+        }
+        let (sound, is_master) = (faults.iter().all(Option::is_none), claims.priority > 0);
+        if (sound, is_master) >= self.worth {
+            (self.claims, self.worth) = (claims, (sound, is_master));
+        }
+        if sound {
+            if !self.is_master(now) {
+                self.beside = None;
+            }
+            self.sound += 1;
+            self.releases += u64::from(!is_master);
+            self.master_at = is_master.then_some(now);
+        }
+        sound && is_master
     }
 
     /// Whether the next advert of this master is not yet overdue by half an interval.
     fn is_master(&self, now: Instant) -> bool {
-        let interval = self.claims.interval.map_or(Duration::ZERO, Interval::duration);
-        self.master_at.is_some_and(|at| now.since(at) <= interval * 3 / 2)
+        self.master_at.is_some_and(|at| now.since(at) <= self.interval() * 3 / 2)
+    }
+
+    fn interval(&self) -> Duration {
+        self.claims.interval.map_or(Duration::ZERO, Interval::duration)
     }
 }
 
@@ -223,6 +244,12 @@ impl Claims {
             addresses,
         }
     }
+
+    /// The order is free.
+    pub(super) fn same_addresses(&self, other: &Self) -> bool {
+        self.addresses.len() == other.addresses.len()
+            && self.addresses.iter().all(|address| other.addresses.contains(address))
+    }
 }
 
 #[cfg(test)]
@@ -247,26 +274,23 @@ mod tests {
     fn hear(heard: &mut Heard, ms: u64, from: &str, advert: &Advert) {
         let envelope = Envelope { from: from.parse().unwrap(), to: GROUP_V4.into(), ttl: 255 };
         let octets = advert.emit(envelope.from, envelope.to);
-        heard.message(Instant::from_millis(ms), "eth0", &octets, envelope);
+        heard.message(Instant::from_millis(ms), 0, &octets, envelope);
     }
 
-    fn only(heard: &Heard) -> &Circle {
-        assert_eq!(heard.groups.len(), 1);
-        heard.groups.values().next().unwrap()
+    fn two_masters(heard: &Heard) -> bool {
+        assert_eq!(heard.groups().count(), 1);
+        heard.speakers.iter().any(|speaker| speaker.is_second_master)
     }
 
     #[test]
     fn two_that_go_on_in_turn_are_two_masters() {
         let mut heard = Heard::default();
-        for second in 0..4 {
-            assert!(second == 0 || !only(&heard).several_masters, "{second} s");
+        for second in 0..3 {
+            assert!(second == 0 || !two_masters(&heard), "{second} s");
             hear(&mut heard, second * 1_000, "10.0.0.11", &advert(51, 200));
             hear(&mut heard, second * 1_000 + 400, "10.0.0.12", &advert(51, 100));
-            if second == 2 {
-                break;
-            }
         }
-        assert!(only(&heard).several_masters);
+        assert!(two_masters(&heard));
     }
 
     /// One yields, the other takes over in milliseconds and both have a last word; later it goes back.
@@ -292,12 +316,10 @@ mod tests {
             (7_000, better, 13),
         ] {
             hear(&mut heard, ms, from, &advert(51, priority));
-            assert!(!only(&heard).several_masters, "{ms} ms");
+            assert!(!two_masters(&heard), "{ms} ms");
         }
-        assert_eq!(
-            only(&heard).sound().map(|(.., s)| (s.claims.priority, s.releases)).collect::<Vec<_>>(),
-            [(13, 1), (12, 0)]
-        );
+        let last = heard.speakers.iter().map(|s| (s.claims.priority, s.releases));
+        assert_eq!(last.collect::<Vec<_>>(), [(13, 1), (12, 0)]);
     }
 
     #[test]
@@ -320,16 +342,12 @@ mod tests {
         let mut heard = Heard::default();
         for n in 0..1_500_u32 {
             hear(&mut heard, 0, &Ipv4Addr::from(0x0a00_0000 + n).to_string(), &advert(51, 100));
-            heard.unreadable("eth0", Ipv4Addr::from(n).into(), "the packet is a fragment");
+            heard.unreadable(0, Ipv4Addr::from(n).into(), "the packet is a fragment");
         }
-        assert_eq!((only(&heard).speakers.len(), heard.unreadable.len()), (MOST, MOST));
+        assert_eq!((heard.speakers.len(), heard.unreadable.len()), (MOST, MOST));
         assert_eq!(heard.uncounted, 1_000);
         hear(&mut heard, 0, "10.0.0.0", &advert(51, 100));
-        assert_eq!(
-            only(&heard).speakers[&("10.0.0.0".parse().unwrap(), 2)].packets,
-            2,
-            "a known one counts on"
-        );
+        assert_eq!(heard.speakers[0].packets, 2, "a known one counts on");
     }
 
     proptest! {
@@ -338,9 +356,8 @@ mod tests {
             let (from, to) = if v6 { ("fe80::1".parse().unwrap(), GROUP_V6.into()) }
                              else { ("10.0.0.1".parse().unwrap(), GROUP_V4.into()) };
             let mut heard = Heard::default();
-            heard.message(Instant::START, "eth0", &octets, Envelope { from, to, ttl });
-            let counted = heard.groups.values().flat_map(|c| c.speakers.values()).map(|s| s.packets).sum::<u64>();
-            prop_assert_eq!(counted, u64::from(octets.len() >= 8));
+            heard.message(Instant::START, 0, &octets, Envelope { from, to, ttl });
+            prop_assert_eq!(heard.speakers.len(), usize::from(octets.len() >= 8));
             prop_assert_eq!(heard.unreadable.len(), usize::from(octets.len() < 8));
         }
     }

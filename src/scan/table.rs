@@ -1,9 +1,8 @@
 //! What was heard as text: a table, what is wrong, a free VRID; decides nothing.
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
 
-use super::heard::{Circle, Group, Heard, Speaker};
+use super::heard::{Heard, Speaker};
 use crate::vrrp::{DropReason, Family, V3Checksum, Version, Vrid};
 
 const HEADINGS: [&str; 10] =
@@ -11,38 +10,39 @@ const HEADINGS: [&str; 10] =
 /// So many virtual addresses are listed.
 const SHOWN: usize = 8;
 
-/// The speakers, one a line, in columns.
-pub(super) fn table(heard: &Heard) -> String {
+/// The speakers, one a line, in columns; `interfaces` are the names of those listened on.
+pub(super) fn table(heard: &Heard, interfaces: &[String]) -> String {
     let mut rows = vec![HEADINGS.map(str::to_owned)];
-    for (group, circle) in &heard.groups {
-        rows.extend(circle.speakers.iter().map(|((from, version), s)| row(group, *from, *version, s)));
-    }
-    let widths: Vec<_> = (0..HEADINGS.len())
-        .map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0))
-        .collect();
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            _ = write!(line, "{cell:width$}  ");
+    rows.extend(heard.speakers.iter().map(|speaker| row(speaker, interfaces)));
+    let mut widths = [0; HEADINGS.len()];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.len().max(*width);
         }
-        _ = writeln!(text, "{}", line.trim_end());
+    }
+    let mut text = String::new();
+    for row in &rows {
+        for (cell, width) in row.iter().zip(widths) {
+            _ = write!(text, "{cell:width$}  ");
+        }
+        text.truncate(text.trim_end().len());
+        text.push('\n');
     }
     text
 }
 
-fn row(group: &Group, from: IpAddr, version: u8, speaker: &Speaker) -> [String; HEADINGS.len()] {
-    let claims = &speaker.claims;
+fn row(speaker: &Speaker, interfaces: &[String]) -> [String; HEADINGS.len()] {
+    let (interface, family, vrid) = speaker.group;
     [
-        group.interface.clone(),
-        group.family.to_string(),
-        group.vrid.to_string(),
-        version.to_string(),
-        from.to_string(),
-        claims.priority.to_string(),
+        interfaces[interface].clone(),
+        family.to_string(),
+        vrid.to_string(),
+        speaker.version.to_string(),
+        speaker.from.to_string(),
+        speaker.claims.priority.to_string(),
         interval(speaker),
         auth(speaker),
-        checksum(group, version, speaker).to_owned(),
+        checksum(speaker).to_owned(),
         addresses(speaker),
     ]
 }
@@ -61,12 +61,11 @@ fn auth(speaker: &Speaker) -> String {
 }
 
 /// In the words of V3_CHECKSUM, where there is a choice.
-fn checksum(group: &Group, version: u8, speaker: &Speaker) -> &'static str {
-    let choice = group.family == Family::V4 && version == Version::V3.number();
+fn checksum(speaker: &Speaker) -> &'static str {
     match speaker.claims.checksum {
-        None if speaker.faults.contains_key(&DropReason::Checksum) => "wrong",
+        None if speaker.faults[DropReason::Checksum as usize].1 > 0 => "wrong",
         None => "-",
-        Some(_) if !choice => "right",
+        Some(_) if speaker.group.1 == Family::V6 || speaker.version != Version::V3.number() => "right",
         Some(V3Checksum::PseudoHeader) => "pseudo-header",
         Some(V3Checksum::Message) => "rfc9568",
     }
@@ -74,88 +73,108 @@ fn checksum(group: &Group, version: u8, speaker: &Speaker) -> &'static str {
 
 fn addresses(speaker: &Speaker) -> String {
     let all = &speaker.claims.addresses;
-    let mut text = joined(all.iter().take(SHOWN).map(ToString::to_string), " ");
-    if all.len() > SHOWN {
-        _ = write!(text, " and {} more", all.len() - SHOWN);
+    let mut text = String::new();
+    for address in all.iter().take(SHOWN) {
+        _ = write!(text, "{}{address}", if text.is_empty() { "" } else { " " });
     }
-    if text.is_empty() { "-".into() } else { text }
+    match all.len() {
+        0 => "-".into(),
+        n if n > SHOWN => format!("{text} and {} more", n - SHOWN),
+        _ => text,
+    }
 }
 
-fn joined(items: impl Iterator<Item = String>, between: &str) -> String {
-    items.collect::<Vec<_>>().join(between)
-}
-
-/// What is wrong, one sentence a line, in the order of the table.
-pub(super) fn problems(heard: &Heard) -> Vec<String> {
-    let mut lines = vec![];
-    for (Group { interface, family, vrid }, circle) in &heard.groups {
-        let place = format!("{interface} {family} VRID {vrid}");
-        lines.extend(
-            masters(circle).into_iter().chain(differences(circle)).map(|what| format!("{place}: {what}")),
-        );
-        for ((from, version), speaker) in &circle.speakers {
-            let count = |n| {
-                if speaker.packets == 1 { String::new() } else { format!(" ({n} of {})", speaker.packets) }
-            };
-            for (reason, (value, n)) in &speaker.faults {
-                lines.push(format!("{place}, {from}: {}{}", fault(*reason, *value, *version), count(*n)));
-            }
-            if speaker.releases > 0 {
-                let n = count(speaker.releases);
-                lines.push(format!("{place}, {from}: gave the addresses up with priority 0{n}"));
-            }
+/// What is wrong, each line indented and ended, in the order of the table.
+pub(super) fn problems(heard: &Heard, interfaces: &[String]) -> String {
+    let mut text = String::new();
+    for group in heard.groups() {
+        let (interface, family, vrid) = group[0].group;
+        let place = format!("  {} {family} VRID {vrid}", interfaces[interface]);
+        // Those of whom a router would take an advert.
+        let sound: Vec<_> = group.iter().filter(|speaker| speaker.sound > 0).collect();
+        masters(&sound, &place, &mut text);
+        differences(&sound, &place, &mut text);
+        for speaker in group {
+            faults(speaker, &place, &mut text);
         }
     }
-    for ((interface, from), (why, n)) in &heard.unreadable {
-        lines.push(format!("{interface}, {from}: {why} ({n})"));
+    for unreadable in &heard.unreadable {
+        let (interface, from, why) = (&interfaces[unreadable.interface], unreadable.from, &unreadable.why);
+        _ = writeln!(text, "  {interface}, {from}: {why} ({})", unreadable.packets);
     }
     if heard.uncounted > 0 {
-        lines.push(format!("{} packets of further addresses are not listed: a flood", heard.uncounted));
+        _ = writeln!(text, "  {} packets of further addresses are not listed: a flood", heard.uncounted);
     }
-    lines
+    text
 }
 
-fn masters(circle: &Circle) -> Option<String> {
-    let all: std::collections::BTreeSet<_> =
-        circle.sound().map(|(from, _, s)| format!("{from} (priority {})", s.claims.priority)).collect();
-    let list = joined(all.iter().cloned(), ", ");
-    match all.len() {
-        0 | 1 => None,
-        2 if circle.several_masters => {
-            Some(format!("two masters: {list}; they do not hear each other, or drop each other's adverts"))
-        }
-        n if circle.several_masters => Some(format!("{n} masters: {list}; they drop each other's adverts")),
-        _ => Some(format!("heard {list}: a handover, or more than one master; a longer scan tells")),
+fn masters(sound: &[&Speaker], place: &str, text: &mut String) {
+    if sound.iter().all(|speaker| speaker.from == sound[0].from) {
+        return;
     }
+    let list = list(sound, &|speaker| Some(format!("(priority {})", speaker.claims.priority)));
+    _ = if sound.iter().any(|speaker| speaker.is_second_master) {
+        writeln!(
+            text,
+            "{place}: two masters: {list}; they do not hear each other, or drop each other's adverts"
+        )
+    } else {
+        writeln!(text, "{place}: heard {list}: a handover, or more than one master; a longer scan tells")
+    };
+}
+
+/// Each address with what `value` has of it.
+fn list(speakers: &[&Speaker], value: &dyn Fn(&Speaker) -> Option<String>) -> String {
+    let mut text = String::new();
+    for speaker in speakers {
+        if let Some(value) = value(speaker) {
+            _ = write!(text, "{}{} {value}", if text.is_empty() { "" } else { ", " }, speaker.from);
+        }
+    }
+    text
 }
 
 /// What all who share a virtual router must agree on; of the rest what both versions have.
-fn differences(circle: &Circle) -> Vec<String> {
+fn differences(sound: &[&Speaker], place: &str, text: &mut String) {
     let v2 = Version::V2.number();
-    let mut lines = vec![];
-    let mut compare = |what: &str, value: &dyn Fn(u8, &Speaker) -> Option<String>| {
-        let values: Vec<_> =
-            circle.sound().filter_map(|(from, version, s)| Some((from, value(version, s)?))).collect();
-        if values.iter().any(|(_, value)| *value != values[0].1) {
-            let list = joined(values.iter().map(|(from, value)| format!("{from} {value}")), ", ");
-            lines.push(format!("{what} differ: {list}"));
+    let mut compare = |what: &str, value: &dyn Fn(&Speaker) -> Option<String>| {
+        let mut values = sound.iter().filter_map(|speaker| value(speaker));
+        let first = values.next();
+        if values.any(|value| Some(value) != first) {
+            _ = writeln!(text, "{place}: {what} differ: {}", list(sound, value));
         }
     };
-    compare("versions", &|version, _| Some(format!("VRRPv{version}")));
-    compare("intervals", &|_, s| Some(interval(s)));
-    compare("kinds of authentication", &|version, s| (version == v2).then(|| auth(s)));
-    compare("addresses", &|_, s| Some(format!("[{}]", addresses(s))));
-    compare("checksums", &|version, s| match s.claims.checksum {
-        _ if version == v2 => None,
-        Some(V3Checksum::Message) => Some("rfc9568".into()),
-        Some(V3Checksum::PseudoHeader) | None => Some("pseudo-header".into()),
-    });
-    let mut passwords = circle.sound().filter_map(|(.., s)| s.claims.auth?.1);
+    compare("versions", &|s| Some(format!("VRRPv{}", s.version)));
+    compare("intervals", &|s| Some(interval(s)));
+    compare("kinds of authentication", &|s| (s.version == v2).then(|| auth(s)));
+    compare("checksums", &|s| (s.version != v2).then(|| checksum(s).to_owned()));
+    if sound.iter().any(|s| !s.claims.same_addresses(&sound[0].claims)) {
+        let list = list(sound, &|s| Some(format!("[{}]", addresses(s))));
+        _ = writeln!(text, "{place}: addresses differ: {list}");
+    }
+    let mut passwords = sound.iter().filter_map(|s| s.claims.auth?.1);
     let first = passwords.next();
     if passwords.any(|other| Some(other) != first) {
-        lines.push("passwords differ".into());
+        _ = writeln!(text, "{place}: passwords differ");
     }
-    lines
+}
+
+fn faults(speaker: &Speaker, place: &str, text: &mut String) {
+    let Speaker { from, packets, .. } = speaker;
+    let mut line = |what: &str, count: u64| {
+        _ = match packets {
+            1 => writeln!(text, "{place}, {from}: {what}"),
+            _ => writeln!(text, "{place}, {from}: {what} ({count} of {packets})"),
+        };
+    };
+    for (reason, (value, count)) in DropReason::ALL.iter().zip(speaker.faults) {
+        if count > 0 {
+            line(&fault(*reason, value, speaker.version), count);
+        }
+    }
+    if speaker.releases > 0 {
+        line("gave the addresses up with priority 0", speaker.releases);
+    }
 }
 
 fn fault(reason: DropReason, value: u8, version: u8) -> String {
@@ -183,6 +202,8 @@ pub(super) fn free(vrid: Option<Vrid>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
     use crate::vrrp::{Advert, Envelope, GROUP_V4, GROUP_V6, Instant, Interval, Priority};
 
@@ -212,9 +233,21 @@ mod tests {
         let mut heard = Heard::default();
         for (from, advert) in adverts {
             let envelope = envelope(from);
-            heard.message(Instant::START, "eth0", &advert.emit(envelope.from, envelope.to), envelope);
+            heard.message(Instant::START, 1, &advert.emit(envelope.from, envelope.to), envelope);
         }
         heard
+    }
+
+    fn names() -> [String; 2] {
+        ["br-lan", "eth0"].map(str::to_owned)
+    }
+
+    fn table_of(heard: &Heard) -> String {
+        table(heard, &names())
+    }
+
+    fn problems_of(heard: &Heard) -> Vec<String> {
+        problems(heard, &names()).lines().map(|line| line.strip_prefix("  ").unwrap().to_owned()).collect()
     }
 
     #[test]
@@ -226,18 +259,18 @@ mod tests {
         ]);
         let from = envelope("10.0.0.11");
         let (first, second) = (v2(200, &["10.1.0.2"]), v3(9, &["10.0.0.9"]));
-        heard.message(Instant::START, "br-lan", &first.emit(from.from, from.to), from);
-        heard.message(Instant::START, "eth0", &second.emit(from.from, from.to), from);
+        heard.message(Instant::START, 0, &first.emit(from.from, from.to), from);
+        heard.message(Instant::START, 1, &second.emit(from.from, from.to), from);
         let expected = "\
 INTERFACE  FAMILY  VRID  VERSION  MASTER     PRIORITY  INTERVAL  AUTH      CHECKSUM       VIPS
 br-lan     IPv4    200   2        10.0.0.11  200       1 s       none      right          10.1.0.2
 eth0       IPv4    9     3        10.0.0.11  200       0.2 s     -         pseudo-header  10.0.0.9
 eth0       IPv4    51    2        10.0.0.11  200       1 s       password  right          10.0.0.2 10.0.0.3
 eth0       IPv4    60    3        10.0.0.12  200       0.2 s     -         rfc9568        10.0.0.4
-eth0       IPv6    7     3        fe80::1    200       0.2 s     -         right          fd00::2 fe80::2
+eth0       IPv6    7     3        fe80::1    200       0.2 s     -         right          fe80::2 fd00::2
 ";
-        assert_eq!(table(&heard), expected);
-        assert_eq!(problems(&heard), [""; 0]);
+        assert_eq!(table_of(&heard), expected);
+        assert_eq!(problems_of(&heard), [""; 0]);
         assert!(!format!("{heard:?}").contains("secret"));
     }
 
@@ -245,13 +278,15 @@ eth0       IPv6    7     3        fe80::1    200       0.2 s     -         right
     fn a_long_list_of_addresses_is_cut() {
         let many: Vec<_> = (1..=10).map(|n| format!("10.0.0.{n}")).collect();
         let many: Vec<_> = many.iter().map(String::as_str).collect();
-        assert!(table(&heard(&[("10.0.0.11", v2(51, &many))])).ends_with("10.0.0.7 10.0.0.8 and 2 more\n"));
+        assert!(
+            table_of(&heard(&[("10.0.0.11", v2(51, &many))])).ends_with("10.0.0.7 10.0.0.8 and 2 more\n")
+        );
     }
 
     #[test]
     fn what_those_who_share_a_router_disagree_on_is_named_with_both_values() {
         let ours = ("10.0.0.11", v2(51, &["10.0.0.2", "10.0.0.3"]));
-        let second = |advert: Advert| problems(&heard(&[ours.clone(), ("10.0.0.12", advert)]));
+        let second = |advert: Advert| problems_of(&heard(&[ours.clone(), ("10.0.0.12", advert)]));
         let masters = "eth0 IPv4 VRID 51: heard 10.0.0.11 (priority 200), 10.0.0.12 (priority 200): a handover, or \
                        more than one master; a longer scan tells";
         assert_eq!(second(v2(51, &["10.0.0.3", "10.0.0.2"])), [masters], "the order is free");
@@ -275,14 +310,18 @@ eth0       IPv6    7     3        fe80::1    200       0.2 s     -         right
     #[test]
     fn passwords_and_forms_of_the_checksum_are_compared() {
         let with = |password: &[u8; 8]| Advert { password: Some(*password), ..v2(51, &["10.0.0.2"]) };
-        let lines =
-            problems(&heard(&[("10.0.0.11", with(b"one\0\0\0\0\0")), ("10.0.0.12", with(b"two\0\0\0\0\0"))]));
+        let lines = problems_of(&heard(&[
+            ("10.0.0.11", with(b"one\0\0\0\0\0")),
+            ("10.0.0.12", with(b"two\0\0\0\0\0")),
+        ]));
         assert_eq!(lines[1..], ["eth0 IPv4 VRID 51: passwords differ"]);
-        let same =
-            problems(&heard(&[("10.0.0.11", with(b"one\0\0\0\0\0")), ("10.0.0.12", with(b"one\0\0\0\0\0"))]));
+        let same = problems_of(&heard(&[
+            ("10.0.0.11", with(b"one\0\0\0\0\0")),
+            ("10.0.0.12", with(b"one\0\0\0\0\0")),
+        ]));
         assert_eq!(same.len(), 1);
         let message = Advert { checksum: V3Checksum::Message, ..v3(51, &["10.0.0.2"]) };
-        let lines = problems(&heard(&[("10.0.0.11", v3(51, &["10.0.0.2"])), ("10.0.0.12", message)]));
+        let lines = problems_of(&heard(&[("10.0.0.11", v3(51, &["10.0.0.2"])), ("10.0.0.12", message)]));
         let forms = "eth0 IPv4 VRID 51: checksums differ: 10.0.0.11 pseudo-header, 10.0.0.12 rfc9568";
         assert_eq!(lines[1..], [forms]);
     }
@@ -293,11 +332,11 @@ eth0       IPv6    7     3        fe80::1    200       0.2 s     -         right
         for ms in (0..4_000).step_by(1_000) {
             for from in ["10.0.0.11", "10.0.0.12"].map(envelope) {
                 let advert = v2(51, &["10.0.0.2"]);
-                heard.message(Instant::from_millis(ms), "eth0", &advert.emit(from.from, from.to), from);
+                heard.message(Instant::from_millis(ms), 1, &advert.emit(from.from, from.to), from);
             }
         }
         assert_eq!(
-            problems(&heard),
+            problems_of(&heard),
             [
                 "eth0 IPv4 VRID 51: two masters: 10.0.0.11 (priority 200), 10.0.0.12 (priority 200); they do not hear \
               each other, or drop each other's adverts"
@@ -308,11 +347,11 @@ eth0       IPv6    7     3        fe80::1    200       0.2 s     -         right
     /// One right advert and, from another address, one with a fault: what is said of that one.
     fn fault_of(octets: &[u8], envelope: Envelope) -> (Vec<String>, String) {
         let mut heard = heard(&[("10.0.0.11", v2(51, &["10.0.0.2"]))]);
-        heard.message(Instant::START, "eth0", octets, envelope);
+        heard.message(Instant::START, 1, octets, envelope);
         let faulty = envelope.from.to_string();
-        let table = table(&heard);
+        let table = table_of(&heard);
         let row = table.lines().find(|line| line.contains(&faulty)).unwrap_or_default();
-        (problems(&heard), row.split_whitespace().collect::<Vec<_>>().join(" "))
+        (problems_of(&heard), row.split_whitespace().collect::<Vec<_>>().join(" "))
     }
 
     #[test]
@@ -340,7 +379,7 @@ eth0       IPv6    7     3        fe80::1    200       0.2 s     -         right
             (with(4, 254), 255, "unknown authentication type 254", "200 1 s type 254 - 10.0.0.2"),
             (with(5, 0), 255, "interval 0", "200 0 s none - 10.0.0.2"),
             (with(0, 0x27), 255, "type 7: no advertisement", "200 1 s none - 10.0.0.2"),
-            (with(3, 9), 255, "shorter than its count says", "200 1 s none - 0.0.0.0 10.0.0.2"),
+            (with(3, 9), 255, "shorter than its count says", "200 1 s none - 10.0.0.2 0.0.0.0 0.0.0.0"),
             ([&good[..], &[0; 4]].concat(), 255, "longer than its count says", "200 1 s none - 10.0.0.2"),
         ] {
             let (problems, cells) = fault_of(&octets, Envelope { ttl, ..from });
@@ -376,15 +415,15 @@ eth0       IPv6    7     3        fe80::1    200       0.2 s     -         right
         ]);
         let from = Envelope { ttl: 1, ..envelope("10.0.0.11") };
         let forged = Advert { priority: Priority::OWNER, ..good };
-        heard.message(Instant::START, "eth0", &forged.emit(from.from, from.to), from);
+        heard.message(Instant::START, 1, &forged.emit(from.from, from.to), from);
         assert_eq!(
-            problems(&heard),
+            problems_of(&heard),
             [
                 "eth0 IPv4 VRID 51, 10.0.0.11: TTL 1 instead of 255: it came through a router (1 of 3)",
                 "eth0 IPv4 VRID 51, 10.0.0.11: gave the addresses up with priority 0 (1 of 3)"
             ]
         );
-        assert!(table(&heard).contains(" 200 "), "the priority before, and of an advert that counts");
+        assert!(table_of(&heard).contains(" 200 "), "the priority before, and of an advert that counts");
     }
 
     #[test]
