@@ -12,6 +12,8 @@ use crate::config;
 pub enum Command {
     /// Be the router until told to stop: also what no word at all means.
     Run,
+    /// Print the effective configuration and the preflight.
+    Check,
     /// List who speaks VRRP on this network; `None`: for [`SCAN_SECONDS`].
     Scan {
         seconds: Option<u16>,
@@ -21,8 +23,13 @@ pub enum Command {
 }
 
 /// Each command's word and what it does, in the order of the documentation.
-const COMMANDS: [(Command, &str, &str); 4] = [
+const COMMANDS: [(Command, &str, &str); 5] = [
     (Command::Run, "run", "be the virtual router until SIGTERM (the default)"),
+    (
+        Command::Check,
+        "check",
+        "print every value with its origin and what is amiss on this machine, change nothing",
+    ),
     (
         Command::Scan { seconds: None },
         "scan",
@@ -156,7 +163,8 @@ mod tests {
             (&["--foreground"], "unknown option \"--foreground\""),
             (&["-n"], "unknown option \"-n\""),
         ] {
-            let expected = format!("vrrp-init: {what}\nusage: vrrp-init [run | scan | help | version]");
+            let expected =
+                format!("vrrp-init: {what}\nusage: vrrp-init [run | check | scan | help | version]");
             assert_eq!(parse(args), Err(expected), "{args:?}");
         }
     }

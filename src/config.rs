@@ -7,6 +7,7 @@ mod changes;
 mod endpoint;
 mod env;
 mod nearest;
+mod origins;
 mod value;
 mod variables;
 
@@ -22,6 +23,7 @@ use crate::health::Weight;
 use crate::vrrp::{self, Family};
 
 pub use aliases::{ALIASES, Alias, Means};
+pub use origins::Setting;
 pub use variables::{Default, Reach, VARIABLES, Variable, as_help, as_markdown};
 
 /// Everything the operator decided. Defaults are filled in: an `Option` in here never means "the default".
@@ -169,7 +171,20 @@ impl Config {
         vars: impl IntoIterator<Item = (OsString, OsString)>,
         read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
     ) -> Result<(Self, Vec<Warning>), ConfigError> {
-        env::read(vars, read_file)
+        env::read(vars, read_file, None)
+    }
+
+    /// The same, and beside it every effective value with its origin.
+    ///
+    /// # Errors
+    /// Every problem there is, all at once.
+    pub fn explained(
+        vars: impl IntoIterator<Item = (OsString, OsString)>,
+        read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
+    ) -> Result<(Self, Vec<Warning>, Vec<Setting>), ConfigError> {
+        let mut settings = vec![];
+        let (config, warnings) = env::read(vars, read_file, Some(&mut settings))?;
+        Ok((config, warnings, settings))
     }
 }
 

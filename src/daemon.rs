@@ -2,7 +2,7 @@
 //! machines and performs their answers in order. Nothing else knows both.
 
 mod check;
-mod interfaces;
+pub(crate) mod interfaces;
 mod kernel;
 mod place;
 mod probing;

@@ -7,15 +7,18 @@
 //!   comes back as values.
 //! * **edges** — [`sys`]: one file per thing the kernel offers. They decide nothing.
 //! * **the join** — [`daemon`]: waits, translates what the kernel said into events, hands them to the pure
-//!   ring and performs the answers in order. [`scan`] is a small one beside it, which only listens.
+//!   ring and performs the answers in order. [`scan`] is a small one beside it, which only listens;
+//!   [`preflight`] judges the machine beforehand, for [`check`].
 //!
 //! Reading order for ten minutes: this page, `vrrp/instance.rs`, `daemon.rs`, `config.rs`.
 
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod health;
 pub mod logger;
+pub mod preflight;
 pub mod run;
 pub mod scan;
 pub mod sys;

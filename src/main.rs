@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use vrrp_init::cli::{self, Command};
-use vrrp_init::{run, scan};
+use vrrp_init::{check, run, scan};
 
 /// sysexits: the command line is wrong.
 const USAGE: u8 = 64;
@@ -12,6 +12,7 @@ const USAGE: u8 = 64;
 fn main() -> ExitCode {
     match Command::parse(std::env::args_os().skip(1)) {
         Ok(Command::Run) => run::run(),
+        Ok(Command::Check) => check::check(),
         Ok(Command::Scan { seconds }) => scan::scan(seconds.unwrap_or(cli::SCAN_SECONDS)),
         Ok(Command::Help) => print(&cli::help()),
         Ok(Command::Version) => print(cli::VERSION),

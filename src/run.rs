@@ -6,11 +6,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::config::{Config, ConfigError, Warning};
+use crate::check;
+use crate::config::{Config, ConfigError, Setting, Warning};
 use crate::daemon::{Daemon, Next};
 use crate::logger;
 use crate::sys::Error;
 use crate::sys::capabilities::{self, Capability};
+
+/// The exit code of a missing capability.
+pub(crate) const CAPABILITY: u8 = 77;
 
 /// Why the daemon did not run to its stop. Displays as the operator should read it.
 #[derive(Debug, thiserror::Error)]
@@ -48,8 +52,8 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Configuration(_) | Self::Nowhere(_) => 78,
-            Self::Capability(_) => 77,
-            Self::Kernel(e) if e.is_permission() => 77,
+            Self::Capability(_) => CAPABILITY,
+            Self::Kernel(e) if e.is_permission() => CAPABILITY,
             Self::Kernel(_) | Self::Panic => 70,
         }
     }
@@ -86,6 +90,7 @@ fn run_daemon() -> Result<(), Failure> {
     }
     preflight(&[Capability::NetAdmin, Capability::NetRaw])?;
     let mut daemon = Daemon::start(config.clone())?;
+    check::log_at_start(&config);
     loop {
         match daemon.turn()? {
             Next::Turn => {}
@@ -97,6 +102,11 @@ fn run_daemon() -> Result<(), Failure> {
 
 pub(crate) fn read_environment() -> Result<(Config, Vec<Warning>), ConfigError> {
     Config::from_environment(std::env::vars_os(), read_file)
+}
+
+/// The same with the origin of every value.
+pub(crate) fn explain_environment() -> Result<(Config, Vec<Warning>, Vec<Setting>), ConfigError> {
+    Config::explained(std::env::vars_os(), read_file)
 }
 
 /// Only what cannot keep us waiting: a pipe that nobody writes to would stop the loop.

@@ -19,18 +19,23 @@ use self::given::{Environment, Given};
 use self::raw::Raw;
 use self::report::{Report, Scope};
 use super::nearest;
+use super::origins::{self, Setting, Source};
 use super::value;
 use super::{Config, ConfigError, LogConfig, Problem, Warning};
 
-/// See [`Config::from_environment`].
+/// See [`Config::from_environment`] and [`Config::explained`].
 pub(super) fn read(
     vars: impl IntoIterator<Item = (OsString, OsString)>,
     read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
+    settings: Option<&mut Vec<Setting>>,
 ) -> Result<(Config, Vec<Warning>), ConfigError> {
     let mut environment = Environment::sort(vars);
     let mut report = Report::default();
     let sets = environment.texts(&read_file, &mut report);
     let config = config(&sets, &mut report);
+    if let Some(settings) = settings {
+        explain(&sets, settings);
+    }
     let Report { mut problems, mut warnings, .. } = report;
     let config = config.filter(|_| problems.is_empty());
     for variable in BinaryHeap::from(environment.strangers).into_sorted_vec() {
@@ -53,13 +58,36 @@ pub(super) fn read(
     config.map(|config| (config, warnings)).ok_or(ConfigError(problems))
 }
 
-/// `None` once a problem is noted.
-fn config<'a>(sets: &'a [(u16, Vec<Given>)], report: &mut Report<'a>) -> Option<Config> {
-    let (_, first) = sets.first()?;
+/// The sets that make a router each.
+fn routers_of<'a>(sets: &'a [(u16, Vec<Given>)], first: &[Given]) -> &'a [(u16, Vec<Given>)] {
     let is_set = |name: &str| first.iter().any(|text| text.variable.name == name);
     // The numbers may begin anywhere: then the first set is only what the others inherit.
     let skip = sets.len() > 1 && !is_set("VIP") && !is_set("VIRTUAL_ROUTER");
-    let sets = &sets[usize::from(skip)..];
+    &sets[usize::from(skip)..]
+}
+
+/// The process first, then each router.
+fn explain(sets: &[(u16, Vec<Given>)], settings: &mut Vec<Setting>) {
+    let Some((_, first)) = sets.first() else { return };
+    let process: &[_] = &[(0, vec![])];
+    for (number, own) in process.iter().chain(routers_of(sets, first)) {
+        let scope = Scope { number: *number, own, first, alone: false };
+        let given = |name: &str| {
+            let (given, number) = scope.text(name).or_else(|| {
+                let of_process = |given: &&Given| *number == 0 && given.variable.name == name;
+                first.iter().find(of_process).map(|given| (given, 1))
+            })?;
+            let Given { text, name, file, implied, .. } = given;
+            Some(Source { text, name, file: file.as_deref(), implied: *implied, number })
+        };
+        origins::settings(*number, &given, settings);
+    }
+}
+
+/// `None` once a problem is noted.
+fn config<'a>(sets: &'a [(u16, Vec<Given>)], report: &mut Report<'a>) -> Option<Config> {
+    let (_, first) = sets.first()?;
+    let sets = routers_of(sets, first);
     let mut routers = vec![];
     for (number, own) in sets {
         let scope = Scope { number: *number, own, first, alone: sets.len() == 1 };

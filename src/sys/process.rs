@@ -113,6 +113,35 @@ impl ProcFs {
         Ok(())
     }
 
+    /// Whether no process is seen here but us, and the first if it runs our program.
+    ///
+    /// # Errors
+    /// When /proc cannot be read.
+    pub fn is_alone(&mut self) -> Result<bool, Error> {
+        let unreadable = |e: io::Error| Error::doing("read", self.root.display().to_string())(e);
+        let mut comm = |pid: i32| {
+            let line = read(&self.dir, &format!("{pid}/stat"), &mut self.stat).ok().flatten()?;
+            Some(Stat::parse(line)?.comm.to_owned())
+        };
+        let own = comm(self.own_pid);
+        for entry in fs::read_dir(&self.root).map_err(unreadable)? {
+            let name = entry.map_err(unreadable)?.file_name();
+            let Some(pid) = pid_from_name(name.as_bytes()).filter(|pid| *pid != self.own_pid) else {
+                continue;
+            };
+            if pid != 1 || own.is_none() || comm(pid) != own {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether the process is in our network namespace; not where that may not be read, as of another user's.
+    pub fn shares_network(&self, pid: i32) -> bool {
+        let namespace = |pid: i32| readlinkat(&self.dir, format!("{pid}/ns/net").as_str()).ok();
+        namespace(pid).is_some_and(|theirs| Some(theirs) == namespace(self.own_pid))
+    }
+
     /// Whether this /proc is mounted so that it hides other users' processes (`hidepid=`): then a scan
     /// cannot tell a dead service from a hidden one. A `gid=` exemption is not looked at.
     ///

@@ -1,6 +1,7 @@
-//! The interface of the default route, from the kernel's text tables; knows nothing of what it is wanted for.
+//! The default route and what may be bound, from the kernel's text files; knows nothing of what it is wanted for.
 
 use std::fs;
+use std::net::IpAddr;
 
 // linux/route.h
 const RTF_UP: u32 = 0x1;
@@ -15,6 +16,26 @@ pub fn default_route_interface(v4: bool) -> Option<String> {
     } else {
         best(&fs::read_to_string("/proc/thread-self/net/ipv6_route").ok()?, default_v6)
     }
+}
+
+/// Whether a program may bind an address that is not here (`ip_nonlocal_bind`); true also where the family is not.
+pub fn nonlocal_bind(v4: bool) -> bool {
+    let family = if v4 { "ipv4" } else { "ipv6" };
+    let setting = fs::read_to_string(format!("/proc/sys/net/{family}/ip_nonlocal_bind"));
+    setting.map_or(true, |text| text.trim() != "0")
+}
+
+/// The IPv4 addresses that others have answered for, with their hardware addresses.
+pub fn neighbours() -> Vec<(IpAddr, String)> {
+    let table = fs::read_to_string("/proc/thread-self/net/arp").unwrap_or_default();
+    table.lines().filter_map(neighbour).collect()
+}
+
+/// `address type flags hardware-address mask device`, the flags in hex: 2 is a complete entry.
+fn neighbour(line: &str) -> Option<(IpAddr, String)> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let [address, _, "0x2" | "0x6", mac, ..] = fields[..] else { return None };
+    Some((address.parse().ok()?, mac.to_owned()))
 }
 
 struct Route<'a> {
@@ -97,11 +118,25 @@ eth0\t0000A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
         assert_eq!(best(&table, default_v6).as_deref(), Some("eth0"));
     }
 
+    #[test]
+    fn a_neighbour_is_one_who_answered() {
+        let entry = |flags| {
+            format!("10.0.0.2         0x1         {flags}         02:00:00:00:00:01     *        eth0")
+        };
+        assert_eq!(neighbour(&entry("0x2")), Some(([10, 0, 0, 2].into(), "02:00:00:00:00:01".into())));
+        assert_eq!(neighbour(&entry("0x0")), None);
+        assert_eq!(
+            neighbour("IP address       HW type     Flags       HW address            Mask     Device"),
+            None
+        );
+    }
+
     proptest! {
         #[test]
         fn no_text_panics(text in any::<String>()) {
             best(&text, default_v4);
             best(&text, default_v6);
+            neighbour(&text);
         }
     }
 }

@@ -17,9 +17,15 @@ use crate::health::Weight;
 use crate::vrrp::{Interval, Lease, Priority, Settings, V3Checksum, Version, Vrid};
 
 mod images;
+mod origins;
 mod profiles;
 mod protocol;
 mod several;
+
+/// As the environment is read, without the origins.
+fn read(vars: Vec<(OsString, OsString)>, read_file: impl Fn(&Path) -> io::Result<Vec<u8>>) -> Outcome {
+    super::read(vars, read_file, None)
+}
 
 type Outcome = Result<(Config, Vec<Warning>), ConfigError>;
 
@@ -465,8 +471,11 @@ proptest! {
         let mut all = os(least);
         all.extend(vars.iter().map(|(name, text)| (name.into(), text.into())));
         all.push(("COMPAT".into(), compat.into()));
-        match read(all, |_| Ok(b"1\n".to_vec())) {
-            Ok((config, _)) => config.routers.iter().try_for_each(valid)?,
+        match Config::explained(all, |_| Ok(b"1\n".to_vec())) {
+            Ok((config, _, settings)) => {
+                config.routers.iter().try_for_each(valid)?;
+                prop_assert!(settings.iter().all(|setting| !setting.value.contains('\n')));
+            }
             Err(error) => {
                 prop_assert!(!error.0.is_empty());
                 prop_assert_eq!(error.to_string().lines().count(), error.0.len() + 1);

@@ -1,0 +1,135 @@
+//! The command `check`: the effective configuration with its origins and the preflight, on standard output; and the
+//! preflight for the start of the daemon. Gathers facts, judges none.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use crate::config::{Config, InterfaceChoice, RouterConfig, Setting};
+use crate::daemon::interfaces::Interfaces;
+use crate::preflight::{Facts, Finding, Processes, findings};
+use crate::run::{self, Failure};
+use crate::sys::capabilities::{self, Capability};
+use crate::sys::netlink::Netlink;
+use crate::sys::process::ProcFs;
+use crate::sys::{Error, route};
+
+/// Prints what holds and what is found. 0 when the daemon could run here, whatever the warnings.
+pub fn check() -> ExitCode {
+    match report() {
+        Ok((text, able)) => {
+            // A reader that goes away early, such as `head`, is no failure.
+            let _ = io::stdout().write_all(text.as_bytes());
+            if able { ExitCode::SUCCESS } else { ExitCode::from(run::CAPABILITY) }
+        }
+        Err(failure) => {
+            run::complain(&failure);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+/// The whole report, and whether every capability is held.
+fn report() -> Result<(String, bool), Failure> {
+    let (config, warnings, settings) = run::explain_environment()?;
+    let facts = gather(&config, true)?;
+    let mut text = effective(&config, &settings);
+    text.push_str("\npreflight\n");
+    for warning in &warnings {
+        line(&mut text, warning.level, &warning.to_string());
+    }
+    for Finding { level, router, text: finding, .. } in findings(&config, &facts) {
+        let router = router.map_or(String::new(), |name| format!("({name}) "));
+        line(&mut text, level, &format!("{router}{finding}"));
+    }
+    Ok((text, facts.missing.is_empty()))
+}
+
+fn line(text: &mut String, level: log::Level, sentence: &str) {
+    let level = level.as_str().to_ascii_lowercase();
+    _ = writeln!(text, "  {level:6}{sentence}");
+}
+
+/// The table of settings: the process, then each number's routers.
+fn effective(config: &Config, settings: &[Setting]) -> String {
+    let mut text = String::new();
+    let mut heading = None;
+    let width = settings.iter().map(|s| shown(config, s).chars().count()).max().unwrap_or(0).min(40);
+    for setting in settings {
+        if heading != Some(setting.number) {
+            heading = Some(setting.number);
+            let names: Vec<_> = routers(config, setting.number).map(|router| &*router.name).collect();
+            let title = if names.is_empty() { "process".to_owned() } else { names.join(" and ") };
+            _ = writeln!(text, "{}{title}", if text.is_empty() { "" } else { "\n" });
+        }
+        let value = shown(config, setting);
+        _ = writeln!(text, "  {:17}{value:width$}  {}", setting.variable, setting.origin);
+    }
+    text
+}
+
+fn routers(config: &Config, number: u16) -> impl Iterator<Item = &RouterConfig> {
+    config.routers.iter().filter(move |router| router.number == number)
+}
+
+/// The value, with what `auto` has come to.
+fn shown(config: &Config, setting: &Setting) -> String {
+    let automatic = routers(config, setting.number).filter_map(|router| router.automatic(setting.variable));
+    let automatic: Vec<_> = automatic.collect();
+    if setting.value == "auto" && !automatic.is_empty() {
+        format!("auto ({})", automatic.join(", "))
+    } else {
+        setting.value.clone()
+    }
+}
+
+/// Logs what the daemon would not say by itself, each sentence once. What cannot be told now ends nothing.
+pub fn log_at_start(config: &Config) {
+    let Ok(facts) = gather(config, false) else { return };
+    let mut told: Vec<String> = vec![];
+    for Finding { level, router, text, said } in findings(config, &facts) {
+        if !said && !told.contains(&text) {
+            let name = router.unwrap_or_default();
+            log::log!(level, event = "preflight", instance = name.as_str(); "({name}) {text}");
+            told.push(text);
+        }
+    }
+}
+
+/// `processes`: also looks through /proc, which takes the longer the more there are.
+fn gather(config: &Config, processes: bool) -> Result<Facts, Error> {
+    let held = capabilities::effective()?;
+    let needed = [Capability::NetAdmin, Capability::NetRaw];
+    let mut netlink = Netlink::open()?;
+    let auto = config.routers.iter().any(|router| router.interface == InterfaceChoice::Auto);
+    let route = |v4| if auto { route::default_route_interface(v4) } else { None };
+    Ok(Facts {
+        missing: needed.into_iter().filter(|c| !held.has(*c)).map(|c| c.to_string()).collect(),
+        interfaces: Interfaces::new(netlink.links()?, netlink.addresses()?),
+        default_routes: [route(true), route(false)],
+        neighbours: if processes { route::neighbours() } else { vec![] },
+        processes: if processes { Some(look(config)?) } else { None },
+    })
+}
+
+fn look(config: &Config) -> Result<Processes, Error> {
+    let mut names: Vec<String> = vec![];
+    for service in config.routers.iter().filter_map(|router| router.check.as_ref()).flat_map(|c| &c.services)
+    {
+        if !names.contains(service) {
+            names.push(service.clone());
+        }
+    }
+    let mut procfs = ProcFs::new("/proc")?;
+    let found = procfs.scan(&names)?;
+    let pids = found.iter().map(|found| found.iter().map(|process| process.pid).collect::<Vec<_>>());
+    let services: Vec<_> = names.into_iter().zip(pids).collect();
+    let here = services.iter().filter(|(_, pids)| pids.iter().any(|pid| procfs.shares_network(*pid)));
+    Ok(Processes {
+        neighbours: here.map(|(name, _)| name.clone()).collect(),
+        alone: procfs.is_alone()?,
+        hidden: procfs.hides_processes()?,
+        nonlocal_bind: [true, false].map(route::nonlocal_bind),
+        services,
+    })
+}

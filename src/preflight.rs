@@ -1,0 +1,290 @@
+//! What can be told before the election: facts of this machine beside the configuration to findings, in the
+//! operator's words; asks nobody and changes nothing.
+
+use std::net::IpAddr;
+
+use log::Level;
+
+use crate::config::{CheckConfig, Config, InterfaceChoice, RouterConfig};
+use crate::daemon::interfaces::Interfaces;
+use crate::health::{Standing, Verdict, Weight, effective};
+use crate::sys::netlink::{Link, MARK};
+use crate::vrrp::{Family, Priority};
+
+/// The machine as it is now.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// What the work cannot be done without and is not held.
+    pub missing: Vec<String>,
+    pub(crate) interfaces: Interfaces,
+    /// The interfaces of the IPv4 and the IPv6 default route.
+    pub default_routes: [Option<String>; 2],
+    /// Who answered for an IPv4 address when this machine last asked, and the hardware address.
+    pub neighbours: Vec<(IpAddr, String)>,
+    /// `None`: not looked at.
+    pub processes: Option<Processes>,
+}
+
+/// What /proc shows.
+#[derive(Debug, Default)]
+pub struct Processes {
+    /// Every service of the configuration, with its pids.
+    pub services: Vec<(String, Vec<i32>)>,
+    /// No process is seen but vrrp-init's own.
+    pub alone: bool,
+    /// Mounted with hidepid.
+    pub hidden: bool,
+    /// Services that are in our network namespace, as far as it may be read.
+    pub neighbours: Vec<String>,
+    /// `net.ipv4.ip_nonlocal_bind` and its IPv6 twin.
+    pub nonlocal_bind: [bool; 2],
+}
+
+/// One thing to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub level: Level,
+    /// The router's name; `None`: all of them.
+    pub router: Option<String>,
+    pub text: String,
+    /// The daemon says it itself, when it is so and when it changes.
+    pub said: bool,
+}
+
+struct Findings {
+    list: Vec<Finding>,
+    router: Option<String>,
+}
+
+impl Findings {
+    fn add(&mut self, level: Level, said: bool, text: String) {
+        self.list.push(Finding { level, router: self.router.clone(), text, said });
+    }
+}
+
+/// Everything there is to say, in the order of the routers.
+pub fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
+    let mut found = Findings { list: vec![], router: None };
+    capabilities(facts, &mut found);
+    if let Some(processes) = &facts.processes {
+        for (service, pids) in &processes.services {
+            self::service(service, pids, processes, &mut found);
+        }
+    }
+    for router in &config.routers {
+        found.router = Some(router.name.clone());
+        place(router, facts, &mut found);
+        if let Some(check) = &router.check {
+            // The routers of both families have one check.
+            if router.family() == Family::V4 || !config.routers.iter().any(|other| twin(router, other)) {
+                arithmetic(router, check, &mut found);
+            }
+            own_address(router, check, &mut found);
+        }
+    }
+    found.list
+}
+
+fn twin(router: &RouterConfig, other: &RouterConfig) -> bool {
+    other.number == router.number && other.family() != router.family()
+}
+
+fn capabilities(facts: &Facts, found: &mut Findings) {
+    for missing in &facts.missing {
+        let why = format!("the capability {missing} is missing; compose: cap_add: [NET_ADMIN, NET_RAW]");
+        found.add(Level::Error, true, why);
+    }
+    if facts.missing.is_empty() {
+        found.add(Level::Info, true, "the capabilities NET_ADMIN and NET_RAW are held".into());
+    }
+    if facts.processes.as_ref().is_some_and(|processes| processes.hidden) {
+        let why = "/proc is mounted with hidepid: services of other users look dead; mount it without";
+        found.add(Level::Warn, true, why.into());
+    }
+}
+
+/// The interface and what is on it.
+fn place(router: &RouterConfig, facts: &Facts, found: &mut Findings) {
+    let interfaces = &facts.interfaces;
+    let Some(first) = router.addresses.first() else { return };
+    let (link, how) = match &router.interface {
+        InterfaceChoice::Named(name) => (interfaces.named(name), String::new()),
+        InterfaceChoice::Auto => {
+            let route = facts.default_routes[usize::from(first.address.is_ipv6())].as_deref();
+            match interfaces.on_subnet_of(first.address) {
+                Some(link) => (Some(link), format!(" (auto: its subnet holds {})", first.address)),
+                None => {
+                    (route.and_then(|name| interfaces.named(name)), " (auto: the default route's)".into())
+                }
+            }
+        }
+    };
+    let Some(link) = link else {
+        let text = match &router.interface {
+            InterfaceChoice::Named(name) => format!("interface {name} is not there: the daemon waits for it"),
+            InterfaceChoice::Auto => format!(
+                "no interface has the subnet of {}, and there is no default route: the daemon waits for one",
+                first.address
+            ),
+        };
+        return found.add(Level::Warn, true, text);
+    };
+    let name = &link.name;
+    if !link.up {
+        let text = format!("interface {name}{how} is down or has no carrier: the daemon waits for it");
+        return found.add(Level::Warn, true, text);
+    }
+    source(router, link, &how, interfaces, found);
+    for vip in &router.addresses {
+        virtual_address(router, vip.address, link, interfaces, found);
+        for (_, mac) in facts.neighbours.iter().filter(|(address, _)| *address == vip.address) {
+            let text = format!("{} was last answered for by {mac} on this network", vip.address);
+            found.add(Level::Info, true, text);
+        }
+    }
+}
+
+fn source(router: &RouterConfig, link: &Link, how: &str, interfaces: &Interfaces, found: &mut Findings) {
+    let (name, family) = (&link.name, router.family());
+    let own: Vec<_> = if router.protocol.priority == Priority::OWNER {
+        vec![]
+    } else {
+        let mut own: Vec<_> = router.addresses.iter().map(|vip| vip.address).collect();
+        own.sort_unstable();
+        own
+    };
+    let source = match router.unicast_source {
+        Some(source) if interfaces.has_ready(source) => Some(source),
+        Some(source) => {
+            let text = format!("UNICAST_SRC_IP {source} is not on this machine: the daemon waits for it");
+            return found.add(Level::Warn, true, text);
+        }
+        None => interfaces.source(family, link.index, &own),
+    };
+    if let Some(source) = source {
+        let text = format!("interface {name}{how} is up, adverts go out from {source}");
+        found.add(Level::Info, true, text);
+    } else {
+        let kind = if family == Family::V4 { "IPv4" } else { "link-local IPv6" };
+        let text =
+            format!("interface {name}{how} has no {kind} address to send from: the daemon waits for one");
+        found.add(Level::Warn, true, text);
+    }
+}
+
+/// Whether the address is at home on the link, and whether it is there already.
+fn virtual_address(
+    router: &RouterConfig,
+    address: IpAddr,
+    link: &Link,
+    interfaces: &Interfaces,
+    found: &mut Findings,
+) {
+    let link_local = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    let own_device = router.addresses.iter().any(|vip| vip.address == address && vip.device.is_some());
+    let home = interfaces.on_subnet_of(address);
+    if !link_local && !own_device && home.is_none_or(|home| home.index != link.index) {
+        let where_else = home.map_or(String::new(), |home| format!(" (it lies in {}'s)", home.name));
+        let text = format!(
+            "{address} lies in no subnet of {}{where_else}: others reach it only by a route, if at all",
+            link.name
+        );
+        found.add(Level::Info, false, text);
+    }
+    for there in interfaces.addresses().iter().filter(|there| there.address == address) {
+        let on = interfaces.link(there.index).map_or("another interface", |link| &link.name);
+        if there.mark == Some(MARK) {
+            found.add(Level::Info, true, format!("{address} is on {on} now, put there by vrrp-init"));
+        } else if router.protocol.priority != Priority::OWNER {
+            let text = format!(
+                "{address} is on {on} already, and not by vrrp-init: the start removes it there; a fixed address of \
+                 this host must not be in VIP, or PRIORITY must be 255"
+            );
+            found.add(Level::Warn, true, text);
+        }
+    }
+}
+
+fn service(name: &str, pids: &[i32], processes: &Processes, found: &mut Findings) {
+    match pids {
+        [first, more @ ..] => {
+            let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+            found.add(Level::Info, true, format!("{name} runs: pid {first}{more}"));
+        }
+        [] if processes.alone => {
+            let text = format!(
+                "{name} is not seen, nor any process but vrrp-init: if its container is up, that one lacks \
+                 pid: \"service:keepalived\" (in a container of its own, as by docker run, check sees nobody)"
+            );
+            found.add(Level::Warn, true, text);
+        }
+        [] => found.add(Level::Warn, true, format!("{name} is not seen among the processes here")),
+    }
+    if processes.neighbours.iter().any(|neighbour| neighbour == name) {
+        nonlocal_bind(name, processes, found);
+    }
+}
+
+/// Only where the service speaks on this network itself: published ports need nothing.
+fn nonlocal_bind(service: &str, processes: &Processes, found: &mut Findings) {
+    if processes.nonlocal_bind.contains(&false) {
+        let text = format!(
+            "{service} is on this host's network: to bind a virtual address that another node has, it needs \
+             net.ipv4.ip_nonlocal_bind=1 (and net.ipv6); to bind all addresses it does not"
+        );
+        found.add(Level::Info, false, text);
+    }
+}
+
+/// A backup that asks the virtual address asks the master.
+fn own_address(router: &RouterConfig, check: &CheckConfig, found: &mut Findings) {
+    let asked = check.tcp.iter().chain(check.http.iter().map(|page| &page.address));
+    let vips = router.addresses.iter().chain(&router.excluded);
+    let vips: Vec<_> = vips.map(|vip| vip.address).collect();
+    for target in asked.filter(|target| vips.contains(&target.ip())) {
+        let text = format!(
+            "the check of {target} asks a virtual address: on a backup it is the master that answers; ask 127.0.0.1"
+        );
+        found.add(Level::Warn, false, text);
+    }
+}
+
+/// What a failed check does, in this node's numbers.
+fn arithmetic(router: &RouterConfig, check: &CheckConfig, found: &mut Findings) {
+    let (base, weight) = (router.protocol.priority, check.weight);
+    if weight == Weight::FAULT {
+        let text = "CHECK_WEIGHT is 0: a failed check is a FAULT, any backup takes over";
+        return found.add(Level::Info, false, text.into());
+    }
+    // The configuration has said what cannot move at all.
+    if base == Priority::OWNER || !router.protocol.preempt {
+        return;
+    }
+    let with = |verdict| match effective(base, [(weight, verdict)]) {
+        Standing::At(priority) => priority.octet(),
+        Standing::Fault => 0,
+    };
+    let (healthy, failed) = (with(Verdict::Healthy), with(Verdict::Failed));
+    let sum = i16::from(base.octet()) + weight.get();
+    if healthy == failed {
+        let text = format!(
+            "PRIORITY {base} and CHECK_WEIGHT {weight} can never move the address: healthy {healthy}, failed {failed}, \
+             as a priority ends at 1 and 254; lower PRIORITY, or set CHECK_WEIGHT=0"
+        );
+        return found.add(Level::Warn, false, text);
+    }
+    let needs = failed + 1;
+    let mut text = format!("healthy {healthy}, failed {failed}: a backup needs {needs} to take over");
+    if needs == healthy {
+        text += " and ties with this node while that is healthy; a weight of 2 or more keeps them apart";
+    }
+    let mut level = Level::Info;
+    if !(1..=254).contains(&sum) {
+        text = format!("{text}; {base} and {weight} make {sum}, cut to {}", sum.clamp(1, 254));
+        level = Level::Warn;
+    }
+    found.add(level, false, text);
+}
+
+#[cfg(test)]
+mod tests;

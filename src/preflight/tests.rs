@@ -1,0 +1,235 @@
+//! Findings, word by word, from a machine made up for each.
+
+use super::*;
+use crate::sys::netlink::Address;
+
+fn config(vars: &[(&str, &str)]) -> Config {
+    let least = [("VIP", "10.0.0.2"), ("VIRTUAL_ROUTER", "51"), ("INTERFACE", "eth0")];
+    let least = least.iter().filter(|(name, _)| !vars.iter().any(|(known, _)| known == name));
+    let vars = least.chain(vars).map(|(name, value)| (name.into(), value.into()));
+    Config::from_environment(vars, |_| unreachable!("no file is named")).unwrap().0
+}
+
+fn link(index: u32, name: &str, up: bool) -> Link {
+    Link { index, name: name.into(), up, mac: None, loopback: name == "lo", mtu: None }
+}
+
+fn address(index: u32, text: &str, mark: Option<u8>) -> Address {
+    let (address, prefix) = text.split_once('/').unwrap();
+    let (address, prefix) = (address.parse().unwrap(), prefix.parse().unwrap());
+    Address { index, address, prefix, label: None, mark, secondary: false, tentative: false }
+}
+
+/// A machine with `lo`, `eth0` on 10.0.0.11/24 and `eth1`, which is down, and what else is given.
+fn machine(more: &[Address]) -> Facts {
+    let addresses = [&[address(1, "127.0.0.1/8", None), address(2, "10.0.0.11/24", None)], more].concat();
+    let links = vec![link(1, "lo", true), link(2, "eth0", true), link(3, "eth1", false)];
+    Facts { interfaces: Interfaces::new(links, addresses), ..Facts::default() }
+}
+
+/// The findings but for the capabilities that are held, as they are printed.
+fn found(vars: &[(&str, &str)], facts: &Facts) -> Vec<String> {
+    let list = findings(&config(vars), facts).into_iter();
+    let list = list.filter(|finding| !finding.text.contains("are held"));
+    list.map(|f| format!("{} {}", f.level.as_str().to_lowercase(), f.text)).collect()
+}
+
+/// Those about weights.
+fn weights(priority: &str, weight: &str) -> String {
+    let vars = [("SERVICE", "haproxy"), ("PRIORITY", priority), ("CHECK_WEIGHT", weight)];
+    found(&vars, &machine(&[])).remove(1)
+}
+
+const UP: &str = "info interface eth0 is up, adverts go out from 10.0.0.11";
+
+#[test]
+fn a_machine_as_it_should_be_has_no_warning() {
+    assert_eq!(found(&[], &machine(&[])), [UP]);
+    let auto = found(&[("INTERFACE", "auto")], &machine(&[]));
+    assert_eq!(
+        auto,
+        ["info interface eth0 (auto: its subnet holds 10.0.0.2) is up, adverts go out from 10.0.0.11"]
+    );
+}
+
+#[test]
+fn a_missing_capability_is_an_error_with_the_compose_line() {
+    let facts = Facts { missing: vec!["NET_ADMIN".into()], ..machine(&[]) };
+    assert_eq!(
+        found(&[], &facts)[0],
+        "error the capability NET_ADMIN is missing; compose: cap_add: [NET_ADMIN, NET_RAW]"
+    );
+}
+
+#[test]
+fn an_interface_that_is_not_there_or_down_or_bare_is_waited_for() {
+    let on = |name| found(&[("INTERFACE", name)], &machine(&[]));
+    assert_eq!(on("eth9"), ["warn interface eth9 is not there: the daemon waits for it"]);
+    assert_eq!(on("eth1"), ["warn interface eth1 is down or has no carrier: the daemon waits for it"]);
+    let far = [("INTERFACE", "auto"), ("VIP", "192.0.2.2")];
+    assert_eq!(
+        found(&far, &machine(&[])),
+        [
+            "warn no interface has the subnet of 192.0.2.2, and there is no default route: the daemon waits for one"
+        ]
+    );
+    let routed = Facts { default_routes: [Some("eth0".into()), None], ..machine(&[]) };
+    assert_eq!(
+        found(&far, &routed),
+        [
+            "info interface eth0 (auto: the default route's) is up, adverts go out from 10.0.0.11",
+            "info 192.0.2.2 lies in no subnet of eth0: others reach it only by a route, if at all"
+        ]
+    );
+    assert_eq!(
+        found(&[("VIP", "fe80::2")], &machine(&[])),
+        ["warn interface eth0 has no link-local IPv6 address to send from: the daemon waits for one"]
+    );
+    let peers = [("UNICAST_PEERS", "10.0.0.12"), ("UNICAST_SRC_IP", "10.0.0.19")];
+    assert_eq!(
+        found(&peers, &machine(&[])),
+        ["warn UNICAST_SRC_IP 10.0.0.19 is not on this machine: the daemon waits for it"]
+    );
+}
+
+#[test]
+fn a_virtual_address_that_is_here_already_is_told_from_ours() {
+    assert_eq!(
+        found(&[], &machine(&[address(2, "10.0.0.2/32", Some(MARK))])),
+        [UP, "info 10.0.0.2 is on eth0 now, put there by vrrp-init"]
+    );
+    let fixed = machine(&[address(2, "10.0.0.2/24", None)]);
+    assert_eq!(
+        found(&[], &fixed),
+        [
+            UP,
+            "warn 10.0.0.2 is on eth0 already, and not by vrrp-init: the start removes it there; a fixed address of \
+             this host must not be in VIP, or PRIORITY must be 255"
+        ]
+    );
+    assert_eq!(found(&[("PRIORITY", "255")], &fixed), [UP]);
+    let answered =
+        Facts { neighbours: vec![([10, 0, 0, 2].into(), "02:00:00:00:00:01".into())], ..machine(&[]) };
+    assert_eq!(
+        found(&[], &answered),
+        [UP, "info 10.0.0.2 was last answered for by 02:00:00:00:00:01 on this network"]
+    );
+}
+
+#[test]
+fn an_address_of_another_interfaces_subnet_is_named_with_it() {
+    let facts = machine(&[address(3, "10.1.0.1/16", None)]);
+    assert_eq!(
+        found(&[("VIP", "10.1.0.2")], &facts)[1],
+        "info 10.1.0.2 lies in no subnet of eth0 (it lies in eth1's): others reach it only by a route, if at all"
+    );
+    assert_eq!(found(&[("VIP", "10.1.0.2 dev eth1")], &facts), [UP], "its own device is meant");
+}
+
+fn seen(pids: &[i32], alone: bool) -> Facts {
+    let services = vec![("haproxy".into(), pids.to_vec())];
+    let processes = Processes { services, alone, nonlocal_bind: [true, true], ..Processes::default() };
+    Facts { processes: Some(processes), ..machine(&[]) }
+}
+
+#[test]
+fn a_service_is_seen_or_hidden_or_in_another_namespace() {
+    let service = |facts: Facts| found(&[("SERVICE", "haproxy")], &facts).remove(0);
+    assert_eq!(service(seen(&[17], false)), "info haproxy runs: pid 17");
+    assert_eq!(service(seen(&[17, 18, 19], false)), "info haproxy runs: pid 17 and 2 more");
+    assert_eq!(service(seen(&[], false)), "warn haproxy is not seen among the processes here");
+    assert_eq!(
+        service(seen(&[], true)),
+        "warn haproxy is not seen, nor any process but vrrp-init: if its container is up, that one lacks \
+         pid: \"service:keepalived\" (in a container of its own, as by docker run, check sees nobody)"
+    );
+    let mut hidden = seen(&[], false);
+    hidden.processes.as_mut().unwrap().hidden = true;
+    assert_eq!(
+        service(hidden),
+        "warn /proc is mounted with hidepid: services of other users look dead; mount it without"
+    );
+}
+
+#[test]
+fn the_hint_for_binding_is_given_only_where_the_service_is_on_this_network() {
+    let hint = |here: bool, allowed: [bool; 2]| {
+        let mut facts = seen(&[17], false);
+        let processes = facts.processes.as_mut().unwrap();
+        processes.neighbours.extend(here.then(|| "haproxy".to_owned()));
+        processes.nonlocal_bind = allowed;
+        found(&[("SERVICE", "haproxy")], &facts).iter().any(|text| text.contains("ip_nonlocal_bind=1"))
+    };
+    assert!(hint(true, [false, true]) && hint(true, [true, false]));
+    assert!(!hint(true, [true, true]) && !hint(false, [false, false]));
+}
+
+#[test]
+fn a_check_of_a_virtual_address_asks_the_master() {
+    let vars = [
+        ("CHECK_TCP", "10.0.0.2:80 127.0.0.1:80"),
+        ("CHECK_HTTP", "http://10.0.0.3/"),
+        ("VIP_EXCLUDED", "10.0.0.3"),
+    ];
+    let warnings: Vec<_> =
+        found(&vars, &machine(&[])).into_iter().filter(|text| text.contains("asks")).collect();
+    let asks = |what| {
+        format!(
+            "warn the check of {what} asks a virtual address: on a backup it is the master that answers; ask 127.0.0.1"
+        )
+    };
+    assert_eq!(warnings, [asks("10.0.0.2:80"), asks("10.0.0.3:80")]);
+}
+
+#[test]
+fn a_weight_is_explained_in_this_nodes_numbers() {
+    assert_eq!(weights("11", "2"), "info healthy 13, failed 11: a backup needs 12 to take over");
+    assert_eq!(weights("100", "-20"), "info healthy 100, failed 80: a backup needs 81 to take over");
+    assert_eq!(
+        weights("100", "0"),
+        "info CHECK_WEIGHT is 0: a failed check is a FAULT, any backup takes over"
+    );
+    assert_eq!(
+        weights("11", "1"),
+        "info healthy 12, failed 11: a backup needs 12 to take over and ties with this node while that is healthy; a \
+         weight of 2 or more keeps them apart"
+    );
+    assert_eq!(
+        weights("250", "20"),
+        "warn healthy 254, failed 250: a backup needs 251 to take over; 250 and 20 make 270, cut to 254"
+    );
+    assert_eq!(
+        weights("254", "2"),
+        "warn PRIORITY 254 and CHECK_WEIGHT 2 can never move the address: healthy 254, failed 254, as a priority ends at \
+         1 and 254; lower PRIORITY, or set CHECK_WEIGHT=0"
+    );
+    assert!(weights("1", "-5").starts_with("warn PRIORITY 1 and CHECK_WEIGHT -5 can never move"));
+}
+
+#[test]
+fn what_the_configuration_has_said_is_not_said_again() {
+    let count = |vars: &[(&str, &str)]| {
+        let all = [&[("SERVICE", "haproxy"), ("CHECK_WEIGHT", "2")], vars].concat();
+        found(&all, &machine(&[])).len()
+    };
+    assert_eq!((count(&[("PRIORITY", "255")]), count(&[("PREEMPT", "false")])), (1, 1));
+    assert_eq!(count(&[]), 2);
+}
+
+#[test]
+fn both_families_of_a_list_have_one_check() {
+    let vars = [("VIP", "10.0.0.2 fe80::2"), ("SERVICE", "haproxy"), ("CHECK_WEIGHT", "2")];
+    let facts = machine(&[address(2, "fe80::1/64", None)]);
+    let sums: Vec<_> =
+        findings(&config(&vars), &facts).into_iter().filter(|f| f.text.contains("healthy")).collect();
+    assert_eq!((sums.len(), sums[0].router.as_deref()), (1, Some("VI_1")));
+}
+
+#[test]
+fn nothing_the_daemon_says_itself_is_left_for_its_start() {
+    let facts = Facts { missing: vec!["NET_RAW".into()], ..seen(&[], true) };
+    let vars = [("SERVICE", "haproxy"), ("CHECK_WEIGHT", "2"), ("INTERFACE", "eth9")];
+    let left: Vec<_> = findings(&config(&vars), &facts).into_iter().filter(|finding| !finding.said).collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert!(left[0].text.starts_with("healthy"));
+}
