@@ -1,6 +1,7 @@
 //! What can be told before the election: facts of this machine beside the configuration to findings, in the
 //! operator's words; asks nobody and changes nothing.
 
+use std::collections::BinaryHeap;
 use std::net::IpAddr;
 
 use log::Level;
@@ -146,20 +147,16 @@ fn place(router: &RouterConfig, facts: &Facts, found: &mut Findings) {
 
 fn source(router: &RouterConfig, link: &Link, how: &str, interfaces: &Interfaces, found: &mut Findings) {
     let (name, family) = (&link.name, router.family());
-    let own: Vec<_> = if router.protocol.priority == Priority::OWNER {
-        vec![]
-    } else {
-        let mut own: Vec<_> = router.addresses.iter().map(|vip| vip.address).collect();
-        own.sort_unstable();
-        own
-    };
+    // An owner's are its own.
+    let virtual_ones = router.addresses.iter().filter(|_| router.protocol.priority != Priority::OWNER);
+    let virtual_ones: BinaryHeap<_> = virtual_ones.map(|vip| vip.address).collect();
     let source = match router.unicast_source {
         Some(source) if interfaces.has_ready(source) => Some(source),
         Some(source) => {
             let text = format!("UNICAST_SRC_IP {source} is not on this machine: the daemon waits for it");
             return found.add(Level::Warn, true, text);
         }
-        None => interfaces.source(family, link.index, &own),
+        None => interfaces.source(family, link.index, &virtual_ones.into_sorted_vec()),
     };
     if let Some(source) = source {
         let text = format!("interface {name}{how} is up, adverts go out from {source}");

@@ -11,7 +11,7 @@ fn config(vars: &[(&str, &str)]) -> Config {
 }
 
 fn link(index: u32, name: &str, up: bool) -> Link {
-    Link { index, name: name.into(), up, mac: None, loopback: name == "lo", mtu: None }
+    Link { index, name: name.into(), up, mac: None, loopback: name == "lo", multicast: true, mtu: None }
 }
 
 fn address(index: u32, text: &str, mark: Option<u8>) -> Address {
