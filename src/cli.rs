@@ -8,12 +8,17 @@ use lexopt::{Arg, Parser};
 use crate::config;
 
 /// What the operator asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Be the router until told to stop: also what no word at all means.
     Run,
     /// Print the effective configuration and the preflight.
     Check,
+    Status {
+        json: bool,
+    },
+    Why,
+    Healthcheck(Wanted),
     /// List who speaks VRRP on this network; `None`: for [`SCAN_SECONDS`].
     Scan {
         seconds: Option<u16>,
@@ -22,21 +27,38 @@ pub enum Command {
     Version,
 }
 
-/// Each command's word and what it does, in the order of the documentation.
-const COMMANDS: [(Command, &str, &str); 5] = [
-    (Command::Run, "run", "be the virtual router until SIGTERM (the default)"),
+/// What `healthcheck` is to find.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    pub state: WantedState,
+    /// Of this router alone; `None`: of all.
+    pub router: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WantedState {
+    /// Health alone: FAULT will do, since a restart mends nothing.
+    #[default]
+    Any,
+    /// BACKUP or MASTER.
+    Ready,
+    Master,
+}
+
+/// Each command's word, its options and what it does, in the order of the documentation.
+const COMMANDS: &[(&str, &str, &str)] = &[
+    ("run", "", "be the virtual router until SIGTERM (the default)"),
+    ("check", "", "print every value with its origin and what is amiss on this machine, change nothing"),
+    ("status", "[--json]", "tell the state of the running daemon, and what the kernel really has"),
+    ("why", "", "tell the last transitions with their cause and timing"),
     (
-        Command::Check,
-        "check",
-        "print every value with its origin and what is amiss on this machine, change nothing",
+        "healthcheck",
+        "[--ready | --master] [ROUTER]",
+        "exit 0 if state and kernel agree (and the state is BACKUP or MASTER, or MASTER), else 1",
     ),
-    (
-        Command::Scan { seconds: None },
-        "scan",
-        "list who speaks VRRP here and a free VRID; takes the seconds to listen, 1 to 3600 (5)",
-    ),
-    (Command::Help, "help", "print this"),
-    (Command::Version, "version", "print the version"),
+    ("scan", "[SECONDS]", "list who speaks VRRP here and a free VRID; listens for 1 to 3600 seconds (5)"),
+    ("help", "", "print this"),
+    ("version", "", "print the version"),
 ];
 
 /// How long a scan listens unless told.
@@ -56,7 +78,7 @@ impl UsageError {
 }
 
 fn words() -> String {
-    COMMANDS.map(|(_, word, _)| word).join(" | ")
+    COMMANDS.iter().map(|(word, ..)| *word).collect::<Vec<_>>().join(" | ")
 }
 
 impl Command {
@@ -66,28 +88,54 @@ impl Command {
     /// The first word that is not understood.
     pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, UsageError> {
         let mut parser = Parser::from_args(args);
-        let mut command = None;
+        let mut command: Option<Self> = None;
         while let Some(arg) = parser.next().map_err(|error| UsageError { what: error.to_string() })? {
-            match arg {
-                Arg::Short('h') | Arg::Long("help") => return Ok(Self::Help),
-                Arg::Short('V') | Arg::Long("version") => return Ok(Self::Version),
-                Arg::Short(letter) => return Err(UsageError::unknown("option", &format!("-{letter}"))),
-                Arg::Long(word) => return Err(UsageError::unknown("option", &format!("--{word}"))),
-                Arg::Value(word) if command.is_none() => {
-                    command = Some(Self::named(&word.to_string_lossy())?);
-                }
-                Arg::Value(word) if let Some(Self::Scan { seconds: seconds @ None }) = &mut command => {
-                    *seconds = Some(scan_seconds(&word.to_string_lossy())?);
-                }
-                Arg::Value(word) => return Err(UsageError::unknown("argument", &word.to_string_lossy())),
+            match (arg, &mut command) {
+                (Arg::Short('h') | Arg::Long("help"), _) => return Ok(Self::Help),
+                (Arg::Short('V') | Arg::Long("version"), _) => return Ok(Self::Version),
+                (Arg::Short(letter), _) => return Err(UsageError::unknown("option", &format!("-{letter}"))),
+                (Arg::Long(word), Some(command)) => command.option(word)?,
+                (Arg::Long(word), None) => return Err(UsageError::unknown("option", &format!("--{word}"))),
+                (Arg::Value(word), None) => command = Some(Self::named(&word.to_string_lossy())?),
+                (Arg::Value(word), Some(command)) => command.argument(&word.to_string_lossy())?,
             }
         }
         Ok(command.unwrap_or(Self::Run))
     }
 
     fn named(word: &str) -> Result<Self, UsageError> {
-        let known = COMMANDS.into_iter().find(|(_, name, _)| *name == word);
-        known.map(|(command, ..)| command).ok_or_else(|| UsageError::unknown("command", word))
+        Ok(match word {
+            "run" => Self::Run,
+            "check" => Self::Check,
+            "status" => Self::Status { json: false },
+            "why" => Self::Why,
+            "healthcheck" => Self::Healthcheck(Wanted::default()),
+            "scan" => Self::Scan { seconds: None },
+            "help" => Self::Help,
+            "version" => Self::Version,
+            _ => return Err(UsageError::unknown("command", word)),
+        })
+    }
+
+    fn option(&mut self, word: &str) -> Result<(), UsageError> {
+        match (self, word) {
+            (Self::Status { json }, "json") => *json = true,
+            (Self::Healthcheck(wanted), "ready") => wanted.state = WantedState::Ready,
+            (Self::Healthcheck(wanted), "master") => wanted.state = WantedState::Master,
+            _ => return Err(UsageError::unknown("option", &format!("--{word}"))),
+        }
+        Ok(())
+    }
+
+    fn argument(&mut self, word: &str) -> Result<(), UsageError> {
+        if let Self::Healthcheck(Wanted { router: router @ None, .. }) = self {
+            *router = Some(word.to_owned());
+        } else if let Self::Scan { seconds: seconds @ None } = self {
+            *seconds = Some(scan_seconds(word)?);
+        } else {
+            return Err(UsageError::unknown("argument", word));
+        }
+        Ok(())
     }
 }
 
@@ -101,8 +149,9 @@ fn scan_seconds(word: &str) -> Result<u16, UsageError> {
 pub fn help() -> String {
     let mut text =
         format!("{}\nusage: vrrp-init [{}]\n\ncommands:\n", env!("CARGO_PKG_DESCRIPTION"), words());
-    for (_, word, does) in COMMANDS {
-        _ = writeln!(text, "  {word:9}{does}");
+    for (word, options, does) in COMMANDS {
+        let gap = if options.is_empty() { "" } else { " " };
+        _ = writeln!(text, "  {word}{gap}{options}\n      {does}");
     }
     text.push_str(
         "\nvariables (NAME_FILE names a file that holds the value of NAME; NAME_2, NAME_3 and so on\n\
@@ -155,6 +204,26 @@ mod tests {
     }
 
     #[test]
+    fn a_command_takes_its_own_options() {
+        let check = |state, router: Option<&str>| {
+            Ok(Command::Healthcheck(Wanted { state, router: router.map(str::to_owned) }))
+        };
+        assert_eq!(parse(&["status"]), Ok(Command::Status { json: false }));
+        assert_eq!(parse(&["status", "--json"]), Ok(Command::Status { json: true }));
+        assert_eq!(parse(&["why"]), Ok(Command::Why));
+        assert_eq!(parse(&["healthcheck"]), check(WantedState::Any, None));
+        assert_eq!(parse(&["healthcheck", "--ready"]), check(WantedState::Ready, None));
+        assert_eq!(parse(&["healthcheck", "--master", "VI_2"]), check(WantedState::Master, Some("VI_2")));
+    }
+
+    #[test]
+    fn every_command_of_the_help_is_one() {
+        for (word, ..) in COMMANDS {
+            assert!(parse(&[word]).is_ok(), "{word}");
+        }
+    }
+
+    #[test]
     fn what_is_not_understood_is_named_with_what_would_be() {
         for (args, what) in [
             (&["start"][..], "unknown command \"start\""),
@@ -162,9 +231,13 @@ mod tests {
             (&["run", "haproxy"], "unknown argument \"haproxy\""),
             (&["--foreground"], "unknown option \"--foreground\""),
             (&["-n"], "unknown option \"-n\""),
+            (&["run", "--json"], "unknown option \"--json\""),
+            (&["--json", "status"], "unknown option \"--json\""),
+            (&["status", "VI_1"], "unknown argument \"VI_1\""),
+            (&["healthcheck", "--fast"], "unknown option \"--fast\""),
+            (&["healthcheck", "VI_1", "VI_2"], "unknown argument \"VI_2\""),
         ] {
-            let expected =
-                format!("vrrp-init: {what}\nusage: vrrp-init [run | check | scan | help | version]");
+            let expected = format!("vrrp-init: {what}\nusage: vrrp-init [{}]", words());
             assert_eq!(parse(args), Err(expected), "{args:?}");
         }
     }
@@ -179,8 +252,11 @@ mod tests {
     #[test]
     fn help_lists_commands_and_variables() {
         let help = help();
-        for (_, word, does) in COMMANDS {
-            assert!(help.contains(&format!("  {word:9}{does}\n")), "{help}");
+        for (word, _, does) in COMMANDS {
+            assert!(
+                help.contains(&format!("\n  {word}")) && help.contains(&format!("      {does}\n")),
+                "{help}"
+            );
         }
         assert!(help.contains(&config::as_help()), "{help}");
     }

@@ -16,7 +16,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::health::Weight;
@@ -31,7 +31,17 @@ pub use variables::{Default, Reach, VARIABLES, Variable, as_help, as_markdown};
 pub struct Config {
     /// The virtual routers, at least one.
     pub routers: Vec<RouterConfig>,
+    pub serve: ServeConfig,
     pub log: LogConfig,
+}
+
+/// Where the state can be asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServeConfig {
+    /// The unix socket's absolute path, at most 107 octets; `None`: there is none.
+    pub socket: Option<PathBuf>,
+    /// Where metrics are served; `None`: nowhere.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// One virtual router, of one address family: the protocol's settings and what surrounds them.
@@ -146,11 +156,18 @@ pub struct HttpTarget {
     pub path: String,
 }
 
+/// Where the status socket is when nothing says otherwise.
+pub fn default_status_socket() -> PathBuf {
+    PathBuf::from(variables::STATUS_SOCKET)
+}
+
 /// What is logged, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogConfig {
     pub level: log::LevelFilter,
     pub format: LogFormat,
+    /// Each line begins with the time: where nobody else adds it, as a container runtime or journald does.
+    pub time: bool,
 }
 
 /// The shape of a log line.

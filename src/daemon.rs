@@ -1,7 +1,9 @@
 //! The join of core and edges: waits, translates what the kernel said into events, hands them to the state
 //! machines and performs their answers in order. Nothing else knows both.
 
+mod answer;
 mod check;
+mod http;
 pub(crate) mod interfaces;
 mod kernel;
 mod place;
@@ -11,6 +13,8 @@ mod router;
 mod said;
 mod schedule;
 mod seats;
+mod serving;
+mod snapshot;
 mod sweep;
 mod warnings;
 mod wording;
@@ -23,6 +27,7 @@ use log::Level;
 
 use crate::config::Config;
 use crate::health::{Standing, Verdict};
+use crate::status::History;
 use crate::sys::Error;
 use crate::sys::notify::{Notifier, Outcome as Notice};
 use crate::sys::orphans;
@@ -30,17 +35,20 @@ use crate::sys::poller::{Clock, Poller};
 use crate::sys::process::ProcFs;
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::socket::{self};
-use crate::vrrp::{Action, Cause, DropReason, Event, Instant, Report, Role};
+use crate::vrrp::{Action, Cause, DropReason, Event, Instant, Peer, Report, Role};
 use check::{Check, Eyes, Outcome};
 use kernel::Kernel;
 use router::Router;
 use schedule::Schedule;
 use seats::Seats;
+use serving::Serving;
 
 const SIGNALS: u64 = 0;
 const MONITOR: u64 = 1;
 /// A port's token has this bit and a number of its own.
 const PORT: u64 = 1 << 32;
+/// The token of a socket that the state is asked for by has this bit and a number of its own.
+const SERVING: u64 = 1 << 62;
 /// The token of what a check watches has this bit, the check's number from bit 32 on, and what it likes.
 const CHECK: u64 = 1 << 63;
 
@@ -74,6 +82,9 @@ pub struct Daemon {
     /// Routers with the same check share it.
     checks: Vec<Check>,
     notifier: Notifier,
+    notify_failures: u64,
+    history: History,
+    serving: Serving,
     /// Every configured virtual address that is not an owner's real one, sorted: no source for adverts.
     virtual_addresses: Vec<IpAddr>,
     look_again: Option<Instant>,
@@ -111,6 +122,9 @@ impl Daemon {
             routers: config.routers.into_iter().map(Router::new).collect(),
             checks: vec![],
             notifier: Notifier::new(),
+            notify_failures: 0,
+            history: History::default(),
+            serving: Serving::new(config.serve, SERVING),
             look_again: None,
             blind: false,
             forbidden: None,
@@ -190,6 +204,7 @@ impl Daemon {
                 SIGNALS => reload = self.take_signals(),
                 MONITOR => self.notices(),
                 check if check & CHECK != 0 => self.ready(check),
+                asked if asked & SERVING != 0 => self.serve(asked),
                 port => self.packets(port),
             }
         }
@@ -225,7 +240,8 @@ impl Daemon {
     fn deadline(&mut self) -> Option<Instant> {
         let routers = self.schedule.next(|id| self.routers[id].deadline());
         let checks = self.checks.iter().map(Check::deadline);
-        checks.chain(routers).chain(self.look_again).chain(self.notifier.deadline()).chain(self.linger).min()
+        let others = [self.look_again, self.notifier.deadline(), self.linger, self.serving.deadline()];
+        checks.chain(routers).chain(others.into_iter().flatten()).min()
     }
 
     fn expire(&mut self) {
@@ -236,7 +252,10 @@ impl Daemon {
         self.check();
         if self.notifier.deadline().is_some_and(|at| at <= now) {
             let outcomes = self.notifier.expire(now);
-            report_notices(&outcomes);
+            self.report_notices(&outcomes);
+        }
+        for e in self.serving.expire(now, &self.poller) {
+            log::warn!(event = "serving"; "{e}; trying again, everything else works");
         }
         // Routers that are due together get the same time, so that they stay together: one wake-up for all.
         let mut now = now;
@@ -256,13 +275,16 @@ impl Daemon {
 
     /// Hands one event to a router and performs the answers in order, to the end or to a refusal.
     fn dispatch_at(&mut self, now: Instant, id: usize, event: Event<'_>) {
-        let router = &mut self.routers[id];
-        let theirs = if let Event::Advert { advert, .. } = event { Some(advert) } else { None };
+        let heard = if let Event::Advert { from, advert } = event { Some((from, advert)) } else { None };
+        let theirs = heard.map(|(_, advert)| advert);
+        let mut obeyed = heard;
         let mut refused = false;
         let mut entered = None;
-        for action in router.instance.handle(now, event) {
+        for action in self.routers[id].instance.handle(now, event) {
+            let router = &mut self.routers[id];
             if let Action::Report(Report::Dropped { from, reason }) = action {
                 router.dropped(now, from, reason, theirs);
+                obeyed = None;
                 continue;
             }
             if let Action::Report(Report::OtherAddresses(from)) = action {
@@ -273,13 +295,17 @@ impl Daemon {
                 router.differs(now, from, DropReason::Interval, theirs);
                 continue;
             }
-            if let Action::Report(Report::Transition { to, .. }) = action {
-                entered = Some(to);
+            if let Action::Report(report) = &action {
+                entered = self.note(now, id, report).or(entered);
             }
+            let router = &mut self.routers[id];
             if router.perform(now, &mut self.kernel, action).is_err() {
                 refused = true;
                 break;
             }
+        }
+        if let Some((address, advert)) = obeyed {
+            self.routers[id].heard = Some((now, Peer { address, priority: advert.priority }));
         }
         if let Some(role) = entered {
             self.notify(now, id, role);
@@ -295,7 +321,7 @@ impl Daemon {
         let router = &self.routers[id];
         if let Some(program) = &router.config.notify {
             let outcomes = self.notifier.queue(now, program, router.notice(role));
-            report_notices(&outcomes);
+            self.report_notices(&outcomes);
         }
     }
 
@@ -338,8 +364,12 @@ impl Daemon {
         for e in outcome.errors {
             first.say(Level::Error, "check_hampered", e);
         }
+        let now = self.poller.now();
         for news in outcome.news {
-            first.say(Level::Info, "service", news);
+            first.say(Level::Info, "service", &news);
+            for (id, _) in self.routers.iter().enumerate().filter(|(_, r)| concerned(r)) {
+                self.history.note(id, now, news.clone());
+            }
         }
         let Some(verdict) = outcome.verdict else { return };
         let names = self.checks[number].names().join(", ");
@@ -390,26 +420,16 @@ impl Daemon {
             log::debug!(event = "reaped"; "Reaped {orphan}");
         }
         let outcomes = self.notifier.reaped(self.poller.now(), &reaped);
-        report_notices(&outcomes);
+        self.report_notices(&outcomes);
     }
 
-    fn dump(&self) {
-        let now = self.poller.now();
-        for router in &self.routers {
-            let check = router.check.map(|number| self.checks[number].summary());
-            router.say(Level::Info, "status", router.summary(now, check));
+    /// What became of the programs that are told of transitions.
+    fn report_notices(&mut self, outcomes: &[Notice]) {
+        for outcome in outcomes {
+            let level = if outcome.is_success() { Level::Info } else { Level::Warn };
+            self.notify_failures += u64::from(!outcome.is_success());
+            log::log!(level, event = "notify"; "{outcome}");
         }
-        for port in &self.kernel.ports {
-            log::info!(event = "status"; "{}: for no router here, dropped: {}", port.interface, port.drops);
-        }
-    }
-}
-
-/// What became of the programs that are told of transitions.
-fn report_notices(outcomes: &[Notice]) {
-    for outcome in outcomes {
-        let level = if outcome.is_success() { Level::Info } else { Level::Warn };
-        log::log!(level, event = "notify"; "{outcome}");
     }
 }
 

@@ -1,4 +1,5 @@
-//! The log: records to lines on standard error, text or JSON; without a time, which the container runtime adds.
+//! The log: records to lines on standard error, text or JSON; with a time only where asked, since container runtimes
+//! and journald add one.
 //!
 //! A line is one write, and none at all while nobody takes it: a full or closed standard error must never hold up
 //! a failover.
@@ -13,19 +14,21 @@ use log::{Level, Log, Metadata, Record};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::config::{LogConfig, LogFormat};
+use crate::sys::poller::wall_clock;
+use crate::timestamp::Timestamp;
 
 /// Sends everything logged from now on to standard error.
 ///
 /// # Errors
 /// There is a logger already.
 pub fn install(config: &LogConfig) -> Result<(), log::SetLoggerError> {
-    log::set_boxed_logger(Box::new(Logger { format: config.format, lost: AtomicU64::new(0) }))?;
+    log::set_boxed_logger(Box::new(Logger { config: *config, lost: AtomicU64::new(0) }))?;
     log::set_max_level(config.level);
     Ok(())
 }
 
 struct Logger {
-    format: LogFormat,
+    config: LogConfig,
     /// Lines nobody took since the last one that somebody did.
     lost: AtomicU64,
 }
@@ -40,12 +43,14 @@ impl Log for Logger {
             return;
         }
         let mut lines = String::new();
+        let now = self.config.time.then(wall_clock);
         let lost = self.lost.load(Ordering::Relaxed);
         if lost > 0 {
             let message = format_args!("{lost} log lines were lost: nobody read standard error");
-            lines = line(self.format, &Record::builder().level(Level::Warn).args(message).build());
+            lines =
+                line(self.config.format, now, &Record::builder().level(Level::Warn).args(message).build());
         }
-        lines.push_str(&line(self.format, record));
+        lines.push_str(&line(self.config.format, now, record));
         cut(&mut lines);
         if write(io::stderr(), &lines) {
             self.lost.store(0, Ordering::Relaxed);
@@ -79,15 +84,15 @@ fn write(to: impl AsFd, lines: &str) -> bool {
 }
 
 /// One record as one line, line end included.
-fn line(format: LogFormat, record: &Record<'_>) -> String {
+fn line(format: LogFormat, time: Option<Timestamp>, record: &Record<'_>) -> String {
     match format {
-        LogFormat::Text => text(record),
-        LogFormat::Json => json(record),
+        LogFormat::Text => text(time, record),
+        LogFormat::Json => json(time, record),
     }
 }
 
 /// Plain sentences as keepalived prints them, which people grep for; whatever is not `info` says so first.
-fn text(record: &Record<'_>) -> String {
+fn text(time: Option<Timestamp>, record: &Record<'_>) -> String {
     let prefix = match record.level() {
         Level::Error => "error: ",
         Level::Warn => "warning: ",
@@ -95,7 +100,8 @@ fn text(record: &Record<'_>) -> String {
         Level::Debug => "debug: ",
         Level::Trace => "trace: ",
     };
-    let mut line = String::from(prefix);
+    let mut line = time.map_or(String::new(), |time| format!("{time} "));
+    line.push_str(prefix);
     for c in record.args().to_string().chars() {
         // A name from the network or /proc must not forge a line or move a terminal's cursor.
         if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
@@ -104,10 +110,11 @@ fn text(record: &Record<'_>) -> String {
     line
 }
 
-/// One object: level, the record's own keys in their order with `event` and `instance` first, message.
-fn json(record: &Record<'_>) -> String {
+/// One object: the time if asked for, level, the record's own keys in their order with `event` and `instance` first, message.
+fn json(time: Option<Timestamp>, record: &Record<'_>) -> String {
     let level = record.level().as_str().to_ascii_lowercase();
-    let mut object = Object { text: format!("{{\"level\":{}", quoted(&level)) };
+    let time = time.map_or(String::new(), |time| format!("\"time\":\"{time}\","));
+    let mut object = Object { text: format!("{{{time}\"level\":{}", quoted(&level)) };
     let keys = record.key_values();
     for first in FIRST {
         if let Some(value) = keys.get(Key::from_str(first)) {
@@ -161,6 +168,7 @@ mod tests {
     fn of(format: LogFormat, level: Level, message: &str, keys: &[(&str, kv::Value<'_>)]) -> String {
         line(
             format,
+            None,
             &Record::builder().level(level).args(format_args!("{message}")).key_values(&keys).build(),
         )
     }
@@ -170,6 +178,15 @@ mod tests {
         let line =
             of(LogFormat::Text, Level::Info, "(VI_1) Entering MASTER STATE", &[("event", "state".into())]);
         assert_eq!(line, "(VI_1) Entering MASTER STATE\n");
+    }
+
+    #[test]
+    fn a_line_begins_with_the_time_where_asked() {
+        let time = Some(Timestamp::after_epoch(std::time::Duration::from_secs(1)));
+        let line = |format| line(format, time, &Record::builder().args(format_args!("x")).build());
+        assert_eq!(line(LogFormat::Text), "1970-01-01T00:00:01.000Z x\n");
+        let json = "{\"time\":\"1970-01-01T00:00:01.000Z\",\"level\":\"info\",\"message\":\"x\"}\n";
+        assert_eq!(line(LogFormat::Json), json);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The edges: one file per thing the kernel offers; none of them decides anything or knows the protocol's state.
 
 pub mod capabilities;
+pub mod listener;
 pub mod neighbour;
 pub mod netlink;
 pub mod notify;

@@ -177,7 +177,9 @@ fn a_page_with_status_500_is_a_fault_of_weight_0_though_port_and_process_are_wel
     assert_eq!(router.run.log.since(marks[0], "Entering BACKUP"), Vec::<String>::new(), "500 is no success");
     let mark = router.run.log.mark();
     router.run.signal(Signal::SIGUSR1);
-    router.run.log.wait_for_after(mark, "FAULT for … haproxy pid … does not answer", seconds(1));
+    router.run.log.wait_for_after(mark, "(VI_1) state: … FAULT for", seconds(1));
+    router.run.log.wait_for_after(mark, "(VI_1) haproxy runs (pid", seconds(1));
+    router.run.log.wait_for_after(mark, "(VI_1) http://… FAILED", seconds(1));
     unwell.kill();
     let _well = Haproxy::start(&host, &router.run);
     router.wait_master(mark, START);
@@ -296,8 +298,8 @@ fn two_routers_on_one_interface_are_masters_on_different_hosts() {
     assert_eq!(b.run.log.since(marks[1], "Entering"), Vec::<String>::new());
     let mark = a.run.log.mark();
     a.run.signal(Signal::SIGUSR1);
-    a.run.log.wait_for_after(mark, "(VI_1) MASTER for … VRID 51, priority 200", seconds(1));
-    a.run.log.wait_for_after(mark, "(VI_2) BACKUP for … VRID 52, priority 50 … master 10.77.0.2", seconds(1));
+    a.run.log.wait_for_after(mark, "VI_1 … 51 … MASTER … 200 … this host", seconds(1));
+    a.run.log.wait_for_after(mark, "VI_2 … 52 … BACKUP … 50 … 10.77.0.2 (", seconds(1));
 }
 
 #[test]

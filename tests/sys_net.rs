@@ -216,8 +216,8 @@ fn an_address_can_be_added_twice_listed_and_removed_twice() {
         netlink.add(&assignment).unwrap();
         let index = assignment.index;
         let (label, mark) = (address.is_ipv4().then(|| "v0".to_owned()), Some(MARK));
-        let (secondary, tentative) = (false, false);
-        let expected = Address { index, address, prefix, label, mark, secondary, tentative };
+        let (secondary, tentative, lifetime) = (false, false, None);
+        let expected = Address { index, address, prefix, label, mark, secondary, tentative, lifetime };
         assert_eq!(host.addresses(), [expected]);
 
         netlink.remove(index, address, prefix).unwrap();
@@ -390,8 +390,8 @@ fn the_monitor_tells_of_addresses_that_come_and_go() {
     assert_eq!(monitor.read().unwrap(), []);
     host.ip("address add 10.9.0.100/32 dev", "v0");
     let (index, address, label) = (host.index("v0"), VIP.into(), Some("v0".to_owned()));
-    let (mark, secondary, tentative) = (None, false, false);
-    let address = Address { index, address, prefix: 32, label, mark, secondary, tentative };
+    let (mark, secondary, tentative, lifetime) = (None, false, false, None);
+    let address = Address { index, address, prefix: 32, label, mark, secondary, tentative, lifetime };
     assert_eq!(monitor.read().unwrap(), [Change::Address(address.clone())]);
     netlink.remove(index, VIP.into(), 32).unwrap();
     assert_eq!(monitor.read().unwrap(), [Change::AddressGone(address)]);
@@ -703,7 +703,13 @@ fn unicast_reaches_a_peer_behind_a_router_by_the_interfaces_routes() {
         right.ip("address add", &format!("{there} dev v0{nodad}"));
         let (ours, theirs) = (left.unicast(here), right.unicast(there));
         left.ip("route add", &format!("{route} dev v0"));
-        ours.send(here, there, MESSAGE).unwrap();
+        // The first may be lost while the gateway is asked for its hardware address.
+        for _ in 0..20 {
+            ours.send(here, there, MESSAGE).unwrap();
+            if readable(&theirs, 200) {
+                break;
+            }
+        }
         expect(&theirs, here, there, MESSAGE);
     }
 }

@@ -70,10 +70,16 @@ impl Config {
                 }
             }
         }
+        if self.serve.socket != other.serve.socket {
+            note("STATUS_SOCKET", 1);
+        }
+        if self.serve.metrics != other.serve.metrics {
+            note("METRICS_LISTEN", 1);
+        }
         if self.log.level != other.log.level {
             note("LOG_LEVEL", 1);
         }
-        if self.log.format != other.log.format {
+        if (self.log.format, self.log.time) != (other.log.format, other.log.time) {
             note("LOG_FORMAT", 1);
         }
         changed
@@ -107,7 +113,7 @@ mod tests {
     ];
 
     /// Another value for every variable.
-    const AFTER: [(&str, &str); 31] = [
+    const AFTER: [(&str, &str); 33] = [
         ("VIP", "10.0.0.3"),
         ("VIRTUAL_ROUTER", "52"),
         ("INTERFACE", "eth0"),
@@ -137,6 +143,8 @@ mod tests {
         ("INSTANCE_NAME", "web"),
         ("NOTIFY", "/notify"),
         ("COMPAT", "osixia"),
+        ("STATUS_SOCKET", "off"),
+        ("METRICS_LISTEN", ":9165"),
         ("LOG_LEVEL", "debug"),
         ("LOG_FORMAT", "json"),
     ];

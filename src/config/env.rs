@@ -21,7 +21,7 @@ use self::report::{Report, Scope};
 use super::nearest;
 use super::origins::{self, Setting, Source};
 use super::value;
-use super::{Config, ConfigError, LogConfig, Problem, Warning};
+use super::{Config, ConfigError, LogConfig, Problem, ServeConfig, Warning};
 
 /// See [`Config::from_environment`] and [`Config::explained`].
 pub(super) fn read(
@@ -97,17 +97,26 @@ fn config<'a>(sets: &'a [(u16, Vec<Given>)], report: &mut Report<'a>) -> Option<
         }
     }
     report.scope = Some(Scope { number: 1, own: first, first, alone: true });
-    let log = Raw::fill(&report.scope?, report).and_then(|raw| log(&raw, report));
+    let process = Raw::fill(&report.scope?, report);
+    let serve = process.as_ref().and_then(|raw| serve(raw, report));
+    let log = process.and_then(|raw| log(&raw, report));
     for problem in unique::disputes(&routers) {
         report.whole(&problem.variable, problem.value.as_deref(), problem.why);
     }
-    Some(Config { routers, log: log? })
+    Some(Config { routers, serve: serve?, log: log? })
+}
+
+fn serve(raw: &Raw, report: &mut Report<'_>) -> Option<ServeConfig> {
+    let socket = report.value("STATUS_SOCKET", raw, value::status_socket);
+    let metrics = report.value("METRICS_LISTEN", raw, value::metrics_listen);
+    Some(ServeConfig { socket: socket?, metrics: metrics? })
 }
 
 fn log(raw: &Raw, report: &mut Report<'_>) -> Option<LogConfig> {
     let level = report.value("LOG_LEVEL", raw, value::log_level);
     let format = report.value("LOG_FORMAT", raw, value::log_format);
-    Some(LogConfig { level: level?, format: format? })
+    let (format, time) = format?;
+    Some(LogConfig { level: level?, format, time })
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! One variable's text to one typed value, or the sentence that says what would be right; knows no variable
 //! names and no floats.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ use crate::vrrp::{Interval, Lease, Password, Priority, V3Checksum, Version, Vrid
 
 /// A value, or why the text is none: the rest of a sentence that begins with the variable.
 pub(super) type Value<T> = Result<T, String>;
+
+/// Switches off what else has a place.
+const OFF: &str = "off";
 
 /// The items of a list: separated by commas and white space.
 pub(super) fn items(text: &str) -> impl Iterator<Item = &str> {
@@ -135,6 +139,36 @@ pub(super) fn password(text: &str) -> Value<Password> {
     })
 }
 
+/// `None`: there is none.
+pub(super) fn status_socket(text: &str) -> Value<Option<PathBuf>> {
+    // What a unix address has room for, less the octet that ends it.
+    const LONGEST: usize = 107;
+    let text = text.trim();
+    if text.eq_ignore_ascii_case(OFF) {
+        return Ok(None);
+    }
+    if text.starts_with('/') && !text.ends_with('/') && text.len() <= LONGEST {
+        Ok(Some(PathBuf::from(text)))
+    } else {
+        Err(format!("must be the absolute path of a file, at most {LONGEST} bytes, or {OFF}"))
+    }
+}
+
+/// `None`: nowhere.
+pub(super) fn metrics_listen(text: &str) -> Value<Option<SocketAddr>> {
+    let text = text.trim();
+    if text.eq_ignore_ascii_case(OFF) {
+        return Ok(None);
+    }
+    // As other exporters read it: all addresses, of both families.
+    let all =
+        text.strip_prefix(':').and_then(whole).map(|port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
+    all.or_else(|| text.parse().ok())
+        .filter(|address| address.port() != 0)
+        .map(Some)
+        .ok_or_else(|| format!("must be address:port such as 127.0.0.1:9165, [::1]:9165 or :9165, or {OFF}"))
+}
+
 /// The address of one host.
 pub(super) fn host_address(text: &str) -> Value<IpAddr> {
     let address = text.parse().map_err(|_| "must be an IP address such as 10.0.0.11 or fd00::11")?;
@@ -242,11 +276,14 @@ pub(super) fn log_level(text: &str) -> Value<LevelFilter> {
     }
 }
 
-pub(super) fn log_format(text: &str) -> Value<LogFormat> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "text" => Ok(LogFormat::Text),
-        "json" => Ok(LogFormat::Json),
-        _ => Err("must be text or json".into()),
+/// The shape of a line, and whether it begins with the time.
+pub(super) fn log_format(text: &str) -> Value<(LogFormat, bool)> {
+    let text = text.trim().to_ascii_lowercase();
+    let (shape, time) = text.strip_suffix("+time").map_or((text.as_str(), false), |shape| (shape, true));
+    match shape {
+        "text" => Ok((LogFormat::Text, time)),
+        "json" => Ok((LogFormat::Json, time)),
+        _ => Err("must be text or json, or with the time text+time or json+time".into()),
     }
 }
 
@@ -269,6 +306,35 @@ mod tests {
         {
             assert_eq!(nanos(refused), None, "{refused}");
         }
+    }
+
+    #[test]
+    fn a_socket_has_a_path_of_its_own() {
+        assert_eq!(status_socket("/run/x.sock"), Ok(Some("/run/x.sock".into())));
+        assert_eq!(status_socket("Off"), Ok(None));
+        for refused in ["run/x.sock", "/run/", "on", &format!("/{}", "x".repeat(107))] {
+            let why = "must be the absolute path of a file, at most 107 bytes, or off";
+            assert_eq!(status_socket(refused), Err(why.into()), "{refused}");
+        }
+    }
+
+    #[test]
+    fn metrics_are_served_on_an_address_and_port() {
+        let text = |text| metrics_listen(text).map(|address| address.map(|address| address.to_string()));
+        assert_eq!(text("127.0.0.1:9165"), Ok(Some("127.0.0.1:9165".into())));
+        assert_eq!(text("[::1]:9165"), Ok(Some("[::1]:9165".into())));
+        assert_eq!(text(":9165"), Ok(Some("[::]:9165".into())));
+        assert_eq!(text("off"), Ok(None));
+        for refused in ["9165", ":0", "127.0.0.1", "localhost:9165", ":65536", "on"] {
+            assert!(text(refused).is_err_and(|why| why.contains(":9165")), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_format_may_ask_for_the_time() {
+        assert_eq!(log_format("json"), Ok((LogFormat::Json, false)));
+        assert_eq!(log_format("Text+Time"), Ok((LogFormat::Text, true)));
+        assert!(log_format("time").is_err() && log_format("text+").is_err());
     }
 
     #[test]

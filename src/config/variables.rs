@@ -68,6 +68,9 @@ const fn secret(name: &'static str, default: Default, help: &'static str) -> Var
 /// The highest suffix. A container's environment is full of numbers that are no virtual router's.
 pub(super) const MOST_ROUTERS: u16 = 9_999;
 
+/// In a container's own /run, where nobody else is.
+pub(super) const STATUS_SOCKET: &str = "/run/vrrp-init.sock";
+
 /// Every variable, in the order of the documentation.
 pub const VARIABLES: &[Variable] = &[
     own(
@@ -200,8 +203,23 @@ pub const VARIABLES: &[Variable] = &[
         "while nodes of another image take part: whose defaults hold for what is unset, osixia, arcts, neoassist, \
          shawly, ednxzu, rmartin16, alterway or none; `auto`: told by the names in use, and said in the log",
     ),
+    process(
+        "STATUS_SOCKET",
+        Default::Value(STATUS_SOCKET),
+        "absolute path of the unix socket that status, why and healthcheck ask, or `off`",
+    ),
+    process(
+        "METRICS_LISTEN",
+        Default::Value("off"),
+        "address and port of the Prometheus metrics, such as `127.0.0.1:9165`, or `:9165` for all addresses",
+    ),
     process("LOG_LEVEL", Default::Value("info"), "error, warn, info, debug or trace"),
-    process("LOG_FORMAT", Default::Value("text"), "text, or json: one object a line"),
+    process(
+        "LOG_FORMAT",
+        Default::Value("text"),
+        "text, or json: one object a line; `text+time` and `json+time` \
+         begin with the time, where neither a container runtime nor journald adds it",
+    ),
 ];
 
 /// The variable of this name, in its plain form.

@@ -6,8 +6,10 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::probing::Probing;
+use super::snapshot::millis;
 use crate::config::CheckConfig;
 use crate::health::{Health, Verdict, Weight};
+use crate::status::{CheckStatus, TargetStatus};
 use crate::sys::pidfd::Pidfd;
 use crate::sys::poller::Poller;
 use crate::sys::process::{ProcFs, Process};
@@ -36,6 +38,8 @@ pub(super) struct Check {
     round: Option<bool>,
     /// Added to a pid it is the token of its descriptor.
     token: u64,
+    /// When the verdict last changed.
+    since: Instant,
     /// A descriptor was refused; it was said.
     blind: bool,
     /// /proc could not be read; it was said.
@@ -71,6 +75,7 @@ impl Check {
             probes: Probing::all(&config, token),
             round: None,
             token,
+            since: Instant::START,
             blind: false,
             unreadable: false,
             config,
@@ -106,6 +111,13 @@ impl Check {
         if self.due <= now {
             self.look(now, eyes, &mut outcome);
         }
+        self.dated(now, outcome)
+    }
+
+    fn dated(&mut self, now: Instant, outcome: Outcome) -> Outcome {
+        if outcome.verdict.is_some() {
+            self.since = now;
+        }
         outcome
     }
 
@@ -136,12 +148,13 @@ impl Check {
     /// The descriptor behind `token` is ready.
     pub(super) fn ready(&mut self, now: Instant, token: u64, eyes: &mut Eyes<'_>) -> Outcome {
         let Some(probe) = self.probes.iter_mut().find(|probe| probe.token() == token) else {
-            return self.exited(token, eyes);
+            let outcome = self.exited(token, eyes);
+            return self.dated(now, outcome);
         };
         let mut outcome = Outcome::default();
         probe.advance(now, eyes.poller, &mut outcome);
         self.finish_round(&mut outcome);
-        outcome
+        self.dated(now, outcome)
     }
 
     /// The process behind `token` has ended: looks at once. With another match alive, as after a reload of
@@ -240,20 +253,31 @@ impl Check {
         }
     }
 
-    /// What was found last, in words.
-    pub(super) fn summary(&self) -> String {
-        let services = self.config.services.iter().zip(&self.found).map(|(service, processes)| {
-            if processes.is_empty() {
-                format!("{service} not running")
-            } else {
-                format!("{service} pid {}", Pids(processes))
-            }
+    /// What was found last.
+    pub(super) fn status(&self, now: Instant) -> CheckStatus {
+        let services =
+            self.config.services.iter().zip(&self.found).map(|(service, processes)| TargetStatus {
+                name: service.clone(),
+                passed: Some(!processes.is_empty()),
+                pids: processes.iter().map(|process| process.pid).collect(),
+                is_process: true,
+            });
+        let probes = self.probes.iter().map(|probe| TargetStatus {
+            name: probe.to_string(),
+            passed: probe.result(),
+            pids: vec![],
+            is_process: false,
         });
-        let probes = self
-            .probes
-            .iter()
-            .map(|probe| format!("{probe} {}", if probe.passed() { "answers" } else { "does not answer" }));
-        services.chain(probes).collect::<Vec<_>>().join(", ")
+        CheckStatus {
+            weight: self.health.weight().get(),
+            verdict: match self.health.verdict() {
+                Verdict::Unknown => "unknown",
+                Verdict::Healthy => "healthy",
+                Verdict::Failed => "failed",
+            },
+            verdict_ms: millis(now.since(self.since)),
+            targets: services.chain(probes).collect(),
+        }
     }
 }
 

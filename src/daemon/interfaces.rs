@@ -146,7 +146,16 @@ mod tests {
     fn address(index: u32, text: &str, mark: Option<u8>) -> Address {
         let (address, prefix) = text.split_once('/').unwrap();
         let (address, prefix) = (address.parse().unwrap(), prefix.parse().unwrap());
-        Address { index, address, prefix, label: None, mark, secondary: false, tentative: false }
+        Address {
+            index,
+            address,
+            prefix,
+            label: None,
+            mark,
+            secondary: false,
+            tentative: false,
+            lifetime: None,
+        }
     }
 
     fn interfaces() -> Interfaces {

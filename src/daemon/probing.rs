@@ -60,6 +60,11 @@ impl Probing {
         self.passed == Some(true)
     }
 
+    /// The last result; `None` before the first.
+    pub(super) fn result(&self) -> Option<bool> {
+        self.passed
+    }
+
     /// When its patience ends; `None` while it does not run.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.running.as_ref().map(|running| running.probe.deadline())

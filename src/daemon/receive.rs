@@ -41,7 +41,7 @@ impl Daemon {
         let here = |r: &Router| r.place.as_ref().is_some_and(|p| port.is(p.index, r.channel(p.source)));
         match (holder.filter(|id| here(&self.routers[*id])), advert) {
             (Some(id), Ok(advert)) => {
-                self.routers[id].heard(&advert);
+                self.routers[id].received(&advert);
                 self.dispatch(id, Event::Advert { from, advert: &advert });
             }
             (Some(id), Err(reason)) => {

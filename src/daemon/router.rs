@@ -10,13 +10,14 @@ use log::Level;
 
 use super::kernel::{Channel, Kernel};
 use super::said::Said;
-use super::wording::{self, Subject};
+use super::wording;
 use crate::config::{InterfaceChoice, RouterConfig, VirtualAddress};
 use crate::health::{Standing, Verdict, Weight, effective};
+use crate::status::Counters;
 use crate::sys::Error;
 use crate::vrrp::{
-    Action, Advert, Drops, Family, GROUP_V4, GROUP_V6, Instance, Instant, Lease, Priority, Report, Role,
-    Settings,
+    Action, Advert, Drops, Family, GROUP_V4, GROUP_V6, Instance, Instant, Lease, Peer, Priority, Report,
+    Role, Settings,
 };
 
 /// How long nobody is heard before that is worth a warning.
@@ -35,7 +36,7 @@ pub(super) struct Router {
     /// The router of the other family that moves with this one.
     pub(super) partner: Option<usize>,
     /// What the check looks at, in words, and what it amounts to.
-    watches: Vec<String>,
+    pub(super) watches: Vec<String>,
     pub(super) health: Option<(Weight, Verdict)>,
     /// The link in use and its name; `None` while there is none.
     pub(super) place: Option<Place>,
@@ -47,10 +48,11 @@ pub(super) struct Router {
     renewed: Instant,
     pub(super) since: Instant,
     pub(super) drops: Drops,
-    pub(super) received: u64,
-    pub(super) sent: u64,
-    /// Adverts with the other form of the VRRPv3 checksum, which count all the same.
-    other_checksums: u64,
+    pub(super) counters: Counters,
+    /// The last advert that was not dropped.
+    pub(super) heard: Option<(Instant, Peer)>,
+    /// The cause of the last transition.
+    pub(super) why: String,
     pub(super) said: Said,
     /// A memory of its own: a flood of what is dropped must not hide the rest.
     pub(super) complained: Said,
@@ -59,8 +61,19 @@ pub(super) struct Router {
     send_failed: bool,
     /// When to say that nobody was heard; `None` once somebody was, or it was said.
     pub(super) deaf_at: Option<Instant>,
-    /// Whether it was said that we are no spare for the master.
-    pub(super) no_spare: bool,
+    /// That nobody was heard was said, and still nobody was.
+    pub(super) unheard: bool,
+    pub(super) spare: Spare,
+}
+
+/// Whether we would take over if the master's service died.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Spare {
+    /// No master was heard whose service could die, or nothing is checked.
+    Unknown,
+    Ready,
+    /// Why not, in a sentence.
+    None(String),
 }
 
 /// Where a router speaks.
@@ -88,15 +101,16 @@ impl Router {
             renewed: Instant::START,
             since: Instant::START,
             drops: Drops::default(),
-            received: 0,
-            sent: 0,
-            other_checksums: 0,
+            counters: Counters::default(),
+            heard: None,
+            why: String::new(),
             said: Said::default(),
             complained: Said::default(),
             waits: false,
             send_failed: false,
             deaf_at: Some(Instant::START + deaf_after),
-            no_spare: false,
+            unheard: false,
+            spare: Spare::Unknown,
         }
     }
 
@@ -111,10 +125,6 @@ impl Router {
             (None, InterfaceChoice::Named(name)) => name,
             (None, InterfaceChoice::Auto) => "auto",
         }
-    }
-
-    fn subject(&self) -> Subject<'_> {
-        Subject { interface: self.interface(), watches: &self.watches, family: self.config.family() }
     }
 
     /// Its check, which looks at `watches`.
@@ -290,7 +300,8 @@ impl Router {
         }
         match failed {
             None => {
-                self.sent += 1;
+                self.counters.adverts_sent += 1;
+                self.counters.priority_zero_sent += u64::from(advert.priority == Priority::RELEASE);
                 self.send_failed = false;
             }
             // Once per series: a link that just went down says so by itself.
@@ -313,8 +324,11 @@ impl Router {
 
     fn report(&mut self, now: Instant, report: &Report) {
         let (level, event) = match report {
-            Report::Transition { to, .. } => {
+            Report::Transition { from, to, why } => {
                 self.since = now;
+                self.why = wording::cause(why, &self.subject());
+                self.counters.became_master += u64::from(*to == Role::Master);
+                self.counters.released_master += u64::from(*from == Role::Master);
                 (if *to == Role::Fault { Level::Warn } else { Level::Info }, "transition")
             }
             Report::Cause { .. } => (Level::Warn, "fault"),
@@ -324,7 +338,13 @@ impl Router {
             Report::Released(from) if self.is_news(now, "released", *from) => (Level::Info, "master"),
             Report::Lower(peer) if self.is_news(now, "lower", peer.address) => (Level::Info, "lower"),
             Report::Loser(peer) if self.is_news(now, "loser", peer.address) => (Level::Info, "lower"),
-            Report::TwoMasters(peer) if self.is_news(now, "two_masters", peer.address) => {
+            Report::TwoMasters(peer) => {
+                self.counters.two_masters += 1;
+                if !self.is_news(now, "two_masters", peer.address) {
+                    return;
+                }
+                let sentence = wording::report(report, &self.subject());
+                self.said.stands("two_masters", peer.address, sentence);
                 (Level::Warn, "two_masters")
             }
             Report::PutBack => return self.put_back(now),
@@ -332,10 +352,7 @@ impl Router {
                 return self.judge_spare();
             }
             // The others are said with both values by `complain`, which has the advert.
-            Report::TwoMasters(_)
-            | Report::Dropped { .. }
-            | Report::OtherAddresses(_)
-            | Report::OtherInterval(_) => return,
+            Report::Dropped { .. } | Report::OtherAddresses(_) | Report::OtherInterval(_) => return,
         };
         self.say(level, event, wording::report(report, &self.subject()));
         self.judge_spare();
@@ -353,12 +370,12 @@ impl Router {
     }
 
     /// An advert for our VRID came, which may yet be dropped.
-    pub(super) fn heard(&mut self, advert: &Advert) {
-        self.received += 1;
-        if advert.checksum != self.config.protocol.checksum {
-            self.other_checksums += 1;
-        }
+    pub(super) fn received(&mut self, advert: &Advert) {
+        self.counters.adverts_received += 1;
+        self.counters.other_checksums += u64::from(advert.checksum != self.config.protocol.checksum);
+        self.counters.priority_zero_received += u64::from(advert.priority == Priority::RELEASE);
         self.deaf_at = None;
+        self.unheard = false;
     }
 
     /// Takes what its check amounts to now; answers what that means for the state machine.
@@ -371,30 +388,5 @@ impl Router {
     pub(super) fn notice(&self, role: Role) -> [String; 4] {
         let state = if role == Role::Init { "STOP" } else { wording::state(role) };
         ["INSTANCE".into(), self.name().into(), state.into(), self.instance.priority().to_string()]
-    }
-
-    /// One paragraph for the log on SIGUSR1.
-    pub(super) fn summary(&self, now: Instant, check: Option<String>) -> String {
-        let master = self
-            .instance
-            .master()
-            .map_or(String::new(), |m| format!(", master {} (priority {})", m.address, m.priority));
-        let faults: Vec<_> =
-            self.instance.faults().iter().map(|c| wording::fault(*c, &self.subject())).collect();
-        let faults = if faults.is_empty() { String::new() } else { format!(", {}", faults.join(", ")) };
-        let check = check.map_or(String::new(), |check| format!(", {check}"));
-        format!(
-            "{} for {} s on {}, VRID {}, priority {} (base {}){master}{faults}{check}; adverts sent {}, received {} ({} with the other checksum); dropped: {}",
-            wording::state(self.instance.role()),
-            now.since(self.since).as_secs(),
-            self.interface(),
-            self.config.protocol.vrid,
-            self.instance.priority(),
-            self.config.protocol.priority,
-            self.sent,
-            self.received,
-            self.other_checksums,
-            self.drops,
-        )
     }
 }

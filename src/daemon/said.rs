@@ -20,6 +20,8 @@ struct Entry {
     whom: IpAddr,
     times: u32,
     last: Instant,
+    /// What was said, where it is to stand as a warning while it goes on.
+    sentence: Option<String>,
 }
 
 /// Whether to say it.
@@ -43,8 +45,23 @@ impl Said {
         if self.0.len() >= CAPACITY {
             return News::Old;
         }
-        self.0.push(Entry { what, whom, times: 1, last: now });
+        self.0.push(Entry { what, whom, times: 1, last: now, sentence: None });
         News::of(1, limit)
+    }
+}
+
+impl Said {
+    /// What is said of it stands as a warning until it has rested.
+    pub(super) fn stands(&mut self, what: &'static str, whom: IpAddr, sentence: String) {
+        if let Some(entry) = self.0.iter_mut().find(|entry| (entry.what, entry.whom) == (what, whom)) {
+            entry.sentence = Some(sentence);
+        }
+    }
+
+    /// What stands now.
+    pub(super) fn standing(&self, now: Instant) -> impl Iterator<Item = &str> {
+        let fresh = self.0.iter().filter(move |entry| now.since(entry.last) < REST);
+        fresh.filter_map(|entry| entry.sentence.as_deref())
     }
 }
 
@@ -69,6 +86,19 @@ mod tests {
         let mut at = |s: u64| said.again(Instant::from_millis(s * 1_000), "drop", whom, 2);
         assert_eq!([at(0), at(1), at(2)], [News::Say, News::SayLast, News::Old]);
         assert_eq!((at(61), at(121)), (News::Old, News::Say), "a minute after the last, not the first");
+    }
+
+    #[test]
+    fn a_warning_stands_while_it_goes_on() {
+        let mut said = Said::default();
+        let whom = "10.0.0.9".parse().unwrap();
+        let at = |s: u64| Instant::from_millis(s * 1_000);
+        said.again(at(0), "drop", whom, 1);
+        said.stands("drop", whom, "it differs".into());
+        said.again(at(50), "drop", whom, 1);
+        let standing = |said: &Said, s| said.standing(at(s)).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(standing(&said, 109), ["it differs"]);
+        assert_eq!(standing(&said, 110), [""; 0]);
     }
 
     #[test]

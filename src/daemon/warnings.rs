@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use log::Level;
 
-use super::router::{DEAF_AFTER, Router};
+use super::router::{DEAF_AFTER, Router, Spare};
 use super::said::News;
 use super::wording::{self, Conflict};
 use crate::health::{Verdict, Weight, would_replace};
@@ -27,12 +27,29 @@ impl Router {
             return;
         }
         let preempts = self.config.protocol.preempt || weight == Weight::FAULT;
-        let no_spare = !preempts || !would_replace(own, master.priority, weight);
-        if no_spare && !self.no_spare {
-            let healthy = verdict == Verdict::Healthy;
-            self.say(Level::Warn, "no_spare", wording::no_spare(own, &master, weight, healthy, preempts));
+        if preempts && would_replace(own, master.priority, weight) {
+            self.spare = Spare::Ready;
+            return;
         }
-        self.no_spare = no_spare;
+        let text = wording::no_spare(own, &master, weight, verdict == Verdict::Healthy, preempts);
+        if !matches!(self.spare, Spare::None(_)) {
+            self.say(Level::Warn, "no_spare", &text);
+        }
+        self.spare = Spare::None(text);
+    }
+
+    /// What an operator should know now, each in a sentence.
+    pub(super) fn warnings(&self, now: Instant) -> Vec<String> {
+        let mut warnings = vec![];
+        if let (Role::Backup, Spare::None(text)) = (self.instance.role(), &self.spare) {
+            warnings.push(text.clone());
+        }
+        if self.unheard {
+            warnings.push(wording::never_heard(self.config.protocol.vrid));
+        }
+        let standing = self.said.standing(now).chain(self.complained.standing(now));
+        warnings.extend(standing.map(str::to_owned));
+        warnings
     }
 
     /// Says once that nobody was heard, when it is time and we could have heard.
@@ -45,6 +62,7 @@ impl Router {
             return;
         }
         self.deaf_at = None;
+        self.unheard = true;
         self.say(Level::Info, "never_heard", wording::never_heard(self.config.protocol.vrid));
     }
 
@@ -74,8 +92,9 @@ impl Router {
         theirs: Option<&Advert>,
     ) {
         if self.complained.again(now, reason.as_str(), from, 1) != News::Old {
-            let conflict = Conflict { from, reason, obeyed, ours: &self.config.protocol, theirs };
-            self.say(Level::Warn, "dropped", conflict);
+            let conflict = Conflict { from, reason, obeyed, ours: &self.config.protocol, theirs }.to_string();
+            self.say(Level::Warn, "dropped", &conflict);
+            self.complained.stands(reason.as_str(), from, conflict);
         }
     }
 }

@@ -135,12 +135,9 @@ impl fmt::Display for Conflict<'_> {
             DropReason::AuthMismatch => {
                 let auth = |password: bool| if password { "a password" } else { "no authentication" };
                 let (theirs, ours) = (auth(theirs.password.is_some()), auth(ours.auth.is_some()));
-                write!(
-                    f,
-                    ": it uses {theirs}, we use {ours}{}",
-                    if theirs == ours { ", another one" } else { "" }
-                )?;
+                write!(f, ": it uses {theirs}, we use {ours}")?;
             }
+            DropReason::AuthFailure => f.write_str(": its password is another one than ours")?,
             DropReason::Interval => {
                 write!(f, ": its interval is {}, ours {}", theirs.interval, ours.interval)?;
             }

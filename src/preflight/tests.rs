@@ -17,7 +17,7 @@ fn link(index: u32, name: &str, up: bool) -> Link {
 fn address(index: u32, text: &str, mark: Option<u8>) -> Address {
     let (address, prefix) = text.split_once('/').unwrap();
     let (address, prefix) = (address.parse().unwrap(), prefix.parse().unwrap());
-    Address { index, address, prefix, label: None, mark, secondary: false, tentative: false }
+    Address { index, address, prefix, label: None, mark, secondary: false, tentative: false, lifetime: None }
 }
 
 /// A machine with `lo`, `eth0` on 10.0.0.11/24 and `eth1`, which is down, and what else is given.

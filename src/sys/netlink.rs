@@ -72,6 +72,8 @@ pub struct Address {
     /// IPv6: duplicate detection is not done with it or has found one; until a notice says otherwise nothing
     /// can be sent from it.
     pub tentative: bool,
+    /// Whole seconds after which the kernel removes it by itself; `None`: never.
+    pub lifetime: Option<u32>,
 }
 
 /// A network interface.

@@ -10,6 +10,7 @@ use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 
 use super::Error;
+use crate::timestamp::Timestamp;
 use crate::vrrp::Instant;
 
 /// Ready descriptors taken at once. The kernel hands them out in turn, so with more none starves.
@@ -44,6 +45,12 @@ impl Clock {
         let now = since_boot().expect("CLOCK_BOOTTIME was readable when the clock was started");
         Instant::after_start(now.saturating_sub(self.started))
     }
+}
+
+/// The calendar's time, which may step.
+pub fn wall_clock() -> Timestamp {
+    // Only a seccomp profile could forbid it, and then the time is no reason to end anything.
+    Timestamp::after_epoch(clock_gettime(ClockId::CLOCK_REALTIME).map_or(Duration::ZERO, Duration::from))
 }
 
 fn since_boot() -> nix::Result<Duration> {

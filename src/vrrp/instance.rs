@@ -310,6 +310,7 @@ impl Instance {
         match (&ours.auth, &advert.password) {
             (None, None) => {}
             (Some(ours), Some(theirs)) if ours.matches(theirs) => {}
+            (Some(_), Some(_)) => return Err(DropReason::AuthFailure),
             _ => return Err(DropReason::AuthMismatch),
         }
         // v3 learns another interval and only notes another list; v2 drops both, except the owner's list.

@@ -56,8 +56,10 @@ drop_reasons! {
     NotAPeer => "not_a_peer",
     /// The other protocol version.
     VersionMismatch => "version_mismatch",
-    /// Another authentication type or password than ours (RFC 3768 §7.1).
+    /// Another authentication type than ours (RFC 3768 §7.1).
     AuthMismatch => "auth_mismatch",
+    /// Another password than ours (RFC 2338 §5.3.10).
+    AuthFailure => "auth_failure",
     /// VRRPv2: another interval than ours (RFC 3768 §7.1).
     Interval => "interval",
     /// VRRPv2: another list of addresses than ours, not from the owner (RFC 3768 §7.1).

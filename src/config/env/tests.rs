@@ -12,7 +12,9 @@ use super::given::content;
 use super::*;
 use crate::config::aliases::{ALIASES, Alias, Means};
 use crate::config::variables::{VARIABLES, whole_name};
-use crate::config::{CheckConfig, InterfaceChoice, LogFormat, RouterConfig, StateHint, VirtualAddress};
+use crate::config::{
+    CheckConfig, InterfaceChoice, LogFormat, RouterConfig, ServeConfig, StateHint, VirtualAddress,
+};
 use crate::health::Weight;
 use crate::vrrp::{Interval, Lease, Priority, Settings, V3Checksum, Version, Vrid};
 
@@ -134,8 +136,9 @@ fn the_master_of_the_article_runs_as_it_is() {
             fall: one,
         }),
     };
-    let log = LogConfig { level: LevelFilter::Info, format: LogFormat::Text };
-    assert_eq!(config, Config { routers: vec![router], log });
+    let log = LogConfig { level: LevelFilter::Info, format: LogFormat::Text, time: false };
+    let serve = ServeConfig { socket: Some("/run/vrrp-init.sock".into()), metrics: None };
+    assert_eq!(config, Config { routers: vec![router], serve, log });
 }
 
 #[test]
@@ -165,7 +168,7 @@ fn every_variable_has_its_say() {
         ("LOG_FORMAT", "json"),
     ]);
     let log = outcome.clone().unwrap().0.log;
-    assert_eq!(log, LogConfig { level: LevelFilter::Debug, format: LogFormat::Json });
+    assert_eq!(log, LogConfig { level: LevelFilter::Debug, format: LogFormat::Json, time: false });
     let router = router(outcome);
     assert_eq!(router.name, "web");
     assert_eq!(router.state_hint, StateHint::Master);
@@ -329,7 +332,7 @@ fn service_is_a_name_not_a_path() {
 fn names_and_log_settings_are_checked() {
     refused("INSTANCE_NAME", "my router", "must be one word");
     refused("LOG_LEVEL", "off", "must be error, warn, info, debug or trace");
-    refused("LOG_FORMAT", "xml", "must be text or json");
+    refused("LOG_FORMAT", "xml", "must be text or json, or with the time text+time or json+time");
 }
 
 #[test]

@@ -142,7 +142,7 @@ pub(super) fn messages(mut octets: &[u8]) -> impl Iterator<Item = NetlinkMessage
 
 fn address(payload: &[u8]) -> Option<Address> {
     let AddressMessage { header, attributes, .. } = AddressMessage::parse(payload).ok()?;
-    let (mut local, mut far, mut label, mut mark) = (None, None, None, None);
+    let (mut local, mut far, mut label, mut mark, mut lifetime) = (None, None, None, None, None);
     for attribute in attributes {
         if let AddressAttribute::Local(value) = attribute {
             local = Some(value);
@@ -152,6 +152,8 @@ fn address(payload: &[u8]) -> Option<Address> {
             label = Some(value);
         } else if let AddressAttribute::Protocol(value) = attribute {
             mark = Some(u8::from(value));
+        } else if let AddressAttribute::CacheInfo(value) = attribute {
+            lifetime = Some(value.ifa_valid).filter(|valid| *valid != FOREVER);
         }
     }
     Some(Address {
@@ -164,6 +166,7 @@ fn address(payload: &[u8]) -> Option<Address> {
         secondary: header.flags.contains(AddressHeaderFlags::Secondary),
         tentative: header.flags.contains(AddressHeaderFlags::Tentative)
             && !header.flags.contains(AddressHeaderFlags::Optimistic),
+        lifetime,
     })
 }
 
@@ -323,6 +326,7 @@ mod tests {
             mark: Some(MARK),
             secondary: false,
             tentative: false,
+            lifetime: Some(5),
         };
         assert_eq!(changes(&told), [Some(Change::Address(address))]);
     }

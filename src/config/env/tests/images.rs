@@ -39,6 +39,8 @@ fn good(name: &str) -> &'static str {
         "VIP_EXCLUDED" => "10.0.0.9",
         "NOTIFY" => "/notify",
         "COMPAT" => "none",
+        "STATUS_SOCKET" => "/run/other.sock",
+        "METRICS_LISTEN" => ":9165",
         "LOG_LEVEL" => "debug",
         "LOG_FORMAT" => "json",
         _ => "7",

@@ -1,0 +1,268 @@
+//! Who asks for the state, over the status socket or HTTP: a bounded number of connections, each with a deadline,
+//! none of them waited for; knows no router.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use super::http::{self, LONGEST_REQUEST, Page, Request};
+use crate::config::ServeConfig;
+use crate::sys::Error;
+use crate::sys::listener::{Listener, Progress, Stream};
+use crate::sys::poller::{Interest, Poller};
+use crate::vrrp::Instant;
+
+/// The two listeners' tokens, beside the mark; connections count up from there.
+const STATUS: u64 = 0;
+const METRICS: u64 = 1;
+const FIRST_CONNECTION: u64 = 2;
+
+/// So many are served at once; one more, and the oldest has waited long enough.
+const MOST: usize = 16;
+/// How long a connection may take, from its beginning to its end.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often a socket that cannot be had is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
+/// What a client that says too much is still listened to, so that it gets to read our refusal.
+const MOST_DRAINED: usize = 4 * 1024 * 1024;
+
+/// What somebody asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// Over the status socket, which is never read.
+    Document,
+    Http {
+        page: Page,
+        body: bool,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct Serving {
+    config: ServeConfig,
+    /// Added to what tells our tokens apart.
+    mark: u64,
+    /// By token: the status socket's, the metrics'.
+    listeners: [Option<Listener>; 2],
+    /// That it cannot be had was said.
+    said: [bool; 2],
+    again_at: Option<Instant>,
+    connections: Vec<Connection>,
+    accepted: u64,
+}
+
+#[derive(Debug)]
+struct Connection {
+    token: u64,
+    stream: Stream,
+    stage: Stage,
+    deadline: Instant,
+    /// What is watched for; `None` before the first step.
+    interest: Option<Interest>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Reading(Vec<u8>),
+    /// [`Serving::reply`] is due.
+    Asking(Ask),
+    /// So many of these octets are sent.
+    Writing(Vec<u8>, usize),
+    /// All is sent; so many octets more may come, which are of no interest.
+    Draining(usize),
+}
+
+/// How a connection goes on.
+enum Step {
+    Wait(Interest),
+    /// Until the answer is there.
+    Rest,
+    End,
+}
+
+impl Serving {
+    /// Nothing is open yet: [`Serving::open`] is due.
+    pub(super) fn new(config: ServeConfig, mark: u64) -> Self {
+        Self {
+            config,
+            mark,
+            listeners: [None, None],
+            said: [false; 2],
+            again_at: Some(Instant::START),
+            connections: vec![],
+            accepted: 0,
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.connections.iter().map(|c| c.deadline).chain(self.again_at).min()
+    }
+
+    /// Opens what is not open and ends what took too long. Answers what cannot be had, once.
+    pub(super) fn expire(&mut self, now: Instant, poller: &Poller) -> Vec<Error> {
+        for late in self.connections.extract_if(.., |c| c.deadline <= now) {
+            end(&late, poller);
+        }
+        if self.again_at.is_some_and(|at| at <= now) { self.open(now, poller) } else { vec![] }
+    }
+
+    fn open(&mut self, now: Instant, poller: &Poller) -> Vec<Error> {
+        self.again_at = None;
+        let mut errors = vec![];
+        for which in [STATUS, METRICS] {
+            let at = usize::from(which == METRICS);
+            let opened = match (which, &self.config) {
+                _ if self.listeners[at].is_some() => continue,
+                (STATUS, ServeConfig { socket: Some(path), .. }) => Listener::at_path(path),
+                (METRICS, ServeConfig { metrics: Some(address), .. }) => Listener::at_port(*address),
+                _ => continue,
+            };
+            let watched = opened.and_then(|listener| {
+                poller.watch(listener.as_fd(), self.mark | which)?;
+                Ok(listener)
+            });
+            match watched {
+                Ok(listener) => self.listeners[at] = Some(listener),
+                Err(e) => {
+                    self.again_at = Some(now + AGAIN);
+                    if !std::mem::replace(&mut self.said[at], true) {
+                        errors.push(e);
+                    }
+                }
+            }
+        }
+        errors
+    }
+
+    /// The descriptor behind `token` is ready.
+    pub(super) fn ready(&mut self, token: u64, now: Instant, poller: &Poller) {
+        let which = token & !self.mark;
+        if which < FIRST_CONNECTION {
+            self.accept(which, now, poller);
+        } else if let Some(at) = self.connections.iter().position(|c| c.token == token) {
+            self.advance(at, poller);
+        }
+    }
+
+    /// Somebody who waits for an answer, and to what.
+    pub(super) fn next_ask(&self) -> Option<(u64, Ask)> {
+        self.connections.iter().find_map(|connection| match connection.stage {
+            Stage::Asking(ask) => Some((connection.token, ask)),
+            Stage::Reading(_) | Stage::Writing(..) | Stage::Draining(_) => None,
+        })
+    }
+
+    /// The whole of what is to be sent to the connection of that token.
+    pub(super) fn reply(&mut self, token: u64, octets: Vec<u8>, poller: &Poller) {
+        if let Some(at) = self.connections.iter().position(|c| c.token == token) {
+            self.connections[at].stage = Stage::Writing(octets, 0);
+            self.advance(at, poller);
+        }
+    }
+
+    /// Takes those who wait, as many as may be served at once: a flood of them may not delay an advert.
+    fn accept(&mut self, which: u64, now: Instant, poller: &Poller) {
+        for _ in 0..MOST {
+            let Some(listener) = &self.listeners[usize::from(which == METRICS)] else { return };
+            // Out of descriptors: they are freed when the deadlines pass.
+            let Ok(Some(stream)) = listener.accept() else { return };
+            if self.connections.len() >= MOST {
+                end(&self.connections.remove(0), poller);
+            }
+            let token = self.mark | (FIRST_CONNECTION + self.accepted);
+            self.accepted += 1;
+            let stage = if which == STATUS { Stage::Asking(Ask::Document) } else { Stage::Reading(vec![]) };
+            let connection = Connection { token, stream, stage, deadline: now + PATIENCE, interest: None };
+            self.connections.push(connection);
+            self.advance(self.connections.len() - 1, poller);
+        }
+    }
+
+    fn advance(&mut self, at: usize, poller: &Poller) {
+        let connection = &mut self.connections[at];
+        let watched = match connection.step() {
+            Step::Wait(interest) => connection.watch(interest, poller),
+            Step::Rest => true,
+            Step::End => false,
+        };
+        if !watched {
+            end(&self.connections.remove(at), poller);
+        }
+    }
+}
+
+/// A descriptor that is closed is no longer watched either; only its token may still come.
+fn end(connection: &Connection, poller: &Poller) {
+    if connection.interest.is_some() {
+        let _ = poller.forget(connection.stream.as_fd());
+    }
+}
+
+impl Connection {
+    /// `false` when it cannot be watched, and so not be served.
+    fn watch(&mut self, interest: Interest, poller: &Poller) -> bool {
+        let fd: BorrowedFd<'_> = self.stream.as_fd();
+        let watched = match self.interest {
+            Some(known) if known == interest => Ok(()),
+            Some(_) => poller.rewatch(fd, self.token, interest),
+            None => poller.watch_for(fd, self.token, interest),
+        };
+        if watched.is_ok() {
+            self.interest = Some(interest);
+        }
+        watched.is_ok()
+    }
+
+    /// Goes on as far as possible without waiting.
+    fn step(&mut self) -> Step {
+        loop {
+            match &mut self.stage {
+                Stage::Reading(request) => match read_some(&mut self.stream, request) {
+                    Progress::Some(_) => {}
+                    Progress::Later => return Step::Wait(Interest::Readable),
+                    Progress::Ended => return Step::End,
+                },
+                Stage::Asking(_) => return Step::Rest,
+                Stage::Writing(octets, sent) => match self.stream.write(&octets[*sent..]) {
+                    Progress::Some(count) => *sent += count,
+                    Progress::Later => return Step::Wait(Interest::Writable),
+                    Progress::Ended => return Step::End,
+                },
+                Stage::Draining(left) => match self.stream.read(&mut [0; 4_096]) {
+                    Progress::Some(count) if count < *left => *left -= count,
+                    Progress::Later => return Step::Wait(Interest::Readable),
+                    Progress::Some(_) | Progress::Ended => return Step::End,
+                },
+            }
+            if let Some(next) = self.next() {
+                self.stage = next;
+            }
+        }
+    }
+
+    /// The stage after one that is complete.
+    fn next(&self) -> Option<Stage> {
+        match &self.stage {
+            Stage::Reading(request) => match Request::read(request) {
+                Request::Incomplete => None,
+                Request::For { page, body } => Some(Stage::Asking(Ask::Http { page, body })),
+                Request::Refused(status) => Some(Stage::Writing(http::refusal(status), 0)),
+            },
+            Stage::Writing(octets, sent) if *sent == octets.len() => {
+                // To close with something unread would take the answer back.
+                self.stream.finish();
+                Some(Stage::Draining(MOST_DRAINED))
+            }
+            Stage::Asking(_) | Stage::Writing(..) | Stage::Draining(_) => None,
+        }
+    }
+}
+
+fn read_some(stream: &mut Stream, request: &mut Vec<u8>) -> Progress {
+    let mut buffer = [0; 1_024];
+    let room = buffer.len().min(LONGEST_REQUEST - request.len());
+    let progress = stream.read(&mut buffer[..room]);
+    if let Progress::Some(count) = progress {
+        request.extend_from_slice(&buffer[..count]);
+    }
+    progress
+}

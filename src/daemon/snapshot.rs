@@ -1,0 +1,219 @@
+//! The daemon's state as the one value that status, metrics, healthcheck and SIGUSR1 tell from, with what the kernel
+//! really has; changes nothing.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use log::Level;
+
+use super::Daemon;
+use super::kernel::Kernel;
+use super::router::{Router, Spare};
+use super::wording::{self, Subject};
+use crate::config::VirtualAddress;
+use crate::status::{
+    self, AddressStatus, Dropped, Entry, Health, HeardStatus, InterfaceStatus, PeerStatus, RouterStatus,
+    State, Status,
+};
+use crate::sys::netlink::Address;
+use crate::sys::poller::wall_clock;
+use crate::vrrp::{Drops, Instant, Report, Role, Why};
+
+/// Whole milliseconds.
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(super) const fn state(role: Role) -> State {
+    match role {
+        Role::Init => State::Init,
+        Role::Backup => State::Backup,
+        Role::Master => State::Master,
+        Role::Fault => State::Fault,
+    }
+}
+
+fn dropped(drops: &Drops) -> Dropped {
+    Dropped(drops.iter().map(|(reason, count)| (reason.as_str(), count)).collect())
+}
+
+impl Daemon {
+    /// Everything now. The kernel is asked, not what was heard of it.
+    pub(super) fn status(&mut self) -> Status {
+        let now = self.poller.now();
+        let mut problems = vec![];
+        let present = self.kernel.list_addresses().unwrap_or_else(|e| {
+            problems.push(e.to_string());
+            self.kernel.interfaces.addresses().to_vec()
+        });
+        let mut routers = Vec::with_capacity(self.routers.len());
+        for router in &self.routers {
+            let mut status = router.status(now, &self.kernel, &present);
+            status.check = router.check.map(|number| self.checks[number].status(now));
+            problems.extend(router.disagreements(&status, &self.kernel));
+            routers.push(status);
+        }
+        let interfaces = self
+            .kernel
+            .ports
+            .iter()
+            .map(|port| InterfaceStatus { interface: port.interface.clone(), dropped: dropped(&port.drops) });
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            time: wall_clock(),
+            uptime_ms: millis(now.since_start()),
+            health: Health { healthy: problems.is_empty(), problems },
+            notify_failures: self.notify_failures,
+            routers,
+            interfaces: interfaces.collect(),
+        }
+    }
+
+    /// Remembers what `why` tells of; answers the role that is entered.
+    pub(super) fn note(&mut self, now: Instant, id: usize, report: &Report) -> Option<Role> {
+        if let Report::Priority { from, to } = report {
+            self.history.note(id, now, format!("priority {from} to {to}"));
+        }
+        let Report::Transition { from, to, why } = report else { return None };
+        self.remember(now, id, *from, *to, why);
+        Some(*to)
+    }
+
+    /// For the log, on SIGUSR1.
+    pub(super) fn dump(&mut self) {
+        let status = self.status();
+        for line in status::table(&status).lines().filter(|line| !line.is_empty()) {
+            log::info!(event = "status"; "{line}");
+        }
+        for (router, status) in self.routers.iter().zip(&status.routers) {
+            for line in status::details(status).lines().skip(1) {
+                router.say(Level::Info, "status", line.trim_start());
+            }
+        }
+        for port in &self.kernel.ports {
+            log::info!(event = "status"; "{}: for no router here, dropped: {}", port.interface, port.drops);
+        }
+    }
+
+    /// Remembers a transition of a router that is still as it was before.
+    fn remember(&mut self, now: Instant, id: usize, from: Role, to: Role, why: &Why) {
+        let router = &self.routers[id];
+        if let (Why::Silence(Some(_)), Some((heard, _))) = (why, router.heard) {
+            self.history.note(id, heard, "its last advert came".into());
+        }
+        let entry = Entry {
+            time: wall_clock(),
+            router: router.name().to_owned(),
+            from: state(from),
+            to: state(to),
+            lasted: now.since(router.since),
+            evidence: vec![],
+            cause: wording::cause(why, &router.subject()),
+            delay: Duration::ZERO,
+        };
+        self.history.transition(id, now, entry);
+    }
+}
+
+impl Router {
+    pub(super) fn subject(&self) -> Subject<'_> {
+        Subject { interface: self.interface(), watches: &self.watches, family: self.config.family() }
+    }
+
+    fn status(&self, now: Instant, kernel: &Kernel, present: &[Address]) -> RouterStatus {
+        let settings = &self.config.protocol;
+        let role = self.instance.role();
+        let in_state = now.since(self.since);
+        let source = self.place.as_ref().and_then(|place| place.source);
+        let ourselves = source.filter(|_| role == Role::Master);
+        let priority = self.instance.priority().octet();
+        let followed =
+            self.instance.master().map(|m| PeerStatus { address: m.address, priority: m.priority.octet() });
+        RouterStatus {
+            name: self.name().to_owned(),
+            vrid: settings.vrid.octet(),
+            family: if settings.addresses.first().is_none_or(IpAddr::is_ipv4) { "IPv4" } else { "IPv6" },
+            protocol: settings.version.number(),
+            interface: self.interface().to_owned(),
+            source,
+            peers: settings.peers.clone(),
+            interval_ms: millis(settings.interval.duration()),
+            state: state(role),
+            since: wall_clock().before(in_state),
+            state_ms: millis(in_state),
+            why: self.why.clone(),
+            base_priority: settings.priority.octet(),
+            priority,
+            preempt: settings.preempt,
+            master: ourselves.map(|address| PeerStatus { address, priority }).or(followed),
+            heard: self.heard.map(|(at, peer)| HeardStatus {
+                address: peer.address,
+                priority: peer.priority.octet(),
+                ago_ms: millis(now.since(at)),
+            }),
+            deadline_ms: self.instance.deadline().map(|at| millis(at.since(now))),
+            addresses: self.addresses(role, kernel, present),
+            faults: self
+                .instance
+                .faults()
+                .iter()
+                .map(|cause| wording::fault(*cause, &self.subject()))
+                .collect(),
+            check: None,
+            counters: self.counters,
+            dropped: dropped(&self.drops),
+            failover_possible: match (role, &self.spare) {
+                (Role::Backup, Spare::Ready) => Some(true),
+                (Role::Backup, Spare::None(_)) => Some(false),
+                _ => None,
+            },
+            warnings: self.warnings(now),
+        }
+    }
+
+    fn addresses(&self, role: Role, kernel: &Kernel, present: &[Address]) -> Vec<AddressStatus> {
+        let advertised = self.config.addresses.iter().map(|vip| (vip, false));
+        let excluded = self.config.excluded.iter().map(|vip| (vip, true));
+        let status = |(vip, excluded): (&VirtualAddress, bool)| {
+            let index = self.place.as_ref().and_then(|place| kernel.device(place.index, vip).ok());
+            let found = present
+                .iter()
+                .find(|a| Some(a.index) == index && (a.address, a.prefix) == (vip.address, vip.prefix));
+            // What an owner really has is there in every state.
+            let real = !self.managed.contains(vip);
+            AddressStatus {
+                address: vip.address,
+                prefix: vip.prefix,
+                interface: vip.device.clone().unwrap_or_else(|| self.interface().to_owned()),
+                excluded,
+                wanted: role == Role::Master || (real && found.is_some()),
+                present: found.is_some(),
+                lease_s: found.and_then(|a| a.lifetime),
+            }
+        };
+        advertised.chain(excluded).map(status).collect()
+    }
+
+    /// What a restart would put right. A FAULT is none of it.
+    fn disagreements(&self, status: &RouterStatus, kernel: &Kernel) -> Vec<String> {
+        let (name, state) = (self.name(), status.state.as_str());
+        let mut problems = vec![];
+        for AddressStatus { address, interface, wanted, present, .. } in &status.addresses {
+            match (wanted, present) {
+                (true, false) => {
+                    problems.push(format!("{name} is {state}, but {address} is not on {interface}"));
+                }
+                (false, true) => problems.push(format!("{name} is {state}, but {address} is on {interface}")),
+                (true, true) | (false, false) => {}
+            }
+        }
+        let takes_part = matches!(status.state, State::Backup | State::Master);
+        let open = self.place.as_ref().is_some_and(|place| {
+            self.channel(place.source).is_some_and(|channel| kernel.port(place.index, channel).is_some())
+        });
+        if takes_part && !open {
+            problems.push(format!("{name} is {state}, but its socket on {} is not open", status.interface));
+        }
+        problems
+    }
+}

@@ -1,0 +1,166 @@
+//! The commands `status`, `why` and `healthcheck`: ask the daemon that runs here over its socket, and show its answer;
+//! knows nothing of what it says.
+
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::cli::{Wanted, WantedState};
+use crate::run::{complain, read_environment};
+use crate::status::{Document, Part};
+
+/// A daemon that does not answer within this is not well: its loop waits for nothing.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+enum Silence {
+    #[error("STATUS_SOCKET=off: the daemon cannot be asked")]
+    Off,
+    #[error("nobody answers at {}: {source}; does vrrp-init run here, and with this STATUS_SOCKET?", .path.display())]
+    Nobody { path: PathBuf, source: io::Error },
+    #[error("the daemon at {} did not answer within {} s: {source}", .path.display(), PATIENCE.as_secs())]
+    Wedged { path: PathBuf, source: io::Error },
+    #[error("the answer at {} is cut short", .path.display())]
+    Cut { path: PathBuf },
+}
+
+/// Prints one part of what the daemon answers.
+pub fn show(part: Part) -> ExitCode {
+    match ask() {
+        Ok(document) => {
+            let text = document.part(part);
+            let text = match part {
+                Part::Why if text.is_empty() => "no transition yet\n".to_owned(),
+                Part::Text | Part::Why if in_colour() => coloured(text),
+                Part::Json => format!("{text}\n"),
+                Part::Text | Part::Why | Part::Health => text.to_owned(),
+            };
+            // A reader that goes away early, such as `head`, is no failure.
+            let _ = io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(silence) => {
+            complain(&format_args!("vrrp-init: {silence}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Exit code 0 or 1, and a line that Docker keeps.
+pub fn healthcheck(wanted: &Wanted) -> ExitCode {
+    let (well, text) = match ask() {
+        Ok(document) => judge(document.part(Part::Health), wanted),
+        Err(silence) => (false, silence.to_string()),
+    };
+    let _ = writeln!(io::stdout(), "{text}");
+    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Whether the daemon's word on its health is what is wanted, and what to say.
+fn judge(health: &str, wanted: &Wanted) -> (bool, String) {
+    let (verdict, routers) = health.split_once('\n').unwrap_or((health, ""));
+    let routers = routers.lines().filter_map(|line| line.rsplit_once(' '));
+    let mut meant =
+        routers.filter(|(name, _)| wanted.router.as_ref().is_none_or(|router| router == name)).peekable();
+    if let (Some(router), None) = (&wanted.router, meant.peek()) {
+        return (false, format!("there is no router {router} here"));
+    }
+    let fits = |state: &str| match wanted.state {
+        WantedState::Any => true,
+        WantedState::Ready => matches!(state, "BACKUP" | "MASTER"),
+        WantedState::Master => state == "MASTER",
+    };
+    let mut well = verdict == "healthy";
+    let mut text = verdict.to_owned();
+    for (name, state) in meant {
+        well &= fits(state);
+        text = format!("{text}, {name} {state}");
+    }
+    (well, text)
+}
+
+fn ask() -> Result<Document, Silence> {
+    let path = socket().ok_or(Silence::Off)?;
+    let octets = read(&path)?;
+    Document::read(octets).ok_or(Silence::Cut { path })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Silence> {
+    let mut stream =
+        UnixStream::connect(path).map_err(|source| Silence::Nobody { path: path.to_owned(), source })?;
+    let mut octets = vec![];
+    let answered = stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.read_to_end(&mut octets));
+    answered.map_err(|source| Silence::Wedged { path: path.to_owned(), source })?;
+    Ok(octets)
+}
+
+/// Where the daemon listens, as far as this environment tells; that something else is wrong in it is no reason not to
+/// ask.
+fn socket() -> Option<PathBuf> {
+    const NAME: &str = "STATUS_SOCKET";
+    match read_environment() {
+        Ok((config, _)) => config.serve.socket,
+        Err(_) => {
+            Some(std::env::var_os(NAME).map_or_else(crate::config::default_status_socket, PathBuf::from))
+        }
+    }
+}
+
+/// Only where a person looks, and did not ask for none (no-color.org).
+fn in_colour() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Words that matter, in the colours of ECMA-48: green, yellow, red.
+fn coloured(text: &str) -> String {
+    const COLOURS: [(&str, u8); 7] = [
+        ("MASTER", 32),
+        ("BACKUP", 36),
+        ("FAULT", 31),
+        ("FAILED", 31),
+        ("MISSING", 31),
+        ("UNHEALTHY", 31),
+        ("warning", 33),
+    ];
+    let mut line = text.to_owned();
+    for (word, colour) in COLOURS {
+        line = line.replace(word, &format!("\u{1b}[{colour}m{word}\u{1b}[0m"));
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(health: &str, state: WantedState, router: Option<&str>) -> (bool, String) {
+        judge(health, &Wanted { state, router: router.map(str::to_owned) })
+    }
+
+    #[test]
+    fn a_fault_is_healthy_and_not_ready() {
+        let health = "healthy\nVI_1 MASTER\nVI_2 FAULT";
+        assert_eq!(judged(health, WantedState::Any, None), (true, "healthy, VI_1 MASTER, VI_2 FAULT".into()));
+        assert!(!judged(health, WantedState::Ready, None).0);
+        assert!(judged(health, WantedState::Ready, Some("VI_1")).0);
+        assert!(judged(health, WantedState::Master, Some("VI_1")).0);
+        assert!(!judged("healthy\nVI_1 BACKUP", WantedState::Master, None).0);
+        let nobody = (false, "there is no router VI_9 here".into());
+        assert_eq!(judged(health, WantedState::Any, Some("VI_9")), nobody);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let health = "VI_1 is MASTER, but 10.0.0.2 is not on eth0\nVI_1 MASTER";
+        let said = "VI_1 is MASTER, but 10.0.0.2 is not on eth0, VI_1 MASTER";
+        assert_eq!(judged(health, WantedState::Any, None), (false, said.into()));
+    }
+
+    #[test]
+    fn words_that_matter_are_coloured() {
+        assert_eq!(coloured("VI_1 MASTER for"), "VI_1 \u{1b}[32mMASTER\u{1b}[0m for");
+    }
+}

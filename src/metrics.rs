@@ -1,0 +1,332 @@
+//! A snapshot in Prometheus' text format, under the names of keepalived's exporter where it has one; knows no
+//! socket.
+
+use std::fmt::{self, Write as _};
+
+use crate::status::{AddressStatus, RouterStatus, Status};
+
+/// The media type of [`text`].
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What a family of series is.
+type Family = (&'static str, &'static str, &'static str);
+
+/// A number of one router, and how its family is called.
+type OfRouter = (Family, fn(&RouterStatus) -> u64);
+
+/// What keepalived's exporter has for each router.
+const COUNTERS: &[OfRouter] = &[
+    (("advertisements_received_total", COUNTER, "Advertisements received"), |r| r.counters.adverts_received),
+    (("advertisements_sent_total", COUNTER, "Advertisements sent"), |r| r.counters.adverts_sent),
+    (("become_master_total", COUNTER, "Became master"), |r| r.counters.became_master),
+    (("release_master_total", COUNTER, "Released master"), |r| r.counters.released_master),
+    (("packet_length_errors_total", COUNTER, "Packets shorter or longer than they say"), |r| {
+        r.dropped.count("truncated") + r.dropped.count("too_long")
+    }),
+    (("advertisements_interval_errors_total", COUNTER, "Adverts with another interval (VRRPv2)"), |r| {
+        r.dropped.count("interval")
+    }),
+    (("ip_ttl_errors_total", COUNTER, "Adverts whose TTL is not 255"), |r| r.dropped.count("ttl")),
+    (("invalid_type_received_total", COUNTER, "Packets that are no advert"), |r| r.dropped.count("type")),
+    (("address_list_errors_total", COUNTER, "Adverts with other addresses (VRRPv2)"), |r| {
+        r.dropped.count("addresses")
+    }),
+    (("authentication_invalid_total", COUNTER, "Adverts with an authentication type nobody knows"), |r| {
+        r.dropped.count("auth_type")
+    }),
+    (("authentication_mismatch_total", COUNTER, "Adverts with another authentication type"), |r| {
+        r.dropped.count("auth_mismatch")
+    }),
+    (("authentication_failure_total", COUNTER, "Adverts with another password"), |r| {
+        r.dropped.count("auth_failure")
+    }),
+    (("priority_zero_received_total", COUNTER, "Adverts with priority 0 received"), |r| {
+        r.counters.priority_zero_received
+    }),
+    (("priority_zero_sent_total", COUNTER, "Adverts with priority 0 sent"), |r| {
+        r.counters.priority_zero_sent
+    }),
+    (("vrrp_duplicate_master_total", COUNTER, "Times another master was found that does not hear us"), |r| {
+        r.counters.two_masters
+    }),
+    (("vrrp_other_checksum_total", COUNTER, "Adverts obeyed with the other VRRPv3 checksum"), |r| {
+        r.counters.other_checksums
+    }),
+    (("vrrp_warnings", GAUGE, "Warnings that stand now"), |r| r.warnings.len() as u64),
+];
+
+const COUNTER: &str = "counter";
+const GAUGE: &str = "gauge";
+
+/// All series, each line ended.
+pub fn text(status: &Status) -> String {
+    let mut page = Page(String::new());
+    page.family(&("build_info", GAUGE, "Version of vrrp-init"));
+    page.sample("build_info", format_args!("version=\"{}\"", status.version), 1);
+    page.family(&("up", GAUGE, "Status"));
+    page.sample("up", NO_LABELS, 1);
+    page.family(&("healthy", GAUGE, "Whether state and kernel agree, as vrrp-init healthcheck tells"));
+    page.sample("healthy", NO_LABELS, u64::from(status.health.healthy));
+    page.family(&("uptime_seconds", GAUGE, "Since the start"));
+    page.sample("uptime_seconds", NO_LABELS, status.uptime_ms / 1_000);
+    page.family(&("notify_failures_total", COUNTER, "Programs of NOTIFY that could not run or failed"));
+    page.sample("notify_failures_total", NO_LABELS, status.notify_failures);
+    for (family, of) in COUNTERS {
+        page.family(family);
+        for router in &status.routers {
+            page.sample(family.0, labels(router), of(router));
+        }
+    }
+    page.states(status);
+    page.priorities(status);
+    page.times(status);
+    page.checks(status);
+    page.drops(status);
+    page.0
+}
+
+const NO_LABELS: fmt::Arguments<'_> = format_args!("");
+
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, (name, kind, help): &Family) {
+        _ = write!(self.0, "# HELP keepalived_{name} {help}\n# TYPE keepalived_{name} {kind}\n");
+    }
+
+    fn sample(&mut self, name: &str, labels: impl fmt::Display, value: impl fmt::Display) {
+        let labels = labels.to_string();
+        _ = if labels.is_empty() {
+            writeln!(self.0, "keepalived_{name} {value}")
+        } else {
+            writeln!(self.0, "keepalived_{name}{{{labels}}} {value}")
+        };
+    }
+
+    /// The state is told for each address, as the exporter does.
+    fn states(&mut self, status: &Status) {
+        self.of_addresses(
+            status,
+            &("vrrp_state", GAUGE, "0 INIT, 1 BACKUP, 2 MASTER, 3 FAULT"),
+            |router, address| (!address.excluded).then(|| u64::from(router.state.number())),
+        );
+        self.of_addresses(
+            status,
+            &("vrrp_excluded_state", GAUGE, "As keepalived_vrrp_state, for VIP_EXCLUDED"),
+            |router, address| address.excluded.then(|| u64::from(router.state.number())),
+        );
+        self.of_addresses(
+            status,
+            &("vrrp_vip_present", GAUGE, "Whether the kernel has the address on the interface"),
+            |_, address| Some(u64::from(address.present)),
+        );
+    }
+
+    fn of_addresses(
+        &mut self,
+        status: &Status,
+        family: &Family,
+        value: impl Fn(&RouterStatus, &AddressStatus) -> Option<u64>,
+    ) {
+        self.family(family);
+        for router in &status.routers {
+            for address in &router.addresses {
+                if let Some(value) = value(router, address) {
+                    let (iname, intf) = (Escaped(&router.name), Escaped(&address.interface));
+                    let labels = format_args!(
+                        "iname=\"{iname}\",intf=\"{intf}\",vrid=\"{}\",ip_address=\"{}\"",
+                        router.vrid, address.address
+                    )
+                    .to_string();
+                    self.sample(family.0, labels, value);
+                }
+            }
+        }
+    }
+
+    fn priorities(&mut self, status: &Status) {
+        const NAME: &str = "vrrp_priority";
+        self.family(&(NAME, GAUGE, "Configured, after weights, and that of the master"));
+        for router in &status.routers {
+            let master = router.master.map(|master| master.priority);
+            let kinds = [
+                ("base", Some(router.base_priority)),
+                ("effective", Some(router.priority)),
+                ("peer_master", master),
+            ];
+            for (kind, priority) in kinds {
+                if let Some(priority) = priority {
+                    self.sample(NAME, format_args!("{},kind=\"{kind}\"", labels(router)), priority);
+                }
+            }
+        }
+        self.optional(
+            status,
+            &(
+                "vrrp_failover_possible",
+                GAUGE,
+                "Whether a backup would take over if the master's service died",
+            ),
+            |router| router.failover_possible.map(|possible| u8::from(possible).to_string()),
+        );
+    }
+
+    fn times(&mut self, status: &Status) {
+        self.optional(
+            status,
+            &("vrrp_last_transition_timestamp_seconds", GAUGE, "When the state last changed"),
+            |router| Some(seconds(router.since.milliseconds())),
+        );
+        self.optional(
+            status,
+            &("vrrp_seconds_since_peer_advert", GAUGE, "Since another router was last heard"),
+            |router| router.heard.map(|heard| seconds(heard.ago_ms)),
+        );
+    }
+
+    /// Routers of which it cannot be told have no sample.
+    fn optional(
+        &mut self,
+        status: &Status,
+        family: &Family,
+        value: impl Fn(&RouterStatus) -> Option<String>,
+    ) {
+        self.family(family);
+        for router in &status.routers {
+            if let Some(value) = value(router) {
+                self.sample(family.0, labels(router), value);
+            }
+        }
+    }
+
+    /// Routers with the same check share it: a name is told once.
+    fn checks(&mut self, status: &Status) {
+        let mut told: Vec<&str> = vec![];
+        let mut targets = vec![];
+        for target in status.routers.iter().filter_map(|r| r.check.as_ref()).flat_map(|c| &c.targets) {
+            if !told.contains(&target.name.as_str()) {
+                told.push(&target.name);
+                targets.push(target);
+            }
+        }
+        self.family(&("script_status", GAUGE, "1 passed, 0 failed, of each thing that is checked"));
+        for target in &targets {
+            if let Some(passed) = target.passed {
+                let name = Escaped(&target.name);
+                self.sample("script_status", format_args!("name=\"{name}\""), u8::from(passed));
+            }
+        }
+        self.family(&("script_state", GAUGE, "0 idle: nothing is ever run"));
+        for target in &targets {
+            self.sample("script_state", format_args!("name=\"{}\"", Escaped(&target.name)), 0);
+        }
+        self.family(&("check_process_count", GAUGE, "Live processes of that name"));
+        for target in targets.iter().filter(|target| target.is_process) {
+            let name = Escaped(&target.name);
+            self.sample("check_process_count", format_args!("name=\"{name}\""), target.pids.len());
+        }
+    }
+
+    fn drops(&mut self, status: &Status) {
+        const OURS: &str = "vrrp_dropped_total";
+        const OTHERS: &str = "vrrp_unclaimed_dropped_total";
+        self.family(&(OURS, COUNTER, "Packets for the router that were dropped"));
+        for router in &status.routers {
+            for (reason, count) in &router.dropped.0 {
+                self.sample(OURS, format_args!("{},reason=\"{reason}\"", labels(router)), count);
+            }
+        }
+        self.family(&(OTHERS, COUNTER, "Packets for no router of this process"));
+        for interface in &status.interfaces {
+            for (reason, count) in &interface.dropped.0 {
+                let intf = Escaped(&interface.interface);
+                self.sample(OTHERS, format_args!("intf=\"{intf}\",reason=\"{reason}\""), count);
+            }
+        }
+    }
+}
+
+/// `iname="VI_1",intf="eth0",vrid="51"`.
+fn labels(router: &RouterStatus) -> String {
+    format!(
+        "iname=\"{}\",intf=\"{}\",vrid=\"{}\"",
+        Escaped(&router.name),
+        Escaped(&router.interface),
+        router.vrid
+    )
+}
+
+fn seconds(ms: u64) -> String {
+    format!("{}.{:03}", ms / 1_000, ms % 1_000)
+}
+
+/// A label's value: backslash, quote and line feed have escapes.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            match c {
+                '\\' => f.write_str("\\\\")?,
+                '"' => f.write_str("\\\"")?,
+                '\n' => f.write_str("\\n")?,
+                other => f.write_char(other)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::tests::status;
+
+    #[test]
+    fn series_have_the_names_that_people_already_graph() {
+        let text = text(&status());
+        for line in [
+            "keepalived_up 1",
+            "keepalived_vrrp_state{iname=\"VI_1\",intf=\"eth0\",vrid=\"51\",ip_address=\"10.0.0.2\"} 2",
+            "keepalived_vrrp_state{iname=\"VI_2\",intf=\"eth1\",vrid=\"52\",ip_address=\"fd00::1\"} 3",
+            "keepalived_vrrp_excluded_state{iname=\"VI_2\",intf=\"eth1\",vrid=\"52\",ip_address=\"fd00::3\"} 3",
+            "keepalived_advertisements_sent_total{iname=\"VI_1\",intf=\"eth0\",vrid=\"51\"} 120",
+            "keepalived_ip_ttl_errors_total{iname=\"VI_1\",intf=\"eth0\",vrid=\"51\"} 1",
+            "keepalived_script_status{name=\"haproxy\"} 1",
+            "keepalived_script_state{name=\"haproxy\"} 0",
+            "keepalived_vrrp_priority{iname=\"VI_1\",intf=\"eth0\",vrid=\"51\",kind=\"effective\"} 13",
+            "keepalived_vrrp_failover_possible{iname=\"VI_2\",intf=\"eth1\",vrid=\"52\"} 0",
+            "keepalived_vrrp_seconds_since_peer_advert{iname=\"VI_1\",intf=\"eth0\",vrid=\"51\"} 4.000",
+            "keepalived_check_process_count{name=\"haproxy\"} 2",
+            "keepalived_vrrp_unclaimed_dropped_total{intf=\"eth0\",reason=\"vrid\"} 7",
+        ] {
+            assert!(text.lines().any(|known| known == line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn every_family_is_declared_once_before_its_samples() {
+        let text = text(&status());
+        let mut declared: Vec<&str> = vec![];
+        for line in text.lines() {
+            let mut words = line.split(' ');
+            match (words.next(), words.next()) {
+                (Some("#"), Some("TYPE")) => {
+                    let name = words.next().unwrap();
+                    assert!(!declared.contains(&name), "{name} twice");
+                    declared.push(name);
+                }
+                (Some("#"), _) => {}
+                (Some(sample), _) => {
+                    assert_eq!(declared.last().copied(), sample.split('{').next(), "{line}");
+                }
+                (None, _) => panic!("an empty line"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_label_cannot_break_out_of_its_quotes() {
+        assert_eq!(Escaped("a\"} 1\n\\").to_string(), "a\\\"} 1\\n\\\\");
+    }
+}

@@ -1,0 +1,370 @@
+//! The one snapshot of everything an operator or a monitor may ask: what `status`, the metrics, `healthcheck` and
+//! SIGUSR1 all tell from; knows no socket, kernel or state machine. The names of its fields are those of
+//! `status --json`, documented in `docs/status.md`.
+
+mod document;
+mod history;
+mod text;
+
+use std::net::IpAddr;
+
+use serde::{Serialize, Serializer};
+
+use crate::timestamp::Timestamp;
+
+pub use document::{Document, Part};
+pub use history::{Entry, History};
+pub use text::{details, span, table};
+
+/// Everything at one moment. Times ending in `_ms` are milliseconds.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    pub version: &'static str,
+    pub time: Timestamp,
+    /// Since the start.
+    pub uptime_ms: u64,
+    pub health: Health,
+    /// Programs that NOTIFY could not run, or that failed.
+    pub notify_failures: u64,
+    pub routers: Vec<RouterStatus>,
+    pub interfaces: Vec<InterfaceStatus>,
+}
+
+/// Whether a container runtime should leave us alone.
+#[derive(Clone, Debug, Serialize)]
+pub struct Health {
+    /// What we say agrees with what the kernel has. A router in FAULT is healthy: a restart would mend nothing, and
+    /// end every process of the shared namespace.
+    pub healthy: bool,
+    /// What is wrong otherwise.
+    pub problems: Vec<String>,
+}
+
+/// One virtual router.
+#[derive(Clone, Debug, Serialize)]
+pub struct RouterStatus {
+    pub name: String,
+    pub vrid: u8,
+    /// `IPv4` or `IPv6`.
+    pub family: &'static str,
+    /// Of VRRP: 2 or 3.
+    pub protocol: u8,
+    /// The one in use, else the one asked for.
+    pub interface: String,
+    /// Where adverts are sent from.
+    pub source: Option<IpAddr>,
+    /// Who is sent to and believed; empty: the multicast group.
+    pub peers: Vec<IpAddr>,
+    pub interval_ms: u64,
+    /// `INIT`, `BACKUP`, `MASTER` or `FAULT`.
+    pub state: State,
+    pub since: Timestamp,
+    pub state_ms: u64,
+    /// The cause of the last transition.
+    pub why: String,
+    pub base_priority: u8,
+    pub priority: u8,
+    pub preempt: bool,
+    /// Who is master as far as this router knows; itself, too.
+    pub master: Option<PeerStatus>,
+    /// The last advert heard and obeyed, answered or discarded for its priority; not one that was dropped.
+    pub heard: Option<HeardStatus>,
+    /// When the state machine acts next if nothing happens.
+    pub deadline_ms: Option<u64>,
+    pub addresses: Vec<AddressStatus>,
+    /// What keeps it in FAULT.
+    pub faults: Vec<String>,
+    pub check: Option<CheckStatus>,
+    pub counters: Counters,
+    /// Packets for this router that were dropped, by reason; reasons that did not occur are left out.
+    pub dropped: Dropped,
+    /// As backup: whether it would take over if the master's service died. `None` where that cannot be told.
+    pub failover_possible: Option<bool>,
+    pub warnings: Vec<String>,
+}
+
+/// Displays and serialises as keepalived's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Init,
+    Backup,
+    Master,
+    Fault,
+}
+
+impl State {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Init => "INIT",
+            Self::Backup => "BACKUP",
+            Self::Master => "MASTER",
+            Self::Fault => "FAULT",
+        }
+    }
+
+    /// As keepalived's exporter counts them.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Init => 0,
+            Self::Backup => 1,
+            Self::Master => 2,
+            Self::Fault => 3,
+        }
+    }
+}
+
+impl Serialize for State {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct PeerStatus {
+    pub address: IpAddr,
+    pub priority: u8,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct HeardStatus {
+    pub address: IpAddr,
+    pub priority: u8,
+    /// How long ago.
+    pub ago_ms: u64,
+}
+
+/// A virtual address: where it should be, and where the kernel really has it.
+#[derive(Clone, Debug, Serialize)]
+pub struct AddressStatus {
+    /// Without its prefix length.
+    pub address: IpAddr,
+    pub prefix: u8,
+    pub interface: String,
+    /// Moves with the router and is in no advert.
+    pub excluded: bool,
+    /// Whether it should be here now.
+    pub wanted: bool,
+    /// Whether the kernel has it on the interface.
+    pub present: bool,
+    /// Whole seconds after which the kernel removes it by itself; `None`: never, or it is not here.
+    pub lease_s: Option<u32>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct CheckStatus {
+    pub weight: i16,
+    /// `unknown`, `healthy` or `failed`.
+    pub verdict: &'static str,
+    /// Since the verdict last changed.
+    pub verdict_ms: u64,
+    pub targets: Vec<TargetStatus>,
+}
+
+/// One thing that a check looks at.
+#[derive(Clone, Debug, Serialize)]
+pub struct TargetStatus {
+    /// A process name, `tcp HOST:PORT` or a URL.
+    pub name: String,
+    /// Whether it runs or answers; `None` before the first result.
+    pub passed: Option<bool>,
+    /// Of a process: all that match.
+    pub pids: Vec<i32>,
+    /// Whether it is looked for in /proc; else it is asked over the network.
+    pub is_process: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Counters {
+    pub adverts_sent: u64,
+    pub adverts_received: u64,
+    pub priority_zero_sent: u64,
+    pub priority_zero_received: u64,
+    /// Adverts with the other form of the VRRPv3 checksum, obeyed all the same.
+    pub other_checksums: u64,
+    pub became_master: u64,
+    pub released_master: u64,
+    /// Times a better or equal claim was heard while master, or a loser that goes on.
+    pub two_masters: u64,
+}
+
+/// Sockets of one interface, and packets that concern none of our routers.
+#[derive(Clone, Debug, Serialize)]
+pub struct InterfaceStatus {
+    pub interface: String,
+    pub dropped: Dropped,
+}
+
+/// Counts by reason, as one object.
+#[derive(Clone, Debug, Default)]
+pub struct Dropped(pub Vec<(&'static str, u64)>);
+
+impl Dropped {
+    /// 0 for a reason that did not occur.
+    pub fn count(&self, reason: &str) -> u64 {
+        self.0.iter().find(|(known, _)| *known == reason).map_or(0, |(_, count)| *count)
+    }
+}
+
+impl Serialize for Dropped {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().copied())
+    }
+}
+
+impl Status {
+    /// One line of JSON.
+    pub fn json(&self) -> String {
+        // Nothing in here can fail to be written: no map with odd keys, no float.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    fn address(address: &str, prefix: u8, excluded: bool, here: bool, interface: &str) -> AddressStatus {
+        AddressStatus {
+            address: address.parse().unwrap(),
+            prefix,
+            interface: interface.into(),
+            excluded,
+            wanted: here,
+            present: here,
+            lease_s: here.then_some(3),
+        }
+    }
+
+    fn master() -> RouterStatus {
+        RouterStatus {
+            name: "VI_1".into(),
+            vrid: 51,
+            family: "IPv4",
+            protocol: 2,
+            interface: "eth0".into(),
+            source: Some("10.0.0.11".parse().unwrap()),
+            peers: vec![],
+            interval_ms: 1_000,
+            state: State::Master,
+            since: Timestamp::default(),
+            state_ms: 1_500,
+            why: "10.0.0.12 (priority 12) fell silent".into(),
+            base_priority: 11,
+            priority: 13,
+            preempt: true,
+            master: Some(PeerStatus { address: "10.0.0.11".parse().unwrap(), priority: 13 }),
+            heard: Some(HeardStatus { address: "10.0.0.12".parse().unwrap(), priority: 12, ago_ms: 4_000 }),
+            deadline_ms: Some(400),
+            addresses: vec![address("10.0.0.2", 32, false, true, "eth0")],
+            faults: vec![],
+            check: Some(CheckStatus {
+                weight: 2,
+                verdict: "healthy",
+                verdict_ms: 120_000,
+                targets: vec![TargetStatus {
+                    name: "haproxy".into(),
+                    passed: Some(true),
+                    pids: vec![17, 18],
+                    is_process: true,
+                }],
+            }),
+            counters: Counters {
+                adverts_sent: 120,
+                adverts_received: 4,
+                became_master: 1,
+                ..Counters::default()
+            },
+            dropped: Dropped(vec![("ttl", 1)]),
+            failover_possible: None,
+            warnings: vec!["Two masters".into()],
+        }
+    }
+
+    /// A master of one address, and an IPv6 router in FAULT.
+    pub(crate) fn status() -> Status {
+        let fault = RouterStatus {
+            name: "VI_2".into(),
+            vrid: 52,
+            family: "IPv6",
+            protocol: 3,
+            interface: "eth1".into(),
+            source: None,
+            peers: vec!["fd00::12".parse().unwrap()],
+            interval_ms: 100,
+            state: State::Fault,
+            state_ms: 60_000,
+            base_priority: 100,
+            priority: 100,
+            preempt: false,
+            master: None,
+            heard: None,
+            deadline_ms: None,
+            addresses: vec![
+                address("fd00::1", 128, false, false, "eth1"),
+                address("fd00::2", 128, false, false, "eth1"),
+                address("fd00::3", 64, true, false, "eth1"),
+            ],
+            faults: vec!["interface eth1 is missing or down".into()],
+            check: None,
+            counters: Counters::default(),
+            dropped: Dropped::default(),
+            failover_possible: Some(false),
+            warnings: vec![],
+            ..master()
+        };
+        Status {
+            version: "0.1.0",
+            time: Timestamp::default(),
+            uptime_ms: 120_000,
+            health: Health { healthy: true, problems: vec![] },
+            notify_failures: 0,
+            routers: vec![master(), fault],
+            interfaces: vec![InterfaceStatus {
+                interface: "eth0".into(),
+                dropped: Dropped(vec![("vrid", 7)]),
+            }],
+        }
+    }
+
+    #[test]
+    fn the_json_has_the_documented_fields() {
+        let json: serde_json::Value = serde_json::from_str(&status().json()).unwrap();
+        let router = &json["routers"][0];
+        assert_eq!(router["state"], "MASTER");
+        assert_eq!(router["master"]["address"], "10.0.0.11");
+        assert_eq!(router["addresses"][0]["lease_s"], 3);
+        assert_eq!(router["check"]["targets"][0]["pids"][1], 18);
+        assert_eq!(router["dropped"]["ttl"], 1);
+        assert_eq!(json["routers"][1]["source"], serde_json::Value::Null);
+        assert_eq!(json["time"], "1970-01-01T00:00:00.000Z");
+        // docs/status.md lists every field there is.
+        let documented =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/status.md")).unwrap();
+        let mut missing = vec![];
+        fields(&json, &mut |name| {
+            if !documented.contains(&format!("`{name}`")) {
+                missing.push(name.to_owned());
+            }
+        });
+        assert_eq!(missing, [""; 0], "not in docs/status.md");
+    }
+
+    /// Names of everything but the reasons, which `docs/status.md` lists by themselves.
+    fn fields(json: &serde_json::Value, tell: &mut dyn FnMut(&str)) {
+        match json {
+            serde_json::Value::Object(object) => {
+                for (name, value) in object {
+                    tell(name);
+                    if name != "dropped" {
+                        fields(value, tell);
+                    }
+                }
+            }
+            serde_json::Value::Array(items) => items.iter().for_each(|item| fields(item, tell)),
+            serde_json::Value::Null
+            | serde_json::Value::Bool(_)
+            | serde_json::Value::Number(_)
+            | serde_json::Value::String(_) => {}
+        }
+    }
+}

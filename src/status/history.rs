@@ -1,0 +1,144 @@
+//! The last transitions with their cause, evidence and timing, for `why`; knows no state machine and reads no clock.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+
+use super::State;
+use super::text::span;
+use crate::timestamp::Timestamp;
+use crate::vrrp::Instant;
+
+/// How many transitions are remembered, of all routers together.
+const CAPACITY: usize = 200;
+/// How many facts wait for the transition that they explain, of all routers together.
+const FACTS: usize = 64;
+/// How long a fact can be what explains a transition: above the longest wait that a change of priority starts.
+const FRESH: Duration = Duration::from_secs(10);
+
+/// One transition. Displays as a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub time: Timestamp,
+    pub router: String,
+    pub from: State,
+    pub to: State,
+    /// How long it had been in `from`.
+    pub lasted: Duration,
+    /// What came before it, oldest first.
+    pub evidence: Vec<String>,
+    pub cause: String,
+    /// From the first evidence to the transition.
+    pub delay: Duration,
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { time, router, from, to, lasted, evidence, cause, delay } = self;
+        write!(f, "{time} {router} {}", to.as_str())?;
+        if *from != State::Init {
+            write!(f, " after {} as {}", span(*lasted), from.as_str())?;
+        }
+        f.write_str(": ")?;
+        for fact in evidence {
+            write!(f, "{fact}; ")?;
+        }
+        f.write_str(cause)?;
+        if evidence.is_empty() { Ok(()) } else { write!(f, ", {} later", span(*delay)) }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Fact {
+    router: usize,
+    at: Instant,
+    text: String,
+}
+
+/// A ring of transitions, and the facts that may explain the next one.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    entries: VecDeque<Entry>,
+    facts: VecDeque<Fact>,
+}
+
+impl History {
+    /// Something happened to the router of that number which its next transition may be due to.
+    pub fn note(&mut self, router: usize, at: Instant, text: String) {
+        if self.facts.len() >= FACTS {
+            self.facts.pop_front();
+        }
+        self.facts.push_back(Fact { router, at, text });
+    }
+
+    /// The router of that number changes its state `at`; `entry` comes without evidence and gets what was noted.
+    pub fn transition(&mut self, router: usize, at: Instant, mut entry: Entry) {
+        let mut first = None;
+        self.facts.retain(|fact| {
+            let fresh = at.since(fact.at) < FRESH;
+            if fresh && fact.router == router {
+                first.get_or_insert(fact.at);
+                entry.evidence.push(fact.text.clone());
+            }
+            fresh && fact.router != router
+        });
+        entry.delay = first.map_or(Duration::ZERO, |first| at.since(first));
+        if self.entries.len() >= CAPACITY {
+            self.entries.pop_front();
+        }
+        self.entries.push_back(entry);
+    }
+
+    /// Oldest first, a line each.
+    pub fn sentences(&self) -> String {
+        self.entries.iter().fold(String::new(), |text, entry| text + &entry.to_string() + "\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(cause: &str) -> Entry {
+        Entry {
+            time: Timestamp::after_epoch(Duration::from_millis(1_795_521_784_118)),
+            router: "VI_1".into(),
+            from: State::Master,
+            to: State::Backup,
+            lasted: Duration::from_secs(7_325),
+            evidence: vec![],
+            cause: cause.into(),
+            delay: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn a_transition_reads_with_its_cause_evidence_and_timing() {
+        let mut history = History::default();
+        let at = Instant::from_millis;
+        history.note(0, at(1_000), "an old fact".into());
+        history.note(1, at(60_000), "another router's".into());
+        history.note(0, at(60_000), "haproxy (pid 17) is gone".into());
+        history.note(0, at(60_001), "priority 13 to 11".into());
+        history.transition(0, at(60_009), entry("10.0.0.11 (priority 12) is better"));
+        let sentence = "2026-11-24T12:03:04.118Z VI_1 BACKUP after 2 h 2 min as MASTER: haproxy (pid 17) is gone; \
+                        priority 13 to 11; 10.0.0.11 (priority 12) is better, 9 ms later\n";
+        assert_eq!(history.sentences(), sentence);
+        history.transition(1, at(60_010), Entry { from: State::Init, ..entry("started") });
+        assert!(history.sentences().ends_with("VI_1 BACKUP: another router's; started, 10 ms later\n"));
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten() {
+        let mut history = History::default();
+        for n in 0..1_000 {
+            history.note(n, Instant::START, "fact".into());
+            history.note(1_000, Instant::START, "of one that never changes".into());
+            history.transition(n, Instant::START, entry(&n.to_string()));
+        }
+        let sentences = history.sentences();
+        assert_eq!(sentences.lines().count(), CAPACITY);
+        assert!(sentences.lines().next().is_some_and(|line| line.contains("fact; 800")), "{sentences}");
+        assert!(history.facts.len() <= FACTS);
+    }
+}

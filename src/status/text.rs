@@ -1,0 +1,266 @@
+//! A snapshot for people: a table of routers, and everything about one; knows no terminal.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::{CheckStatus, Counters, Dropped, RouterStatus, State, Status, TargetStatus};
+
+/// A time in the two units that matter: `3 h 12 min`, `2.5 s`, `9 ms`.
+pub fn span(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let pair = |large: &str, of: u64, small: &str, part: u64| {
+        let (whole, rest) = (seconds / of, seconds % of / part);
+        if rest == 0 { format!("{whole} {large}") } else { format!("{whole} {large} {rest} {small}") }
+    };
+    match seconds {
+        0 => format!("{} ms", time.as_millis()),
+        1..10 => format!("{seconds}.{} s", time.subsec_millis() / 100),
+        10..60 => format!("{seconds} s"),
+        60..3_600 => pair("min", 60, "s", 1),
+        3_600..86_400 => pair("h", 3_600, "min", 60),
+        _ => pair("d", 86_400, "h", 3_600),
+    }
+}
+
+fn millis(ms: u64) -> String {
+    span(Duration::from_millis(ms))
+}
+
+/// A line about the process, then one for each router.
+pub fn table(status: &Status) -> String {
+    let mut text = format!("vrrp-init {}, up {}, ", status.version, millis(status.uptime_ms));
+    if status.health.healthy {
+        text.push_str("healthy\n\n");
+    } else {
+        _ = writeln!(text, "UNHEALTHY: {}\n", status.health.problems.join("; "));
+    }
+    let head = ["router", "VRID", "interface", "state", "for", "priority", "master", "addresses"];
+    let mut rows = vec![head.map(str::to_owned)];
+    rows.extend(status.routers.iter().map(row));
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; 8] = std::array::from_fn(width);
+    for row in &rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            _ = write!(line, "{cell:width$}  ");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn row(router: &RouterStatus) -> [String; 8] {
+    let master = match (router.state, &router.master) {
+        (State::Master, _) => "this host".to_owned(),
+        (_, Some(master)) => format!("{} ({})", master.address, master.priority),
+        (_, None) => "-".to_owned(),
+    };
+    let addresses: Vec<_> = router.addresses.iter().map(|a| a.address.to_string()).collect();
+    let addresses = match addresses.as_slice() {
+        [first, _, _, rest @ ..] => format!("{first} and {} more", rest.len() + 2),
+        few => few.join(" "),
+    };
+    [
+        router.name.clone(),
+        router.vrid.to_string(),
+        router.interface.clone(),
+        router.state.as_str().to_owned(),
+        millis(router.state_ms),
+        router.priority.to_string(),
+        master,
+        addresses,
+    ]
+}
+
+/// Everything about one router, a line for each thing there is to say.
+pub fn details(router: &RouterStatus) -> String {
+    let mut lines = Lines(format!("{}\n", router.name));
+    lines.add("state", &format!("{} for {}: {}", router.state.as_str(), millis(router.state_ms), router.why));
+    for fault in &router.faults {
+        lines.add("fault", fault);
+    }
+    for warning in &router.warnings {
+        lines.add("warning", warning);
+    }
+    lines.add("priority", &priority(router));
+    if let (State::Backup, Some(master)) = (router.state, &router.master) {
+        lines.add("master", &format!("{} (priority {})", master.address, master.priority));
+    }
+    if let Some(heard) = &router.heard {
+        lines.add(
+            "heard",
+            &format!("{} (priority {}) {} ago", heard.address, heard.priority, millis(heard.ago_ms)),
+        );
+    }
+    lines.add("speaks", &speaks(router));
+    if let Some(deadline) = router.deadline_ms {
+        lines.add("next", &format!("timer in {}", millis(deadline)));
+    }
+    for address in &router.addresses {
+        let place = match (address.wanted, address.present) {
+            (true, true) => "here",
+            (true, false) => "MISSING here",
+            (false, true) => "here, and should not be",
+            (false, false) => "not here",
+        };
+        let lease = address.lease_s.map_or(String::new(), |left| format!(", lease ends in {left} s"));
+        let excluded = if address.excluded { ", not advertised" } else { "" };
+        let text = format!(
+            "{}/{} on {}: {place}{lease}{excluded}",
+            address.address, address.prefix, address.interface
+        );
+        lines.add("address", &text);
+    }
+    if let Some(check) = &router.check {
+        lines.add("check", &verdict(check));
+        for target in &check.targets {
+            lines.add("", &self::target(target));
+        }
+    }
+    lines.add("counters", &counters(&router.counters));
+    lines.add("dropped", &dropped(&router.dropped));
+    lines.0
+}
+
+struct Lines(String);
+
+impl Lines {
+    fn add(&mut self, what: &str, text: &str) {
+        let what = if what.is_empty() { String::new() } else { format!("{what}:") };
+        _ = writeln!(self.0, "  {what:11}{text}");
+    }
+}
+
+fn priority(router: &RouterStatus) -> String {
+    let mut text = router.priority.to_string();
+    if router.base_priority != router.priority {
+        _ = write!(text, " (base {})", router.base_priority);
+    }
+    match router.failover_possible {
+        Some(true) => text.push_str(", would take over if the master's service died"),
+        Some(false) => text.push_str(", would NOT take over if the master's service died"),
+        None => {}
+    }
+    text
+}
+
+fn speaks(router: &RouterStatus) -> String {
+    let from = router.source.map_or("no address yet".to_owned(), |source| source.to_string());
+    let to = if router.peers.is_empty() {
+        "all (multicast)".to_owned()
+    } else {
+        let peers: Vec<_> = router.peers.iter().map(ToString::to_string).collect();
+        peers.join(", ")
+    };
+    format!(
+        "VRRPv{} over {}, VRID {}, from {from} on {} to {to}, every {}{}",
+        router.protocol,
+        router.family,
+        router.vrid,
+        router.interface,
+        millis(router.interval_ms),
+        if router.preempt { "" } else { ", does not preempt" },
+    )
+}
+
+fn verdict(check: &CheckStatus) -> String {
+    let effect = match check.weight {
+        0 => "a failure is a FAULT".to_owned(),
+        weight => format!("weight {weight}"),
+    };
+    format!("{} for {}; {effect}", check.verdict, millis(check.verdict_ms))
+}
+
+fn target(target: &TargetStatus) -> String {
+    let pids: Vec<_> = target.pids.iter().map(ToString::to_string).collect();
+    let state = match target.passed {
+        Some(true) if pids.is_empty() => "answers".to_owned(),
+        Some(true) => format!("runs (pid {})", pids.join(" ")),
+        Some(false) => "FAILED".to_owned(),
+        None => "no result yet".to_owned(),
+    };
+    format!("{} {state}", target.name)
+}
+
+fn counters(counters: &Counters) -> String {
+    format!(
+        "adverts sent {}, heard {} ({} with the other checksum); priority 0 sent {}, heard {}; became master {}, \
+         released {}",
+        counters.adverts_sent,
+        counters.adverts_received,
+        counters.other_checksums,
+        counters.priority_zero_sent,
+        counters.priority_zero_received,
+        counters.became_master,
+        counters.released_master,
+    )
+}
+
+fn dropped(dropped: &Dropped) -> String {
+    let counts: Vec<_> = dropped.0.iter().map(|(reason, count)| format!("{reason}={count}")).collect();
+    if counts.is_empty() { "none".to_owned() } else { counts.join(" ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::status;
+    use super::*;
+
+    #[test]
+    fn a_span_has_the_units_that_matter() {
+        for (ms, text) in [
+            (0, "0 ms"),
+            (999, "999 ms"),
+            (1_250, "1.2 s"),
+            (59_999, "59 s"),
+            (60_000, "1 min"),
+            (125_000, "2 min 5 s"),
+            (11_520_000, "3 h 12 min"),
+            (86_400_000, "1 d"),
+            (180_000_000, "2 d 2 h"),
+        ] {
+            assert_eq!(millis(ms), text);
+        }
+    }
+
+    #[test]
+    fn the_table_has_a_line_for_each_router() {
+        let text = table(&status());
+        let expected = "vrrp-init 0.1.0, up 2 min, healthy\n\n\
+            router  VRID  interface  state   for    priority  master     addresses\n\
+            VI_1    51    eth0       MASTER  1.5 s  13        this host  10.0.0.2\n\
+            VI_2    52    eth1       FAULT   1 min  100       -          fd00::1 and 2 more\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn everything_about_a_router_is_told_line_by_line() {
+        let text = details(&status().routers[0]);
+        let expected = "VI_1\n\
+            \x20 state:     MASTER for 1.5 s: 10.0.0.12 (priority 12) fell silent\n\
+            \x20 warning:   Two masters\n\
+            \x20 priority:  13 (base 11)\n\
+            \x20 heard:     10.0.0.12 (priority 12) 4.0 s ago\n\
+            \x20 speaks:    VRRPv2 over IPv4, VRID 51, from 10.0.0.11 on eth0 to all (multicast), every 1.0 s\n\
+            \x20 next:      timer in 400 ms\n\
+            \x20 address:   10.0.0.2/32 on eth0: here, lease ends in 3 s\n\
+            \x20 check:     healthy for 2 min; weight 2\n\
+            \x20            haproxy runs (pid 17 18)\n\
+            \x20 counters:  adverts sent 120, heard 4 (0 with the other checksum); priority 0 sent 0, heard 0; became master 1, released 0\n\
+            \x20 dropped:   ttl=1\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_fault_says_what_is_missing() {
+        let text = details(&status().routers[1]);
+        for part in [
+            "  fault:     interface eth1 is missing or down\n",
+            "from no address yet on eth1 to fd00::12, every 100 ms, does not preempt\n",
+            "  address:   fd00::3/64 on eth1: not here, not advertised\n",
+        ] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Sockets that others connect to, over a path or TCP, and what is said over them without ever waiting; knows no
+//! request.
+
+use std::fs::{self, DirBuilder};
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::sys::stat::{Mode, umask};
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::Error;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 16;
+
+/// A socket that listens. Dropping it removes its path.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Socket,
+    path: Option<PathBuf>,
+}
+
+impl Listener {
+    /// At `path`, for the user of this process alone (mode 0600). The folder is made if it is missing, and what a
+    /// predecessor that was killed left there is replaced.
+    ///
+    /// # Errors
+    /// The folder cannot be written to, the path is something else than a socket, or somebody answers there.
+    pub fn at_path(path: &Path) -> Result<Self, Error> {
+        let failed = |e: io::Error| Error::doing("listen at", path.display().to_string())(e);
+        let address = SockAddr::unix(path).map_err(failed)?;
+        if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
+            DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(failed)?;
+        }
+        let socket = open(Domain::UNIX).map_err(failed)?;
+        if let Err(e) = bind_for_us_alone(&socket, &address) {
+            if e.kind() != ErrorKind::AddrInUse || !is_abandoned(path, &address).map_err(failed)? {
+                return Err(failed(e));
+            }
+            fs::remove_file(path).and_then(|()| bind_for_us_alone(&socket, &address)).map_err(failed)?;
+        }
+        socket.listen(BACKLOG).map_err(failed)?;
+        Ok(Self { socket, path: Some(path.to_owned()) })
+    }
+
+    /// At a TCP port; the unspecified IPv6 address takes both families, or IPv4 where there is no IPv6.
+    ///
+    /// # Errors
+    /// The port is taken, or the address is none of this machine's.
+    pub fn at_port(address: SocketAddr) -> Result<Self, Error> {
+        let listen = |address: SocketAddr| {
+            let socket = open(Domain::for_address(address))?;
+            socket.set_reuse_address(true)?;
+            if address.is_ipv6() {
+                socket.set_only_v6(!address.ip().is_unspecified())?;
+            }
+            socket.bind(&address.into())?;
+            socket.listen(BACKLOG)?;
+            Ok(Self { socket, path: None })
+        };
+        let all_v4 = || listen((Ipv4Addr::UNSPECIFIED, address.port()).into());
+        let no_v6 = |e: &io::Error| {
+            matches!(e.raw_os_error(), Some(nix::libc::EAFNOSUPPORT | nix::libc::EADDRNOTAVAIL))
+        };
+        match listen(address) {
+            Err(e) if address.ip().is_unspecified() && no_v6(&e) => all_v4(),
+            other => other,
+        }
+        .map_err(Error::doing("listen at", address.to_string()))
+    }
+
+    /// The next connection; `None` when nobody waits.
+    ///
+    /// # Errors
+    /// The process is out of descriptors or memory; who waits goes on waiting.
+    pub fn accept(&self) -> Result<Option<Stream>, Error> {
+        match self.socket.accept() {
+            Ok((socket, _)) => {
+                socket.set_nonblocking(true).map_err(Error::doing("accept", "a connection"))?;
+                Ok(Some(Stream(socket)))
+            }
+            // Who went away before it was its turn is nobody.
+            Err(e) if is_later(&e) || e.kind() == ErrorKind::ConnectionAborted => Ok(None),
+            Err(e) => Err(Error::doing("accept", "a connection")(e)),
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn open(domain: Domain) -> io::Result<Socket> {
+    Socket::new(domain, Type::STREAM.nonblocking().cloexec(), None)
+}
+
+/// The mode is right from the first moment on; this process has one thread.
+fn bind_for_us_alone(socket: &Socket, address: &SockAddr) -> io::Result<()> {
+    let before = umask(Mode::from_bits_truncate(0o177));
+    let bound = socket.bind(address);
+    umask(before);
+    bound
+}
+
+/// Whether it is a socket at which nobody listens.
+fn is_abandoned(path: &Path, address: &SockAddr) -> io::Result<bool> {
+    if !fs::symlink_metadata(path)?.file_type().is_socket() {
+        return Ok(false);
+    }
+    match open(Domain::UNIX)?.connect(address) {
+        Err(e) => Ok(e.kind() == ErrorKind::ConnectionRefused),
+        Ok(()) => Ok(false),
+    }
+}
+
+fn is_later(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Stream(Socket);
+
+/// How far an attempt to read or write came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// So many octets, at least one.
+    Some(usize),
+    /// None for now.
+    Later,
+    /// None any more: the other end has gone or will say no more.
+    Ended,
+}
+
+impl Stream {
+    pub fn read(&mut self, buffer: &mut [u8]) -> Progress {
+        progress(self.0.read(buffer))
+    }
+
+    pub fn write(&mut self, octets: &[u8]) -> Progress {
+        progress(self.0.write(octets))
+    }
+
+    /// Says that nothing more comes; the other end may still write.
+    pub fn finish(&self) {
+        let _ = self.0.shutdown(Shutdown::Write);
+    }
+}
+
+fn progress(result: io::Result<usize>) -> Progress {
+    match result {
+        Ok(0) => Progress::Ended,
+        Ok(count) => Progress::Some(count),
+        Err(e) if is_later(&e) => Progress::Later,
+        Err(_) => Progress::Ended,
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// A folder of this test's own, removed at its end.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("vrrp-init-{name}-{}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_socket_is_for_its_user_alone_and_goes_with_its_listener() {
+        let folder = Folder::new("listener-mode");
+        let path = folder.0.join("run/status.sock");
+        let listener = Listener::at_path(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(listener.accept().unwrap().is_none());
+        drop(listener);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_a_killed_predecessor_left_is_replaced_and_a_living_one_is_not() {
+        let folder = Folder::new("listener-left");
+        let path = folder.0.join("status.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(path.exists());
+        let first = Listener::at_path(&path).unwrap();
+        let error = Listener::at_path(&path).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("cannot listen at {}: ", path.display())), "{error}");
+        UnixStream::connect(&path).unwrap();
+        assert!(first.accept().unwrap().is_some());
+    }
+
+    #[test]
+    fn a_path_that_is_a_file_is_not_removed() {
+        let folder = Folder::new("listener-file");
+        let path = folder.0.join("status.sock");
+        fs::write(&path, "precious").unwrap();
+        assert!(Listener::at_path(&path).is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    #[test]
+    fn a_stream_says_when_it_has_to_wait_and_when_it_is_over() {
+        let folder = Folder::new("listener-stream");
+        let path = folder.0.join("status.sock");
+        let listener = Listener::at_path(&path).unwrap();
+        let mut client = UnixStream::connect(&path).unwrap();
+        let mut stream = listener.accept().unwrap().unwrap();
+        let mut buffer = [0; 16];
+        assert_eq!(stream.read(&mut buffer), Progress::Later);
+        client.write_all(b"hello").unwrap();
+        assert_eq!(stream.read(&mut buffer), Progress::Some(5));
+        while stream.write(&[0; 4_096]) != Progress::Later {}
+        drop(client);
+        assert_eq!(stream.write(&[0]), Progress::Ended);
+        assert_eq!(stream.read(&mut buffer), Progress::Ended);
+    }
+}
