@@ -10,6 +10,10 @@ mod image;
 mod pair;
 #[path = "docker/published.rs"]
 mod published;
+#[path = "docker/recipes.rs"]
+mod recipes;
+#[path = "docker/restarts.rs"]
+mod restarts;
 
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -32,4 +36,9 @@ fn images() {
 
 fn tempfile(name: &str) -> PathBuf {
     std::env::temp_dir().join(format!("vrrp-init-test-{}-{name}", std::process::id()))
+}
+
+/// Further images of `tests/ground/stand-ins.sh`, by the names it knows them by.
+fn stand_ins(names: &str) {
+    must(program(&format!("tests/ground/stand-ins.sh {names}")).current_dir(repository()));
 }

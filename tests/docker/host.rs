@@ -178,11 +178,21 @@ impl Host {
                 .then_some(())
                 .ok_or_else(|| host.log("containerd"))
         });
-        host.spawn("dockerd", &format!("dockerd --config-file {at}/daemon.json"));
-        wait_for("the engine to answer", Duration::from_secs(30), || {
-            host.try_docker("version").map_err(|failure| format!("{failure}\n{}", host.log("dockerd")))
-        });
+        host.start_engine();
         host
+    }
+
+    fn start_engine(&mut self) {
+        self.spawn("dockerd", &format!("dockerd --config-file {}/daemon.json", self.directory.display()));
+        wait_for("the engine to answer", Duration::from_secs(30), || {
+            self.try_docker("version").map_err(|failure| format!("{failure}\n{}", self.log("dockerd")))
+        });
+    }
+
+    /// Stops the engine, and with it every container as a machine's shutdown does, and starts it again.
+    pub(crate) fn restart_engine(&mut self) {
+        end(self.processes.pop().expect("the engine was started last"));
+        self.start_engine();
     }
 
     fn write(&self, file: &str, text: &str) {
@@ -217,9 +227,30 @@ impl Host {
         self.try_docker(line).unwrap_or_else(|failure| panic!("{failure}"))
     }
 
+    /// What a container has written to its standard error.
+    pub(crate) fn errors(&self, container: &str) -> String {
+        let output = program(&format!("docker logs {container}")).env("DOCKER_HOST", self.socket()).output();
+        String::from_utf8_lossy(&output.expect("docker runs").stderr).into_owned()
+    }
+
+    /// Gives the engine the machine's images of these names.
+    pub(crate) fn load(&self, images: &[&str]) {
+        let archive = self.directory.join("images.tar");
+        must(&mut program(&format!("docker save --output {} {}", archive.display(), images.join(" "))));
+        self.docker(&format!("load --quiet --input {}", archive.display()));
+        let _ = fs::remove_file(archive);
+    }
+
     /// Compose on this host, in a directory with a compose file.
-    pub(crate) fn compose(&self, directory: &Path, line: &str) -> String {
-        must(compose().args(line.split_whitespace()).current_dir(directory).env("DOCKER_HOST", self.socket()))
+    pub(crate) fn compose(&self, directory: &Path, variables: &[(&str, &str)], line: &str) -> String {
+        let mut compose = compose();
+        compose.args(line.split_whitespace()).current_dir(directory).env("DOCKER_HOST", self.socket());
+        must(compose.envs(variables.iter().copied()))
+    }
+
+    /// What `docker inspect` says of a container, by a template.
+    pub(crate) fn inspect(&self, container: &str, template: &str) -> String {
+        self.docker(&format!("inspect --format {{{{{template}}}}} {container}")).trim().to_owned()
     }
 
     fn tell(&self) {
@@ -249,18 +280,23 @@ impl Drop for Host {
         if !all.trim().is_empty() {
             let _ = self.try_docker(&format!("rm --force {}", all.replace('\n', " ")));
         }
-        for child in self.processes.iter_mut().rev() {
-            let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM);
-            for _ in 0..200 {
-                if matches!(child.try_wait(), Ok(Some(_))) {
-                    break;
-                }
-                pause(Duration::from_millis(50));
-            }
-            let _ = child.kill();
-            let _ = child.wait();
+        while let Some(child) = self.processes.pop() {
+            end(child);
         }
     }
+}
+
+/// SIGTERM, and SIGKILL after ten seconds.
+fn end(mut child: Child) {
+    let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM);
+    for _ in 0..200 {
+        if matches!(child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        pause(Duration::from_millis(50));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 /// The machine's own driver, since another may not work here; containerd's image stores have none to name.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::host::{Host, Lan, Namespace, must, program, run, wait_for};
-use super::{images, tempfile};
+use super::host::{Host, Lan, Namespace, run, wait_for};
+use super::images;
 
 pub(crate) const VIP: &str = "10.0.0.2";
 /// Longest a role may take to settle: the check's interval, the master-down interval, and a busy machine.
@@ -13,7 +13,7 @@ pub(crate) const SETTLE: Duration = Duration::from_secs(20);
 pub(crate) struct Pair {
     pub(crate) master: Host,
     pub(crate) slave: Host,
-    client: Namespace,
+    pub(crate) client: Namespace,
     // Dropped last: takes the namespaces with it.
     _lan: Lan,
 }
@@ -29,12 +29,9 @@ impl Pair {
             client: lan.namespace("client", "eth0", "10.0.0.100/24"),
             _lan: lan,
         };
-        let archive = tempfile("images.tar");
-        must(&mut program(&format!("docker save --output {} {}", archive.display(), needed.join(" "))));
         for (_, host) in pair.hosts() {
-            host.docker(&format!("load --quiet --input {}", archive.display()));
+            host.load(needed);
         }
-        let _ = std::fs::remove_file(archive);
         pair
     }
 
@@ -52,6 +49,12 @@ impl Pair {
             let holders = self.holders(vip);
             if holders == [name] { Ok(()) } else { Err(format!("it is on {holders:?}")) }
         });
+    }
+
+    /// As [`Pair::expect_held`], and a page is had there.
+    pub(crate) fn expect_page(&self, vip: &str, name: &str, because: &str) {
+        self.expect_held(vip, name, because);
+        wait_for(&format!("an answer from {vip} on the {name}: {because}"), SETTLE, || self.ask(vip));
     }
 
     /// The page that the client gets of the address.

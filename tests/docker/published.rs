@@ -38,7 +38,7 @@ impl Published {
     }
 
     fn compose(&self, name: &str, line: &str) {
-        self.host(name).compose(&seed(name), line);
+        self.host(name).compose(&seed(name), &[], line);
     }
 
     /// Waits until the virtual address is on `name` alone and its haproxy answers the client there.
@@ -90,7 +90,7 @@ fn the_published_compose_files_run_unchanged_on_two_hosts() {
     pair.0.master.docker("stop keepalived");
     assert_eq!(pair.0.holders(VIP), ["slave"], "a stopped master has handed over when it is gone");
     pair.expect_on("slave", "keepalived was stopped on the master");
-    assert_eq!(pair.0.master.docker("inspect --format {{.State.ExitCode}} keepalived").trim(), "0");
+    assert_eq!(pair.0.master.inspect("keepalived", ".State.ExitCode"), "0");
     pair.0.master.docker("start keepalived");
     pair.0.master.docker("start haproxy");
     pair.expect_on("master", "keepalived and haproxy were started again");

@@ -1,12 +1,15 @@
 #!/bin/bash
 # Makes local images for the public names that are neither here nor to be had from a registry.
-# Usage: stand-ins.sh builder|haproxy|theirs ...      (root; a Docker Engine must be running)
+# Usage: stand-ins.sh builder|haproxy|nginx|dns|theirs ...      (root; a Docker Engine must be running)
 #
 #   builder   rust:1.95-slim   Debian with gcc, and this machine's own Rust toolchain
 #   haproxy   haproxy:2.6      Debian's haproxy, run as the public image runs it
+#   nginx     nginx:stable     Debian's nginx, run as the public image runs it
+#   dns       vrrp-init-ground/pihole, …/unbound   Debian's dnsmasq, from which Pi-hole's program was made, under
+#                              that name, and Debian's unbound; never pulled
 #   theirs    vrrp-init-ground/theirs   Debian's keepalived behind start.sh; never pulled
 #
-# One debootstrap tree under target/ serves all three. A stand-in carries a label; an image without it
+# One debootstrap tree under target/ serves all. A stand-in carries a label; an image without it
 # is somebody's own and is used as it is.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -24,12 +27,13 @@ have() { # image: present, and if it is a stand-in, of this recipe
     [ -z "$made" ] || [ "$made" = "$recipe" ]
 }
 
-obtainable() { # image: a registry would give it; asks for the manifest only
-    timeout 20 docker manifest inspect "$1" >/dev/null 2>&1
+obtained() { # image: a registry gives it; asks for the manifest first
+    timeout 20 docker manifest inspect "$1" >/dev/null 2>&1 && docker pull --quiet "$1" >/dev/null
 }
 
 debian() {
-    [ -e "$tree/.complete" ] && return
+    local packages=ca-certificates,gcc,libc6-dev,haproxy,keepalived,busybox,nginx-light,dnsmasq-base,unbound
+    [ "$(cat "$tree/.complete" 2>/dev/null)" = "$packages" ] && return
     local suite mirror components=main
     suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
     if grep -q '^ID=ubuntu' /etc/os-release; then components=main,universe; fi
@@ -38,10 +42,10 @@ debian() {
     rm -rf "$tree"
     mkdir -p "$ground"
     debootstrap --variant=minbase --components="$components" \
-        --include=ca-certificates,gcc,libc6-dev,haproxy,keepalived,busybox \
+        --include="$packages" \
         "$suite" "$tree" "$mirror" >"$ground/debootstrap.log" 2>&1 ||
         { tail -n 20 "$ground/debootstrap.log" >&2; exit 1; }
-    touch "$tree/.complete"
+    echo "$packages" >"$tree/.complete"
 }
 
 programs() { # folder, programs: the programs, the libraries they load and what is in the folder, as a tar
@@ -95,6 +99,43 @@ haproxy() { # image
     rmdir "$empty"
 }
 
+nginx() { # image
+    debian
+    local extra
+    extra=$(mktemp -d)
+    mkdir -p "$extra"/{etc/nginx,run,tmp,var/log/nginx,var/lib/nginx}
+    printf '%s\n' 'error_log /dev/stderr;' 'events {}' \
+        'http { access_log off; server { listen 80; location / { return 200 "nginx\n"; } } }' \
+        >"$extra/etc/nginx/nginx.conf"
+    printf '%s\n' 'root:x:0:0:root:/:' 'www-data:x:33:33:www-data:/:' 'nobody:x:65534:65534:nobody:/:' >"$extra/etc/passwd"
+    printf '%s\n' 'root:x:0:' 'www-data:x:33:' 'nogroup:x:65534:' >"$extra/etc/group"
+    programs "$extra" /usr/sbin/nginx
+    import "$1" 'ENV PATH=/usr/sbin' 'CMD ["nginx", "-g", "daemon off;"]'
+    rm -r "$extra"
+}
+
+pihole() { # image
+    debian
+    local extra
+    extra=$(mktemp -d)
+    mkdir -p "$extra"/{bin,etc,run}
+    cp "$tree/usr/sbin/dnsmasq" "$extra/bin/pihole-FTL"
+    programs "$extra" /usr/sbin/dnsmasq
+    import "$1" 'ENV PATH=/bin' \
+        'CMD ["pihole-FTL", "--keep-in-foreground", "--conf-file", "--pid-file", "--user=", "--no-resolv", "--server=127.0.0.1#5335"]'
+    rm -r "$extra"
+}
+
+unbound() { # image
+    debian
+    local extra
+    extra=$(mktemp -d)
+    mkdir -p "$extra"/{etc,tmp}
+    programs "$extra" /usr/sbin/unbound
+    import "$1" 'ENV PATH=/usr/sbin' 'CMD ["unbound", "-d", "-c", "/opt/unbound/etc/unbound/unbound.conf"]'
+    rm -r "$extra"
+}
+
 theirs() { # image
     debian
     local extra
@@ -109,14 +150,19 @@ theirs() { # image
 }
 
 need() { # image, function
-    have "$1" || obtainable "$1" || "$2" "$1"
+    have "$1" || obtained "$1" || "$2" "$1"
 }
 
 for name in "$@"; do
     case $name in
         builder) need rust:1.95-slim builder ;;
         haproxy) need haproxy:2.6 haproxy ;;
+        nginx) need nginx:stable nginx ;;
+        dns)
+            have vrrp-init-ground/pihole || pihole vrrp-init-ground/pihole
+            have vrrp-init-ground/unbound || unbound vrrp-init-ground/unbound
+            ;;
         theirs) have vrrp-init-ground/theirs || theirs vrrp-init-ground/theirs ;;
-        *) echo "stand-ins: no image is called $name (builder, haproxy, theirs)" >&2; exit 64 ;;
+        *) echo "stand-ins: no image is called $name (builder, haproxy, nginx, dns, theirs)" >&2; exit 64 ;;
     esac
 done

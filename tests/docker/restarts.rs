@@ -1,0 +1,156 @@
+//! Who dies with whom in a shared process namespace: every row of docs/pid-namespace.md on one host.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::host::{Host, Lan, must, pause, program, wait_for};
+use super::pair::SETTLE;
+use super::{IMAGE, images, repository};
+
+/// Longer than the engine takes to restart a container, or to give up.
+const SETTLED: Duration = Duration::from_secs(3);
+
+/// A host with a recipe of Compose.
+struct Node {
+    host: Host,
+    recipe: PathBuf,
+    _lan: Lan,
+}
+
+impl Node {
+    fn with(recipe: &str) -> Self {
+        images();
+        let lan = Lan::new();
+        let host = Host::start(&lan, "node", "enp0s3", "10.0.0.11/24");
+        host.load(&[IMAGE, "haproxy:2.6"]);
+        let node = Self { host, recipe: repository().join("compose").join(recipe), _lan: lan };
+        node.compose("up -d");
+        node.whole("both were started");
+        node
+    }
+
+    fn compose(&self, line: &str) -> String {
+        self.host.compose(&self.recipe, &[("PRIORITY", "11")], line)
+    }
+
+    /// The first process of a container on this machine, 0 when there is none.
+    fn pid(&self, container: &str) -> i32 {
+        self.host.inspect(container, ".State.Pid").parse().expect("a number")
+    }
+
+    fn kill(&self, container: &str) {
+        must(&mut program(&format!("kill -KILL {}", self.pid(container))));
+    }
+
+    fn said(&self) -> String {
+        self.host.errors("keepalived")
+    }
+
+    /// How often keepalived has said so since it was created.
+    fn count(&self, words: &str) -> usize {
+        self.said().matches(words).count()
+    }
+
+    fn running(&self, container: &str) -> bool {
+        self.host.inspect(container, ".State.Status") == "running"
+    }
+
+    /// Waits until both run, keepalived holds the address and has seen haproxy last.
+    fn whole(&self, because: &str) {
+        wait_for(&format!("both run: {because}"), SETTLE, || {
+            let said = self.said();
+            let succeeded = said.rfind("Check of haproxy succeeded") > said.rfind("Check of haproxy failed");
+            let state = (self.running("keepalived"), self.running("haproxy"), succeeded);
+            let held = self.host.network.has("10.0.0.2");
+            if state == (true, true, true) && held {
+                Ok(())
+            } else {
+                Err(format!("{state:?}, address {held}, {said}"))
+            }
+        });
+    }
+
+    /// What became of haproxy when keepalived went, which is a race in the engine; printed, then mended by hand.
+    fn start_haproxy(&self, after: &str) {
+        pause(SETTLED);
+        println!("{after}: haproxy {}", self.host.inspect("haproxy", ".State.Status"));
+        // The engine may be at it as well.
+        wait_for(&format!("docker start haproxy: {after}"), SETTLE, || self.host.try_docker("start haproxy"));
+        self.whole(after);
+    }
+}
+
+#[test]
+fn each_row_of_the_restart_matrix_is_as_written() {
+    let mut node = Node::with("hardened");
+
+    // haproxy goes: keepalived stays. Master and worker, so that several processes share the namespace as guests.
+    let keepalived = node.pid("keepalived");
+    let processes = node.host.docker("top haproxy -o pid,comm");
+    assert!(processes.matches("haproxy").count() >= 2, "a master and its worker: {processes}");
+    let failures = node.count("Check of haproxy failed");
+    let haproxy = node.pid("haproxy");
+    node.host.docker("kill --signal USR2 haproxy");
+    pause(SETTLED);
+    assert_eq!(node.count("Check of haproxy failed"), failures, "a reload is no failure");
+    assert_eq!(node.pid("haproxy"), haproxy, "the master of haproxy re-executes itself");
+    node.host.docker("stop haproxy");
+    assert_eq!(node.count("Check of haproxy failed"), failures + 1, "seen before `docker stop` returned");
+    node.host.docker("start haproxy");
+    node.whole("haproxy was stopped and started");
+    node.host.docker("restart haproxy");
+    node.whole("haproxy was restarted");
+    node.kill("haproxy");
+    node.whole("haproxy crashed: the engine starts it again");
+    assert_eq!(node.pid("keepalived"), keepalived, "keepalived has outlived all of it");
+
+    // keepalived goes, and the kernel kills haproxy with it.
+    node.host.docker("stop keepalived");
+    wait_for("haproxy died with keepalived", SETTLED, || {
+        let code = node.host.inspect("haproxy", ".State.ExitCode");
+        if code == "137" && !node.running("haproxy") { Ok(()) } else { Err(code) }
+    });
+    node.host.docker("start keepalived");
+    pause(SETTLED);
+    assert!(!node.running("haproxy"), "nobody has started haproxy");
+    node.start_haproxy("docker stop, docker start keepalived");
+    node.host.docker("kill keepalived");
+    node.host.docker("start keepalived");
+    node.start_haproxy("docker kill, docker start keepalived");
+    node.host.docker("restart keepalived");
+    node.start_haproxy("docker restart keepalived");
+    node.kill("keepalived");
+    node.start_haproxy("keepalived crashed");
+    node.compose("restart keepalived");
+    node.start_haproxy("compose restart keepalived");
+    node.compose("restart");
+    node.start_haproxy("compose restart");
+    node.compose("stop");
+    node.compose("start");
+    node.whole("compose stop, compose start");
+    node.host.restart_engine();
+    node.start_haproxy("the host's engine stopped and started");
+
+    // A new keepalived is a new namespace: the old haproxy can never start again.
+    node.compose("up -d --force-recreate --no-deps keepalived");
+    pause(SETTLED);
+    let refused = node.host.try_docker("start haproxy").expect_err("its namespace is gone");
+    assert!(refused.contains("No such container"), "{refused}");
+    node.compose("up -d --force-recreate");
+    node.whole("both were created anew");
+}
+
+#[test]
+fn with_the_hosts_process_namespace_nobody_dies_with_anybody() {
+    let mut node = Node::with("pid-host");
+    let haproxy = node.pid("haproxy");
+    node.host.docker("restart keepalived");
+    node.whole("keepalived was restarted");
+    node.kill("keepalived");
+    node.whole("keepalived crashed");
+    node.compose("up -d --force-recreate --no-deps keepalived");
+    node.whole("keepalived was created anew");
+    assert_eq!(node.pid("haproxy"), haproxy, "haproxy has outlived all of it");
+    node.host.restart_engine();
+    node.whole("the host's engine stopped and started");
+}
