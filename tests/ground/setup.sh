@@ -33,6 +33,8 @@ want iputils-arping arping
 want procps ps
 want curl curl
 want qemu-user qemu-aarch64
+want python3-pip pip3
+want systemd systemd-analyze
 want docker.io docker
 docker info >/dev/null 2>&1 || want docker.io dockerd
 docker compose version >/dev/null 2>&1 || want docker-compose docker-compose
