@@ -34,6 +34,9 @@ lint: setup ## formatting, clippy without a warning, no C in the tree
 test-fast: setup ## what needs neither network namespaces nor Docker
 	cargo test --locked --lib --bins --test architecture --test conformance --test requirements --test simulation --test vectors
 
+fuzz: setup ## packets, events and environments by libFuzzer, FUZZ_SECONDS (60) for each of three targets
+	@$(ground)/fuzz.sh
+
 # The namespace tests mostly wait: many at once.
 test: lint ## everything
 	RUST_TEST_THREADS=16 $(ground)/with-docker.sh cargo test --locked --no-fail-fast

@@ -218,7 +218,8 @@ pub struct Warning {
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.variable, one_line(self.why.chars()))
+        // A stranger's name may hold anything.
+        write!(f, "{} {}", one_line(self.variable.chars()), one_line(self.why.chars()))
     }
 }
 
@@ -237,9 +238,10 @@ impl Problem {
     /// `NAME=value` on one line: a list over many lines or a file given by mistake must not flood the log.
     fn subject(&self) -> String {
         const LONGEST: usize = 60;
-        let Some(value) = &self.value else { return self.variable.clone() };
+        let variable = one_line(self.variable.chars());
+        let Some(value) = &self.value else { return variable };
         let more = if value.chars().nth(LONGEST).is_some() { "..." } else { "" };
-        format!("{}={}{more}", self.variable, one_line(value.chars().take(LONGEST)))
+        format!("{variable}={}{more}", one_line(value.chars().take(LONGEST)))
     }
 }
 
@@ -301,6 +303,11 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "vrrp-init: 1 problem in the environment\n  VIP=a\\nb\\u{1b}[2J  is wrong (read from \\n)"
+        );
+        assert_eq!(
+            problem("PRIORTY\n", None, "is wrong").subject(),
+            "PRIORTY\\n",
+            "a name may hold anything too"
         );
         let long = problem("VIP", Some(&"é".repeat(61)), "is wrong").subject();
         assert_eq!(long, format!("VIP={}...", "é".repeat(60)));

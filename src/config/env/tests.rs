@@ -419,6 +419,14 @@ fn a_near_miss_is_a_warning_without_its_value() {
 }
 
 #[test]
+fn a_name_with_a_line_break_is_one_line_of_the_log() {
+    assert_eq!(
+        warnings(with(&[("CHECK\nHTTP", "x")])),
+        ["CHECK\\nHTTP is not a variable of vrrp-init; did you mean CHECK_HTTP?"]
+    );
+}
+
+#[test]
 fn ignored_words_of_an_address_are_a_warning() {
     assert_eq!(
         warnings(with(&[("VIP", "10.0.0.2/24 brd + dev eth0")])),

@@ -1,0 +1,231 @@
+//! What is fuzzed: one function for each target, from any octets to the promises that must hold of them. `tests/fuzz.rs`
+//! runs them on random octets, the targets beside this file on those that libFuzzer finds.
+
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::ffi::OsStringExt;
+use std::time::Duration;
+
+use vrrp_init::config::Config;
+use vrrp_init::vrrp::{
+    Action, Advert, Cause, Envelope, Event, Instance, Instant, Interval, Lease, Priority, Role, Settings,
+    V3Checksum, Version, Vrid,
+};
+
+/// Octets as choices, zeros when they are used up.
+struct Choices<'a>(&'a [u8]);
+
+impl Choices<'_> {
+    fn octet(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        *first
+    }
+
+    fn yes(&mut self) -> bool {
+        self.octet() & 1 == 1
+    }
+}
+
+fn envelope(v6: bool, ttl: u8) -> Envelope {
+    if v6 {
+        let group = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
+        Envelope { from: Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1).into(), to: group.into(), ttl }
+    } else {
+        Envelope { from: [10, 0, 0, 1].into(), to: [224, 0, 0, 18].into(), ttl }
+    }
+}
+
+/// RFC 1071 over the message alone, as VRRPv2 and RFC 9568 have it.
+fn checksum(octets: &[u8]) -> [u8; 2] {
+    let words = octets.chunks(2).enumerate().filter(|(n, _)| *n != 3);
+    let word = |pair: &[u8]| u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0));
+    let mut sum: u32 = words.map(|(_, pair)| word(pair)).sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    (!u16::try_from(sum).unwrap_or(0)).to_be_bytes()
+}
+
+/// Two octets of choices, then a packet: no packet panics, and what is read is written and read back the same.
+pub(crate) fn advert(data: &[u8]) {
+    let mut choices = Choices(data);
+    let (kind, ttl) = (choices.octet(), choices.octet());
+    let envelope = envelope(kind & 1 == 1, if kind & 2 == 2 { ttl } else { 255 });
+    let mut octets = choices.0.to_vec();
+    // No fuzzer guesses it, and everything behind it would stay in the dark.
+    if kind & 4 == 4 && octets.len() >= 8 {
+        let sum = checksum(&octets);
+        octets[6..8].copy_from_slice(&sum);
+    }
+    let Ok(read) = Advert::parse(&octets, envelope) else { return };
+    assert_eq!(envelope.ttl, 255, "from beyond a router");
+    assert_eq!(Advert::claimed_vrid(&octets), Some(read.vrid));
+    assert!(!read.addresses.is_empty());
+    assert!(read.addresses.iter().all(|address| address.is_ipv4() == envelope.from.is_ipv4()));
+    let written = read.emit(envelope.from, envelope.to);
+    assert_eq!(Advert::parse(&written, envelope), Ok(read));
+}
+
+/// A router under any events: it is master exactly while it holds the addresses, and its timer never spins.
+pub(crate) fn instance(data: &[u8]) {
+    let mut world = World::new(&mut Choices(data));
+    let mut choices = Choices(data);
+    for _ in 0..SETTINGS {
+        choices.octet();
+    }
+    while !choices.0.is_empty() {
+        world.step(&mut choices);
+    }
+}
+
+/// So many choices make the settings.
+const SETTINGS: usize = 6;
+
+struct World {
+    now: Instant,
+    router: Instance,
+    holds: bool,
+    /// Whether the kernel refuses the addresses.
+    refuses: bool,
+}
+
+impl World {
+    fn new(choices: &mut Choices<'_>) -> Self {
+        let kind = choices.octet();
+        let (v6, v3) = (kind & 1 == 1, kind & 3 != 0);
+        let seconds = u16::from(choices.octet() % 40) + 1;
+        let interval = if v3 { seconds } else { seconds * 100 };
+        let address = if v6 { IpAddr::V6(Ipv6Addr::from(0x100)) } else { IpAddr::from([10, 0, 0, 100]) };
+        let router = Instance::new(Settings {
+            vrid: Vrid::new(51).expect("a number"),
+            version: if v3 { Version::V3 } else { Version::V2 },
+            priority: Priority::new(choices.octet().max(1)).expect("not 0"),
+            interval: Interval::from_centiseconds(interval).expect("not 0"),
+            preempt: kind & 4 == 0,
+            preempt_delay: Duration::from_millis(u64::from(choices.octet()) * 20),
+            auth: None,
+            checksum: V3Checksum::PseudoHeader,
+            peers: vec![],
+            addresses: vec![address],
+            fast: kind & 8 == 0,
+            refresh: (kind & 16 == 16).then(|| Duration::from_secs(u64::from(choices.octet()) + 1)),
+            lease: Lease::from_seconds(u32::from(choices.octet() % 8)),
+        });
+        Self { now: Instant::START, router, holds: false, refuses: false }
+    }
+
+    /// One event, or the passing of time.
+    fn step(&mut self, choices: &mut Choices<'_>) {
+        const CAUSES: [Cause; 5] =
+            [Cause::Interface, Cause::Vrid, Cause::Service, Cause::Tracked, Cause::Partner];
+        match choices.octet() % 13 {
+            0 => self.event(Event::Startup),
+            1 => self.event(Event::Shutdown),
+            2 => {
+                let source = choices.yes().then(|| self.peer(1));
+                self.event(Event::Source(source));
+            }
+            3 => self.event(Event::Fault(CAUSES[usize::from(choices.octet()) % CAUSES.len()])),
+            4 => self.event(Event::Clear(CAUSES[usize::from(choices.octet()) % CAUSES.len()])),
+            5 => self.event(Event::Priority(Priority::new(choices.octet().max(1)).expect("not 0"))),
+            6 => self.refuses = !self.refuses,
+            7 if self.holds => self.event(Event::AddressLost),
+            8 => self.event(Event::HardwareAddress),
+            9 | 10 => self.advert(choices),
+            11 => self.wait(Duration::from_millis(u64::from(choices.octet()) * 40)),
+            _ => {
+                // To the deadline, or past it: the process was held up.
+                let late = if choices.yes() {
+                    Duration::ZERO
+                } else {
+                    Duration::from_millis(u64::from(choices.octet()))
+                };
+                let until = self.router.deadline().map_or(self.now, |at| at.max(self.now)) + late;
+                self.wait(until.since(self.now));
+            }
+        }
+    }
+
+    fn peer(&self, host: u8) -> IpAddr {
+        if self.router.settings().addresses[0].is_ipv4() {
+            Ipv4Addr::new(10, 0, 0, host).into()
+        } else {
+            Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, host.into()).into()
+        }
+    }
+
+    fn advert(&mut self, choices: &mut Choices<'_>) {
+        let from = self.peer(choices.octet());
+        let settings = self.router.settings();
+        let mut advert = Advert {
+            version: settings.version,
+            vrid: settings.vrid,
+            priority: Priority::from_wire(choices.octet()),
+            interval: settings.interval,
+            password: None,
+            checksum: V3Checksum::PseudoHeader,
+            addresses: settings.addresses.clone(),
+        };
+        match choices.octet() % 8 {
+            0 => advert.interval = Interval::from_centiseconds(4_000).expect("not 0"),
+            1 => advert.addresses = vec![from],
+            2 if advert.version == Version::V2 => advert.password = Some(*b"12345678"),
+            _ => {}
+        }
+        self.event(Event::Advert { from, advert: &advert });
+    }
+
+    /// Lets time pass; every deadline on the way is met but the last may be late.
+    fn wait(&mut self, wait: Duration) {
+        self.now = self.now + wait;
+        // Each Timer puts its deadline into the future.
+        if self.router.deadline().is_some_and(|at| at <= self.now) {
+            self.event(Event::Timer);
+            assert!(self.router.deadline().is_none_or(|at| at > self.now), "the timer spins");
+        }
+    }
+
+    fn event(&mut self, event: Event<'_>) {
+        for action in self.router.handle(self.now, event) {
+            match action {
+                Action::Acquire | Action::Renew if self.refuses => {
+                    self.event(Event::Refused);
+                    break;
+                }
+                Action::Acquire | Action::Renew => self.holds = true,
+                Action::Release => self.holds = false,
+                Action::Announce => assert!(self.holds, "announced what it does not hold"),
+                Action::Send(advert) => {
+                    assert_eq!(advert.vrid, self.router.settings().vrid);
+                    assert_eq!(advert.addresses, self.router.settings().addresses);
+                }
+                Action::Report(_) => {}
+            }
+        }
+        let role = self.router.role();
+        assert_eq!(self.holds, role == Role::Master, "a master holds the addresses, nobody else: {role:?}");
+        assert_eq!(role == Role::Fault, role != Role::Init && !self.router.faults().is_empty());
+    }
+}
+
+/// Lines `NAME=value`: any environment makes a configuration or a report with a line for each problem.
+pub(crate) fn env(data: &[u8]) {
+    let line = |line: &[u8]| {
+        let at = line.iter().position(|octet| *octet == b'=')?;
+        let text = |octets: &[u8]| OsString::from_vec(octets.to_vec());
+        Some((text(&line[..at]), text(&line[at + 1..])))
+    };
+    let vars: Vec<_> = data.split(|octet| *octet == 0).filter_map(line).collect();
+    match Config::explained(vars, |path| Ok(path.as_os_str().as_encoded_bytes().to_vec())) {
+        Ok((config, warnings, settings)) => {
+            assert!(!config.routers.is_empty() && !settings.is_empty());
+            assert!(warnings.iter().all(|warning| warning.to_string().lines().count() == 1));
+            assert_eq!(config.changes(&config), Vec::<String>::new());
+        }
+        Err(error) => {
+            assert!(!error.0.is_empty());
+            assert_eq!(error.to_string().lines().count(), error.0.len() + 1);
+        }
+    }
+}
