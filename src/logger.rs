@@ -47,8 +47,9 @@ impl Log for Logger {
         let lost = self.lost.load(Ordering::Relaxed);
         if lost > 0 {
             let message = format_args!("{lost} log lines were lost: nobody read standard error");
-            lines =
-                line(self.config.format, now, &Record::builder().level(Level::Warn).args(message).build());
+            let keys = [("event", "lines_lost")];
+            let record = Record::builder().level(Level::Warn).key_values(&keys).args(message).build();
+            lines = line(self.config.format, now, &record);
         }
         lines.push_str(&line(self.config.format, now, record));
         cut(&mut lines);

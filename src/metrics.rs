@@ -174,6 +174,11 @@ impl Page {
     fn times(&mut self, status: &Status) {
         self.optional(
             status,
+            &("vrrp_advert_interval_seconds", GAUGE, "Between two adverts, as configured"),
+            |router| Some(seconds(router.interval_ms)),
+        );
+        self.optional(
+            status,
             &("vrrp_last_transition_timestamp_seconds", GAUGE, "When the state last changed"),
             |router| Some(seconds(router.since.milliseconds())),
         );
@@ -220,10 +225,10 @@ impl Page {
         for target in &targets {
             self.sample("script_state", format_args!("name=\"{}\"", Escaped(&target.name)), 0);
         }
-        self.family(&("check_process_count", GAUGE, "Live processes of that name"));
+        self.family(&("check_processes", GAUGE, "Live processes of that name"));
         for target in targets.iter().filter(|target| target.is_process) {
             let name = Escaped(&target.name);
-            self.sample("check_process_count", format_args!("name=\"{name}\""), target.pids.len());
+            self.sample("check_processes", format_args!("name=\"{name}\""), target.pids.len());
         }
     }
 
@@ -297,7 +302,7 @@ mod tests {
             "keepalived_vrrp_priority{iname=\"VI_1\",intf=\"eth0\",vrid=\"51\",kind=\"effective\"} 13",
             "keepalived_vrrp_failover_possible{iname=\"VI_2\",intf=\"eth1\",vrid=\"52\"} 0",
             "keepalived_vrrp_seconds_since_peer_advert{iname=\"VI_1\",intf=\"eth0\",vrid=\"51\"} 4.000",
-            "keepalived_check_process_count{name=\"haproxy\"} 2",
+            "keepalived_check_processes{name=\"haproxy\"} 2",
             "keepalived_vrrp_unclaimed_dropped_total{intf=\"eth0\",reason=\"vrid\"} 7",
         ] {
             assert!(text.lines().any(|known| known == line), "{line}\n{text}");
@@ -323,6 +328,24 @@ mod tests {
                 (None, _) => panic!("an empty line"),
             }
         }
+    }
+
+    /// `docs/monitoring/README.md` has a row for each, with its type.
+    #[test]
+    fn every_family_is_documented_and_no_other() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/monitoring/README.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let rows = page.lines().filter(|line| line.starts_with("| `keepalived_"));
+        let row = |row: &str| {
+            let cells: Vec<_> = row.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+            format!("{} {}", cells[1], cells[2])
+        };
+        let mut documented: Vec<_> = rows.map(row).collect();
+        let text = text(&status());
+        let mut told: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+        documented.sort();
+        told.sort_unstable();
+        assert_eq!(documented, told);
     }
 
     #[test]

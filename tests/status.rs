@@ -6,26 +6,20 @@
 mod support;
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use support::lab::{Host, Lab};
+use support::asking::{ask, body, connect, get, page, with_metrics};
+use support::lab::Lab;
 use support::pair::{Pair, START};
 use support::process::{Launch, Running};
 use support::router::{Kind, Node, OURS, Router};
 use support::service::Haproxy;
 use support::{millis, seconds, wait_until};
-
-/// What `vrrp-init WORDS…` beside a router says, and its exit code.
-fn ask(router: &Router, words: &[&str]) -> (i32, String) {
-    let mut run = Running::start(&router.host, Launch::Beside(&router.run), Path::new(OURS), words, &[]);
-    let code = run.wait_exit(seconds(5));
-    (code, run.log.since(0, "").join("\n"))
-}
 
 fn json(router: &Router) -> serde_json::Value {
     let (code, text) = ask(router, &["status", "--json"]);
@@ -154,34 +148,10 @@ fn a_socket_that_cannot_be_made_is_said_once_and_ends_nothing() {
     assert_eq!(router.run.log.since(0, "cannot listen at").len(), 2);
 }
 
-const PORT: u16 = 9165;
-
-fn connect(host: &Host) -> TcpStream {
-    let stream = host.inside(|| TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], PORT))).unwrap());
-    stream.set_read_timeout(Some(seconds(5))).unwrap();
-    stream
-}
-
-/// The whole answer to `request`; what the other end closes early is an error.
-fn get(host: &Host, request: &[u8]) -> std::io::Result<String> {
-    let mut stream = connect(host);
-    stream.write_all(request)?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
-    Ok(text)
-}
-
-fn page(host: &Host, path: &str) -> String {
-    get(host, format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).unwrap()
-}
-
-fn with_metrics(priority: u8) -> Node {
-    Node::plain(priority).with("METRICS_LISTEN", format!(":{PORT}"))
-}
-
 #[test]
 fn metrics_and_probes_are_served_over_http() {
-    let pair = Pair::start([Kind::Ours; 2], &[with_metrics(200), with_metrics(100)]);
+    let pair =
+        Pair::start([Kind::Ours; 2], &[with_metrics(Node::plain(200)), with_metrics(Node::plain(100))]);
     let text = page(&pair.a.host, "/metrics");
     assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
     let labels = "iname=\"VI_1\",intf=\"enp0s3\",vrid=\"51\"";
@@ -205,17 +175,14 @@ fn metrics_and_probes_are_served_over_http() {
         let text = page(host, path);
         assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {text}");
     }
-    let (_, body) = page(&pair.b.host, "/status")
-        .split_once("\r\n\r\n")
-        .map(|(a, b)| (a.to_owned(), b.to_owned()))
-        .unwrap();
-    let status: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let status: serde_json::Value = serde_json::from_str(&body(&pair.b.host, "/status")).unwrap();
     assert_eq!(status["routers"][0]["state"], "BACKUP");
 }
 
 #[test]
 fn those_who_ask_badly_hold_nobody_up() {
-    let pair = Pair::start([Kind::Ours; 2], &[with_metrics(200), with_metrics(100)]);
+    let pair =
+        Pair::start([Kind::Ours; 2], &[with_metrics(Node::plain(200)), with_metrics(Node::plain(100))]);
     let marks = pair.marks();
     let capture = pair.capture("askers");
     let before = memory(&pair.a);

@@ -6,7 +6,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use log::Level;
+use log::{Level, Record};
 
 use super::kernel::{Channel, Kernel};
 use super::said::Said;
@@ -149,8 +149,15 @@ impl Router {
 
     /// One line of the log about this router.
     pub(super) fn say(&self, level: Level, event: &str, text: impl fmt::Display) {
+        self.say_with(level, event, &[], &text);
+    }
+
+    /// The same with further keys, for programs that read the log.
+    pub(super) fn say_with(&self, level: Level, event: &str, more: &[(&str, &str)], text: &dyn fmt::Display) {
         let name = self.name();
-        log::log!(level, event, instance = name; "({name}) {text}");
+        let keys = [&[("event", event), ("instance", name)], more].concat();
+        let args = format_args!("({name}) {text}");
+        log::logger().log(&Record::builder().level(level).key_values(&keys).args(args).build());
     }
 
     /// When [`Event::Timer`](crate::vrrp::Event::Timer) or [`Router::listen`] is due.
@@ -170,7 +177,7 @@ impl Router {
             Action::Renew => return self.renew(now, kernel),
             Action::Release => self.release(kernel),
             Action::Send(advert) => self.send(kernel, &advert),
-            Action::Announce => self.announce(kernel),
+            Action::Announce => self.announce(now, kernel),
             Action::Report(report) => self.report(now, &report),
         }
         Ok(())
@@ -313,10 +320,13 @@ impl Router {
         }
     }
 
-    fn announce(&self, kernel: &mut Kernel) {
+    fn announce(&mut self, now: Instant, kernel: &mut Kernel) {
         let Some(place) = &self.place else { return };
-        for vip in self.config.addresses.iter().chain(&self.config.excluded) {
-            if let Err(e) = kernel.announce(place.index, vip) {
+        let all = self.config.addresses.iter().chain(&self.config.excluded);
+        let failure = |vip: &VirtualAddress| Some((vip.address, kernel.announce(place.index, vip).err()?));
+        let failures: Vec<_> = all.filter_map(failure).collect();
+        for (address, e) in failures {
+            if self.is_news(now, "announce_failed", address) {
                 self.say(Level::Warn, "announce_failed", e);
             }
         }
@@ -354,7 +364,17 @@ impl Router {
             // The others are said with both values by `complain`, which has the advert.
             Report::Dropped { .. } | Report::OtherAddresses(_) | Report::OtherInterval(_) => return,
         };
-        self.say(level, event, wording::report(report, &self.subject()));
+        let from = wording::speaker(report).map(|address| address.to_string());
+        let mut keys = vec![];
+        if let Report::Transition { from, to, .. } = report {
+            keys.extend([
+                ("state", wording::state(*to)),
+                ("from", wording::state(*from)),
+                ("cause", &self.why),
+            ]);
+        }
+        keys.extend(from.iter().map(|address| ("peer", address.as_str())));
+        self.say_with(level, event, &keys, &wording::report(report, &self.subject()));
         self.judge_spare();
     }
 

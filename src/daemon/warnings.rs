@@ -93,7 +93,8 @@ impl Router {
     ) {
         if self.complained.again(now, reason.as_str(), from, 1) != News::Old {
             let conflict = Conflict { from, reason, obeyed, ours: &self.config.protocol, theirs }.to_string();
-            self.say(Level::Warn, "dropped", &conflict);
+            let keys = [("reason", reason.as_str()), ("peer", &from.to_string())];
+            self.say_with(Level::Warn, "dropped", &keys, &conflict);
             self.complained.stands(reason.as_str(), from, conflict);
         }
     }

@@ -70,6 +70,30 @@ pub(super) fn cause(why: &Why, of: &Subject<'_>) -> String {
     }
 }
 
+/// The other router that a report tells of.
+pub(super) fn speaker(report: &Report) -> Option<IpAddr> {
+    match report {
+        Report::Transition { why, .. } => match why {
+            Why::Silence(peer) => peer.map(|peer| peer.address),
+            Why::Preempt(peer) | Why::Outranked(peer) | Why::Succeeded(peer) => Some(peer.address),
+            Why::Released(from) => Some(*from),
+            Why::Startup | Why::Fault(_) | Why::Recovered(_) | Why::Late(_) | Why::Shutdown => None,
+        },
+        Report::Master(peer) | Report::Lower(peer) | Report::Loser(peer) | Report::TwoMasters(peer) => {
+            Some(peer.address)
+        }
+        Report::OtherAddresses(from)
+        | Report::OtherInterval(from)
+        | Report::Released(from)
+        | Report::Dropped { from, .. } => Some(*from),
+        Report::Priority { .. }
+        | Report::Yield
+        | Report::Leaving
+        | Report::PutBack
+        | Report::Cause { .. } => None,
+    }
+}
+
 /// A report as a sentence, without the router's name.
 pub(super) fn report(report: &Report, of: &Subject<'_>) -> String {
     match report {

@@ -32,6 +32,7 @@ want iproute2 ip
 want iputils-arping arping
 want procps ps
 want curl curl
+want prometheus promtool
 want qemu-user qemu-aarch64
 want python3-pip pip3
 want systemd systemd-analyze

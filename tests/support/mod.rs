@@ -1,10 +1,11 @@
 //! A laboratory of network and PID namespaces for the black-box tests; knows the product only as a program to run.
 //!
 //! [`lab::Lab`] makes hosts on one bridge, [`process::Running`] runs a program on a host (as PID 1 of its own PID namespace if
-//! asked), [`router::Router`] is our daemon or Debian's keepalived, [`pair::Pair`] two of them, [`many::Many`] hundreds, [`service`] what runs beside. [`watch::Sampler`] and
+//! asked), [`router::Router`] is our daemon or Debian's keepalived, [`pair::Pair`] two of them, [`many::Many`] hundreds, [`service`] what runs beside, [`asking`] what it answers. [`watch::Sampler`] and
 //! [`capture::Capture`] watch, [`wire`] makes packets by hand, [`frame`] whole frames. Everything ends with the value that stands for it, on a
 //! panic too, and [`lab::Lab`] then prints the logs of all programs.
 
+pub(crate) mod asking;
 pub(crate) mod capture;
 pub(crate) mod frame;
 pub(crate) mod lab;
@@ -19,7 +20,7 @@ pub(crate) mod wire;
 use std::time::{Duration, Instant};
 
 /// Programs the laboratory runs, and the Debian packages that bring them.
-const PROGRAMS: [(&str, &str); 12] = [
+const PROGRAMS: [(&str, &str); 13] = [
     ("ip", "iproute2"),
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
@@ -32,6 +33,7 @@ const PROGRAMS: [(&str, &str); 12] = [
     ("nginx", "nginx-light"),
     ("tcpdump", "tcpdump"),
     ("tshark", "tshark"),
+    ("promtool", "prometheus"),
 ];
 
 /// Fails, naming what to install, where a test cannot mean anything.

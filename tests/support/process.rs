@@ -261,6 +261,12 @@ impl Log {
         texts.filter(|text| contains(text, words)).cloned().collect()
     }
 
+    /// Everything that was written, once nothing can come any more: a program's end is seen before its last lines.
+    pub(crate) fn whole(&self, timeout: Duration) -> String {
+        super::wait_until("the output has ended", timeout, || lock(&self.written.0).open == 0);
+        self.since(0, "").join("\n")
+    }
+
     pub(super) fn dump(&self, origin: Instant) -> String {
         let mut text = format!("-- {}\n", self.title);
         for line in &lock(&self.written.0).lines {
