@@ -17,6 +17,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::health::Weight;
@@ -55,7 +56,7 @@ pub struct RouterConfig {
     pub name: String,
     pub interface: InterfaceChoice,
     pub state_hint: StateHint,
-    pub protocol: vrrp::Settings,
+    pub protocol: Rc<vrrp::Settings>,
     /// What to put on the interface, in configured order; the same addresses as in `protocol`.
     pub addresses: Vec<VirtualAddress>,
     /// What goes on the interface with them and is in no advert; either family, none of it in `addresses`.

@@ -3,6 +3,8 @@
 
 mod answer;
 mod check;
+mod checks;
+mod due;
 mod http;
 pub(crate) mod interfaces;
 mod kernel;
@@ -19,14 +21,15 @@ mod sweep;
 mod warnings;
 mod wording;
 
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
+use std::vec::IntoIter;
 
 use log::Level;
 
-use crate::config::Config;
-use crate::health::{Standing, Verdict};
+use crate::config::{Config, RouterConfig};
 use crate::status::History;
 use crate::sys::Error;
 use crate::sys::notify::{Notifier, Outcome as Notice};
@@ -35,8 +38,8 @@ use crate::sys::poller::{Clock, Poller};
 use crate::sys::process::ProcFs;
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::socket::{self};
-use crate::vrrp::{Action, Cause, DropReason, Event, Instant, Peer, Report, Role};
-use check::{Check, Eyes, Outcome};
+use crate::vrrp::{Action, Advert, Cause, DropReason, Event, Instant, Peer, Report, Role};
+use check::Check;
 use kernel::Kernel;
 use router::Router;
 use schedule::Schedule;
@@ -51,9 +54,6 @@ const PORT: u64 = 1 << 32;
 const SERVING: u64 = 1 << 62;
 /// The token of what a check watches has this bit, the check's number from bit 32 on, and what it likes.
 const CHECK: u64 = 1 << 63;
-
-/// Routers that become due within this time of each other count as due at once.
-const TOGETHER: Duration = Duration::from_millis(2);
 
 /// How long a stop waits for the programs that are told of it.
 const LAST_NOTICES: Duration = Duration::from_secs(1);
@@ -71,12 +71,16 @@ pub enum Next {
 #[derive(Debug)]
 pub struct Daemon {
     poller: Poller,
+    /// What the time is taken to be for all that happens at once: see [`Daemon::now`].
+    moment: Cell<Instant>,
     signals: Signals,
     procfs: ProcFs,
     kernel: Kernel,
     routers: Vec<Router>,
     /// When each router is due.
     schedule: Schedule,
+    /// Routers whose leases are to be renewed, and what each does after that.
+    renewals: Vec<(usize, IntoIter<Action>)>,
     /// Which router packets are for.
     seats: Seats,
     /// Routers with the same check share it.
@@ -113,11 +117,13 @@ impl Daemon {
         poller.watch(kernel.monitor().as_fd(), MONITOR)?;
         let mut daemon = Self {
             poller,
+            moment: Cell::new(Instant::START),
             signals,
             procfs: ProcFs::new("/proc")?,
             kernel,
             virtual_addresses: vec![],
             schedule: Schedule::new(config.routers.len()),
+            renewals: vec![],
             seats: Seats::default(),
             routers: config.routers.into_iter().map(Router::new).collect(),
             checks: vec![],
@@ -161,20 +167,7 @@ impl Daemon {
         for id in 0..self.routers.len() {
             self.dispatch(id, Event::Startup);
         }
-    }
-
-    /// One check for all routers that ask for the same.
-    fn share_checks(&mut self) {
-        for router in &mut self.routers {
-            let Some(config) = &router.config.check else { continue };
-            let known = self.checks.iter().position(|check| check.config() == config);
-            let number = known.unwrap_or_else(|| {
-                let number = self.checks.len();
-                self.checks.push(Check::new(config.clone(), CHECK | (number as u64) << 32));
-                number
-            });
-            router.attach(number, self.checks[number].names());
-        }
+        self.flush();
     }
 
     /// The routers of one number, which are next to each other.
@@ -185,6 +178,11 @@ impl Daemon {
                 self.routers[id].partner = Some(id - 1);
             }
         }
+    }
+
+    /// What the routers were configured to, in that order.
+    pub fn configuration(&self) -> Vec<RouterConfig> {
+        self.routers.iter().map(|router| router.config.clone()).collect()
     }
 
     /// The role of each router, by name, in the order of the configuration.
@@ -199,7 +197,9 @@ impl Daemon {
     pub fn turn(&mut self) -> Result<Next, Error> {
         let mut reload = false;
         let deadline = self.deadline();
-        for token in self.poller.wait(deadline)? {
+        let tokens = self.poller.wait(deadline)?;
+        self.moment.set(self.poller.now());
+        for token in tokens {
             match token {
                 SIGNALS => reload = self.take_signals(),
                 MONITOR => self.notices(),
@@ -212,6 +212,7 @@ impl Daemon {
         if self.kernel.take_echo() {
             self.notices();
         }
+        self.flush();
         Ok(match (self.has_left(), reload) {
             (true, _) => Next::Stopped,
             (false, true) => Next::Reload,
@@ -235,6 +236,7 @@ impl Daemon {
         for id in 0..self.routers.len() {
             self.dispatch(id, Event::Shutdown);
         }
+        self.flush();
     }
 
     fn deadline(&mut self) -> Option<Instant> {
@@ -257,30 +259,40 @@ impl Daemon {
         for e in self.serving.expire(now, &self.poller) {
             log::warn!(event = "serving"; "{e}; trying again, everything else works");
         }
-        // Routers that are due together get the same time, so that they stay together: one wake-up for all.
-        let mut now = now;
-        for id in self.schedule.due(now, |id| self.routers[id].deadline()) {
-            let clock = self.poller.now();
-            if clock.since(now) > TOGETHER {
-                now = clock;
-            }
-            self.routers[id].listen(now);
-            self.dispatch_at(now, id, Event::Timer);
-        }
+        self.timers();
     }
 
+    /// Hands one event to a router and performs the answers.
     fn dispatch(&mut self, id: usize, event: Event<'_>) {
-        self.dispatch_at(self.poller.now(), id, event);
+        // Those that wait for a renewal have something left to do, which comes first.
+        self.renew();
+        self.hand_over(id, event);
     }
 
-    /// Hands one event to a router and performs the answers in order, to the end or to a refusal.
-    fn dispatch_at(&mut self, now: Instant, id: usize, event: Event<'_>) {
+    fn hand_over(&mut self, id: usize, event: Event<'_>) {
+        let now = self.now();
         let heard = if let Event::Advert { from, advert } = event { Some((from, advert)) } else { None };
+        let actions = self.routers[id].instance.handle(now, event);
+        self.carry_out(now, id, actions.into_iter(), heard);
+    }
+
+    /// Performs the answers in order, to the end, to a refusal or to a renewal, which waits for those of others.
+    fn carry_out(
+        &mut self,
+        now: Instant,
+        id: usize,
+        mut actions: IntoIter<Action>,
+        heard: Option<(IpAddr, &Advert)>,
+    ) {
         let theirs = heard.map(|(_, advert)| advert);
         let mut obeyed = heard;
         let mut refused = false;
         let mut entered = None;
-        for action in self.routers[id].instance.handle(now, event) {
+        while let Some(action) = actions.next() {
+            if action == Action::Renew {
+                self.renewals.push((id, actions));
+                break;
+            }
             let router = &mut self.routers[id];
             if let Action::Report(Report::Dropped { from, reason }) = action {
                 router.dropped(now, from, reason, theirs);
@@ -299,7 +311,7 @@ impl Daemon {
                 entered = self.note(now, id, report).or(entered);
             }
             let router = &mut self.routers[id];
-            if router.perform(now, &mut self.kernel, action).is_err() {
+            if router.perform(now, id, &mut self.kernel, action).is_err() {
                 refused = true;
                 break;
             }
@@ -334,66 +346,6 @@ impl Daemon {
             (true, false) => self.dispatch(other, Event::Fault(Cause::Partner)),
             (false, true) => self.dispatch(other, Event::Clear(Cause::Partner)),
             (true, true) | (false, false) => {}
-        }
-    }
-
-    /// Lets every check do what is due.
-    fn check(&mut self) {
-        let now = self.poller.now();
-        for number in 0..self.checks.len() {
-            if self.checks[number].deadline() <= now {
-                let mut eyes = Eyes { procfs: &mut self.procfs, poller: &self.poller };
-                let outcome = self.checks[number].expire(now, &mut eyes);
-                self.judge(number, outcome);
-            }
-        }
-    }
-
-    /// A watched process ended, or a probe can go on.
-    fn ready(&mut self, token: u64) {
-        let number = usize::try_from((token & !CHECK) >> 32).unwrap_or(usize::MAX);
-        let now = self.poller.now();
-        let Some(check) = self.checks.get_mut(number) else { return };
-        let outcome = check.ready(now, token, &mut Eyes { procfs: &mut self.procfs, poller: &self.poller });
-        self.judge(number, outcome);
-    }
-
-    fn judge(&mut self, number: usize, outcome: Outcome) {
-        let concerned = |r: &Router| r.check == Some(number);
-        let Some(first) = self.routers.iter().find(|r| concerned(r)) else { return };
-        for e in outcome.errors {
-            first.say(Level::Error, "check_hampered", e);
-        }
-        let now = self.poller.now();
-        for news in outcome.news {
-            first.say(Level::Info, "service", &news);
-            for (id, _) in self.routers.iter().enumerate().filter(|(_, r)| concerned(r)) {
-                self.history.note(id, now, news.clone());
-            }
-        }
-        let Some(verdict) = outcome.verdict else { return };
-        let names = self.checks[number].names().join(", ");
-        if verdict == Verdict::Healthy {
-            first.say(Level::Info, "check", format_args!("Check of {names} succeeded"));
-        } else {
-            first.say(Level::Warn, "check", format_args!("Check of {names} failed"));
-        }
-        for id in 0..self.routers.len() {
-            if concerned(&self.routers[id]) {
-                self.stand(id);
-            }
-        }
-    }
-
-    fn stand(&mut self, id: usize) {
-        let Some(number) = self.routers[id].check else { return };
-        match self.routers[id].stand(self.checks[number].standing()) {
-            Standing::Fault => self.dispatch(id, Event::Fault(Cause::Service)),
-            Standing::At(priority) => {
-                // First the priority: the wait that begins when the fault ends is the new one's.
-                self.dispatch(id, Event::Priority(priority));
-                self.dispatch(id, Event::Clear(Cause::Service));
-            }
         }
     }
 
@@ -436,8 +388,9 @@ impl Daemon {
 /// A panic unwinds through here: whatever else is broken, no virtual address stays behind.
 impl Drop for Daemon {
     fn drop(&mut self) {
-        for router in &mut self.routers {
-            router.abandon(&mut self.kernel);
+        for (id, router) in self.routers.iter_mut().enumerate() {
+            router.abandon(id, &mut self.kernel);
         }
+        self.kernel.flush();
     }
 }

@@ -81,7 +81,7 @@ fn guarded(work: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
 }
 
 fn run_daemon() -> Result<(), Failure> {
-    let (config, warnings) = read_environment()?;
+    let (mut config, warnings) = read_environment()?;
     // A second logger cannot be installed; then the first one goes on.
     let _ = logger::install(&config.log);
     log::info!(event = "start"; "Starting vrrp-init {}", env!("CARGO_PKG_VERSION"));
@@ -91,10 +91,12 @@ fn run_daemon() -> Result<(), Failure> {
     preflight(&[Capability::NetAdmin, Capability::NetRaw])?;
     let mut daemon = Daemon::start(config.clone())?;
     check::log_at_start(&config);
+    // The daemon has it too, and there may be a thousand routers in it.
+    config.routers = vec![];
     loop {
         match daemon.turn()? {
             Next::Turn => {}
-            Next::Reload => reload(&config),
+            Next::Reload => reload(&Config { routers: daemon.configuration(), ..config.clone() }),
             Next::Stopped => return Ok(()),
         }
     }

@@ -11,8 +11,11 @@ use crate::sys::neighbour::Announcer;
 use crate::sys::netlink::{Address, Assignment, Change, Link, Monitor, Netlink};
 use crate::sys::poller::Poller;
 use crate::sys::route::default_route_interface;
-use crate::sys::socket::Socket;
-use crate::vrrp::{Drops, Family, Lease};
+use crate::sys::socket::{Outbox, Socket};
+use crate::vrrp::{Drops, Family, GROUP_V4, GROUP_V6};
+
+/// So many adverts wait for each other at most.
+const AT_ONCE: usize = 32;
 
 /// One interface that at least one router speaks on.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub(super) struct Port {
     pub(super) token: u64,
     pub(super) socket: Socket,
     pub(super) interface: String,
+    /// Adverts to the group that are to leave together.
+    outbox: Outbox,
     /// Packets that concern none of our routers.
     pub(super) drops: Drops,
 }
@@ -41,6 +46,16 @@ pub(super) enum Channel {
     Unicast(IpAddr),
 }
 
+impl Channel {
+    /// Where adverts go that are for nobody in particular.
+    pub(super) fn group(self) -> IpAddr {
+        match self {
+            Self::Multicast(Family::V6) | Self::Unicast(IpAddr::V6(_)) => GROUP_V6.into(),
+            Self::Multicast(Family::V4) | Self::Unicast(IpAddr::V4(_)) => GROUP_V4.into(),
+        }
+    }
+}
+
 /// The kernel's side of the daemon.
 #[derive(Debug)]
 pub(super) struct Kernel {
@@ -50,6 +65,8 @@ pub(super) struct Kernel {
     pub(super) ports: Vec<Port>,
     /// With the index of their interface.
     announcers: Vec<(u32, Announcer)>,
+    /// Which routers could not send, and why.
+    unsent: Vec<(usize, Error)>,
     /// We changed an address, and its notice is waiting.
     echo: bool,
     /// Notices were lost: everything must be listed anew.
@@ -83,6 +100,7 @@ impl Kernel {
             interfaces,
             ports: vec![],
             announcers: vec![],
+            unsent: vec![],
             echo: false,
             stale: false,
             opened: 0,
@@ -198,7 +216,15 @@ impl Kernel {
         poller.watch(socket.as_fd(), token)?;
         self.opened += 1;
         let (index, interface) = (link.index, link.name.clone());
-        self.ports.push(Port { index, channel, token, socket, interface, drops: Drops::default() });
+        self.ports.push(Port {
+            index,
+            channel,
+            token,
+            socket,
+            interface,
+            outbox: Outbox::default(),
+            drops: Drops::default(),
+        });
         Ok(())
     }
 
@@ -207,21 +233,15 @@ impl Kernel {
         self.ports.iter().find(|port| port.is(index, Some(channel)))
     }
 
-    /// Adds one virtual address to the link `index`; it may be there already, and then its lease is renewed.
-    pub(super) fn add(
-        &mut self,
-        index: u32,
-        vip: &VirtualAddress,
-        lease: Option<Lease>,
-    ) -> Result<(), Error> {
-        let VirtualAddress { address, prefix, ref label, .. } = *vip;
-        self.echo = true;
-        let lifetime = lease.map(Lease::seconds);
-        self.netlink.add(&Assignment { index, address, prefix, label: label.clone(), lifetime })
+    /// Adds virtual addresses; those that are there already have their leases renewed. Answers which were refused.
+    pub(super) fn add(&mut self, assignments: &[Assignment]) -> Vec<(usize, Error)> {
+        self.flush();
+        self.netlink.add_all(assignments)
     }
 
     /// Removes an address; it may be gone already, with its link.
     pub(super) fn remove(&mut self, index: u32, address: IpAddr, prefix: u8) -> Result<(), Error> {
+        self.flush();
         self.echo = true;
         self.netlink.remove(index, address, prefix)
     }
@@ -236,20 +256,42 @@ impl Kernel {
             .ok_or_else(|| Error::doing("find the device of the address", vip.to_string())(missing()))
     }
 
-    /// Sends one message; to nobody while the port is not open.
+    /// Sends a router's message; to nobody while the port is not open. One to the group may wait until
+    /// [`Kernel::flush`], which comes before anything else that anybody notices: the order stays.
     pub(super) fn send(
-        &self,
+        &mut self,
+        router: usize,
         index: u32,
         channel: Channel,
-        from: IpAddr,
-        to: IpAddr,
+        (from, to): (IpAddr, IpAddr),
         message: &[u8],
-    ) -> Result<(), Error> {
-        self.port(index, channel).map_or(Ok(()), |port| port.socket.send(from, to, message))
+    ) {
+        let Some(port) = self.ports.iter_mut().find(|port| port.is(index, Some(channel))) else { return };
+        let sent = match channel {
+            Channel::Multicast(_) => port.socket.put(&mut port.outbox, router, from, to, message),
+            Channel::Unicast(_) => port.socket.send(from, to, message),
+        };
+        self.unsent.extend(sent.err().map(|e| (router, e)));
+        if port.outbox.len() >= AT_ONCE {
+            self.flush();
+        }
+    }
+
+    /// Sends what waits to be sent.
+    pub(super) fn flush(&mut self) {
+        for port in self.ports.iter_mut().filter(|port| !port.outbox.is_empty()) {
+            self.unsent.extend(port.socket.empty(&mut port.outbox, port.channel.group()));
+        }
+    }
+
+    /// Which routers could not send, and why, since the last call.
+    pub(super) fn take_unsent(&mut self) -> Vec<(usize, Error)> {
+        std::mem::take(&mut self.unsent)
     }
 
     /// Tells the neighbours that the address is here.
     pub(super) fn announce(&mut self, index: u32, vip: &VirtualAddress) -> Result<(), Error> {
+        self.flush();
         let index = self.device(index, vip)?;
         let Some(link) = self.interfaces.link(index).filter(|link| link.mac.is_some()) else {
             // Point-to-point links have no neighbours to tell.

@@ -168,7 +168,7 @@ impl Daemon {
     }
 
     pub(super) fn gather_virtual_addresses(&mut self) {
-        let managed = self.routers.iter().flat_map(|r| &r.managed).map(|vip| vip.address);
+        let managed = self.routers.iter().flat_map(Router::managed).map(|vip| vip.address);
         self.virtual_addresses = managed.collect::<BinaryHeap<_>>().into_sorted_vec();
     }
 }

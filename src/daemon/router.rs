@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use log::{Level, Record};
@@ -15,10 +16,8 @@ use crate::config::{InterfaceChoice, RouterConfig, VirtualAddress};
 use crate::health::{Standing, Verdict, Weight, effective};
 use crate::status::Counters;
 use crate::sys::Error;
-use crate::vrrp::{
-    Action, Advert, Drops, Family, GROUP_V4, GROUP_V6, Instance, Instant, Lease, Peer, Priority, Report,
-    Role, Settings,
-};
+use crate::sys::netlink::Assignment;
+use crate::vrrp::{Action, Advert, Drops, Instance, Instant, Lease, Peer, Priority, Report, Role, Settings};
 
 /// How long nobody is heard before that is worth a warning.
 pub(super) const DEAF_AFTER: Duration = Duration::from_secs(10);
@@ -40,12 +39,12 @@ pub(super) struct Router {
     pub(super) health: Option<(Weight, Verdict)>,
     /// The link in use and its name; `None` while there is none.
     pub(super) place: Option<Place>,
-    /// The virtual addresses that are ours to add and remove: an owner's real ones are not.
-    pub(super) managed: Vec<VirtualAddress>,
+    /// Addresses among the virtual ones that are not ours to add and remove: an address owner's real ones.
+    pub(super) real: Vec<IpAddr>,
     /// Those that may be in the kernel: where each was added.
     holding: Vec<(u32, IpAddr, u8)>,
     /// When all of them were last added or renewed.
-    renewed: Instant,
+    renewed_at: Instant,
     pub(super) since: Instant,
     pub(super) drops: Drops,
     pub(super) counters: Counters,
@@ -58,7 +57,8 @@ pub(super) struct Router {
     pub(super) complained: Said,
     /// That there is no place to speak was said.
     pub(super) waits: bool,
-    send_failed: bool,
+    /// The count of adverts sent when the last one that could not be sent was in it.
+    unsent_at: Option<u64>,
     /// When to say that nobody was heard; `None` once somebody was, or it was said.
     pub(super) deaf_at: Option<Instant>,
     /// That nobody was heard was said, and still nobody was.
@@ -89,8 +89,8 @@ impl Router {
     pub(super) fn new(config: RouterConfig) -> Self {
         let deaf_after = DEAF_AFTER.max(config.protocol.interval.duration() * 4);
         Self {
-            instance: Instance::new(config.protocol.clone()),
-            managed: config.addresses.iter().chain(&config.excluded).cloned().collect(),
+            instance: Instance::new(Rc::clone(&config.protocol)),
+            real: vec![],
             config,
             check: None,
             partner: None,
@@ -98,7 +98,7 @@ impl Router {
             health: None,
             place: None,
             holding: vec![],
-            renewed: Instant::START,
+            renewed_at: Instant::START,
             since: Instant::START,
             drops: Drops::default(),
             counters: Counters::default(),
@@ -107,7 +107,7 @@ impl Router {
             said: Said::default(),
             complained: Said::default(),
             waits: false,
-            send_failed: false,
+            unsent_at: None,
             deaf_at: Some(Instant::START + deaf_after),
             unheard: false,
             spare: Spare::Unknown,
@@ -169,14 +169,16 @@ impl Router {
     pub(super) fn perform(
         &mut self,
         now: Instant,
+        id: usize,
         kernel: &mut Kernel,
         action: Action,
     ) -> Result<(), Refused> {
         match action {
             Action::Acquire => return self.acquire(now, kernel),
-            Action::Renew => return self.renew(now, kernel),
+            // Left to `Daemon::renew`, which does all that are due in one go.
+            Action::Renew => {}
             Action::Release => self.release(kernel),
-            Action::Send(advert) => self.send(kernel, &advert),
+            Action::Send(advert) => self.send(id, kernel, &advert),
             Action::Announce => self.announce(now, kernel),
             Action::Report(report) => self.report(now, &report),
         }
@@ -184,17 +186,25 @@ impl Router {
     }
 
     fn acquire(&mut self, now: Instant, kernel: &mut Kernel) -> Result<(), Refused> {
-        self.add_all(now, kernel).map_err(|e| {
+        let mut assignments = vec![];
+        let claimed = self.claim(kernel, &mut assignments);
+        let refused =
+            claimed.and_then(|()| kernel.add(&assignments).into_iter().try_for_each(|(_, e)| Err(e)));
+        refused.map(|()| self.renewed_at = now).map_err(|e| {
             self.say(Level::Error, "address_refused", e);
             Refused
         })
     }
 
-    /// One refusal that may pass is no reason to give everything up: the lease lasts for several renewals.
-    fn renew(&mut self, now: Instant, kernel: &mut Kernel) -> Result<(), Refused> {
-        let Err(e) = self.add_all(now, kernel) else { return Ok(()) };
+    /// What became of the renewal at `now`. One refusal that may pass is no reason to give everything up: the lease
+    /// lasts for several renewals.
+    pub(super) fn renewed(&mut self, now: Instant, refusal: Option<Error>) -> Result<(), Refused> {
+        let Some(e) = refusal else {
+            self.renewed_at = now;
+            return Ok(());
+        };
         let lease = self.config.protocol.lease.map_or(0, Lease::seconds);
-        let nearly_over = now.since(self.renewed) * 4 > Duration::from_secs(lease.into()) * 3;
+        let nearly_over = now.since(self.renewed_at) * 4 > Duration::from_secs(lease.into()) * 3;
         if nearly_over || e.is_permission() || e.source.kind() == io::ErrorKind::InvalidInput {
             self.say(Level::Error, "address_refused", e);
             return Err(Refused);
@@ -203,18 +213,21 @@ impl Router {
         Ok(())
     }
 
-    fn add_all(&mut self, now: Instant, kernel: &mut Kernel) -> Result<(), Error> {
+    /// All that a master has in the kernel, with a new lease; noted as held.
+    pub(super) fn claim(&mut self, kernel: &Kernel, assignments: &mut Vec<Assignment>) -> Result<(), Error> {
         let Some(place) = &self.place else { return Ok(()) };
-        for vip in &self.managed {
+        let lifetime = self.config.protocol.lease.map(Lease::seconds);
+        for vip in managed(&self.config, &self.real) {
+            let VirtualAddress { address, prefix, ref label, .. } = *vip;
             let index = kernel.device(place.index, vip)?;
-            let held = (index, vip.address, vip.prefix);
-            // Even a refused one: it may be there half.
+            let held = (index, address, prefix);
+            // Even one that will be refused: it may be there half.
             if !self.holding.contains(&held) {
+                self.holding.reserve_exact(1);
                 self.holding.push(held);
             }
-            kernel.add(index, vip, self.config.protocol.lease)?;
+            assignments.push(Assignment { index, address, prefix, label: label.clone(), lifetime });
         }
-        self.renewed = now;
         Ok(())
     }
 
@@ -229,11 +242,11 @@ impl Router {
 
     /// Whatever happens, nothing of ours stays and the others are told: the last resort when the state
     /// machine cannot be asked.
-    pub(super) fn abandon(&mut self, kernel: &mut Kernel) {
+    pub(super) fn abandon(&mut self, id: usize, kernel: &mut Kernel) {
         if !self.holding.is_empty() {
             self.release(kernel);
             let farewell = self.config.protocol.advert(Priority::RELEASE);
-            self.send(kernel, &farewell);
+            self.send(id, kernel, &farewell);
         }
     }
 
@@ -241,13 +254,12 @@ impl Router {
     /// they can come after us, as from DHCP (RFC 3768 §5.3.4). Answers whether that is another list now.
     pub(super) fn adopt(&mut self, kernel: &Kernel, index: u32) -> bool {
         let owner = self.config.protocol.priority == Priority::OWNER;
-        let before = self.managed.len();
+        let before = self.real.len();
         if owner && self.holding.is_empty() {
             let real = |vip: &&VirtualAddress| kernel.interfaces.has_unmarked(index, vip.address);
-            let all = self.config.addresses.iter().chain(&self.config.excluded);
-            self.managed = all.filter(|vip| !real(vip)).cloned().collect();
+            self.real = all(&self.config).filter(real).map(|vip| vip.address).collect();
         }
-        self.managed.len() != before
+        self.real.len() != before
     }
 
     /// Where adverts come from on the link `index`.
@@ -258,6 +270,11 @@ impl Router {
         }
     }
 
+    /// The virtual addresses that are ours to add and remove.
+    pub(super) fn managed(&self) -> impl Iterator<Item = &VirtualAddress> {
+        managed(&self.config, &self.real)
+    }
+
     /// Whether every tracked interface is up.
     pub(super) fn tracked_are_up(&self, kernel: &Kernel) -> bool {
         self.config.track.iter().all(|name| kernel.interfaces.named(name).is_some_and(|link| link.up))
@@ -265,7 +282,7 @@ impl Router {
 
     /// An address with a link of its own is out of reach while that link is.
     pub(super) fn devices_are_up(&self, kernel: &Kernel) -> bool {
-        let devices = self.managed.iter().filter_map(|vip| vip.device.as_deref());
+        let devices = self.managed().filter_map(|vip| vip.device.as_deref());
         devices.into_iter().all(|name| kernel.interfaces.named(name).is_some_and(|link| link.up))
     }
 
@@ -273,7 +290,7 @@ impl Router {
     pub(super) fn settle(&mut self, place: Option<Place>) {
         let before = std::mem::replace(&mut self.place, place).map(|place| place.index);
         if let Some(place) = self.place.as_ref().filter(|place| Some(place.index) != before) {
-            let Settings { vrid, priority, .. } = self.config.protocol;
+            let Settings { vrid, priority, .. } = *self.config.protocol;
             let addresses: Vec<_> = self.config.addresses.iter().map(ToString::to_string).collect();
             let (interface, addresses) = (&place.interface, addresses.join(", "));
             let text = format!("VRID {vrid} on {interface}, priority {priority}, for {addresses}");
@@ -291,40 +308,33 @@ impl Router {
         self.held().any(|held| gone.contains(&held))
     }
 
-    fn send(&mut self, kernel: &Kernel, advert: &Advert) {
+    fn send(&mut self, id: usize, kernel: &mut Kernel, advert: &Advert) {
         let Some(Place { index, source: Some(source), .. }) = self.place else { return };
         let Some(channel) = self.channel(Some(source)) else { return };
-        let group = match self.config.family() {
-            Family::V4 => IpAddr::from(GROUP_V4),
-            Family::V6 => IpAddr::from(GROUP_V6),
-        };
+        let group = channel.group();
         let peers = &self.config.protocol.peers;
         let everybody = if peers.is_empty() { std::slice::from_ref(&group) } else { peers };
-        let mut failed = None;
         for to in everybody.iter().filter(|to| **to != source) {
-            let message = advert.emit(source, *to);
-            failed = kernel.send(index, channel, source, *to, &message).err().or(failed);
+            kernel.send(id, index, channel, (source, *to), &advert.emit(source, *to));
         }
-        match failed {
-            None => {
-                self.counters.adverts_sent += 1;
-                self.counters.priority_zero_sent += u64::from(advert.priority == Priority::RELEASE);
-                self.send_failed = false;
-            }
-            // Once per series: a link that just went down says so by itself.
-            Some(e) if !self.send_failed => {
-                self.send_failed = true;
-                self.say(Level::Warn, "send_failed", wording::mute(&e));
-            }
-            Some(_) => {}
+        self.counters.adverts_sent += 1;
+        self.counters.priority_zero_sent += u64::from(advert.priority == Priority::RELEASE);
+    }
+
+    /// The last advert, or one of the last, could not be sent. Said once per series: a link that just went down says
+    /// so by itself.
+    pub(super) fn unsent(&mut self, e: &Error) {
+        let sent = self.counters.adverts_sent;
+        let before = self.unsent_at.replace(sent);
+        if before.is_none_or(|before| before + 1 < sent) {
+            self.say(Level::Warn, "send_failed", wording::mute(e));
         }
     }
 
     fn announce(&mut self, now: Instant, kernel: &mut Kernel) {
         let Some(place) = &self.place else { return };
-        let all = self.config.addresses.iter().chain(&self.config.excluded);
         let failure = |vip: &VirtualAddress| Some((vip.address, kernel.announce(place.index, vip).err()?));
-        let failures: Vec<_> = all.filter_map(failure).collect();
+        let failures: Vec<_> = all(&self.config).filter_map(failure).collect();
         for (address, e) in failures {
             if self.is_news(now, "announce_failed", address) {
                 self.say(Level::Warn, "announce_failed", e);
@@ -380,7 +390,7 @@ impl Router {
 
     fn put_back(&self, now: Instant) {
         let lease = self.config.protocol.lease.map_or(u32::MAX, Lease::seconds);
-        if now.since(self.renewed) >= Duration::from_secs(lease.into()) {
+        if now.since(self.renewed_at) >= Duration::from_secs(lease.into()) {
             let text = "The lease of a virtual address ended while this process was held up: put back";
             self.say(Level::Warn, "put_back", text);
         } else {
@@ -409,4 +419,12 @@ impl Router {
         let state = if role == Role::Init { "STOP" } else { wording::state(role) };
         ["INSTANCE".into(), self.name().into(), state.into(), self.instance.priority().to_string()]
     }
+}
+
+fn all(config: &RouterConfig) -> impl Iterator<Item = &VirtualAddress> {
+    config.addresses.iter().chain(&config.excluded)
+}
+
+fn managed<'a>(config: &'a RouterConfig, real: &'a [IpAddr]) -> impl Iterator<Item = &'a VirtualAddress> {
+    all(config).filter(|vip| !real.contains(&vip.address))
 }

@@ -45,6 +45,8 @@ impl Said {
         if self.0.len() >= CAPACITY {
             return News::Old;
         }
+        // Most have little to say.
+        self.0.reserve_exact(1);
         self.0.push(Entry { what, whom, times: 1, last: now, sentence: None });
         News::of(1, limit)
     }

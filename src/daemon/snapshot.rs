@@ -180,7 +180,7 @@ impl Router {
                 .iter()
                 .find(|a| Some(a.index) == index && (a.address, a.prefix) == (vip.address, vip.prefix));
             // What an owner really has is there in every state.
-            let real = !self.managed.contains(vip);
+            let real = self.real.contains(&vip.address);
             AddressStatus {
                 address: vip.address,
                 prefix: vip.prefix,

@@ -17,10 +17,10 @@ pub(super) fn sweep(kernel: &mut Kernel, router: &Router) {
     let first = router.config.addresses.first().map(|vip| vip.address);
     let home =
         first.and_then(|first| kernel.resolve(&router.config.interface, first, None)).map(|link| link.index);
-    let ours = |found: &&Address| router.managed.iter().any(|vip| vip.address == found.address);
+    let ours = |found: &&Address| router.managed().any(|vip| vip.address == found.address);
     let left: Vec<_> = kernel.interfaces.addresses().iter().filter(ours).cloned().collect();
     for found in left {
-        let Some(vip) = router.managed.iter().find(|vip| vip.address == found.address) else {
+        let Some(vip) = router.managed().find(|vip| vip.address == found.address) else {
             continue;
         };
         let marked = found.mark == Some(MARK);

@@ -4,6 +4,7 @@
 //! network namespace they were opened in.
 
 mod message;
+mod monitor;
 
 use std::io::{self, IoSliceMut};
 use std::net::IpAddr;
@@ -19,27 +20,22 @@ use nix::sys::socket::{
     socket, sockopt,
 };
 use nix::sys::time::{TimeVal, TimeValLike};
-use socket2::{SockFilter, SockRef};
 
 use super::Error;
 use message::{Reply, Request, messages};
+pub use monitor::Monitor;
 
 /// The `IFA_PROTO` of every address of ours (the IP protocol number of VRRP); `ip address` shows it as `proto 112`.
 pub const MARK: u8 = 112;
 
 /// The kernel fills a dump's datagrams up to 32 KiB where the reader has room for it.
 const BUFFER: usize = 32 * 1024;
-/// Octets of notices that may wait: a listing of everything anew is what losing one costs.
-const QUEUE: usize = 1024 * 1024;
+/// Requests sent in one piece: were all refused, their answers still fit the queue.
+const AT_ONCE: usize = 32;
 /// The kernel answers before `send` returns; this only bounds what cannot happen.
 const PATIENCE: i64 = 1;
 /// How often a listing that the kernel says changed under its hands is begun again.
 const TRIES: usize = 8;
-
-// linux/rtnetlink.h: the groups' bits in `nl_groups`.
-const RTMGRP_LINK: u32 = 0x1;
-const RTMGRP_IPV4_IFADDR: u32 = 0x10;
-const RTMGRP_IPV6_IFADDR: u32 = 0x100;
 
 /// An address to put on an interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +116,8 @@ impl Change {
 pub struct Netlink {
     socket: OwnedFd,
     sequence: u32,
+    /// What was sent last; kept for its room.
+    requests: Vec<u8>,
     buffer: Box<[u8]>,
 }
 
@@ -129,7 +127,7 @@ impl Netlink {
         let socket = open(SockFlag::empty(), 0)?;
         setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(PATIENCE))
             .map_err(Error::doing("set a time-out", "the rtnetlink socket"))?;
-        Ok(Self { socket, sequence: 0, buffer: buffer() })
+        Ok(Self { socket, sequence: 0, requests: vec![], buffer: buffer() })
     }
 
     /// Puts an address on an interface, or renews its lifetime, label apart, if it is there; marks it ours.
@@ -141,6 +139,56 @@ impl Netlink {
                 Err(self.refused("add address", index, address, prefix, error))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// As [`Netlink::add`] for each, in far fewer calls; answers which of them the kernel refused, and why.
+    pub fn add_all(&mut self, assignments: &[Assignment]) -> Vec<(usize, Error)> {
+        let mut refused = vec![];
+        for (n, chunk) in assignments.chunks(AT_ONCE).enumerate() {
+            let refusals = self.add_at_once(chunk).unwrap_or_else(|error| {
+                // What became of each is not known: that is no success.
+                let again =
+                    |_: &_| error.raw_os_error().map_or(error.kind().into(), io::Error::from_raw_os_error);
+                (0..).zip(chunk.iter().map(again)).collect()
+            });
+            for (at, error) in refusals {
+                let Assignment { index, address, prefix, .. } = chunk[at];
+                let error = self.refused("add address", index, address, prefix, error);
+                refused.push((n * AT_ONCE + at, error));
+            }
+        }
+        refused
+    }
+
+    /// The kernel answers the last one in any case, and each that it refuses.
+    fn add_at_once(&mut self, assignments: &[Assignment]) -> io::Result<Vec<(usize, io::Error)>> {
+        let first = self.sequence.wrapping_add(1);
+        let Some(last) = assignments.len().checked_sub(1) else { return Ok(vec![]) };
+        let (mut octets, mut refused) = (std::mem::take(&mut self.requests), vec![]);
+        octets.clear();
+        for (n, assignment) in assignments.iter().enumerate() {
+            let confirmed = if n == last { NLM_F_ACK } else { 0 };
+            self.write(Request::add(assignment), confirmed | NLM_F_CREATE | NLM_F_REPLACE, &mut octets);
+        }
+        let sent = send(self.socket.as_raw_fd(), &octets, MsgFlags::empty());
+        self.requests = octets;
+        sent?;
+        loop {
+            let length = receive(self.socket.as_fd(), &mut self.buffer).map_err(in_time)?;
+            for message in messages(&self.buffer[..length]) {
+                let at = message.header.sequence_number.wrapping_sub(first) as usize;
+                let NetlinkPayload::Error(answer) = message.payload else { continue };
+                if at > last {
+                    continue;
+                }
+                if answer.code.is_some() && !is(&answer.to_io(), &[Errno::EEXIST]) {
+                    refused.push((at, answer.to_io()));
+                }
+                if at == last {
+                    return Ok(refused);
+                }
+            }
         }
     }
 
@@ -211,16 +259,23 @@ impl Netlink {
     }
 
     fn send(&mut self, request: Request, flags: u16) -> io::Result<()> {
+        let mut octets = vec![];
+        self.write(request, flags, &mut octets);
+        send(self.socket.as_raw_fd(), &octets, MsgFlags::empty())?;
+        Ok(())
+    }
+
+    /// Appends the message, with a sequence number of its own.
+    fn write(&mut self, request: Request, flags: u16, octets: &mut Vec<u8>) {
         self.sequence = self.sequence.wrapping_add(1);
         let mut header = NetlinkHeader::default();
         header.flags = NLM_F_REQUEST | flags;
         header.sequence_number = self.sequence;
         let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(request));
         message.finalize();
-        let mut octets = vec![0; message.buffer_len()];
-        message.serialize(&mut octets);
-        send(self.socket.as_raw_fd(), &octets, MsgFlags::empty())?;
-        Ok(())
+        let at = octets.len();
+        octets.resize(at + message.buffer_len().next_multiple_of(message::ALIGNMENT), 0);
+        message.serialize(&mut octets[at..]);
     }
 }
 
@@ -247,87 +302,6 @@ impl Answer {
         }
         Ok(false)
     }
-}
-
-/// A socket on which the kernel tells of links and of both families' addresses, but for the coming and the renewal
-/// of those with [`MARK`] (from Linux 5.18 on). Never blocks.
-#[derive(Debug)]
-pub struct Monitor {
-    socket: OwnedFd,
-    buffer: Box<[u8]>,
-}
-
-impl Monitor {
-    /// Subscribes; needs no capability. Open it before the first listing, or a change between is missed.
-    pub fn open() -> Result<Self, Error> {
-        let groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR;
-        let socket = open(SockFlag::SOCK_NONBLOCK, groups)?;
-        // Without either it is only more work.
-        let _ = SockRef::from(&socket).attach_filter(&unmarked());
-        let _ = setsockopt(&socket, sockopt::RcvBufForce, &QUEUE);
-        Ok(Self { socket, buffer: buffer() })
-    }
-
-    /// Everything told since the last call, in order; empty when there is nothing.
-    pub fn read(&mut self) -> Result<Vec<Change>, Error> {
-        let mut changes = Vec::new();
-        loop {
-            match receive(self.socket.as_fd(), &mut self.buffer) {
-                Ok(length) => changes.extend(messages(&self.buffer[..length]).filter_map(told)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(changes),
-                Err(error) if is(&error, &[Errno::ENOBUFS, Errno::EMSGSIZE]) => changes.push(Change::Overrun),
-                Err(error) => {
-                    return Err(Error::doing("read", "the kernel's notices of links and addresses")(error));
-                }
-            }
-        }
-    }
-}
-
-impl AsFd for Monitor {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
-
-/// Lets everything pass but RTM_NEWADDR with [`MARK`]: a thousand leases are renewed every second, and nobody wants
-/// to be woken up to read that they were. In the language of linux/filter.h, for one message.
-fn unmarked() -> [SockFilter; 11] {
-    const KIND: u32 = 4;
-    const ATTRIBUTES: u32 = 16 + 8;
-    const IFA_PROTO: u32 = 11;
-    const VALUE: u32 = 4;
-    // SKF_AD_OFF + SKF_AD_NLATTR: from A on, the attribute of the kind X; 0 if there is none.
-    const FIND_ATTRIBUTE: u32 = 0xffff_f000 + 12;
-    const LOAD_HALF: u16 = 0x28;
-    const LOAD_WORD: u16 = 0x20;
-    const LOAD_OCTET_AT_X: u16 = 0x50;
-    const SET_A: u16 = 0x00;
-    const SET_X: u16 = 0x01;
-    const A_TO_X: u16 = 0x07;
-    const JUMP_IF: u16 = 0x15;
-    const RETURN: u16 = 0x06;
-    let op = |code, value| SockFilter::new(code, 0, 0, value);
-    let jump = |value, then, otherwise| SockFilter::new(JUMP_IF, then, otherwise, value);
-    // A load takes what it reads for network order.
-    let new_address = u16::from_be(message::RTM_NEWADDR);
-    [
-        op(LOAD_HALF, KIND),
-        jump(new_address.into(), 0, 7),
-        op(SET_A, ATTRIBUTES),
-        op(SET_X, IFA_PROTO),
-        op(LOAD_WORD, FIND_ATTRIBUTE),
-        jump(0, 3, 0),
-        op(A_TO_X, 0),
-        op(LOAD_OCTET_AT_X, VALUE),
-        jump(MARK.into(), 1, 0),
-        op(RETURN, u32::MAX),
-        op(RETURN, 0),
-    ]
-}
-
-fn told(message: NetlinkMessage<Reply>) -> Option<Change> {
-    if let NetlinkPayload::InnerMessage(Reply(change)) = message.payload { change } else { None }
 }
 
 fn open(flags: SockFlag, groups: u32) -> Result<OwnedFd, Error> {

@@ -150,8 +150,9 @@ impl Poller {
         let mut ready = [EpollEvent::empty(); BATCH];
         loop {
             let left = deadline.map(|deadline| deadline.since(self.now()));
-            if left != Some(Duration::ZERO) {
-                self.sleep(left).map_err(failed)?;
+            let woken = left == Some(Duration::ZERO) || self.sleep(left).map_err(failed)?;
+            if !woken && deadline.is_some_and(|deadline| deadline <= self.now()) {
+                return Ok(vec![]);
             }
             let count = match self.epoll.wait(&mut ready, EpollTimeout::ZERO) {
                 Ok(count) => count,
@@ -165,12 +166,14 @@ impl Poller {
     }
 
     /// Epoll itself counts milliseconds, too coarse for a skew of a few of them; ppoll on the epoll
-    /// descriptor counts nanoseconds and, as any timer of the kernel, never ends early.
-    fn sleep(&self, at_most: Option<Duration>) -> nix::Result<()> {
+    /// descriptor counts nanoseconds and, as any timer of the kernel, never ends early. Whether something may be
+    /// ready.
+    fn sleep(&self, at_most: Option<Duration>) -> nix::Result<bool> {
         let timeout = at_most.map(|left| TimeSpec::from_duration(left.min(LONGEST_WAIT)));
         match ppoll(&mut [PollFd::new(self.epoll.0.as_fd(), PollFlags::POLLIN)], timeout, None) {
             // The caller looks at the clock again and sleeps for what is left.
-            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Ok(0) => Ok(false),
+            Ok(_) | Err(Errno::EINTR) => Ok(true),
             Err(e) => Err(e),
         }
     }

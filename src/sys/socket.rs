@@ -2,6 +2,7 @@
 
 pub mod ipv4;
 mod ipv6;
+mod outbox;
 
 use std::cell::Cell;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -15,6 +16,7 @@ use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Type};
 
 use super::Error;
 use ipv4::HeaderFault;
+pub use outbox::Outbox;
 
 /// VRRP's protocol number in the IP header.
 pub const PROTOCOL: u8 = 112;
@@ -187,21 +189,29 @@ impl Socket {
 
     /// As [`Socket::send`]; `payload` has at most 65,515 octets.
     pub fn send_v4(&self, from: Ipv4Addr, to: Ipv4Addr, payload: &[u8]) -> Result<(), Error> {
-        let failed = || self.not_sent(from.into(), to.into());
-        let length = u16::try_from(ipv4::HEADER + payload.len())
-            .map_err(|_| failed()(io::ErrorKind::InvalidInput.into()))?;
-        let header = ipv4::header(self.id.get().get(), from, to, length);
-        // Zero would have the kernel choose.
-        self.id.set(self.id.get().checked_add(1).unwrap_or(NonZeroU16::MIN));
-        self.hand_over(to.into(), &header, payload).map_err(failed())
+        let header = self.header_v4(from, to, payload)?;
+        self.hand_over(to.into(), &header, payload).map_err(self.not_sent(from.into(), to.into()))
     }
 
     /// As [`Socket::send`]; `payload` has at most 65,535 octets.
     pub fn send_v6(&self, from: Ipv6Addr, to: Ipv6Addr, payload: &[u8]) -> Result<(), Error> {
-        let failed = || self.not_sent(from.into(), to.into());
-        let length =
-            u16::try_from(payload.len()).map_err(|_| failed()(io::ErrorKind::InvalidInput.into()))?;
-        self.hand_over(to.into(), &ipv6::header(from, to, length), payload).map_err(failed())
+        let header = self.header_v6(from, to, payload)?;
+        self.hand_over(to.into(), &header, payload).map_err(self.not_sent(from.into(), to.into()))
+    }
+
+    fn header_v4(&self, from: Ipv4Addr, to: Ipv4Addr, payload: &[u8]) -> Result<[u8; ipv4::HEADER], Error> {
+        let length = u16::try_from(ipv4::HEADER + payload.len())
+            .map_err(|_| self.not_sent(from.into(), to.into())(io::ErrorKind::InvalidInput.into()))?;
+        let id = self.id.get();
+        // Zero would have the kernel choose.
+        self.id.set(id.checked_add(1).unwrap_or(NonZeroU16::MIN));
+        Ok(ipv4::header(id.get(), from, to, length))
+    }
+
+    fn header_v6(&self, from: Ipv6Addr, to: Ipv6Addr, payload: &[u8]) -> Result<[u8; ipv6::HEADER], Error> {
+        let length = u16::try_from(payload.len())
+            .map_err(|_| self.not_sent(from.into(), to.into())(io::ErrorKind::InvalidInput.into()))?;
+        Ok(ipv6::header(from, to, length))
     }
 
     fn hand_over(&self, to: IpAddr, header: &[u8], payload: &[u8]) -> io::Result<()> {

@@ -120,7 +120,9 @@ impl Advert {
     /// The message as octets, with the checksum that the version and family want. `from` and `to` count
     /// where it is over the pseudo header too.
     pub fn emit(&self, from: IpAddr, to: IpAddr) -> Vec<u8> {
-        let mut octets = vec![0; HEADER];
+        let size = if from.is_ipv4() { 4 } else { 16 };
+        let mut octets = Vec::with_capacity(HEADER + self.addresses.len() * size + AUTH_DATA);
+        octets.resize(HEADER, 0);
         for address in &self.addresses {
             match address {
                 IpAddr::V4(v4) => octets.extend(v4.octets()),

@@ -5,6 +5,7 @@
 //! set only in the branch that means to: a packet that is dropped or discarded moves no timer.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::backup::Backup;
@@ -27,7 +28,7 @@ enum State {
 /// One virtual router.
 #[derive(Clone, Debug)]
 pub struct Instance {
-    settings: Settings,
+    settings: Rc<Settings>,
     priority: Priority,
     source: Option<IpAddr>,
     faults: Vec<Cause>,
@@ -36,7 +37,8 @@ pub struct Instance {
 
 impl Instance {
     /// A router in Initialize, with its configured priority and no source address.
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: impl Into<Rc<Settings>>) -> Self {
+        let settings = settings.into();
         let priority = settings.priority;
         Self { settings, priority, source: None, faults: vec![Cause::Source], state: State::Initialize }
     }
@@ -85,7 +87,7 @@ impl Instance {
     /// Takes one event at the time `now`, which never goes back, and answers what to do.
     pub fn handle(&mut self, now: Instant, event: Event<'_>) -> Vec<Action> {
         let mut actions = self.wake(now);
-        actions.extend(match event {
+        let answers = match event {
             Event::Startup => self.startup(now),
             Event::Shutdown => self.shutdown(now),
             Event::Source(source) => self.set_source(now, source),
@@ -97,7 +99,11 @@ impl Instance {
             Event::Refused => self.fault(Cause::Address, Some(now + REFUSED_RETRY)),
             Event::AddressLost => self.address_lost(now),
             Event::HardwareAddress => self.hardware_address(now),
-        });
+        };
+        if actions.is_empty() {
+            return answers;
+        }
+        actions.extend(answers);
         actions
     }
 

@@ -2,6 +2,7 @@
 //! the variables mean together.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use super::checks;
 use super::raw::Raw;
@@ -57,7 +58,7 @@ fn common(number: u16, raw: &Raw, report: &mut Report<'_>) -> Option<RouterConfi
         name: name?,
         interface: interface?,
         state_hint: state_hint?,
-        protocol: Settings {
+        protocol: Rc::new(Settings {
             vrid: vrid?,
             version: Version::V2,
             priority: priority?,
@@ -71,7 +72,7 @@ fn common(number: u16, raw: &Raw, report: &mut Report<'_>) -> Option<RouterConfi
             fast: fast?,
             refresh: garp_refresh?,
             lease: None,
-        },
+        }),
         addresses: vec![],
         excluded: vec![],
         track,
@@ -138,7 +139,7 @@ impl Divided {
         if mixed && family == Family::V6 {
             router.name += "_v6";
         }
-        let protocol = &mut router.protocol;
+        let protocol = Rc::make_mut(&mut router.protocol);
         protocol.addresses = router.addresses.iter().map(|vip| vip.address).collect();
         protocol.version = self.version(family, protocol.interval, raw, report);
         if protocol.version == Version::V3 && protocol.auth.take().is_some() {

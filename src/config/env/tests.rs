@@ -9,6 +9,8 @@ use log::LevelFilter;
 use proptest::prelude::*;
 
 use super::given::content;
+use std::rc::Rc;
+
 use super::*;
 use crate::config::aliases::{ALIASES, Alias, Means};
 use crate::config::variables::{VARIABLES, whole_name};
@@ -105,7 +107,7 @@ fn the_master_of_the_article_runs_as_it_is() {
         name: "VI_1".into(),
         interface: InterfaceChoice::Named("enp0s3".into()),
         state_hint: StateHint::Master,
-        protocol: Settings {
+        protocol: Rc::new(Settings {
             vrid: Vrid::new(51).unwrap(),
             version: Version::V2,
             priority: Priority::new(11).unwrap(),
@@ -119,7 +121,7 @@ fn the_master_of_the_article_runs_as_it_is() {
             fast: true,
             refresh: None,
             lease: Lease::from_seconds(4),
-        },
+        }),
         addresses: vec![vip],
         excluded: vec![],
         track: vec![],

@@ -32,7 +32,7 @@ const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 
 const LINK_HEADER: usize = 16;
-const ALIGNMENT: usize = 4;
+pub(super) const ALIGNMENT: usize = 4;
 
 /// What is asked of the kernel.
 #[derive(Debug)]
