@@ -32,7 +32,7 @@ lint: setup ## formatting, clippy without a warning, no C in the tree
 	$(ground)/no-c.sh
 
 test-fast: setup ## what needs neither network namespaces nor Docker
-	cargo test --locked --lib --bins --test architecture --test conformance --test requirements --test simulation --test vectors
+	cargo test --locked --lib --bins --test architecture --test conformance --test fuzz --test requirements --test simulation --test vectors
 
 fuzz: setup ## packets, events and environments by libFuzzer, FUZZ_SECONDS (60) for each of three targets
 	@$(ground)/fuzz.sh

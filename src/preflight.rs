@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use log::Level;
 
-use crate::config::{CheckConfig, Config, InterfaceChoice, RouterConfig};
+use crate::config::{CheckConfig, Config, InterfaceChoice, RouterConfig, VirtualAddress};
 use crate::daemon::interfaces::Interfaces;
 use crate::health::{Standing, Verdict, Weight, effective};
 use crate::sys::netlink::{Link, MARK};
@@ -137,7 +137,7 @@ fn place(router: &RouterConfig, facts: &Facts, found: &mut Findings) {
     }
     source(router, link, &how, interfaces, found);
     for vip in &router.addresses {
-        virtual_address(router, vip.address, link, interfaces, found);
+        virtual_address(router, vip, link, interfaces, found);
         for (_, mac) in facts.neighbours.iter().filter(|(address, _)| *address == vip.address) {
             let text = format!("{} was last answered for by {mac} on this network", vip.address);
             found.add(Level::Info, true, text);
@@ -172,15 +172,18 @@ fn source(router: &RouterConfig, link: &Link, how: &str, interfaces: &Interfaces
 /// Whether the address is at home on the link, and whether it is there already.
 fn virtual_address(
     router: &RouterConfig,
-    address: IpAddr,
+    vip: &VirtualAddress,
     link: &Link,
     interfaces: &Interfaces,
     found: &mut Findings,
 ) {
+    let address = vip.address;
     let link_local = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
-    let own_device = router.addresses.iter().any(|vip| vip.address == address && vip.device.is_some());
+    // One with a prefix brings its subnet with it.
+    let alone = vip.prefix == if address.is_ipv4() { 32 } else { 128 };
     let home = interfaces.on_subnet_of(address);
-    if !link_local && !own_device && home.is_none_or(|home| home.index != link.index) {
+    let at_home = home.is_some_and(|home| home.index == link.index);
+    if alone && !link_local && vip.device.is_none() && !at_home {
         let where_else = home.map_or(String::new(), |home| format!(" (it lies in {}'s)", home.name));
         let text = format!(
             "{address} lies in no subnet of {}{where_else}: others reach it only by a route, if at all",

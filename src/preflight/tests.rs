@@ -124,6 +124,7 @@ fn an_address_of_another_interfaces_subnet_is_named_with_it() {
         "info 10.1.0.2 lies in no subnet of eth0 (it lies in eth1's): others reach it only by a route, if at all"
     );
     assert_eq!(found(&[("VIP", "10.1.0.2 dev eth1")], &facts), [UP], "its own device is meant");
+    assert_eq!(found(&[("VIP", "192.0.2.2/24")], &facts), [UP], "it brings its subnet");
 }
 
 fn seen(pids: &[i32], alone: bool) -> Facts {
