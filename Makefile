@@ -1,6 +1,6 @@
 # Everything below works on a fresh Debian or Ubuntu with Rust and root: each target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup image images stand-ins demo bench test test-fast lint
+.PHONY: help setup image images stand-ins demo bench test test-fast fuzz lint
 SHELL := /bin/bash
 ground := tests/ground
 ARCHITECTURE ?= arm64

@@ -32,9 +32,15 @@ pub fn check() -> ExitCode {
 /// The whole report, and whether every capability is held.
 fn report() -> Result<(String, bool), Failure> {
     let (config, warnings, settings) = run::explain_environment()?;
-    let facts = gather(&config, true)?;
+    let mut facts = gather(&config)?;
     let mut text = effective(&config, &settings);
     text.push_str("\npreflight\n");
+    facts.neighbours = route::neighbours();
+    match look(&config) {
+        Ok(processes) => facts.processes = Some(processes),
+        // The rest is worth knowing all the same.
+        Err(e) => line(&mut text, log::Level::Warn, &e.to_string()),
+    }
     for warning in &warnings {
         line(&mut text, warning.level, &warning.to_string());
     }
@@ -85,7 +91,7 @@ fn shown(config: &Config, setting: &Setting) -> String {
 
 /// Logs what the daemon would not say by itself, each sentence once. What cannot be told now ends nothing.
 pub fn log_at_start(config: &Config) {
-    let Ok(facts) = gather(config, false) else { return };
+    let Ok(facts) = gather(config) else { return };
     let mut told: Vec<String> = vec![];
     for Finding { level, router, text, said } in findings(config, &facts) {
         if !said && !told.contains(&text) {
@@ -96,8 +102,8 @@ pub fn log_at_start(config: &Config) {
     }
 }
 
-/// `processes`: also looks through /proc, which takes the longer the more there are.
-fn gather(config: &Config, processes: bool) -> Result<Facts, Error> {
+/// What takes no time.
+fn gather(config: &Config) -> Result<Facts, Error> {
     let held = capabilities::effective()?;
     let needed = [Capability::NetAdmin, Capability::NetRaw];
     let mut netlink = Netlink::open()?;
@@ -107,11 +113,12 @@ fn gather(config: &Config, processes: bool) -> Result<Facts, Error> {
         missing: needed.into_iter().filter(|c| !held.has(*c)).map(|c| c.to_string()).collect(),
         interfaces: Interfaces::new(netlink.links()?, netlink.addresses()?),
         default_routes: [route(true), route(false)],
-        neighbours: if processes { route::neighbours() } else { vec![] },
-        processes: if processes { Some(look(config)?) } else { None },
+        neighbours: vec![],
+        processes: None,
     })
 }
 
+/// Looks through /proc, which takes the longer the more there are.
 fn look(config: &Config) -> Result<Processes, Error> {
     let mut names: Vec<String> = vec![];
     for service in config.routers.iter().filter_map(|router| router.check.as_ref()).flat_map(|c| &c.services)
