@@ -1,4 +1,4 @@
-# The image is one file. Needs no BuildKit: `docker build --tag vrrp-init .`
+# The image is one file and an empty /run. Needs no BuildKit: `docker build --tag vrrp-init .`
 FROM rust:1.95-slim AS build
 WORKDIR /build
 # Another machine's, as in `--build-arg TARGET=aarch64-unknown-linux-musl`: cross-compiled, no emulation.
@@ -22,8 +22,11 @@ COPY src src
 RUN target=${TARGET:-$(uname -m)-unknown-linux-musl} \
  && touch src/lib.rs src/main.rs \
  && $BUILD --target "$target" \
- && cp "target/$target/release/vrrp-init" /vrrp-init
+ && mkdir -p /image/run \
+ && cp "target/$target/release/vrrp-init" /image/
 
 FROM scratch
-COPY --from=build /vrrp-init /vrrp-init
+COPY --from=build /image /
+# Healthy in FAULT too: a restart mends nothing, and would take the guests of the process namespace along.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["/vrrp-init", "healthcheck"]
 ENTRYPOINT ["/vrrp-init"]

@@ -52,14 +52,14 @@ impl Drop for Unpacked {
 }
 
 #[test]
-fn the_image_is_one_static_file() {
+fn the_image_is_one_static_file_and_an_empty_run() {
     images();
     let image = Unpacked::new(IMAGE, "image");
-    assert_eq!(image.files, ["vrrp-init\n"], "files by layer");
+    assert_eq!(image.files, ["run/\nvrrp-init\n"], "files by layer");
     let binary = fs::read(image.binary()).expect("just extracted");
     assert!(!asks_for_an_interpreter(&binary), "the binary is dynamically linked");
     println!("image: one file of {} bytes", binary.len());
-    assert!(binary.len() < 700_000, "the binary has {} bytes", binary.len());
+    assert!(binary.len() < 800_000, "the binary has {} bytes", binary.len());
     if cfg!(target_arch = "x86_64") {
         // The class of Rust's exceptions, which is in the code that unwinds and nowhere else.
         let unwinds = binary.windows(8).any(|bytes| bytes == b"MOZ\0RUST");
@@ -103,13 +103,17 @@ fn the_image_for_arm64_runs_and_becomes_master() {
     let image = Unpacked::new("vrrp-init:arm64", "arm64");
     assert_eq!(image.config["architecture"], "arm64");
     assert_eq!(image.config["config"]["Entrypoint"], serde_json::json!(["/vrrp-init"]));
-    assert_eq!(image.files, ["vrrp-init\n"], "files by layer");
+    assert_eq!(
+        image.config["config"]["Healthcheck"]["Test"],
+        serde_json::json!(["CMD", "/vrrp-init", "healthcheck"])
+    );
+    assert_eq!(image.files, ["run/\nvrrp-init\n"], "files by layer");
     let binary = image.binary();
     let bytes = fs::read(&binary).expect("just extracted");
     assert_eq!(bytes[18..20], [183, 0], "the ELF file is for AArch64");
     assert!(!asks_for_an_interpreter(&bytes), "the binary is dynamically linked");
     println!("image for arm64: one file of {} bytes", bytes.len());
-    assert!(bytes.len() < 700_000, "the binary has {} bytes", bytes.len());
+    assert!(bytes.len() < 800_000, "the binary has {} bytes", bytes.len());
 
     let (code, said) = ends(&binary, &["version"]);
     assert_eq!((code, said.starts_with("vrrp-init ")), (Some(0), true), "{said}");
@@ -146,4 +150,43 @@ fn the_image_for_arm64_runs_and_becomes_master() {
         wait_for("it ends", Duration::from_secs(5), || daemon.0.try_wait().ok().flatten().ok_or_else(said));
     assert_eq!(status.code(), Some(0), "{}", said());
     assert!(!host.has("10.0.0.2"), "the address is gone with it");
+}
+
+/// A container of the machine's engine, removed when this goes.
+struct Container(String);
+
+impl Container {
+    fn health(&self) -> String {
+        must(&mut program(&format!("docker inspect --format {{{{.State.Health.Status}}}} {}", self.0)))
+    }
+
+    fn becomes(&self, health: &str) {
+        wait_for(health, Duration::from_secs(20), || {
+            let found = self.health();
+            if found.trim() == health { Ok(()) } else { Err(found) }
+        });
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let _ = program(&format!("docker rm --force {}", self.0)).output();
+    }
+}
+
+#[test]
+fn the_engine_calls_a_router_in_fault_healthy_and_one_that_is_stuck_not() {
+    images();
+    // No eth0 is there: it waits for it, in FAULT.
+    let id = must(&mut program(&format!(
+        "docker run --detach --network none --cap-add NET_ADMIN --health-interval 500ms --health-retries 1 \
+         --env INTERFACE=eth0 --env VIRTUAL_ROUTER=51 --env VIP=10.0.0.2 {IMAGE}"
+    )));
+    let container = Container(id.trim().to_owned());
+    container.becomes("healthy");
+    let logs = program(&format!("docker logs {}", container.0)).output().expect("docker runs");
+    let said = String::from_utf8_lossy(&logs.stderr).into_owned();
+    assert!(said.contains("Entering FAULT STATE"), "{said}");
+    must(&mut program(&format!("docker kill --signal STOP {}", container.0)));
+    container.becomes("unhealthy");
 }
