@@ -29,8 +29,13 @@ pub const GRACE: Duration = Duration::from_secs(2);
 /// So many runs of one instance may wait.
 pub const WAITING: usize = 16;
 
-/// Variables whose names begin like this are not passed on.
-const WITHHELD: &[u8] = b"AUTH_PASS";
+/// Whether a variable is not passed on: the password of VRRP under any name that we take it from, with any suffix.
+fn is_withheld(name: &[u8]) -> bool {
+    let prefixes = [&b"KEEPALIVED_"[..], b"VRRP_"];
+    let bare = prefixes.iter().find_map(|prefix| name.strip_prefix(*prefix)).unwrap_or(name);
+    let is = |word: &&[u8]| bare.strip_prefix(*word).is_some_and(|rest| matches!(rest, [] | [b'_', ..]));
+    bare.starts_with(b"AUTH_PASS") || [&b"PASSWORD"[..], b"PASS"].iter().any(is)
+}
 
 /// A program with arguments of its own, and the words it is told: `INSTANCE`, name, state, priority.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +97,7 @@ impl fmt::Display for Outcome {
 
 /// The run in progress and those that wait. Never blocks but for the moment of starting a program.
 ///
-/// A program gets our environment without `AUTH_PASS…`, nothing to read on standard input, and for standard
+/// A program gets our environment without the password of VRRP, nothing to read on standard input, and for standard
 /// output and error our standard output: what it says is in the container's log, and however much that is, it
 /// cannot fill our standard error, which the log goes to. It leads a process group of its own, and no signal is
 /// blocked or ignored for it.
@@ -123,7 +128,7 @@ enum Stage {
 impl Notifier {
     /// Nothing runs, nothing waits.
     pub fn new() -> Self {
-        let passed_on = env::vars_os().filter(|(name, _)| !name.as_bytes().starts_with(WITHHELD));
+        let passed_on = env::vars_os().filter(|(name, _)| !is_withheld(name.as_bytes()));
         let line = |(name, value): (OsString, OsString)| [name.as_bytes(), b"=", value.as_bytes()].concat();
         // What came to us as a C string has no NUL.
         let environment = passed_on.map(line).filter_map(|line| CString::new(line).ok()).collect();
@@ -278,4 +283,21 @@ fn refusal(run: &Run, e: &io::Error) -> Error {
         ""
     };
     Error { doing: "run", on: run.to_string(), source: io::Error::other(format!("{e}{advice}")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_withheld;
+
+    #[test]
+    fn the_password_is_withheld_by_every_name_of_it_and_those_of_others_are_not() {
+        let ours = "AUTH_PASS AUTH_PASS_2 AUTH_PASS_2_FILE KEEPALIVED_AUTH_PASS KEEPALIVED_AUTH_PASS_3 AUTH_PASSWORD \
+                    VRRP_AUTH_PASS KEEPALIVED_PASSWORD KEEPALIVED_PASSWORD_FILE PASSWORD PASS PASS_FILE";
+        for name in ours.split_whitespace() {
+            assert!(is_withheld(name.as_bytes()), "{name}");
+        }
+        for name in ["PATH", "SMTP_PASSWORD", "PASSWORDS", "PASSED", "KEEPALIVED_PRIORITY", "VRRP_ID"] {
+            assert!(!is_withheld(name.as_bytes()), "{name}");
+        }
+    }
 }
