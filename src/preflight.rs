@@ -266,22 +266,26 @@ fn arithmetic(router: &RouterConfig, check: &CheckConfig, found: &mut Findings) 
     };
     let (healthy, failed) = (with(Verdict::Healthy), with(Verdict::Failed));
     let sum = i16::from(base.octet()) + weight.get();
+    let (way, apart) = if weight > Weight::FAULT { ("lower", "2 or more") } else { ("raise", "-2 or less") };
     if healthy == failed {
         let text = format!(
             "PRIORITY {base} and CHECK_WEIGHT {weight} can never move the address: healthy {healthy}, failed {failed}, \
-             as a priority ends at 1 and 254; lower PRIORITY, or set CHECK_WEIGHT=0"
+             as a priority ends at 1 and 254; {way} PRIORITY, or set CHECK_WEIGHT=0"
         );
         return found.add(Level::Warn, false, text);
     }
     let needs = failed + 1;
     let mut text = format!("healthy {healthy}, failed {failed}: a backup needs {needs} to take over");
     if needs == healthy {
-        text += " and ties with this node while that is healthy; a weight of 2 or more keeps them apart";
+        text += " and ties with this node while that is healthy";
     }
     let mut level = Level::Info;
     if !(1..=254).contains(&sum) {
-        text = format!("{text}; {base} and {weight} make {sum}, cut to {}", sum.clamp(1, 254));
+        let cut = sum.clamp(1, 254);
+        text = format!("{text}; {base} and {weight} make {sum}, cut to {cut}: {way} PRIORITY");
         level = Level::Warn;
+    } else if needs == healthy {
+        text = format!("{text}; a weight of {apart} keeps them apart");
     }
     found.add(level, false, text);
 }

@@ -197,14 +197,25 @@ fn a_weight_is_explained_in_this_nodes_numbers() {
     );
     assert_eq!(
         weights("250", "20"),
-        "warn healthy 254, failed 250: a backup needs 251 to take over; 250 and 20 make 270, cut to 254"
+        "warn healthy 254, failed 250: a backup needs 251 to take over; 250 and 20 make 270, cut to 254: \
+         lower PRIORITY"
     );
+    assert_eq!(
+        weights("3", "-5"),
+        "warn healthy 3, failed 1: a backup needs 2 to take over; 3 and -5 make -2, cut to 1: raise PRIORITY"
+    );
+    assert_eq!(
+        weights("253", "5"),
+        "warn healthy 254, failed 253: a backup needs 254 to take over and ties with this node while that is healthy; \
+         253 and 5 make 258, cut to 254: lower PRIORITY"
+    );
+    assert!(weights("11", "-1").ends_with("; a weight of -2 or less keeps them apart"));
     assert_eq!(
         weights("254", "2"),
         "warn PRIORITY 254 and CHECK_WEIGHT 2 can never move the address: healthy 254, failed 254, as a priority ends at \
          1 and 254; lower PRIORITY, or set CHECK_WEIGHT=0"
     );
-    assert!(weights("1", "-5").starts_with("warn PRIORITY 1 and CHECK_WEIGHT -5 can never move"));
+    assert!(weights("1", "-5").ends_with("; raise PRIORITY, or set CHECK_WEIGHT=0"));
 }
 
 #[test]
