@@ -116,6 +116,9 @@ pub const ALIASES: &[Alias] = &[
     ),
 ];
 
+/// What much else is called too; not read beside start.sh's own `VIRTUAL_ROUTER`, where they meant nothing.
+pub(super) const AMBIGUOUS: [&str; 5] = ["ROUTER_ID", "CHECK_PORT", "CHECK_IP", "AUTH_PASSWORD", "AUTH_TYPE"];
+
 impl Alias {
     pub fn each(&self) -> impl Iterator<Item = &'static str> {
         self.names.split(' ')
@@ -215,7 +218,8 @@ mod tests {
         let mut text = String::from("| names | here |\n|---|---|\n");
         for alias in ALIASES {
             let number = if alias.means == Means::Item { "_1` and so on" } else { "`" };
-            let names: Vec<_> = alias.each().map(|name| format!("`{name}{number}")).collect();
+            let star = |name| if AMBIGUOUS.contains(&name) { " \\*" } else { "" };
+            let names: Vec<_> = alias.each().map(|name| format!("`{name}{number}{}", star(name))).collect();
             let how = match alias.means {
                 Means::Same | Means::Item => "",
                 Means::Common => ", where the addresses are not called `VIP`",

@@ -3,6 +3,7 @@
 
 use super::given::Given;
 use super::report::Report;
+use crate::config::aliases::{self, Means};
 use crate::config::variables::{self, Reach};
 
 /// Another image.
@@ -60,6 +61,7 @@ pub(super) struct Seen {
     profile: Option<&'static Profile>,
     inverted: bool,
     start_sh: bool,
+    vip: bool,
 }
 
 impl Seen {
@@ -67,7 +69,17 @@ impl Seen {
     pub(super) fn new(has: &dyn Fn(&str) -> bool) -> Self {
         let all = |names: &str| names.split(' ').all(has);
         let profile = PROFILES.iter().find(|profile| all(profile.by));
-        Self { profile, inverted: all(INVERTED), start_sh: has("VIRTUAL_ROUTER") }
+        let (start_sh, vip) = (has("VIRTUAL_ROUTER"), has("VIP"));
+        Self { profile, inverted: all(INVERTED), start_sh, vip }
+    }
+
+    /// The name of ours beside which `name` is taken for somebody else's.
+    pub(super) fn beside(&self, name: &str, means: Means) -> Option<&'static str> {
+        if means == Means::Common {
+            self.vip.then_some("VIP")
+        } else {
+            (self.start_sh && aliases::AMBIGUOUS.contains(&name)).then_some("VIRTUAL_ROUTER")
+        }
     }
 }
 

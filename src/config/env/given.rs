@@ -118,25 +118,25 @@ impl Environment {
             let given = first.iter().any(|(name, _)| Some(name.order >> 20) == ours);
             given || self.strangers.iter().any(|stranger| stranger == name)
         };
-        let (common, seen) = (!has("VIP"), Seen::new(&has));
-        let (mut given, auth_type) = texts(1, first, common, read_file, report);
+        let seen = Seen::new(&has);
+        let (mut given, auth_type) = texts(1, first, &seen, read_file, report);
         compat::imply(&mut given, &seen, report);
         foreign::has_password(&given, auth_type, report);
         let mut all = vec![(1, given)];
         for (number, set) in sets {
             if !set.is_empty() {
-                all.push((number, texts(number, set, common, read_file, report).0));
+                all.push((number, texts(number, set, &seen, read_file, report).0));
             }
         }
         all
     }
 }
 
-/// The texts of one set, as they were given; `common`: what much else is called too is ours all the same.
+/// The texts of one set, as they were given.
 fn texts(
     number: u16,
     mut set: Vec<(Name, OsString)>,
-    common: bool,
+    seen: &Seen,
     read_file: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
     report: &mut Report<'_>,
 ) -> (Vec<Given>, Option<String>) {
@@ -148,8 +148,8 @@ fn texts(
             foreign::without(means, &whole, &value, report);
             continue;
         };
-        if means == Means::Common && !common {
-            let why = format!("is not read beside VIP; the variable is {}", variable.name);
+        if let Some(ours) = seen.beside(&whole, means) {
+            let why = format!("is not read beside {ours}; the variable is {}", variable.name);
             report.say(log::Level::Info, &whole, why);
             continue;
         }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::*;
+use crate::config::aliases::AMBIGUOUS;
 
 /// `vars` alone.
 pub(super) fn only(vars: &[(&str, &str)]) -> Outcome {
@@ -63,7 +64,9 @@ fn every_variable_may_have_the_prefix_and_every_plain_name_is_the_variable() {
     let plain = |alias: &&Alias| matches!(alias.means, Means::Same | Means::Item);
     for alias in ALIASES.iter().filter(plain) {
         for name in alias.each() {
-            assert_eq!(over(name, alias.of), over(alias.of, alias.of), "{name}");
+            // The prefix makes plain what is meant.
+            let prefix = if AMBIGUOUS.contains(&name) { "KEEPALIVED_" } else { "" };
+            assert_eq!(over(&format!("{prefix}{name}"), alias.of), over(alias.of, alias.of), "{name}");
         }
     }
 }
@@ -105,13 +108,13 @@ fn two_names_that_agree_are_one_and_two_that_differ_are_named_both() {
 #[test]
 fn a_secret_that_differs_is_not_shown_under_any_name() {
     for name in ["KEEPALIVED_PASSWORD", "KEEPALIVED_AUTH_PASS", "VRRP_AUTH_PASS", "AUTH_PASSWORD"] {
-        let outcome = with(&[("AUTH_PASS", "first"), (name, "hunter2")]);
+        let outcome = plain(&[("AUTH_PASS", "first"), (name, "hunter2")]);
         assert!(!format!("{outcome:?}").contains("hunter2"), "{name}");
         assert_eq!(
             problems(outcome),
             [format!("{name}  AUTH_PASS is set too, to something else; keep one of them")]
         );
-        let long = with(&[(name, "hunter2-and-more")]);
+        let long = plain(&[(name, "hunter2-and-more")]);
         assert!(!format!("{long:?}").contains("hunter2"), "{name}");
         assert!(problems(long)[0].starts_with(&format!("{name}  must be 1 to 8 bytes")));
     }
@@ -126,6 +129,46 @@ fn a_common_name_is_read_only_where_the_addresses_have_a_foreign_name() {
     assert_eq!(router(plain(&[("PASSWORD", "hunter2")])).protocol.auth.unwrap().octets(), *b"hunter2\0");
     let named = [("KEEPALIVED_VIRTUAL_ROUTER", "51"), ("ROUTER_ID", "node-1"), ("VIP", "10.0.0.2")];
     assert_eq!(router(only(&named)).protocol.vrid.octet(), 51);
+}
+
+#[test]
+fn what_much_else_is_called_too_changes_no_environment_of_start_sh() {
+    let start_sh = [
+        ("SERVICE", "haproxy"),
+        ("CHECK_INTERVAL", "2"),
+        ("CHECK_WEIGHT", "2"),
+        ("INTERFACE", "enp0s3"),
+        ("STATE", "MASTER"),
+        ("VIRTUAL_ROUTER", "51"),
+        ("PRIORITY", "11"),
+        ("VIP", "10.0.0.2"),
+    ];
+    let accident = [
+        ("ROUTER_ID", "7"),
+        ("CHECK_PORT", "tcp://10.96.0.1:80"),
+        ("CHECK_IP", "10.96.0.1"),
+        ("AUTH_PASSWORD", "hunter2-and-more"),
+        ("AUTH_TYPE", "oauth"),
+        ("PASSWORD", "hunter2"),
+        ("PASS", "hunter3"),
+    ];
+    let (config, warnings) = only(&[&start_sh[..], &accident].concat()).unwrap();
+    assert_eq!(config, only(&start_sh).unwrap().0);
+    assert_eq!(warnings.len(), accident.len(), "{warnings:?}");
+    for (name, _) in accident {
+        let said = warnings.iter().find(|warning| warning.variable == name).unwrap();
+        assert!(said.level == log::Level::Info && said.why.starts_with("is not read beside VI"), "{said}");
+    }
+    let silent = [
+        ("CONFIG", "x"),
+        ("TZ", "UTC"),
+        ("HOSTNAME", "keepalived"),
+        ("KEEPALIVED_PORT", "tcp://10.96.0.1:80"),
+        ("KEEPALIVED_PORT_80_TCP", "tcp://10.96.0.1:80"),
+        ("KEEPALIVED_SERVICE_HOST", "10.96.0.1"),
+        ("KEEPALIVED_SERVICE_PORT", "80"),
+    ];
+    assert_eq!(only(&[&start_sh[..], &silent].concat()), only(&start_sh));
 }
 
 #[test]
@@ -195,7 +238,7 @@ fn a_port_and_its_host_are_a_check() {
         ]
     );
     assert_eq!(
-        problems(with(&[("CHECK_PORT", "80"), ("CHECK_TCP", "localhost:81")])),
+        problems(plain(&[("CHECK_PORT", "80"), ("CHECK_TCP", "localhost:81")])),
         ["CHECK_PORT=127.0.0.1:80  CHECK_TCP is set too, to something else; keep one of them"]
     );
     assert_eq!(warnings(plain(&[("CHECK_IP", "any")])), ["CHECK_IP has no effect without CHECK_PORT"]);
