@@ -68,7 +68,7 @@ pub struct RouterConfig {
     /// Run on each transition: the program's absolute path, then its first arguments.
     pub notify: Option<Vec<String>>,
     /// `None`: nothing is watched.
-    pub check: Option<CheckConfig>,
+    pub check: Option<Rc<CheckConfig>>,
 }
 
 impl RouterConfig {

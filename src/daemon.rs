@@ -37,7 +37,7 @@ use crate::sys::orphans;
 use crate::sys::poller::{Clock, Poller};
 use crate::sys::process::ProcFs;
 use crate::sys::signals::{Signal, Signals};
-use crate::sys::socket::{self};
+use crate::sys::socket::Inbox;
 use crate::vrrp::{Action, Advert, Cause, DropReason, Event, Instant, Peer, Report, Role};
 use check::Check;
 use kernel::Kernel;
@@ -99,7 +99,7 @@ pub struct Daemon {
     stopping: bool,
     /// Until when programs that are told of the stop may run.
     linger: Option<Instant>,
-    buffer: Vec<u8>,
+    inbox: Option<Inbox>,
 }
 
 impl Daemon {
@@ -136,7 +136,7 @@ impl Daemon {
             forbidden: None,
             stopping: false,
             linger: None,
-            buffer: vec![0; socket::BUFFER],
+            inbox: None,
         };
         daemon.prepare();
         match daemon.forbidden.take() {

@@ -19,7 +19,7 @@ use vrrp_init::sys::neighbour::{Announcer, Form, gratuitous_arp, neighbour_adver
 use vrrp_init::sys::netlink::{Address, Assignment, Change, Link, MARK, Monitor, Netlink};
 use vrrp_init::sys::route::default_route_interface;
 use vrrp_init::sys::socket::ipv4::HeaderFault;
-use vrrp_init::sys::socket::{BUFFER, Datagram, GROUP_V4, GROUP_V6, Received, Socket};
+use vrrp_init::sys::socket::{BUFFER, Datagram, GROUP_V4, GROUP_V6, Inbox, Outbox, Received, Socket};
 
 /// How long the kernel may take for what it does in its own time: carrier, delivery, expiry.
 const PATIENCE: u16 = 5_000;
@@ -347,6 +347,30 @@ fn removing_from_an_interface_that_is_gone_succeeds_and_adding_to_it_says_so() {
 }
 
 #[test]
+fn of_many_addresses_in_one_go_exactly_those_refused_are_named_and_the_rest_is_there() {
+    let host = Host::single();
+    let mut netlink = host.netlink();
+    let vip = |n: u32| Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 10, 0, 0)) + n);
+    let mut all: Vec<_> = (0..200).map(|n| assignment(&host, vip(n), 32, Some(9))).collect();
+    for n in [0, 31, 32, 100, 199] {
+        // There is no such interface.
+        all[n].index = 999;
+    }
+    for round in ["added", "renewed"] {
+        let refused = netlink.add_all(&all);
+        let numbers: Vec<_> = refused.iter().map(|(n, _)| *n).collect();
+        assert_eq!(numbers, [0, 31, 32, 100, 199], "{round}");
+        for (n, error) in refused {
+            let expected = format!("cannot add address {}/32 on interface 999: ", all[n].address);
+            assert!(error.to_string().starts_with(&expected), "{error}");
+            assert_eq!(error.source.raw_os_error(), Some(Errno::ENODEV as i32));
+        }
+        assert_eq!(host.addresses().len(), 195);
+    }
+    assert!(netlink.add_all(&[]).is_empty());
+}
+
+#[test]
 fn links_are_listed_with_name_mac_mtu_and_whether_they_are_up() {
     let (left, _right) = Host::pair();
     left.ip("link add down0 mtu 1400 type veth peer name", "down1");
@@ -462,6 +486,42 @@ fn a_monitor_that_fell_behind_says_so_and_goes_on() {
     assert_eq!(changes.iter().filter(|change| **change == Change::Overrun).count(), 1);
     come_and_go();
     assert!(matches!(monitor.read().unwrap()[..], [Change::AddressGone(_)]));
+}
+
+#[test]
+fn many_packets_leave_and_arrive_together_in_their_order_as_single_ones_do() {
+    const COUNT: usize = 40;
+    let (left, right) = Host::pair();
+    let (sender, receiver) = (left.socket("v0"), right.socket("v0"));
+    let (from, to) = (LEFT.into(), GROUP_V4.into());
+    let (mut outbox, mut inbox) = (Outbox::default(), Inbox::default());
+    let payload = |n: usize| [&ADVERTISEMENT[20..], &vec![0; n][..]].concat();
+    for n in 0..COUNT {
+        sender.put(&mut outbox, n, from, to, &payload(n)).unwrap();
+    }
+    assert_eq!(receiver.receive_all(&mut inbox).unwrap(), (vec![], false), "they wait");
+    assert!(sender.empty(&mut outbox, to).is_empty() && outbox.is_empty());
+    let mut lengths = vec![];
+    while lengths.len() < COUNT {
+        assert!(readable(&receiver, PATIENCE), "only {lengths:?}");
+        let (packets, _) = receiver.receive_all(&mut inbox).unwrap();
+        for packet in packets {
+            let Received::Datagram(datagram) = packet else { panic!("{packet:?}") };
+            assert_eq!((datagram.from, datagram.to, datagram.ttl), (from, to, 255));
+            lengths.push(datagram.payload.len() + 20 - ADVERTISEMENT.len());
+        }
+    }
+    assert_eq!(lengths, (0..COUNT).collect::<Vec<_>>());
+    assert_eq!(receiver.receive_all(&mut inbox).unwrap(), (vec![], false));
+    // Each of those that cannot leave is told with its sender.
+    left.ip("link set down dev", "v0");
+    for n in 0..3 {
+        sender.put(&mut outbox, n, from, to, &payload(0)).unwrap();
+    }
+    let failed: Vec<_> =
+        sender.empty(&mut outbox, to).into_iter().map(|(n, e)| (n, e.source.kind())).collect();
+    assert_eq!(failed, [0, 1, 2].map(|n| (n, io::ErrorKind::NetworkUnreachable)));
+    assert!(outbox.is_empty());
 }
 
 #[test]

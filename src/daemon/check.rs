@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::os::fd::AsFd;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::probing::Probing;
@@ -27,7 +28,7 @@ pub(super) struct Eyes<'a> {
 
 #[derive(Debug)]
 pub(super) struct Check {
-    config: CheckConfig,
+    config: Rc<CheckConfig>,
     health: Health,
     due: Instant,
     /// By service, the processes last found.
@@ -66,7 +67,7 @@ pub(super) struct Outcome {
 
 impl Check {
     /// The first look is due at once. Tokens are `token` with a pid or the number of a probe in its lower half.
-    pub(super) fn new(config: CheckConfig, token: u64) -> Self {
+    pub(super) fn new(config: Rc<CheckConfig>, token: u64) -> Self {
         Self {
             health: Health::new(config.weight, config.rise, config.fall),
             due: Instant::START,
@@ -82,7 +83,7 @@ impl Check {
         }
     }
 
-    pub(super) fn config(&self) -> &CheckConfig {
+    pub(super) fn config(&self) -> &Rc<CheckConfig> {
         &self.config
     }
 

@@ -1,5 +1,7 @@
 //! What the checks found, told to the state machines of the routers that ask for them; looks at nothing itself.
 
+use std::rc::Rc;
+
 use log::Level;
 
 use super::check::{Check, Eyes, Outcome};
@@ -12,13 +14,14 @@ impl Daemon {
     /// One check for all routers that ask for the same.
     pub(super) fn share_checks(&mut self) {
         for router in &mut self.routers {
-            let Some(config) = &router.config.check else { continue };
-            let known = self.checks.iter().position(|check| check.config() == config);
+            let Some(config) = &mut router.config.check else { continue };
+            let known = self.checks.iter().position(|check| check.config() == &*config);
             let number = known.unwrap_or_else(|| {
                 let number = self.checks.len();
-                self.checks.push(Check::new(config.clone(), CHECK | (number as u64) << 32));
+                self.checks.push(Check::new(Rc::clone(config), CHECK | (number as u64) << 32));
                 number
             });
+            config.clone_from(self.checks[number].config());
             router.attach(number, self.checks[number].names());
         }
     }

@@ -11,12 +11,20 @@ const PACKETS: usize = 64;
 
 impl Daemon {
     pub(super) fn packets(&mut self, token: u64) {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        for _ in 0..PACKETS {
-            let Some(port) = self.kernel.ports.iter().position(|port| port.token == token) else { break };
-            match self.kernel.ports[port].socket.receive(&mut buffer) {
-                Ok(None) => break,
-                Ok(Some(received)) => self.packet(port, &received),
+        let Some(port) = self.kernel.ports.iter().position(|port| port.token == token) else { return };
+        let mut inbox = self.inbox.take().unwrap_or_default();
+        let mut count = 0;
+        while count < PACKETS {
+            match self.kernel.ports[port].socket.receive_all(&mut inbox) {
+                Ok((received, more)) => {
+                    count += received.len();
+                    for received in received {
+                        self.packet(port, &received);
+                    }
+                    if !more {
+                        break;
+                    }
+                }
                 Err(e) => {
                     // The link went; its notice follows.
                     log::debug!(event = "receive_failed"; "{e}");
@@ -24,7 +32,7 @@ impl Daemon {
                 }
             }
         }
-        self.buffer = buffer;
+        self.inbox = Some(inbox);
     }
 
     fn packet(&mut self, port: usize, received: &Received<'_>) {

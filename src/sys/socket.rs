@@ -1,5 +1,6 @@
 //! Raw VRRP sockets of one interface; knows where packets come from and go to, not what they say.
 
+mod inbox;
 pub mod ipv4;
 mod ipv6;
 mod outbox;
@@ -15,6 +16,7 @@ use nix::sys::socket::{MsgFlags, SockaddrIn, SockaddrIn6, recvmsg, setsockopt, s
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Type};
 
 use super::Error;
+pub use inbox::Inbox;
 use ipv4::HeaderFault;
 pub use outbox::Outbox;
 
@@ -141,14 +143,7 @@ impl Socket {
                 Err(errno) => return Err(Error::doing("receive VRRP on", &self.interface)(errno)),
             }
         };
-        let Arrival { from, to, ttl, length, truncated } = arrival;
-        let octets = &buffer[..length];
-        let packet = match to {
-            None => ipv4::parse(octets, truncated),
-            Some(_) if truncated => Err(HeaderFault::TooLong),
-            Some(to) => Ok(Datagram { from, to, ttl, payload: octets }),
-        };
-        Ok(Some(packet.map_or_else(|fault| Received::Faulty { from, fault }, Received::Datagram)))
+        Ok(Some(arrival.packet(buffer)))
     }
 
     fn arrival_v4(&self, buffer: &mut [u8]) -> nix::Result<Arrival> {
@@ -241,6 +236,19 @@ struct Arrival {
     length: usize,
     /// The packet went on behind the end of the buffer.
     truncated: bool,
+}
+
+impl Arrival {
+    fn packet(self, buffer: &[u8]) -> Received<'_> {
+        let Self { from, to, ttl, length, truncated } = self;
+        let octets = &buffer[..length];
+        let packet = match to {
+            None => ipv4::parse(octets, truncated),
+            Some(_) if truncated => Err(HeaderFault::TooLong),
+            Some(to) => Ok(Datagram { from, to, ttl, payload: octets }),
+        };
+        packet.map_or_else(|fault| Received::Faulty { from, fault }, Received::Datagram)
+    }
 }
 
 /// Bound to its interface a socket needs neither `IP_MULTICAST_IF` nor a route to the group.

@@ -1,5 +1,7 @@
 //! The texts of one set of variables to what it watches; knows no process and no port.
 
+use std::rc::Rc;
+
 use super::raw::Raw;
 use super::report::Report;
 use crate::config::variables::VARIABLES;
@@ -8,7 +10,11 @@ use crate::health::Weight;
 use crate::vrrp::Priority;
 
 /// `None` where nothing is to be watched, and once a problem is noted.
-pub(super) fn check(raw: &Raw, priority: Option<Priority>, report: &mut Report<'_>) -> Option<CheckConfig> {
+pub(super) fn check(
+    raw: &Raw,
+    priority: Option<Priority>,
+    report: &mut Report<'_>,
+) -> Option<Rc<CheckConfig>> {
     let interval = report.value("CHECK_INTERVAL", raw, value::check_interval);
     let weight = report.value("CHECK_WEIGHT", raw, value::weight);
     let timeout = report.optional("CHECK_TIMEOUT", raw, value::check_interval);
@@ -35,5 +41,6 @@ pub(super) fn check(raw: &Raw, priority: Option<Priority>, report: &mut Report<'
         report.warn("CHECK_WEIGHT", why);
     }
     let timeout = timeout.unwrap_or(interval);
-    Some(CheckConfig { services, tcp, http, interval, timeout, weight, rise: rise?, fall: fall? })
+    let (rise, fall) = (rise?, fall?);
+    Some(Rc::new(CheckConfig { services, tcp, http, interval, timeout, weight, rise, fall }))
 }

@@ -127,7 +127,7 @@ fn the_master_of_the_article_runs_as_it_is() {
         track: vec![],
         unicast_source: None,
         notify: None,
-        check: Some(CheckConfig {
+        check: Some(Rc::new(CheckConfig {
             services: vec!["haproxy".into()],
             tcp: vec![],
             http: vec![],
@@ -136,7 +136,7 @@ fn the_master_of_the_article_runs_as_it_is() {
             weight: Weight::new(2).unwrap(),
             rise: one,
             fall: one,
-        }),
+        })),
     };
     let log = LogConfig { level: LevelFilter::Info, format: LogFormat::Text, time: false };
     let serve = ServeConfig { socket: Some("/run/vrrp-init.sock".into()), metrics: None };
@@ -535,7 +535,7 @@ fn valid(router: &RouterConfig) -> Result<(), TestCaseError> {
     prop_assert!(protocol.version == Version::V2 || protocol.auth.is_none());
     prop_assert!(protocol.version == Version::V3 || listed[0].is_ipv4());
     let nothing = |c: &CheckConfig| c.services.is_empty() && c.tcp.is_empty() && c.http.is_empty();
-    prop_assert!(!router.check.as_ref().is_some_and(nothing));
+    prop_assert!(!router.check.as_deref().is_some_and(nothing));
     prop_assert!(router.notify.as_ref().is_none_or(|words| words[0].starts_with('/')));
     Ok(())
 }
