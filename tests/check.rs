@@ -14,12 +14,11 @@ use support::seconds;
 use support::service::Haproxy;
 
 /// Runs the command to its end: every line it wrote, whitespace made one space, and its exit code.
-fn check(host: &Host, launch: Launch<'_>, node: &Node, last: &str) -> (Vec<String>, i32) {
+fn check(host: &Host, launch: Launch<'_>, node: &Node) -> (Vec<String>, i32) {
     let mut run = Running::start(host, launch, Path::new(OURS), &["check"], &node.environment(host));
     let code = run.wait_exit(seconds(5));
-    run.log.wait_for(last, seconds(1));
-    let words = |line: &String| line.split_whitespace().collect::<Vec<_>>().join(" ");
-    (run.log.since(0, "").iter().map(words).collect(), code)
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    (run.log.whole(seconds(1)).lines().map(words).collect(), code)
 }
 
 fn has(lines: &[String], line: &str) {
@@ -34,7 +33,7 @@ fn beside_a_running_daemon_everything_is_found_and_nothing_is_changed() {
     let mut router = Router::start(Kind::Ours, &host, &node);
     let haproxy = Haproxy::start(&host, &router.run);
     router.wait_master(0, seconds(8));
-    let (lines, code) = check(&host, Launch::Beside(&router.run), &node, "a backup needs");
+    let (lines, code) = check(&host, Launch::Beside(&router.run), &node);
     assert_eq!(code, 0);
     for line in [
         "VI_1",
@@ -76,7 +75,7 @@ fn a_namespace_that_holds_nobody_else_is_said_with_what_would_share_it() {
     let node = Node::watching_haproxy(11);
     let alone = "warn haproxy is not seen, nor any process but vrrp-init";
     let shown = |launch: Launch<'_>| {
-        let (lines, code) = check(&host, launch, &node, "a backup needs");
+        let (lines, code) = check(&host, launch, &node);
         assert_eq!(code, 0);
         lines.iter().any(|line| line.starts_with(alone))
     };
@@ -95,11 +94,11 @@ fn what_the_daemon_waits_for_is_a_warning() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     let node = Node::plain(11).with("INTERFACE", "eth9");
-    let (lines, code) = check(&host, Launch::PidOne, &node, "eth9 is not there");
+    let (lines, code) = check(&host, Launch::PidOne, &node);
     assert_eq!(code, 0);
     has(&lines, "warn (VI_1) interface eth9 is not there: the daemon waits for it");
     host.pull_cable();
-    let (lines, code) = check(&host, Launch::PidOne, &Node::plain(11), "carrier");
+    let (lines, code) = check(&host, Launch::PidOne, &Node::plain(11));
     assert_eq!(code, 0);
     has(&lines, "warn (VI_1) interface enp0s3 is down or has no carrier: the daemon waits for it");
 }
@@ -109,7 +108,7 @@ fn a_missing_capability_is_told_with_all_the_rest() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     for (capability, name) in [("net_admin", "NET_ADMIN"), ("net_raw", "NET_RAW")] {
-        let (lines, code) = check(&host, Launch::Without(capability), &Node::plain(11), "adverts go out");
+        let (lines, code) = check(&host, Launch::Without(capability), &Node::plain(11));
         assert_eq!(code, 77);
         has(
             &lines,
@@ -124,7 +123,7 @@ fn every_problem_of_the_environment_is_one_report() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     let node = Node::plain(11).with("KEEPALIVED_PRIORITY", "12").with("AUTH_PASS", "hunter2-and-more");
-    let (lines, code) = check(&host, Launch::PidOne, &node, "AUTH_PASS");
+    let (lines, code) = check(&host, Launch::PidOne, &node);
     assert_eq!(code, 78);
     assert_eq!(
         lines,

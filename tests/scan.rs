@@ -25,14 +25,15 @@ fn scan(host: &Host, launch: Launch<'_>, args: &[&str], env: &[(&str, &str)]) ->
 
 /// The lines of the table, words apart by one space.
 fn rows(scan: &Running) -> Vec<String> {
-    let lines = scan.log.since(0, "").into_iter().filter(|line| line.starts_with("enp0s3"));
+    let text = scan.log.whole(seconds(1));
+    let lines = text.lines().filter(|line| line.starts_with("enp0s3"));
     lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
 }
 
 /// What is wrong.
 fn problems(scan: &Running) -> Vec<String> {
-    let lines = scan.log.since(0, "").into_iter();
-    lines.filter_map(|line| line.strip_prefix("  ").map(str::to_owned)).collect()
+    let text = scan.log.whole(seconds(1));
+    text.lines().filter_map(|line| line.strip_prefix("  ").map(str::to_owned)).collect()
 }
 
 /// Sends what no router should, and what one of another version would, until the time is over.

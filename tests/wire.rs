@@ -501,8 +501,8 @@ impl Channel<'_> {
             spoilt("auth_mismatch", &|m| m.auth_type = 1),
             self.fault("auth_mismatch", &foreign(0, [0; 8])),
             // RX-10
-            self.fault("auth_mismatch", &foreign(1, *b"S3cret\0\0")),
-            self.fault("auth_mismatch", &foreign(1, *b"s3crets\0")),
+            self.fault("auth_failure", &foreign(1, *b"S3cret\0\0")),
+            self.fault("auth_failure", &foreign(1, *b"s3crets\0")),
             // RX-11
             spoilt("interval", &|m| m.interval = 2),
             spoilt("interval_zero", &|m| m.interval = 0),
