@@ -55,6 +55,9 @@ pub struct RouterConfig {
     /// The name in logs, unique: one word, `VI_1`. The IPv6 router of a mixed `VIP` is `VI_1_v6`.
     pub name: String,
     pub interface: InterfaceChoice,
+    /// Whose subnet `Auto` looks for: the first of `addresses` that is not link-local, since every interface has that
+    /// subnet; for the IPv6 router of a mixed `VIP` the first IPv4 one, so that both speak on one interface.
+    pub home: IpAddr,
     pub state_hint: StateHint,
     pub protocol: Rc<vrrp::Settings>,
     /// What to put on the interface, in configured order; the same addresses as in `protocol`.
@@ -85,7 +88,7 @@ fn family(address: &IpAddr) -> Family {
 /// Which interface the router speaks on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum InterfaceChoice {
-    /// The one whose subnet holds the first virtual address, else that of the default route.
+    /// The one whose subnet holds the router's `home`, else that of the default route.
     Auto,
     /// A name the kernel would accept; it need not exist yet.
     Named(String),

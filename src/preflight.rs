@@ -107,13 +107,13 @@ fn capabilities(facts: &Facts, found: &mut Findings) {
 /// The interface and what is on it.
 fn place(router: &RouterConfig, facts: &Facts, found: &mut Findings) {
     let interfaces = &facts.interfaces;
-    let Some(first) = router.addresses.first() else { return };
+    let home = router.home;
     let (link, how) = match &router.interface {
         InterfaceChoice::Named(name) => (interfaces.named(name), String::new()),
         InterfaceChoice::Auto => {
-            let route = facts.default_routes[usize::from(first.address.is_ipv6())].as_deref();
-            match interfaces.on_subnet_of(first.address) {
-                Some(link) => (Some(link), format!(" (auto: its subnet holds {})", first.address)),
+            let route = facts.default_routes[usize::from(home.is_ipv6())].as_deref();
+            match interfaces.on_subnet_of(home) {
+                Some(link) => (Some(link), format!(" (auto: its subnet holds {home})")),
                 None => {
                     (route.and_then(|name| interfaces.named(name)), " (auto: the default route's)".into())
                 }
@@ -124,8 +124,7 @@ fn place(router: &RouterConfig, facts: &Facts, found: &mut Findings) {
         let text = match &router.interface {
             InterfaceChoice::Named(name) => format!("interface {name} is not there: the daemon waits for it"),
             InterfaceChoice::Auto => format!(
-                "no interface has the subnet of {}, and there is no default route: the daemon waits for one",
-                first.address
+                "no interface has the subnet of {home}, and there is no default route: the daemon waits for one"
             ),
         };
         return found.add(Level::Warn, true, text);

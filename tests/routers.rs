@@ -78,6 +78,23 @@ fn two_routers_that_find_the_same_number_on_one_interface_are_one_and_a_fault() 
 }
 
 #[test]
+fn both_families_of_a_list_speak_on_the_interface_whose_subnet_holds_the_ipv4_address() {
+    let lab = Lab::new();
+    let host = lab.bare_host("a", 1);
+    // It has a link-local subnet too, and comes first.
+    host.ip("link add eth0 type veth peer name eth0p");
+    host.ip("link set eth0p up");
+    host.ip("link set eth0 up");
+    host.plug_in();
+    let node = Node::plain(200).with("INTERFACE", "auto").with("VIP", "10.77.0.100 fe80::100");
+    let router = Router::start(Kind::Ours, &host, &node);
+    router.run.log.wait_for("(VI_1_v6) Entering MASTER STATE", START);
+    wait_until("both are on it", START, || {
+        host.holds([10, 77, 0, 100]) && host.ip("address show dev enp0s3").contains("fe80::100/")
+    });
+}
+
+#[test]
 fn an_interface_that_is_missing_by_name_is_waited_for_without_looking() {
     let lab = Lab::new();
     let host = lab.bare_host("a", 1);

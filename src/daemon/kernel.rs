@@ -179,15 +179,13 @@ impl Kernel {
     pub(super) fn resolve(
         &self,
         choice: &InterfaceChoice,
-        first: IpAddr,
+        home: IpAddr,
         known: Option<&str>,
     ) -> Option<&Link> {
         let auto = || {
-            let subnet = self.interfaces.on_subnet_of(first);
+            let subnet = self.interfaces.on_subnet_of(home);
             let known = || known.and_then(|name| self.interfaces.named(name));
-            subnet
-                .or_else(known)
-                .or_else(|| self.interfaces.named(&default_route_interface(first.is_ipv4())?))
+            subnet.or_else(known).or_else(|| self.interfaces.named(&default_route_interface(home.is_ipv4())?))
         };
         match choice {
             InterfaceChoice::Named(name) => self.interfaces.named(name),

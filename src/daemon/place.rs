@@ -99,11 +99,11 @@ impl Daemon {
     /// The router's link with its sockets open; `None` while that is not to be had, which is said once.
     fn find_place(&mut self, id: usize) -> Option<Place> {
         let router = &mut self.routers[id];
-        let first = router.first()?;
+        let home = router.config.home;
         let choice = &router.config.interface;
         let known = router.place.as_ref().map(|place| place.interface.as_str());
-        let Some(link) = self.kernel.resolve(choice, first, known).cloned() else {
-            let text = wording::no_place(choice, first);
+        let Some(link) = self.kernel.resolve(choice, home, known).cloned() else {
+            let text = wording::no_place(choice, home);
             // That a link of this name appears, the kernel tells.
             let untold = *choice == InterfaceChoice::Auto;
             self.wait_for_place(id, Level::Warn, text, untold);

@@ -133,11 +133,6 @@ impl Router {
         self.watches = watches;
     }
 
-    /// The first of its addresses, which tells where it belongs.
-    pub(super) fn first(&self) -> Option<IpAddr> {
-        self.config.addresses.first().map(|vip| vip.address)
-    }
-
     /// By which way it speaks, once it has the address to speak from.
     pub(super) fn channel(&self, source: Option<IpAddr>) -> Option<Channel> {
         if self.config.protocol.peers.is_empty() {

@@ -218,11 +218,11 @@ pub(super) fn never_heard(vrid: Vrid) -> String {
 }
 
 /// Where a router is to speak cannot be told yet.
-pub(super) fn no_place(choice: &InterfaceChoice, first: IpAddr) -> String {
+pub(super) fn no_place(choice: &InterfaceChoice, home: IpAddr) -> String {
     match choice {
         InterfaceChoice::Named(name) => format!("Interface {name} is not there: waiting for it"),
         InterfaceChoice::Auto => {
-            format!("No interface has the subnet of {first}, and there is no default route: waiting for one")
+            format!("No interface has the subnet of {home}, and there is no default route: waiting for one")
         }
     }
 }

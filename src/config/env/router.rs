@@ -1,7 +1,7 @@
 //! The texts of one set of variables to its virtual router, or its two when `VIP` holds both families; knows what
 //! the variables mean together.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
 use super::checks;
@@ -57,6 +57,7 @@ fn common(number: u16, raw: &Raw, report: &mut Report<'_>) -> Option<RouterConfi
         number,
         name: name?,
         interface: interface?,
+        home: Ipv4Addr::UNSPECIFIED.into(),
         state_hint: state_hint?,
         protocol: Rc::new(Settings {
             vrid: vrid?,
@@ -124,6 +125,12 @@ impl Divided {
         self.vip.iter().any(|vip| of(family, &vip.address))
     }
 
+    /// The first address of `family` that a subnet tells the place of, or the first of all.
+    fn home(&self, family: Family) -> Option<IpAddr> {
+        let ours = || self.vip.iter().map(|vip| vip.address).filter(|address| of(family, address));
+        ours().find(|address| !link_local(address)).or_else(|| ours().next())
+    }
+
     /// The router of `family`, which has an address at least, made from what both have in common.
     fn router(
         &self,
@@ -135,6 +142,8 @@ impl Divided {
         let mixed = self.has(Family::V4) && self.has(Family::V6);
         let ours = |vip: &&VirtualAddress| of(family, &vip.address);
         router.addresses = self.vip.iter().filter(ours).cloned().collect();
+        let known = [Family::V4, family].into_iter().find_map(|family| self.home(family));
+        router.home = known.unwrap_or(router.home);
         router.excluded = self.excluded.iter().filter(|vip| !mixed || ours(vip)).cloned().collect();
         if mixed && family == Family::V6 {
             router.name += "_v6";

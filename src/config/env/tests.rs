@@ -106,6 +106,7 @@ fn the_master_of_the_article_runs_as_it_is() {
         number: 1,
         name: "VI_1".into(),
         interface: InterfaceChoice::Named("enp0s3".into()),
+        home: vip.address,
         state_hint: StateHint::Master,
         protocol: Rc::new(Settings {
             vrid: Vrid::new(51).unwrap(),

@@ -19,6 +19,12 @@ fn two(vars: &[(&str, &str)]) -> Outcome {
     with(&[&SECOND, vars].concat())
 }
 
+#[test]
+fn a_link_local_address_tells_no_interface() {
+    let home = |vip| routers(with(&[("VIP", vip)])).remove(0).home.to_string();
+    assert_eq!((home("fe80::2 fd00::2").as_str(), home("fe80::2").as_str()), ("fd00::2", "fe80::2"));
+}
+
 /// TX-12: an advert has one family, a list may have two.
 #[test]
 fn a_mixed_list_is_two_routers_of_one_number_that_move_together() {
@@ -34,6 +40,7 @@ fn a_mixed_list_is_two_routers_of_one_number_that_move_together() {
     let routers = routers(outcome);
     let [v4, v6] = &routers[..] else { panic!("{routers:?}") };
     assert_eq!((v4.number, v6.number), (1, 1));
+    assert_eq!((v4.home, v6.home), (v4.addresses[0].address, v4.addresses[0].address));
     assert_eq!((&*v4.name, &*v6.name), ("VI_1", "VI_1_v6"));
     assert_eq!((v4.protocol.vrid, v4.protocol.version), (v6.protocol.vrid, Version::V2));
     assert_eq!((v6.protocol.version, v6.protocol.interval), (Version::V3, Interval::DEFAULT));
