@@ -73,6 +73,8 @@ impl Daemon {
     pub(super) fn note(&mut self, now: Instant, id: usize, report: &Report) -> Option<Role> {
         if let Report::Priority { from, to } = report {
             self.history.note(id, now, format!("priority {from} to {to}"));
+        } else if let Report::Released(from) = report {
+            self.history.note(id, now, format!("{from} said priority 0"));
         }
         let Report::Transition { from, to, why } = report else { return None };
         self.remember(now, id, *from, *to, why);

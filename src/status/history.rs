@@ -44,7 +44,8 @@ impl fmt::Display for Entry {
             write!(f, "{fact}; ")?;
         }
         f.write_str(cause)?;
-        if evidence.is_empty() { Ok(()) } else { write!(f, ", {} later", span(*delay)) }
+        let timed = !evidence.is_empty() && *from != State::Init;
+        if timed { write!(f, ", {} later", span(*delay)) } else { Ok(()) }
     }
 }
 
@@ -65,6 +66,14 @@ pub struct History {
 impl History {
     /// Something happened to the router of that number which its next transition may be due to.
     pub fn note(&mut self, router: usize, at: Instant, text: String) {
+        // Priority 0 comes three times, and is one fact.
+        if self
+            .facts
+            .iter()
+            .any(|fact| fact.router == router && fact.text == text && at.since(fact.at) < FRESH)
+        {
+            return;
+        }
         if self.facts.len() >= FACTS {
             self.facts.pop_front();
         }
@@ -120,12 +129,13 @@ mod tests {
         history.note(1, at(60_000), "another router's".into());
         history.note(0, at(60_000), "haproxy (pid 17) is gone".into());
         history.note(0, at(60_001), "priority 13 to 11".into());
+        history.note(0, at(60_002), "priority 13 to 11".into());
         history.transition(0, at(60_009), entry("10.0.0.11 (priority 12) is better"));
         let sentence = "2026-11-24T12:03:04.118Z VI_1 BACKUP after 2 h 2 min as MASTER: haproxy (pid 17) is gone; \
                         priority 13 to 11; 10.0.0.11 (priority 12) is better, 9 ms later\n";
         assert_eq!(history.sentences(), sentence);
         history.transition(1, at(60_010), Entry { from: State::Init, ..entry("started") });
-        assert!(history.sentences().ends_with("VI_1 BACKUP: another router's; started, 10 ms later\n"));
+        assert!(history.sentences().ends_with("VI_1 BACKUP: another router's; started\n"));
     }
 
     #[test]
