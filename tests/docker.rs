@@ -10,6 +10,8 @@ mod image;
 mod pair;
 #[path = "docker/published.rs"]
 mod published;
+#[path = "docker/readme.rs"]
+mod readme;
 #[path = "docker/recipes.rs"]
 mod recipes;
 #[path = "docker/restarts.rs"]

@@ -248,6 +248,15 @@ impl Host {
         must(compose.envs(variables.iter().copied()))
     }
 
+    /// A script of commands as a user of this host types them, in a directory of theirs; it ends at the first that fails.
+    pub(crate) fn shell(&self, directory: &Path, script: &str) -> Result<String, String> {
+        let older = compose().get_program() == "docker-compose";
+        let script =
+            if older { script.replace("docker compose", "docker-compose") } else { script.to_owned() };
+        let mut bash = program("bash -euo pipefail -c");
+        run(bash.arg(script).current_dir(directory).env("DOCKER_HOST", self.socket()))
+    }
+
     /// What `docker inspect` says of a container, by a template.
     pub(crate) fn inspect(&self, container: &str, template: &str) -> String {
         self.docker(&format!("inspect --format {{{{{template}}}}} {container}")).trim().to_owned()

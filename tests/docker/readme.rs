@@ -1,0 +1,133 @@
+//! Does what README says, block by block, on two Docker hosts and a client; knows no more than a reader.
+//!
+//! A block is meant to be done when the line before its fence is a comment: `file on WHERE: PATH` or `runnable on
+//! WHERE`, where WHERE is `host 1`, `host 2`, `both hosts` or `the client`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::host::{Host, run, wait_for};
+use super::pair::{Pair, SETTLE};
+use super::{IMAGE, repository, tempfile};
+
+/// A block, and the comment that says what to do with it.
+struct Block {
+    /// Of the document, for complaints.
+    line: usize,
+    order: String,
+    text: String,
+}
+
+/// Every block of a document that has an order.
+fn blocks(document: &str) -> Vec<Block> {
+    let mut lines = document.lines().enumerate();
+    let mut blocks = vec![];
+    while let Some((n, line)) = lines.next() {
+        let order = line.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->"));
+        let Some(order) = order.filter(|o| o.starts_with("file ") || o.starts_with("runnable ")) else {
+            continue;
+        };
+        let fence = lines.next().map(|(_, line)| line).unwrap_or_default();
+        assert!(fence.starts_with("```"), "line {}: no block follows {order:?}", n + 1);
+        let text: Vec<&str> =
+            lines.by_ref().map(|(_, line)| line).take_while(|line| *line != "```").collect();
+        blocks.push(Block { line: n + 1, order: order.to_owned(), text: text.join("\n") + "\n" });
+    }
+    blocks
+}
+
+/// A folder on each host, as a user's home is; removed at the end.
+struct Homes([PathBuf; 2]);
+
+impl Homes {
+    fn new() -> Self {
+        let homes = ["home-1", "home-2"].map(tempfile);
+        for home in &homes {
+            fs::create_dir_all(home).expect("the temporary directory is writable");
+        }
+        Self(homes)
+    }
+}
+
+impl Drop for Homes {
+    fn drop(&mut self) {
+        for home in &self.0 {
+            let _ = fs::remove_dir_all(home);
+        }
+    }
+}
+
+/// The hosts that an order names, counted from 0.
+fn hosts(order: &str) -> &'static [usize] {
+    if order.contains("both hosts") {
+        &[0, 1]
+    } else if order.contains("host 1") {
+        &[0]
+    } else {
+        assert!(order.contains("host 2"), "no host in {order:?}");
+        &[1]
+    }
+}
+
+fn write(homes: &Homes, block: &Block) {
+    let (_, path) = block.order.split_once(": ").expect("a file has a path");
+    for &host in hosts(&block.order) {
+        let path = homes.0[host].join(path);
+        fs::create_dir_all(path.parent().expect("in a home")).expect("the temporary directory is writable");
+        // As the text beside the block says.
+        let second = host == 1 && block.text.contains("PRIORITY: 11");
+        let text =
+            if second { block.text.replace("PRIORITY: 11", "PRIORITY: 10") } else { block.text.clone() };
+        fs::write(path, text).expect("the temporary directory is writable");
+    }
+}
+
+fn perform(pair: &Pair, homes: &Homes, block: &Block) {
+    let Block { order, text, line } = block;
+    if order.contains("in the repository") {
+        // The images of this very repository were made by the same command.
+        assert_eq!(text, "make image\n", "line {line}");
+    } else if order.contains("the client") {
+        let attempt = || run(pair.client.program("bash -euc").arg(text));
+        if order.contains("until it succeeds") {
+            wait_for(&format!("line {line}: {text}"), SETTLE, attempt);
+        } else {
+            attempt().unwrap_or_else(|failure| panic!("line {line}: {failure}"));
+        }
+    } else {
+        let both: [&Host; 2] = [&pair.master, &pair.slave];
+        let folder = order.split_once(", in ").map_or("", |(_, folder)| folder);
+        for &host in hosts(order) {
+            let done = both[host].shell(&homes.0[host].join(folder), text);
+            let said = done.unwrap_or_else(|failure| panic!("line {line}: {failure}"));
+            println!("host {}: {text}{said}", host + 1);
+        }
+    }
+}
+
+#[test]
+fn everything_the_readme_says_can_be_done_as_it_says() {
+    let pair = Pair::with(&[IMAGE, "haproxy:2.6"]);
+    let homes = Homes::new();
+    let mut documents = vec![repository().join("README.md")];
+    let docs = fs::read_dir(repository().join("docs")).expect("docs is there").flatten();
+    documents
+        .extend(docs.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "md")));
+    documents[1..].sort();
+    let mut done = 0;
+    for path in documents {
+        done += follow(&path, &pair, &homes);
+    }
+    assert!(done >= 10, "only {done} blocks were found");
+    pair.expect_page("10.0.0.2", "master", "haproxy was started again");
+}
+
+/// Does every block of a document that is meant to be done, and tells how many there were.
+fn follow(path: &Path, pair: &Pair, homes: &Homes) -> usize {
+    let blocks = blocks(&fs::read_to_string(path).expect("a document can be read"));
+    for block in &blocks {
+        println!("{}:{}: {}", path.display(), block.line, block.order);
+        if block.order.starts_with("file ") { write(homes, block) } else { perform(pair, homes, block) }
+    }
+    blocks.len()
+}
