@@ -55,6 +55,9 @@ const SERVING: u64 = 1 << 62;
 /// The token of what a check watches has this bit, the check's number from bit 32 on, and what it likes.
 const CHECK: u64 = 1 << 63;
 
+/// A deadline that was missed by more than this was missed because the process was held up.
+const HELD_UP: Duration = Duration::from_millis(10);
+
 /// How long a stop waits for the programs that are told of it.
 const LAST_NOTICES: Duration = Duration::from_secs(1);
 
@@ -199,6 +202,9 @@ impl Daemon {
         let deadline = self.deadline();
         let tokens = self.poller.wait(deadline)?;
         self.moment.set(self.poller.now());
+        if deadline.is_some_and(|at| self.now().since(at) > HELD_UP) {
+            self.catch_up();
+        }
         for token in tokens {
             match token {
                 SIGNALS => reload = self.take_signals(),

@@ -2,10 +2,11 @@
 //! knows nothing of what it says.
 
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::cli::{Wanted, WantedState};
 use crate::run::{complain, read_environment};
@@ -89,12 +90,22 @@ fn ask() -> Result<Document, Silence> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Silence> {
-    let mut stream =
-        UnixStream::connect(path).map_err(|source| Silence::Nobody { path: path.to_owned(), source })?;
+    let nobody = |source| Silence::Nobody { path: path.to_owned(), source };
+    let wedged = |source| Silence::Wedged { path: path.to_owned(), source };
+    let address = SockAddr::unix(path).map_err(nobody)?;
+    let mut stream = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(nobody)?;
+    // To connect may take for ever as well: where those who gave up before fill the queue of a daemon that hangs.
+    for limit in [Socket::set_write_timeout, Socket::set_read_timeout] {
+        limit(&stream, Some(PATIENCE)).map_err(nobody)?;
+    }
+    stream.connect(&address).map_err(|e| if is_time_out(&e) { wedged(e) } else { nobody(e) })?;
     let mut octets = vec![];
-    let answered = stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.read_to_end(&mut octets));
-    answered.map_err(|source| Silence::Wedged { path: path.to_owned(), source })?;
+    stream.read_to_end(&mut octets).map_err(wedged)?;
     Ok(octets)
+}
+
+fn is_time_out(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
 }
 
 /// Where the daemon listens, as far as this environment tells; that something else is wrong in it is no reason not to

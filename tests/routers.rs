@@ -110,3 +110,55 @@ fn an_interface_that_is_missing_by_name_is_waited_for_without_looking() {
     host.plug_in();
     router.wait_master(0, START);
 }
+
+#[test]
+fn an_owners_real_address_is_what_the_other_routers_speak_from_also_when_it_comes_late() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let node = Node::plain(100).with("VIP_2", "10.77.0.1").with("VIRTUAL_ROUTER_2", "52");
+    let router = Router::start(Kind::Ours, &host, &node.with("PRIORITY_2", "255"));
+    router.run.log.wait_for("(VI_2) Entering MASTER STATE", seconds(1));
+    router.wait_master(0, START);
+    assert_eq!(router.run.log.since(0, "FAULT"), Vec::<String>::new());
+    host.ip("address del 10.77.0.1/24 dev enp0s3");
+    router.run.log.wait_for("(VI_1) Entering FAULT STATE … no IPv4 address", seconds(1));
+    router.run.log.wait_for("(VI_2) Entering FAULT STATE … no IPv4 address", seconds(1));
+    let mark = router.run.log.mark();
+    host.ip("address add 10.77.0.1/24 dev enp0s3");
+    router.run.log.wait_for_after(mark, "(VI_2) Entering MASTER STATE", seconds(1));
+    router.wait_master(mark, START);
+}
+
+#[test]
+fn an_owner_that_loses_a_real_address_holds_it_all_the_same() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    host.ip("address add 10.77.0.7/32 dev enp0s3");
+    let node = Node::plain(255).with("VIP", "10.77.0.7, 10.77.0.100").with("VIP_LEASE", "0");
+    let router = Router::start(Kind::Ours, &host, &node);
+    router.wait_master(0, START);
+    assert!(host.holds([10, 77, 0, 100]), "what is not real is added");
+    host.ip("address del 10.77.0.7/32 dev enp0s3");
+    wait_until("it is put back", seconds(1), || host.holds([10, 77, 0, 7]));
+    router.run.signal(Signal::SIGTERM);
+    wait_until("it goes with the router", seconds(2), || !host.holds([10, 77, 0, 7]));
+}
+
+#[test]
+fn backups_that_were_held_up_hear_all_that_waits_before_they_judge() {
+    const MANY: Many = Many(200);
+    let lab = Lab::new();
+    let hosts = MANY.hosts(&lab);
+    let start = |host: &Host, priority| {
+        Running::start::<&str>(host, Launch::PidOne, Path::new(OURS), &[], &MANY.environment(priority))
+    };
+    let (a, b) = (start(&hosts[0], 200), start(&hosts[1], 100));
+    let masters = |run: &Running| run.log.since(0, "Entering MASTER STATE").len();
+    wait_until("a is master of all", 2 * START, || masters(&a) == MANY.0);
+    let mark = b.log.mark();
+    b.signal(Signal::SIGSTOP);
+    std::thread::sleep(seconds(5));
+    b.signal(Signal::SIGCONT);
+    std::thread::sleep(seconds(2));
+    assert_eq!(b.log.since(mark, "Entering").len(), 0, "the master was there all the time");
+}

@@ -122,6 +122,23 @@ fn healthcheck_fails_for_an_address_in_the_wrong_place_and_a_daemon_that_hangs()
 }
 
 #[test]
+fn a_healthcheck_ends_though_many_before_it_were_left_waiting() {
+    let lab = Lab::new();
+    let router = Router::start(Kind::Ours, &lab.host("a", 1), &Node::plain(200));
+    router.wait_master(0, START);
+    router.run.signal(Signal::SIGSTOP);
+    let socket = format!("/proc/{}/root/run/vrrp-init.sock", router.run.pid());
+    // As those that gave up: what they opened waits until it is accepted.
+    for _ in 0..17 {
+        drop(UnixStream::connect(&socket).unwrap());
+    }
+    let (code, text) = ask(&router, &["healthcheck"]);
+    router.run.signal(Signal::SIGCONT);
+    assert_eq!((code, text.contains("did not answer within 3 s")), (1, true), "{text}");
+    wait_until("it answers again", seconds(2), || ask(&router, &["healthcheck"]).0 == 0);
+}
+
+#[test]
 fn nobody_to_ask_is_said() {
     let lab = Lab::new();
     let host = lab.host("a", 1);

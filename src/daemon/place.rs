@@ -11,7 +11,8 @@ use super::router::{Place, Router};
 use super::{Daemon, PORT, wording};
 use crate::config::InterfaceChoice;
 use crate::sys::Error;
-use crate::vrrp::{Cause, Event, Role};
+use crate::sys::netlink::Link;
+use crate::vrrp::{Cause, Event, Priority, Role};
 
 /// The kernel does not tell when a default route appears, and not every failure to open ends with a
 /// notice: what is missing for such a reason is looked for again this often.
@@ -27,13 +28,14 @@ impl Daemon {
         self.blind = false;
         let gone = if news.lost { self.routers.iter().flat_map(Router::held).collect() } else { news.gone };
         let gone = self.really_gone(gone);
+        let adopted = self.adopt();
         for id in 0..self.routers.len() {
             if news.places || self.routers[id].place.is_none() {
                 self.refresh(id);
             }
             let router = &self.routers[id];
             let other_mac = router.place.as_ref().is_some_and(|p| news.other_mac.contains(&p.index));
-            if router.lost(&gone) {
+            if router.lost(&gone) || adopted.contains(&id) {
                 self.dispatch(id, Event::AddressLost);
             }
             if other_mac {
@@ -67,6 +69,32 @@ impl Daemon {
         gone
     }
 
+    /// Looks which addresses the owners really have, before anybody chooses one to speak from. Answers the owners of
+    /// whom that is another list now: one that has lost a real address has to hold it as a virtual one.
+    fn adopt(&mut self) -> Vec<usize> {
+        let mut changed = vec![];
+        for id in 0..self.routers.len() {
+            if self.routers[id].config.protocol.priority != Priority::OWNER {
+                continue;
+            }
+            let Some(link) = self.link(id).map(|link| link.index) else { continue };
+            if self.routers[id].adopt(&self.kernel, link) {
+                changed.push(id);
+            }
+        }
+        if !changed.is_empty() {
+            self.gather_virtual_addresses();
+        }
+        changed
+    }
+
+    /// The router's link, while there is one.
+    fn link(&self, id: usize) -> Option<&Link> {
+        let router = &self.routers[id];
+        let known = router.place.as_ref().map(|place| place.interface.as_str());
+        self.kernel.resolve(&router.config.interface, router.config.home, known)
+    }
+
     /// Finds the router's place anew and tells the state machine what that means for it.
     pub(super) fn refresh(&mut self, id: usize) {
         let tracked = if self.routers[id].tracked_are_up(&self.kernel) { Event::Clear } else { Event::Fault };
@@ -98,21 +126,15 @@ impl Daemon {
 
     /// The router's link with its sockets open; `None` while that is not to be had, which is said once.
     fn find_place(&mut self, id: usize) -> Option<Place> {
-        let router = &mut self.routers[id];
-        let home = router.config.home;
-        let choice = &router.config.interface;
-        let known = router.place.as_ref().map(|place| place.interface.as_str());
-        let Some(link) = self.kernel.resolve(choice, home, known).cloned() else {
-            let text = wording::no_place(choice, home);
+        let router = &self.routers[id];
+        let Some(link) = self.link(id).cloned() else {
+            let choice = &router.config.interface;
+            let text = wording::no_place(choice, router.config.home);
             // That a link of this name appears, the kernel tells.
             let untold = *choice == InterfaceChoice::Auto;
             self.wait_for_place(id, Level::Warn, text, untold);
             return None;
         };
-        if router.adopt(&self.kernel, link.index) {
-            self.gather_virtual_addresses();
-        }
-        let router = &self.routers[id];
         let source = router.source(&self.kernel, link.index, &self.virtual_addresses);
         if let Some(channel) = router.channel(source)
             && let Err(e) = self.kernel.open_port(&self.poller, PORT, &link, channel)

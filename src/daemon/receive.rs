@@ -8,13 +8,26 @@ use crate::vrrp::{Advert, DropReason, Envelope, Event, Family};
 
 /// Packets taken from one port before timers are looked at again: a flood may not delay an advert.
 const PACKETS: usize = 64;
+/// More than a port's queue holds.
+const WAITING: usize = 4096;
 
 impl Daemon {
     pub(super) fn packets(&mut self, token: u64) {
+        self.take_packets(token, PACKETS);
+    }
+
+    /// After the process was held up: a master whose adverts wait to be read did not fall silent.
+    pub(super) fn catch_up(&mut self) {
+        for token in self.kernel.ports.iter().map(|port| port.token).collect::<Vec<_>>() {
+            self.take_packets(token, WAITING);
+        }
+    }
+
+    fn take_packets(&mut self, token: u64, most: usize) {
         let Some(port) = self.kernel.ports.iter().position(|port| port.token == token) else { return };
         let mut inbox = self.inbox.take().unwrap_or_default();
         let mut count = 0;
-        while count < PACKETS {
+        while count < most {
             match self.kernel.ports[port].socket.receive_all(&mut inbox) {
                 Ok((received, more)) => {
                     count += received.len();

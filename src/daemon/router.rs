@@ -245,16 +245,15 @@ impl Router {
         }
     }
 
-    /// What there is to add and remove. An address owner's real addresses are not ours to, and may be sent from;
-    /// they can come after us, as from DHCP (RFC 3768 §5.3.4). Answers whether that is another list now.
+    /// What an address owner really has: not ours to add and remove, and it may be sent from; it can come after us, as
+    /// from DHCP (RFC 3768 §5.3.4). Answers whether that is another list now.
     pub(super) fn adopt(&mut self, kernel: &Kernel, index: u32) -> bool {
-        let owner = self.config.protocol.priority == Priority::OWNER;
-        let before = self.real.len();
-        if owner && self.holding.is_empty() {
-            let real = |vip: &&VirtualAddress| kernel.interfaces.has_unmarked(index, vip.address);
-            self.real = all(&self.config).filter(real).map(|vip| vip.address).collect();
-        }
-        self.real.len() != before
+        let added = |vip: &VirtualAddress| self.held().any(|(_, held)| held == vip.address);
+        let real = |vip: &&VirtualAddress| kernel.interfaces.has_unmarked(index, vip.address) && !added(vip);
+        let real: Vec<_> = all(&self.config).filter(real).map(|vip| vip.address).collect();
+        let changed = real != self.real;
+        self.real = real;
+        changed
     }
 
     /// Where adverts come from on the link `index`.
