@@ -39,7 +39,7 @@ pub struct Config {
 /// Where the state can be asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServeConfig {
-    /// The unix socket's absolute path, at most 107 octets; `None`: there is none.
+    /// The unix socket's absolute path, at most 100 octets; `None`: there is none.
     pub socket: Option<PathBuf>,
     /// Where metrics are served; `None`: nowhere.
     pub metrics: Option<SocketAddr>,
@@ -163,6 +163,13 @@ pub struct HttpTarget {
 /// Where the status socket is when nothing says otherwise.
 pub fn default_status_socket() -> PathBuf {
     PathBuf::from(variables::STATUS_SOCKET)
+}
+
+/// Where a healthcheck asks, beside the status socket: it comes every few seconds and needs little.
+pub fn health_socket(status_socket: &Path) -> PathBuf {
+    let mut path = status_socket.as_os_str().to_owned();
+    path.push(".health");
+    path.into()
 }
 
 /// What is logged, and how.

@@ -210,7 +210,9 @@ impl Daemon {
                 SIGNALS => reload = self.take_signals(),
                 MONITOR => self.notices(),
                 check if check & CHECK != 0 => self.ready(check),
-                asked if asked & SERVING != 0 => self.serve(asked),
+                asked if asked & SERVING != 0 => {
+                    self.serving.ready(asked, self.poller.now(), &self.poller);
+                }
                 port => self.packets(port),
             }
         }
@@ -219,6 +221,8 @@ impl Daemon {
             self.notices();
         }
         self.flush();
+        // What takes long comes when all is sent.
+        self.answer_next();
         Ok(match (self.has_left(), reload) {
             (true, _) => Next::Stopped,
             (false, true) => Next::Reload,
@@ -248,7 +252,8 @@ impl Daemon {
     fn deadline(&mut self) -> Option<Instant> {
         let routers = self.schedule.next(|id| self.routers[id].deadline());
         let checks = self.checks.iter().map(Check::deadline);
-        let others = [self.look_again, self.notifier.deadline(), self.linger, self.serving.deadline()];
+        let asked = self.serving.next_ask().map(|_| self.poller.now());
+        let others = [self.look_again, self.notifier.deadline(), self.linger, self.serving.deadline(), asked];
         checks.chain(routers).chain(others.into_iter().flatten()).min()
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::cli::{Wanted, WantedState};
+use crate::config::health_socket;
 use crate::run::{complain, read_environment};
 use crate::status::{Document, Part};
 
@@ -30,7 +31,7 @@ enum Silence {
 
 /// Prints one part of what the daemon answers.
 pub fn show(part: Part) -> ExitCode {
-    match ask() {
+    match socket().ok_or(Silence::Off).and_then(|path| ask(path, part)) {
         Ok(document) => {
             let text = document.part(part);
             let text = match part {
@@ -52,7 +53,7 @@ pub fn show(part: Part) -> ExitCode {
 
 /// Exit code 0 or 1, and a line that Docker keeps.
 pub fn healthcheck(wanted: &Wanted) -> ExitCode {
-    let (well, text) = match ask() {
+    let (well, text) = match ask_health() {
         Ok(document) => judge(document.part(Part::Health), wanted),
         Err(silence) => (false, silence.to_string()),
     };
@@ -83,10 +84,18 @@ fn judge(health: &str, wanted: &Wanted) -> (bool, String) {
     (well, text)
 }
 
-fn ask() -> Result<Document, Silence> {
+/// Where the socket for it is not, as where the other alone was mounted, everything is asked for.
+fn ask_health() -> Result<Document, Silence> {
     let path = socket().ok_or(Silence::Off)?;
+    match ask(health_socket(&path), Part::Health) {
+        Err(Silence::Nobody { .. }) => ask(path, Part::Health),
+        other => other,
+    }
+}
+
+fn ask(path: PathBuf, part: Part) -> Result<Document, Silence> {
     let octets = read(&path)?;
-    Document::read(octets).ok_or(Silence::Cut { path })
+    Document::read(octets, part).ok_or(Silence::Cut { path })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Silence> {

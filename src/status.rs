@@ -40,6 +40,14 @@ pub struct Health {
     pub problems: Vec<String>,
 }
 
+/// As much of it all as a healthcheck needs.
+#[derive(Clone, Debug)]
+pub struct Brief {
+    pub health: Health,
+    /// Of each router its name and state.
+    pub states: Vec<(String, State)>,
+}
+
 /// One virtual router.
 #[derive(Clone, Debug, Serialize)]
 pub struct RouterStatus {
@@ -212,6 +220,11 @@ impl Serialize for Dropped {
 }
 
 impl Status {
+    pub fn brief(&self) -> Brief {
+        let states = self.routers.iter().map(|router| (router.name.clone(), router.state));
+        Brief { health: self.health.clone(), states: states.collect() }
+    }
+
     /// One line of JSON.
     pub fn json(&self) -> String {
         // Nothing in here can fail to be written: no map with odd keys, no float.

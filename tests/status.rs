@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use support::asking::{ask, body, connect, get, page, with_metrics};
 use support::lab::Lab;
+use support::many::Many;
 use support::pair::{Pair, START};
 use support::process::{Launch, Running};
 use support::router::{Kind, Node, OURS, Router};
@@ -232,6 +233,28 @@ fn those_who_ask_badly_hold_nobody_up() {
     wait_until("what they took is given back", seconds(8), || descriptors(&pair.a) < 40);
     let grown = memory(&pair.a).saturating_sub(before);
     assert!(grown < 600, "grown by {grown} kB");
+}
+
+#[test]
+fn those_who_scrape_do_not_cut_short_what_another_reads() {
+    const MANY: Many = Many(400);
+    let lab = Lab::new();
+    let hosts = MANY.hosts(&lab);
+    let mut env = MANY.environment(200);
+    env.push(("METRICS_LISTEN".into(), format!(":{PORT}").into()));
+    let run = Running::start::<&str>(&hosts[0], Launch::PidOne, Path::new(OURS), &[], &env);
+    run.log.wait_for(&format!("(VI_{}) Entering BACKUP STATE", MANY.0), seconds(5));
+    let socket = format!("/proc/{}/root/run/vrrp-init.sock", run.pid());
+    wait_until("it listens", seconds(2), || Path::new(&socket).exists());
+    let mut slow = UnixStream::connect(socket).unwrap();
+    let mut document = vec![0; 1_000];
+    slow.read_exact(&mut document).unwrap();
+    let scrapers: Vec<TcpStream> = (0..40).map(|_| connect(&hosts[0])).collect();
+    assert!(page(&hosts[0], "/healthz").ends_with("ok\n"), "those before it were taken in");
+    slow.read_to_end(&mut document).unwrap();
+    assert!(document.len() > 250_000, "more than a socket's buffer: {}", document.len());
+    assert_eq!(document.iter().filter(|octet| **octet == 0).count(), 3, "four parts");
+    drop(scrapers);
 }
 
 fn memory(router: &Router) -> u64 {

@@ -4,40 +4,47 @@ use super::Daemon;
 use super::http::{Page, response};
 use super::serving::Ask;
 use crate::metrics;
-use crate::status::{Document, History, RouterStatus, State, Status};
+use crate::status::{Brief, Document, State};
 
 impl Daemon {
-    pub(super) fn serve(&mut self, token: u64) {
-        self.serving.ready(token, self.poller.now(), &self.poller);
-        while let Some((asker, ask)) = self.serving.next_ask() {
-            let octets = answer(ask, &self.status(), &self.history);
-            self.serving.reply(asker, octets, &self.poller);
-        }
+    /// One answer in each turn of the loop: those who ask, however many, delay an advert by no more than that.
+    pub(super) fn answer_next(&mut self) {
+        let Some((asker, ask)) = self.serving.next_ask() else { return };
+        let octets = match ask {
+            Ask::Document => Document::write(&self.status(), &self.history).into_bytes(),
+            Ask::Health => Document::write_health(&self.brief()).into_bytes(),
+            Ask::Http { page: Page::Metrics, body } => {
+                response("200 OK", metrics::CONTENT_TYPE, &metrics::text(&self.status()), body)
+            }
+            Ask::Http { page: Page::Status, body } => {
+                response("200 OK", "application/json", &self.status().json(), body)
+            }
+            Ask::Http { page: page @ (Page::Health | Page::Ready | Page::Master), body } => {
+                let (status, text) = verdict(page, &self.brief());
+                response(status, "text/plain", &text, body)
+            }
+        };
+        self.serving.reply(asker, octets, &self.poller);
     }
 }
 
-/// The whole of what is to be sent.
-fn answer(ask: Ask, status: &Status, history: &History) -> Vec<u8> {
-    let Ask::Http { page, body } = ask else { return Document::write(status, history).into_bytes() };
-    let all = |states: &[State]| status.routers.iter().all(|router| states.contains(&router.state));
-    let is = |holds: bool, no: String| {
-        let (line, text) =
-            if holds { ("200 OK", "ok\n".to_owned()) } else { ("503 Service Unavailable", no) };
-        response(line, "text/plain", &text, body)
+/// The status line and what is wrong otherwise.
+fn verdict(page: Page, brief: &Brief) -> (&'static str, String) {
+    let all = |wanted: &[State]| brief.states.iter().all(|(_, state)| wanted.contains(state));
+    let well = match page {
+        Page::Ready => all(&[State::Backup, State::Master]),
+        Page::Master => all(&[State::Master]),
+        Page::Health | Page::Metrics | Page::Status => brief.health.healthy,
     };
-    match page {
-        Page::Metrics => response("200 OK", metrics::CONTENT_TYPE, &metrics::text(status), body),
-        Page::Status => response("200 OK", "application/json", &status.json(), body),
-        Page::Health => is(status.health.healthy, format!("{}\n", status.health.problems.join("\n"))),
-        Page::Ready => is(all(&[State::Backup, State::Master]), states(status)),
-        Page::Master => is(all(&[State::Master]), states(status)),
+    if well {
+        return ("200 OK", "ok\n".into());
     }
-}
-
-fn states(status: &Status) -> String {
-    let line =
-        |text: String, router: &RouterStatus| text + &router.name + " is " + router.state.as_str() + "\n";
-    status.routers.iter().fold(String::new(), line)
+    let line = |text: String, (name, state): &(String, State)| text + name + " is " + state.as_str() + "\n";
+    let text = match page {
+        Page::Ready | Page::Master => brief.states.iter().fold(String::new(), line),
+        Page::Health | Page::Metrics | Page::Status => brief.health.problems.join("\n") + "\n",
+    };
+    ("503 Service Unavailable", text)
 }
 
 #[cfg(test)]
@@ -46,20 +53,15 @@ mod tests {
     use crate::status::tests::status;
 
     #[test]
-    fn each_page_has_its_answer() {
-        let ask = |page| {
-            let answer = answer(Ask::Http { page, body: true }, &status(), &History::default());
-            String::from_utf8(answer).unwrap()
-        };
-        assert!(ask(Page::Metrics).contains("\r\n\r\n# HELP keepalived_build_info"));
-        assert!(ask(Page::Status).contains("application/json"));
-        assert!(
-            ask(Page::Health).starts_with("HTTP/1.1 200 OK\r\n")
-                && ask(Page::Health).ends_with("\r\n\r\nok\n")
-        );
+    fn each_probe_has_its_verdict() {
+        let mut brief = status().brief();
+        assert_eq!(verdict(Page::Health, &brief), ("200 OK", "ok\n".into()));
         for page in [Page::Ready, Page::Master] {
-            let answer = ask(page);
-            assert!(answer.starts_with("HTTP/1.1 503 ") && answer.ends_with("VI_2 is FAULT\n"), "{answer}");
+            let (status, text) = verdict(page, &brief);
+            assert_eq!((status, &*text), ("503 Service Unavailable", "VI_1 is MASTER\nVI_2 is FAULT\n"));
         }
+        brief.health.healthy = false;
+        brief.health.problems = vec!["it is not".into()];
+        assert_eq!(verdict(Page::Health, &brief), ("503 Service Unavailable", "it is not\n".into()));
     }
 }

@@ -111,11 +111,6 @@ impl Kernel {
         &self.monitor
     }
 
-    /// What the kernel has now, with what is left of each lifetime.
-    pub(super) fn list_addresses(&mut self) -> Result<Vec<Address>, Error> {
-        self.netlink.addresses()
-    }
-
     /// Whether a notice of our own doing waits: read at once, it is no wake-up of its own.
     pub(super) fn take_echo(&mut self) -> bool {
         std::mem::take(&mut self.echo)
@@ -146,7 +141,7 @@ impl Kernel {
         Ok(news)
     }
 
-    /// Every address of the machine, as it is now.
+    /// Every address of the machine, as the kernel has it now, with what is left of each lifetime.
     pub(super) fn addresses(&mut self) -> Result<Vec<Address>, Error> {
         self.netlink.addresses()
     }

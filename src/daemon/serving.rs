@@ -5,18 +5,17 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use super::http::{self, LONGEST_REQUEST, Page, Request};
-use crate::config::ServeConfig;
+use crate::config::{ServeConfig, health_socket};
 use crate::sys::Error;
 use crate::sys::listener::{Listener, Progress, Stream};
 use crate::sys::poller::{Interest, Poller};
 use crate::vrrp::Instant;
 
-/// The two listeners' tokens, beside the mark; connections count up from there.
-const STATUS: u64 = 0;
-const METRICS: u64 = 1;
-const FIRST_CONNECTION: u64 = 2;
+/// The listeners, by their tokens beside the mark; connections count up from there.
+const LISTENERS: [Way; 3] = [Way::Document, Way::Health, Way::Http];
+const FIRST_CONNECTION: u64 = LISTENERS.len() as u64;
 
-/// So many are served at once; one more, and the oldest has waited long enough.
+/// So many are served at once of each way; one more, and the oldest of that way has waited long enough.
 const MOST: usize = 16;
 /// How long a connection may take, from its beginning to its end.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -25,11 +24,21 @@ const AGAIN: Duration = Duration::from_secs(10);
 /// What a client that says too much is still listened to, so that it gets to read our refusal.
 const MOST_DRAINED: usize = 4 * 1024 * 1024;
 
+/// By which socket somebody asks. The first two are never read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Document,
+    Health,
+    Http,
+}
+
 /// What somebody asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ask {
-    /// Over the status socket, which is never read.
+    /// Everything.
     Document,
+    /// Only what a healthcheck needs.
+    Health,
     Http {
         page: Page,
         body: bool,
@@ -41,10 +50,10 @@ pub(super) struct Serving {
     config: ServeConfig,
     /// Added to what tells our tokens apart.
     mark: u64,
-    /// By token: the status socket's, the metrics'.
-    listeners: [Option<Listener>; 2],
+    /// By token.
+    listeners: [Option<Listener>; LISTENERS.len()],
     /// That it cannot be had was said.
-    said: [bool; 2],
+    said: [bool; LISTENERS.len()],
     again_at: Option<Instant>,
     connections: Vec<Connection>,
     accepted: u64,
@@ -53,6 +62,7 @@ pub(super) struct Serving {
 #[derive(Debug)]
 struct Connection {
     token: u64,
+    way: Way,
     stream: Stream,
     stage: Stage,
     deadline: Instant,
@@ -85,8 +95,8 @@ impl Serving {
         Self {
             config,
             mark,
-            listeners: [None, None],
-            said: [false; 2],
+            listeners: [const { None }; LISTENERS.len()],
+            said: [false; LISTENERS.len()],
             again_at: Some(Instant::START),
             connections: vec![],
             accepted: 0,
@@ -108,23 +118,27 @@ impl Serving {
     fn open(&mut self, now: Instant, poller: &Poller) -> Vec<Error> {
         self.again_at = None;
         let mut errors = vec![];
-        for which in [STATUS, METRICS] {
-            let at = usize::from(which == METRICS);
-            let opened = match (which, &self.config) {
+        for (at, way) in LISTENERS.into_iter().enumerate() {
+            let opened = match (way, &self.config) {
                 _ if self.listeners[at].is_some() => continue,
-                (STATUS, ServeConfig { socket: Some(path), .. }) => Listener::at_path(path),
-                (METRICS, ServeConfig { metrics: Some(address), .. }) => Listener::at_port(*address),
+                (Way::Document, ServeConfig { socket: Some(path), .. }) => Listener::at_path(path),
+                (Way::Health, ServeConfig { socket: Some(path), .. }) => {
+                    Listener::at_path(&health_socket(path))
+                }
+                (Way::Http, ServeConfig { metrics: Some(address), .. }) => Listener::at_port(*address),
                 _ => continue,
             };
             let watched = opened.and_then(|listener| {
-                poller.watch(listener.as_fd(), self.mark | which)?;
+                poller.watch(listener.as_fd(), self.mark | at as u64)?;
                 Ok(listener)
             });
             match watched {
                 Ok(listener) => self.listeners[at] = Some(listener),
                 Err(e) => {
                     self.again_at = Some(now + AGAIN);
-                    if !std::mem::replace(&mut self.said[at], true) {
+                    // Of two at one place one sentence will do.
+                    let alike = way == Way::Health && self.said[0];
+                    if !std::mem::replace(&mut self.said[at], true) && !alike {
                         errors.push(e);
                     }
                 }
@@ -135,9 +149,9 @@ impl Serving {
 
     /// The descriptor behind `token` is ready.
     pub(super) fn ready(&mut self, token: u64, now: Instant, poller: &Poller) {
-        let which = token & !self.mark;
-        if which < FIRST_CONNECTION {
-            self.accept(which, now, poller);
+        let which = usize::try_from(token & !self.mark).unwrap_or(usize::MAX);
+        if let Some(way) = LISTENERS.get(which) {
+            self.accept(which, *way, now, poller);
         } else if let Some(at) = self.connections.iter().position(|c| c.token == token) {
             self.advance(at, poller);
         }
@@ -160,18 +174,26 @@ impl Serving {
     }
 
     /// Takes those who wait, as many as may be served at once: a flood of them may not delay an advert.
-    fn accept(&mut self, which: u64, now: Instant, poller: &Poller) {
+    fn accept(&mut self, which: usize, way: Way, now: Instant, poller: &Poller) {
         for _ in 0..MOST {
-            let Some(listener) = &self.listeners[usize::from(which == METRICS)] else { return };
+            let Some(listener) = &self.listeners[which] else { return };
             // Out of descriptors: they are freed when the deadlines pass.
             let Ok(Some(stream)) = listener.accept() else { return };
-            if self.connections.len() >= MOST {
-                end(&self.connections.remove(0), poller);
+            let mut same = self.connections.iter().enumerate().filter(|(_, c)| c.way == way);
+            if let Some((oldest, _)) = same.next()
+                && 1 + same.count() >= MOST
+            {
+                end(&self.connections.remove(oldest), poller);
             }
             let token = self.mark | (FIRST_CONNECTION + self.accepted);
             self.accepted += 1;
-            let stage = if which == STATUS { Stage::Asking(Ask::Document) } else { Stage::Reading(vec![]) };
-            let connection = Connection { token, stream, stage, deadline: now + PATIENCE, interest: None };
+            let stage = match way {
+                Way::Document => Stage::Asking(Ask::Document),
+                Way::Health => Stage::Asking(Ask::Health),
+                Way::Http => Stage::Reading(vec![]),
+            };
+            let deadline = now + PATIENCE;
+            let connection = Connection { token, way, stream, stage, deadline, interest: None };
             self.connections.push(connection);
             self.advance(self.connections.len() - 1, poller);
         }

@@ -1,6 +1,7 @@
 //! The daemon's state as the one value that status, metrics, healthcheck and SIGUSR1 tell from, with what the kernel
 //! really has; changes nothing.
 
+use std::collections::BinaryHeap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use super::router::{Router, Spare};
 use super::wording::{self, Subject};
 use crate::config::VirtualAddress;
 use crate::status::{
-    self, AddressStatus, Dropped, Entry, Health, HeardStatus, InterfaceStatus, PeerStatus, RouterStatus,
-    State, Status,
+    self, AddressStatus, Brief, Dropped, Entry, Health, HeardStatus, InterfaceStatus, PeerStatus,
+    RouterStatus, State, Status,
 };
 use crate::sys::netlink::Address;
 use crate::sys::poller::wall_clock;
@@ -38,19 +39,36 @@ fn dropped(drops: &Drops) -> Dropped {
 }
 
 impl Daemon {
-    /// Everything now. The kernel is asked, not what was heard of it.
+    /// The kernel is asked, not what was heard of it; what it does not tell is a problem.
+    fn present(&mut self) -> (Present, Vec<String>) {
+        match self.kernel.addresses() {
+            Ok(addresses) => (Present::new(&addresses), vec![]),
+            Err(e) => (Present::new(self.kernel.interfaces.addresses()), vec![e.to_string()]),
+        }
+    }
+
+    /// As much as a healthcheck needs.
+    pub(super) fn brief(&mut self) -> Brief {
+        let (present, mut problems) = self.present();
+        let mut states = Vec::with_capacity(self.routers.len());
+        for router in &self.routers {
+            let role = router.instance.role();
+            problems
+                .extend(router.disagreements(&router.addresses(role, &self.kernel, &present), &self.kernel));
+            states.push((router.name().to_owned(), state(role)));
+        }
+        Brief { health: Health { healthy: problems.is_empty(), problems }, states }
+    }
+
+    /// Everything now.
     pub(super) fn status(&mut self) -> Status {
         let now = self.poller.now();
-        let mut problems = vec![];
-        let present = self.kernel.list_addresses().unwrap_or_else(|e| {
-            problems.push(e.to_string());
-            self.kernel.interfaces.addresses().to_vec()
-        });
+        let (present, mut problems) = self.present();
         let mut routers = Vec::with_capacity(self.routers.len());
         for router in &self.routers {
             let mut status = router.status(now, &self.kernel, &present);
             status.check = router.check.map(|number| self.checks[number].status(now));
-            problems.extend(router.disagreements(&status, &self.kernel));
+            problems.extend(router.disagreements(&status.addresses, &self.kernel));
             routers.push(status);
         }
         let interfaces = self
@@ -117,12 +135,30 @@ impl Daemon {
     }
 }
 
+/// Link, address, prefix and lifetime of the kernel's addresses, sorted: there may be a thousand, and each is asked for.
+struct Present(Vec<(u32, IpAddr, u8, Option<u32>)>);
+
+impl Present {
+    fn new(addresses: &[Address]) -> Self {
+        let keyed = addresses.iter().map(|a| (a.index, a.address, a.prefix, a.lifetime));
+        Self(keyed.collect::<BinaryHeap<_>>().into_sorted_vec())
+    }
+
+    /// Its lifetime if it is there.
+    fn find(&self, index: u32, vip: &VirtualAddress) -> Option<Option<u32>> {
+        let wanted = (index, vip.address, vip.prefix);
+        let at =
+            self.0.binary_search_by_key(&wanted, |(index, address, prefix, _)| (*index, *address, *prefix));
+        at.ok().map(|at| self.0[at].3)
+    }
+}
+
 impl Router {
     pub(super) fn subject(&self) -> Subject<'_> {
         Subject { interface: self.interface(), watches: &self.watches, family: self.config.family() }
     }
 
-    fn status(&self, now: Instant, kernel: &Kernel, present: &[Address]) -> RouterStatus {
+    fn status(&self, now: Instant, kernel: &Kernel, present: &Present) -> RouterStatus {
         let settings = &self.config.protocol;
         let role = self.instance.role();
         let in_state = now.since(self.since);
@@ -173,14 +209,12 @@ impl Router {
         }
     }
 
-    fn addresses(&self, role: Role, kernel: &Kernel, present: &[Address]) -> Vec<AddressStatus> {
+    fn addresses(&self, role: Role, kernel: &Kernel, present: &Present) -> Vec<AddressStatus> {
         let advertised = self.config.addresses.iter().map(|vip| (vip, false));
         let excluded = self.config.excluded.iter().map(|vip| (vip, true));
         let status = |(vip, excluded): (&VirtualAddress, bool)| {
             let index = self.place.as_ref().and_then(|place| kernel.device(place.index, vip).ok());
-            let found = present
-                .iter()
-                .find(|a| Some(a.index) == index && (a.address, a.prefix) == (vip.address, vip.prefix));
+            let found = index.and_then(|index| present.find(index, vip));
             // What an owner really has is there in every state.
             let real = self.real.contains(&vip.address);
             AddressStatus {
@@ -190,17 +224,18 @@ impl Router {
                 excluded,
                 wanted: role == Role::Master || (real && found.is_some()),
                 present: found.is_some(),
-                lease_s: found.and_then(|a| a.lifetime),
+                lease_s: found.flatten(),
             }
         };
         advertised.chain(excluded).map(status).collect()
     }
 
     /// What a restart would put right. A FAULT is none of it.
-    fn disagreements(&self, status: &RouterStatus, kernel: &Kernel) -> Vec<String> {
-        let (name, state) = (self.name(), status.state.as_str());
+    fn disagreements(&self, addresses: &[AddressStatus], kernel: &Kernel) -> Vec<String> {
+        let (name, role) = (self.name(), self.instance.role());
+        let state = state(role).as_str();
         let mut problems = vec![];
-        for AddressStatus { address, interface, wanted, present, .. } in &status.addresses {
+        for AddressStatus { address, interface, wanted, present, .. } in addresses {
             match (wanted, present) {
                 (true, false) => {
                     problems.push(format!("{name} is {state}, but {address} is not on {interface}"));
@@ -209,12 +244,12 @@ impl Router {
                 (true, true) | (false, false) => {}
             }
         }
-        let takes_part = matches!(status.state, State::Backup | State::Master);
+        let takes_part = matches!(role, Role::Backup | Role::Master);
         let open = self.place.as_ref().is_some_and(|place| {
             self.channel(place.source).is_some_and(|channel| kernel.port(place.index, channel).is_some())
         });
         if takes_part && !open {
-            problems.push(format!("{name} is {state}, but its socket on {} is not open", status.interface));
+            problems.push(format!("{name} is {state}, but its socket on {} is not open", self.interface()));
         }
         problems
     }
