@@ -6,7 +6,7 @@
 mod support;
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -241,7 +241,7 @@ fn those_who_scrape_do_not_cut_short_what_another_reads() {
     let lab = Lab::new();
     let hosts = MANY.hosts(&lab);
     let mut env = MANY.environment(200);
-    env.push(("METRICS_LISTEN".into(), format!(":{PORT}").into()));
+    env.push(("METRICS_LISTEN".into(), format!(":{}", support::asking::PORT).into()));
     let run = Running::start::<&str>(&hosts[0], Launch::PidOne, Path::new(OURS), &[], &env);
     run.log.wait_for(&format!("(VI_{}) Entering BACKUP STATE", MANY.0), seconds(5));
     let socket = format!("/proc/{}/root/run/vrrp-init.sock", run.pid());
@@ -253,7 +253,7 @@ fn those_who_scrape_do_not_cut_short_what_another_reads() {
     assert!(page(&hosts[0], "/healthz").ends_with("ok\n"), "those before it were taken in");
     slow.read_to_end(&mut document).unwrap();
     assert!(document.len() > 250_000, "more than a socket's buffer: {}", document.len());
-    assert_eq!(document.iter().filter(|octet| **octet == 0).count(), 3, "four parts");
+    assert_eq!(document.split(|octet| *octet == 0).count(), 4, "parts");
     drop(scrapers);
 }
 

@@ -135,21 +135,20 @@ impl Daemon {
     }
 }
 
-/// Link, address, prefix and lifetime of the kernel's addresses, sorted: there may be a thousand, and each is asked for.
-struct Present(Vec<(u32, IpAddr, u8, Option<u32>)>);
+/// The kernel's addresses by link, address and prefix, with their lifetimes, sorted: there may be a thousand, and each is asked for.
+struct Present(Vec<(Key, Option<u32>)>);
+
+type Key = (u32, IpAddr, u8);
 
 impl Present {
     fn new(addresses: &[Address]) -> Self {
-        let keyed = addresses.iter().map(|a| (a.index, a.address, a.prefix, a.lifetime));
+        let keyed = addresses.iter().map(|a| ((a.index, a.address, a.prefix), a.lifetime));
         Self(keyed.collect::<BinaryHeap<_>>().into_sorted_vec())
     }
 
-    /// Its lifetime if it is there.
-    fn find(&self, index: u32, vip: &VirtualAddress) -> Option<Option<u32>> {
-        let wanted = (index, vip.address, vip.prefix);
-        let at =
-            self.0.binary_search_by_key(&wanted, |(index, address, prefix, _)| (*index, *address, *prefix));
-        at.ok().map(|at| self.0[at].3)
+    fn find(&self, index: u32, vip: &VirtualAddress) -> Option<&(Key, Option<u32>)> {
+        let at = self.0.binary_search_by_key(&(index, vip.address, vip.prefix), |(key, _)| *key).ok()?;
+        Some(&self.0[at])
     }
 }
 
@@ -224,7 +223,7 @@ impl Router {
                 excluded,
                 wanted: role == Role::Master || (real && found.is_some()),
                 present: found.is_some(),
-                lease_s: found.flatten(),
+                lease_s: found.and_then(|(_, lifetime)| *lifetime),
             }
         };
         advertised.chain(excluded).map(status).collect()

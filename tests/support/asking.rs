@@ -11,7 +11,7 @@ use super::router::{Node, OURS, Router};
 use super::seconds;
 
 /// Where [`with_metrics`] has it listen.
-const PORT: u16 = 9165;
+pub(crate) const PORT: u16 = 9165;
 
 /// What `vrrp-init WORDS…` beside a router says, and its exit code.
 pub(crate) fn ask(router: &Router, words: &[&str]) -> (i32, String) {
