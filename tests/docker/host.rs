@@ -242,10 +242,20 @@ impl Host {
     }
 
     /// Compose on this host, in a directory with a compose file.
-    pub(crate) fn compose(&self, directory: &Path, variables: &[(&str, &str)], line: &str) -> String {
+    pub(crate) fn try_compose(
+        &self,
+        directory: &Path,
+        variables: &[(&str, &str)],
+        line: &str,
+    ) -> Result<String, String> {
         let mut compose = compose();
         compose.args(line.split_whitespace()).current_dir(directory).env("DOCKER_HOST", self.socket());
-        must(compose.envs(variables.iter().copied()))
+        run(compose.envs(variables.iter().copied()))
+    }
+
+    /// The same, for what the test cannot go on without.
+    pub(crate) fn compose(&self, directory: &Path, variables: &[(&str, &str)], line: &str) -> String {
+        self.try_compose(directory, variables, line).unwrap_or_else(|failure| panic!("{failure}"))
     }
 
     /// A script of commands as a user of this host types them, in a directory of theirs; it ends at the first that fails.
