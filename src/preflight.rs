@@ -135,6 +135,7 @@ fn place(router: &RouterConfig, facts: &Facts, found: &mut Findings) {
         return found.add(Level::Warn, true, text);
     }
     source(router, link, &how, interfaces, found);
+    further(router, interfaces, found);
     for vip in &router.addresses {
         virtual_address(router, vip, link, interfaces, found);
         for (_, mac) in facts.neighbours.iter().filter(|(address, _)| *address == vip.address) {
@@ -168,6 +169,25 @@ fn source(router: &RouterConfig, link: &Link, how: &str, interfaces: &Interfaces
     }
 }
 
+/// The other interfaces without which it is in FAULT.
+fn further(router: &RouterConfig, interfaces: &Interfaces, found: &mut Findings) {
+    let devices =
+        |list: &[VirtualAddress]| list.iter().filter_map(|vip| vip.device.clone()).collect::<Vec<_>>();
+    let named = [
+        ("VIP", devices(&router.addresses)),
+        ("VIP_EXCLUDED", devices(&router.excluded)),
+        ("TRACK_INTERFACE", router.track.clone()),
+    ];
+    for (variable, names) in named {
+        for name in names.iter().filter(|name| !interfaces.named(name).is_some_and(|link| link.up)) {
+            let text = format!(
+                "interface {name}, which {variable} names, is missing or down: the daemon waits for it"
+            );
+            found.add(Level::Warn, true, text);
+        }
+    }
+}
+
 /// Whether the address is at home on the link, and whether it is there already.
 fn virtual_address(
     router: &RouterConfig,
@@ -195,9 +215,12 @@ fn virtual_address(
         if there.mark == Some(MARK) {
             found.add(Level::Info, true, format!("{address} is on {on} now, put there by vrrp-init"));
         } else if router.protocol.priority != Priority::OWNER {
+            let device = vip.device.as_ref().map_or(&link.name, |name| name);
+            let equal = on == device && there.prefix == vip.prefix;
+            let fate = if equal { "the start removes it there" } else { "the start leaves it alone" };
             let text = format!(
-                "{address} is on {on} already, and not by vrrp-init: the start removes it there; a fixed address of \
-                 this host must not be in VIP, or PRIORITY must be 255"
+                "{address} is on {on} already, and not by vrrp-init: {fate}; a fixed address of this host must not be \
+                 in VIP, or PRIORITY must be 255"
             );
             found.add(Level::Warn, true, text);
         }

@@ -98,7 +98,7 @@ fn a_virtual_address_that_is_here_already_is_told_from_ours() {
         found(&[], &machine(&[address(2, "10.0.0.2/32", Some(MARK))])),
         [UP, "info 10.0.0.2 is on eth0 now, put there by vrrp-init"]
     );
-    let fixed = machine(&[address(2, "10.0.0.2/24", None)]);
+    let fixed = machine(&[address(2, "10.0.0.2/32", None)]);
     assert_eq!(
         found(&[], &fixed),
         [
@@ -107,6 +107,10 @@ fn a_virtual_address_that_is_here_already_is_told_from_ours() {
              this host must not be in VIP, or PRIORITY must be 255"
         ]
     );
+    for other in [address(3, "10.0.0.2/32", None), address(2, "10.0.0.2/24", None)] {
+        let left = found(&[], &machine(&[other]));
+        assert!(left[1].contains("not by vrrp-init: the start leaves it alone;"), "{left:?}");
+    }
     assert_eq!(found(&[("PRIORITY", "255")], &fixed), [UP]);
     let answered =
         Facts { neighbours: vec![([10, 0, 0, 2].into(), "02:00:00:00:00:01".into())], ..machine(&[]) };
@@ -123,8 +127,22 @@ fn an_address_of_another_interfaces_subnet_is_named_with_it() {
         found(&[("VIP", "10.1.0.2")], &facts)[1],
         "info 10.1.0.2 lies in no subnet of eth0 (it lies in eth1's): others reach it only by a route, if at all"
     );
-    assert_eq!(found(&[("VIP", "10.1.0.2 dev eth1")], &facts), [UP], "its own device is meant");
+    let own_device = found(&[("VIP", "10.1.0.2 dev eth1")], &facts);
+    assert!(!own_device.iter().any(|text| text.contains("subnet")), "{own_device:?}");
     assert_eq!(found(&[("VIP", "192.0.2.2/24")], &facts), [UP], "it brings its subnet");
+}
+
+#[test]
+fn further_interfaces_are_waited_for_too() {
+    let vars = [("VIP", "10.0.0.2 dev eth0 10.0.0.3 dev eth9"), ("VIP_EXCLUDED", "10.1.0.2 dev eth1")];
+    let waits = |name, variable| {
+        format!("warn interface {name}, which {variable} names, is missing or down: the daemon waits for it")
+    };
+    let all = [&vars[..], &[("TRACK_INTERFACE", "eth0 eth8")]].concat();
+    assert_eq!(
+        found(&all, &machine(&[]))[1..],
+        [waits("eth9", "VIP"), waits("eth1", "VIP_EXCLUDED"), waits("eth8", "TRACK_INTERFACE")]
+    );
 }
 
 fn seen(pids: &[i32], alone: bool) -> Facts {
