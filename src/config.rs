@@ -251,6 +251,12 @@ impl Problem {
         const LONGEST: usize = 60;
         let variable = one_line(self.variable.chars());
         let Some(value) = &self.value else { return variable };
+        // A URL may hold a name and a password.
+        let bare = value.split_once("://").and_then(|(scheme, rest)| {
+            let (_, host) = rest.rsplit_once('@')?;
+            Some(format!("{scheme}://(not shown)@{host}"))
+        });
+        let value = bare.as_ref().unwrap_or(value);
         let more = if value.chars().nth(LONGEST).is_some() { "..." } else { "" };
         format!("{variable}={}{more}", one_line(value.chars().take(LONGEST)))
     }
@@ -320,6 +326,8 @@ mod tests {
             "PRIORTY\\n",
             "a name may hold anything too"
         );
+        let url = problem("CHECK_HTTP", Some("http://u:hunter2@web/"), "is wrong").subject();
+        assert_eq!(url, "CHECK_HTTP=http://(not shown)@web/");
         let long = problem("VIP", Some(&"é".repeat(61)), "is wrong").subject();
         assert_eq!(long, format!("VIP={}...", "é".repeat(60)));
     }

@@ -83,9 +83,9 @@ impl Environment {
         for (name, value) in vars {
             let Ok(name) = name.into_string() else { continue };
             match Name::parse(&name) {
-                None => sorted.strangers.push(name),
                 // Compose passes what is unset as empty.
-                Some(_) if value.is_empty() => {}
+                _ if value.is_empty() => {}
+                None => sorted.strangers.push(name),
                 Some(name) => sorted.set(name, value),
             }
         }

@@ -200,6 +200,8 @@ fn an_inverted_priority_is_converted_for_the_reader_only() {
     );
     let taken = router(only(&[&angelnu[..], &[("COMPAT", "none")]].concat()));
     assert_eq!(taken.protocol.priority.octet(), 11);
+    let empty = [("HOST_IP", ""), angelnu[1], angelnu[2], angelnu[3]];
+    assert_eq!(router(only(&empty)).protocol.priority.octet(), 11);
     let instead = [angelnu[0], angelnu[1], angelnu[3], ("PRIORITY", "244")];
     assert_eq!(router(only(&instead)).protocol.priority.octet(), 244);
 }
