@@ -354,3 +354,20 @@ fn a_service_that_crashes_again_and_again_does_not_take_the_address_along() {
     let most = began.elapsed().as_millis() / master_down(12).as_millis() + 1;
     assert!(moves as u128 <= most, "{moves} moves in {:?}", began.elapsed());
 }
+
+#[test]
+fn an_address_whose_lease_ended_in_a_pause_is_put_back_and_nobody_else_is_blamed() {
+    let lab = Lab::new();
+    let node = Node { advert_int: "3", ..Node::plain(200) }.with("VIP_LEASE", "1");
+    let router = Router::start(Kind::Ours, &lab.host("a", 1), &node);
+    router.wait_master(0, 3 * START);
+    router.run.signal(Signal::SIGSTOP);
+    wait_until("the kernel removes it", seconds(6), || !router.holds_vip());
+    let mark = router.run.log.mark();
+    router.run.signal(Signal::SIGCONT);
+    let sentence = "The lease of a virtual address ended while this process was held up: put back";
+    router.run.log.wait_for_after(mark, sentence, seconds(1));
+    assert!(router.holds_vip());
+    router.host.ip("address del 10.77.0.100/32 dev enp0s3");
+    router.run.log.wait_for_after(mark, "was removed by somebody else: put back", seconds(1));
+}

@@ -140,6 +140,31 @@ fn a_healthcheck_ends_though_many_before_it_were_left_waiting() {
 }
 
 #[test]
+fn what_stands_in_the_way_stands_in_the_status() {
+    let lab = Lab::new();
+    // More addresses than a packet of 68 octets holds.
+    let vips: Vec<_> = (100..120).map(|n| format!("10.77.0.{n}")).collect();
+    let node = Node::plain(200).with("VIP", vips.join(","));
+    let router = Router::start(Kind::Ours, &lab.host("a", 1), &node);
+    router.wait_master(0, START);
+    let warns = |router: &Router, of: &str| json(router)["routers"][0]["warnings"].to_string().contains(of);
+    let mute = "cannot send VRRP from 10.77.0.1 to 224.0.0.18";
+    assert!(!warns(&router, mute));
+    router.host.ip("link set enp0s3 mtu 68");
+    wait_until("the master knows that it is not heard", seconds(3), || warns(&router, mute));
+    router.host.ip("link set enp0s3 mtu 1500");
+    wait_until("it can send", seconds(5), || !warns(&router, mute));
+
+    let host = lab.bare_host("b", 2);
+    let router = Router::start(Kind::Ours, &host, &Node::plain(100));
+    router.run.log.wait_for("Entering FAULT STATE", seconds(2));
+    assert!(warns(&router, "Interface enp0s3 is not there: waiting for it"));
+    host.plug_in();
+    router.run.log.wait_for("Entering BACKUP STATE", seconds(2));
+    assert!(!warns(&router, "waiting for it"));
+}
+
+#[test]
 fn nobody_to_ask_is_said() {
     let lab = Lab::new();
     let host = lab.host("a", 1);

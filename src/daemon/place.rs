@@ -146,7 +146,7 @@ impl Daemon {
             return None;
         }
         let router = &mut self.routers[id];
-        router.waits = false;
+        router.waits = None;
         let up = link.up && router.devices_are_up(&self.kernel);
         Some(Place { index: link.index, interface: link.name, up, source })
     }
@@ -157,9 +157,10 @@ impl Daemon {
             self.look_again = Some(self.poller.now() + LOOK_AGAIN);
         }
         let router = &mut self.routers[id];
-        if !std::mem::replace(&mut router.waits, true) {
-            router.say(level, "interface", text);
+        if router.waits.is_none() {
+            router.say(level, "interface", &text);
         }
+        router.waits = Some(text);
     }
 
     /// Two of our routers that come to one link by different ways, one by its name and one by its subnet, may have

@@ -43,8 +43,9 @@ pub(super) struct Router {
     pub(super) real: Vec<IpAddr>,
     /// Those that may be in the kernel: where each was added.
     holding: Vec<(u32, IpAddr, u8)>,
-    /// When all of them were last added or renewed.
+    /// When all of them were last added or renewed, and how long after the time before.
     renewed_at: Instant,
+    renewed_after: Duration,
     pub(super) since: Instant,
     pub(super) drops: Drops,
     pub(super) counters: Counters,
@@ -55,10 +56,10 @@ pub(super) struct Router {
     pub(super) said: Said,
     /// A memory of its own: a flood of what is dropped must not hide the rest.
     pub(super) complained: Said,
-    /// That there is no place to speak was said.
-    pub(super) waits: bool,
-    /// The count of adverts sent when the last one that could not be sent was in it.
-    unsent_at: Option<u64>,
+    /// Why there is no place to speak, as it was said.
+    pub(super) waits: Option<String>,
+    /// The count of adverts sent when the last one that could not be sent was in it, and why it could not.
+    unsent: Option<(u64, String)>,
     /// When to say that nobody was heard; `None` once somebody was, or it was said.
     pub(super) deaf_at: Option<Instant>,
     /// That nobody was heard was said, and still nobody was.
@@ -99,6 +100,7 @@ impl Router {
             place: None,
             holding: vec![],
             renewed_at: Instant::START,
+            renewed_after: Duration::ZERO,
             since: Instant::START,
             drops: Drops::default(),
             counters: Counters::default(),
@@ -106,8 +108,8 @@ impl Router {
             why: String::new(),
             said: Said::default(),
             complained: Said::default(),
-            waits: false,
-            unsent_at: None,
+            waits: None,
+            unsent: None,
             deaf_at: Some(Instant::START + deaf_after),
             unheard: false,
             spare: Spare::Unknown,
@@ -185,17 +187,19 @@ impl Router {
         let claimed = self.claim(kernel, &mut assignments);
         let refused =
             claimed.and_then(|()| kernel.add(&assignments).into_iter().try_for_each(|(_, e)| Err(e)));
-        refused.map(|()| self.renewed_at = now).map_err(|e| {
+        if let Err(e) = refused {
             self.say(Level::Error, "address_refused", e);
-            Refused
-        })
+            return Err(Refused);
+        }
+        self.held_anew(now);
+        Ok(())
     }
 
     /// What became of the renewal at `now`. One refusal that may pass is no reason to give everything up: the lease
     /// lasts for several renewals.
     pub(super) fn renewed(&mut self, now: Instant, refusal: Option<Error>) -> Result<(), Refused> {
         let Some(e) = refusal else {
-            self.renewed_at = now;
+            self.held_anew(now);
             return Ok(());
         };
         let lease = self.config.protocol.lease.map_or(0, Lease::seconds);
@@ -206,6 +210,11 @@ impl Router {
         }
         self.say(Level::Warn, "renewal_failed", e);
         Ok(())
+    }
+
+    fn held_anew(&mut self, now: Instant) {
+        self.renewed_after = now.since(self.renewed_at);
+        self.renewed_at = now;
     }
 
     /// All that a master has in the kernel, with a new lease; noted as held.
@@ -319,10 +328,17 @@ impl Router {
     /// so by itself.
     pub(super) fn unsent(&mut self, e: &Error) {
         let sent = self.counters.adverts_sent;
-        let before = self.unsent_at.replace(sent);
-        if before.is_none_or(|before| before + 1 < sent) {
-            self.say(Level::Warn, "send_failed", wording::mute(e));
+        let text = wording::mute(e);
+        if self.mute().is_none() {
+            self.say(Level::Warn, "send_failed", &text);
         }
+        self.unsent = Some((sent, text));
+    }
+
+    /// Why the last advert could not be sent.
+    pub(super) fn mute(&self) -> Option<&str> {
+        let (at, why) = self.unsent.as_ref()?;
+        (at + 1 >= self.counters.adverts_sent).then_some(why)
     }
 
     fn announce(&mut self, now: Instant, kernel: &mut Kernel) {
@@ -361,7 +377,7 @@ impl Router {
                 self.said.stands("two_masters", peer.address, sentence);
                 (Level::Warn, "two_masters")
             }
-            Report::PutBack => return self.put_back(now),
+            Report::PutBack => return self.put_back(),
             Report::Master(_) | Report::Released(_) | Report::Lower(_) | Report::Loser(_) => {
                 return self.judge_spare();
             }
@@ -382,9 +398,9 @@ impl Router {
         self.judge_spare();
     }
 
-    fn put_back(&self, now: Instant) {
+    fn put_back(&self) {
         let lease = self.config.protocol.lease.map_or(u32::MAX, Lease::seconds);
-        if now.since(self.renewed_at) >= Duration::from_secs(lease.into()) {
+        if self.renewed_after >= Duration::from_secs(lease.into()) {
             let text = "The lease of a virtual address ended while this process was held up: put back";
             self.say(Level::Warn, "put_back", text);
         } else {

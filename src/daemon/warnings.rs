@@ -44,6 +44,10 @@ impl Router {
         if let (Role::Backup, Spare::None(text)) = (self.instance.role(), &self.spare) {
             warnings.push(text.clone());
         }
+        if self.instance.role() == Role::Master {
+            warnings.extend(self.mute().map(str::to_owned));
+        }
+        warnings.extend(self.waits.clone());
         if self.unheard {
             warnings.push(wording::never_heard(self.config.protocol.vrid));
         }

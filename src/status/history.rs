@@ -64,7 +64,8 @@ pub struct History {
 }
 
 impl History {
-    /// Something happened to the router of that number which its next transition may be due to.
+    /// Something happened to the router of that number which its next transition may be due to; it may have happened
+    /// before what was noted last.
     pub fn note(&mut self, router: usize, at: Instant, text: String) {
         // Priority 0 comes three times, and is one fact.
         if self
@@ -77,7 +78,8 @@ impl History {
         if self.facts.len() >= FACTS {
             self.facts.pop_front();
         }
-        self.facts.push_back(Fact { router, at, text });
+        let place = self.facts.partition_point(|fact| fact.at <= at);
+        self.facts.insert(place, Fact { router, at, text });
     }
 
     /// The router of that number changes its state `at`; `entry` comes without evidence and gets what was noted.
@@ -136,6 +138,17 @@ mod tests {
         assert_eq!(history.sentences(), sentence);
         history.transition(1, at(60_010), Entry { from: State::Init, ..entry("started") });
         assert!(history.sentences().ends_with("VI_1 BACKUP: another router's; started\n"));
+    }
+
+    #[test]
+    fn evidence_is_told_in_the_order_in_which_it_happened() {
+        let mut history = History::default();
+        let at = Instant::from_millis;
+        history.note(0, at(2_000), "priority 11 to 13".into());
+        history.note(0, at(1_000), "its last advert came".into());
+        history.transition(0, at(4_600), entry("10.0.0.11 fell silent"));
+        let told = "its last advert came; priority 11 to 13; 10.0.0.11 fell silent, 3.6 s later\n";
+        assert!(history.sentences().ends_with(told), "{}", history.sentences());
     }
 
     #[test]
