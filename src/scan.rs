@@ -227,15 +227,8 @@ mod tests {
 
     fn host(vrids: &[u8], holds: &[&str]) -> Host {
         let vrids = vrids.iter().filter_map(|vrid| Vrid::new(*vrid)).collect();
-        let eth0 = Link {
-            index: 2,
-            name: "eth0".into(),
-            up: true,
-            mac: None,
-            loopback: false,
-            multicast: true,
-            mtu: None,
-        };
+        let eth0 =
+            Link { index: 2, name: "eth0".into(), up: true, mac: None, loopback: false, multicast: true };
         Host { links: vec![eth0], vrids, holds: holds.iter().map(|a| a.parse().unwrap()).collect() }
     }
 

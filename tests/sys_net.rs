@@ -216,8 +216,8 @@ fn an_address_can_be_added_twice_listed_and_removed_twice() {
         netlink.add(&assignment).unwrap();
         let index = assignment.index;
         let (label, mark) = (address.is_ipv4().then(|| "v0".to_owned()), Some(MARK));
-        let (secondary, tentative, lifetime) = (false, false, None);
-        let expected = Address { index, address, prefix, label, mark, secondary, tentative, lifetime };
+        let (tentative, lifetime) = (false, None);
+        let expected = Address { index, address, prefix, label, mark, tentative, lifetime };
         assert_eq!(host.addresses(), [expected]);
 
         netlink.remove(index, address, prefix).unwrap();
@@ -288,15 +288,15 @@ fn an_address_under_duplicate_detection_is_tentative_until_the_kernel_tells_that
 }
 
 #[test]
-fn a_label_is_kept_and_a_second_address_of_a_subnet_is_secondary() {
+fn a_label_is_kept() {
     let host = Host::single();
     host.ip("address add 10.9.0.1/24 dev", "v0");
     host.netlink()
         .add(&Assignment { label: Some("v0:1".into()), ..assignment(&host, VIP, 24, None) })
         .unwrap();
     let [primary, vip] = &host.addresses()[..] else { panic!("two addresses were added") };
-    assert_eq!((primary.address, primary.secondary, primary.mark), (LEFT.into(), false, None));
-    assert_eq!((vip.address, vip.secondary, vip.mark), (VIP.into(), true, Some(MARK)));
+    assert_eq!((primary.address, primary.mark), (LEFT.into(), None));
+    assert_eq!((vip.address, vip.mark), (VIP.into(), Some(MARK)));
     assert_eq!(vip.label.as_deref(), Some("v0:1"));
 }
 
@@ -371,25 +371,16 @@ fn of_many_addresses_in_one_go_exactly_those_refused_are_named_and_the_rest_is_t
 }
 
 #[test]
-fn links_are_listed_with_name_mac_mtu_and_whether_they_are_up() {
+fn links_are_listed_with_name_mac_and_whether_they_are_up() {
     let (left, _right) = Host::pair();
-    left.ip("link add down0 mtu 1400 type veth peer name", "down1");
+    left.ip("link add down0 type veth peer name", "down1");
     let links = left.netlink().links().unwrap();
     let named = |name| links.iter().find(|link| link.name == name).unwrap();
     let (index, name) = (left.index("v0"), "v0".to_owned());
-    let expected = Link {
-        index,
-        name,
-        up: true,
-        mac: Some(LEFT_MAC),
-        loopback: false,
-        multicast: true,
-        mtu: Some(1500),
-    };
+    let expected = Link { index, name, up: true, mac: Some(LEFT_MAC), loopback: false, multicast: true };
     assert_eq!(*named("v0"), expected);
     assert!(named("lo").loopback && !named("lo").up);
     assert!(!named("down0").up);
-    assert_eq!(named("down0").mtu, Some(1400));
 }
 
 #[test]
@@ -414,8 +405,8 @@ fn the_monitor_tells_of_addresses_that_come_and_go() {
     assert_eq!(monitor.read().unwrap(), []);
     host.ip("address add 10.9.0.100/32 dev", "v0");
     let (index, address, label) = (host.index("v0"), VIP.into(), Some("v0".to_owned()));
-    let (mark, secondary, tentative, lifetime) = (None, false, false, None);
-    let address = Address { index, address, prefix: 32, label, mark, secondary, tentative, lifetime };
+    let (mark, tentative, lifetime) = (None, false, None);
+    let address = Address { index, address, prefix: 32, label, mark, tentative, lifetime };
     assert_eq!(monitor.read().unwrap(), [Change::Address(address.clone())]);
     netlink.remove(index, VIP.into(), 32).unwrap();
     assert_eq!(monitor.read().unwrap(), [Change::AddressGone(address)]);

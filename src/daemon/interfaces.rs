@@ -132,30 +132,13 @@ mod tests {
     use super::*;
 
     fn link(index: u32, name: &str) -> Link {
-        Link {
-            index,
-            name: name.into(),
-            up: true,
-            mac: None,
-            loopback: name == "lo",
-            multicast: true,
-            mtu: None,
-        }
+        Link { index, name: name.into(), up: true, mac: None, loopback: name == "lo", multicast: true }
     }
 
     fn address(index: u32, text: &str, mark: Option<u8>) -> Address {
         let (address, prefix) = text.split_once('/').unwrap();
         let (address, prefix) = (address.parse().unwrap(), prefix.parse().unwrap());
-        Address {
-            index,
-            address,
-            prefix,
-            label: None,
-            mark,
-            secondary: false,
-            tentative: false,
-            lifetime: None,
-        }
+        Address { index, address, prefix, label: None, mark, tentative: false, lifetime: None }
     }
 
     fn interfaces() -> Interfaces {

@@ -11,13 +11,13 @@ fn config(vars: &[(&str, &str)]) -> Config {
 }
 
 fn link(index: u32, name: &str, up: bool) -> Link {
-    Link { index, name: name.into(), up, mac: None, loopback: name == "lo", multicast: true, mtu: None }
+    Link { index, name: name.into(), up, mac: None, loopback: name == "lo", multicast: true }
 }
 
 fn address(index: u32, text: &str, mark: Option<u8>) -> Address {
     let (address, prefix) = text.split_once('/').unwrap();
     let (address, prefix) = (address.parse().unwrap(), prefix.parse().unwrap());
-    Address { index, address, prefix, label: None, mark, secondary: false, tentative: false, lifetime: None }
+    Address { index, address, prefix, label: None, mark, tentative: false, lifetime: None }
 }
 
 /// A machine with `lo`, `eth0` on 10.0.0.11/24 and `eth1`, which is down, and what else is given.

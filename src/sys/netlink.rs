@@ -63,8 +63,6 @@ pub struct Address {
     pub label: Option<String>,
     /// `IFA_PROTO`: who put it there ([`MARK`]: we did); `None` before Linux 5.18 or when nobody said.
     pub mark: Option<u8>,
-    /// IPv4: shares its subnet with an earlier address and goes when that one goes. IPv6: temporary.
-    pub secondary: bool,
     /// IPv6: duplicate detection is not done with it or has found one; until a notice says otherwise nothing
     /// can be sent from it.
     pub tentative: bool,
@@ -84,8 +82,6 @@ pub struct Link {
     pub loopback: bool,
     /// It takes multicast; point-to-point tunnels often do not.
     pub multicast: bool,
-    /// Octets; `None` where the kernel's notice does not say.
-    pub mtu: Option<u32>,
 }
 
 /// One notice of the kernel; of links and addresses it also tells when nothing of them changed.

@@ -29,7 +29,6 @@ const FOREVER: u32 = u32::MAX;
 // linux/if_link.h
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
-const IFLA_MTU: u16 = 4;
 
 const LINK_HEADER: usize = 16;
 pub(super) const ALIGNMENT: usize = 4;
@@ -163,14 +162,13 @@ fn address(payload: &[u8]) -> Option<Address> {
         prefix: header.prefix_len,
         label,
         mark,
-        secondary: header.flags.contains(AddressHeaderFlags::Secondary),
         tentative: header.flags.contains(AddressHeaderFlags::Tentative)
             && !header.flags.contains(AddressHeaderFlags::Optimistic),
         lifetime,
     })
 }
 
-/// Reads the three attributes we need ourselves: the crate's `LinkMessage` brings every kind of link there
+/// Reads the two attributes we need ourselves: the crate's `LinkMessage` brings every kind of link there
 /// is and half a megabyte with it.
 fn link(payload: &[u8]) -> Option<Link> {
     let header = LinkHeader::parse(payload).ok()?;
@@ -178,7 +176,7 @@ fn link(payload: &[u8]) -> Option<Link> {
     if header.interface_family != AddressFamily::Unspec {
         return None;
     }
-    let (mut name, mut mac, mut mtu) = (String::new(), None, None);
+    let (mut name, mut mac) = (String::new(), None);
     for attribute in NlasIterator::new(payload.get(LINK_HEADER..)?).map_while(Result::ok) {
         let value = attribute.value();
         match attribute.kind() {
@@ -187,7 +185,6 @@ fn link(payload: &[u8]) -> Option<Link> {
                 name = String::from_utf8_lossy(text).into_owned();
             }
             IFLA_ADDRESS => mac = value.try_into().ok(),
-            IFLA_MTU => mtu = value.try_into().ok().map(u32::from_ne_bytes),
             _ => {}
         }
     }
@@ -198,7 +195,6 @@ fn link(payload: &[u8]) -> Option<Link> {
         mac,
         loopback: header.flags.contains(LinkFlags::Loopback),
         multicast: header.flags.contains(LinkFlags::Multicast),
-        mtu,
     })
 }
 
@@ -324,7 +320,6 @@ mod tests {
             prefix: 32,
             label: Some("eth0:1".into()),
             mark: Some(MARK),
-            secondary: false,
             tentative: false,
             lifetime: Some(5),
         };
@@ -336,15 +331,8 @@ mod tests {
         let mut told = framed(RTM_NEWLINK, &link_payload(0, 0x41, "eth0"));
         told.extend(framed(24, &[1, 2, 3]));
         told.extend(framed(RTM_DELLINK, &link_payload(0, 0, "eth0")));
-        let link = Link {
-            index: 7,
-            name: "eth0".into(),
-            up: true,
-            mac: None,
-            loopback: false,
-            multicast: false,
-            mtu: None,
-        };
+        let link =
+            Link { index: 7, name: "eth0".into(), up: true, mac: None, loopback: false, multicast: false };
         assert_eq!(
             changes(&told),
             [Some(Change::Link(link)), None, Some(Change::LinkGone { index: 7, name: "eth0".into() })]
