@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 
 use crate::timestamp::Timestamp;
 
-pub use document::{Document, Part};
+pub use document::{Document, FEW, Part};
 pub use history::{Entry, History};
 pub use text::{details, span, table};
 

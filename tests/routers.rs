@@ -145,6 +145,23 @@ fn an_owner_that_loses_a_real_address_holds_it_all_the_same() {
 }
 
 #[test]
+fn an_owners_real_address_on_a_link_of_its_own_is_left_as_it_is() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    host.ip("link add eth9 type veth peer name eth9p");
+    host.ip("link set eth9p up");
+    host.ip("link set eth9 up");
+    host.ip("address add 10.99.0.1/24 dev eth9");
+    let node = Node::plain(255).with("VIP", "10.77.0.1, 10.99.0.1/24 dev eth9");
+    let mut router = Router::start(Kind::Ours, &host, &node);
+    router.run.log.wait_for("Entering MASTER STATE", seconds(1));
+    assert!(host.ip("address show dev eth9").contains("10.99.0.1/24 scope global eth9"), "for ever");
+    router.run.signal(Signal::SIGTERM);
+    assert_eq!(router.run.wait_exit(seconds(3)), 0);
+    assert!(host.ip("address show dev eth9").contains("10.99.0.1/24"));
+}
+
+#[test]
 fn backups_that_were_held_up_hear_all_that_waits_before_they_judge() {
     const MANY: Many = Many(200);
     let lab = Lab::new();

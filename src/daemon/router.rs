@@ -258,7 +258,10 @@ impl Router {
     /// from DHCP (RFC 3768 §5.3.4). Answers whether that is another list now.
     pub(super) fn adopt(&mut self, kernel: &Kernel, index: u32) -> bool {
         let added = |vip: &VirtualAddress| self.held().any(|(_, held)| held == vip.address);
-        let real = |vip: &&VirtualAddress| kernel.interfaces.has_unmarked(index, vip.address) && !added(vip);
+        let real = |vip: &&VirtualAddress| {
+            let there = |index| kernel.interfaces.has_unmarked(index, vip.address);
+            kernel.device(index, vip).is_ok_and(there) && !added(vip)
+        };
         let real: Vec<_> = all(&self.config).filter(real).map(|vip| vip.address).collect();
         let changed = real != self.real;
         self.real = real;

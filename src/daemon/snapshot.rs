@@ -99,13 +99,14 @@ impl Daemon {
         Some(*to)
     }
 
-    /// For the log, on SIGUSR1.
+    /// For the log, on SIGUSR1; as for people, since more than a pipe holds would be lost.
     pub(super) fn dump(&mut self) {
         let status = self.status();
         for line in status::table(&status).lines().filter(|line| !line.is_empty()) {
             log::info!(event = "status"; "{line}");
         }
-        for (router, status) in self.routers.iter().zip(&status.routers) {
+        let few = self.routers.len() <= status::FEW;
+        for (router, status) in self.routers.iter().zip(&status.routers).filter(|_| few) {
             for line in status::details(status).lines().skip(1) {
                 router.say(Level::Info, "status", line.trim_start());
             }

@@ -8,7 +8,7 @@ use super::{Brief, History, Status, details, table};
 /// Between two parts, and at the end of one that comes alone; in none of them.
 const SEPARATOR: char = '\0';
 /// Up to so many routers are told of one by one, more in a table alone.
-const FEW: usize = 8;
+pub const FEW: usize = 8;
 
 /// The parts in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
