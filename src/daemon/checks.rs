@@ -53,7 +53,7 @@ impl Daemon {
         for e in outcome.errors {
             first.say(Level::Error, "check_hampered", e);
         }
-        let now = self.poller.now();
+        let now = self.now();
         for news in outcome.news {
             first.say(Level::Info, "service", &news);
             for (id, _) in self.routers.iter().enumerate().filter(|(_, r)| concerned(r)) {

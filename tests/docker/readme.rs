@@ -101,7 +101,6 @@ fn perform(pair: &Pair, homes: &Homes, block: &Block) {
             let done = both[host].shell(&homes.0[host].join(folder), text);
             let said = done.unwrap_or_else(|failure| panic!("line {line}: {failure}"));
             println!("host {}: {text}{said}", host + 1);
-            println!("{}", both[host].errors("keepalived"));
         }
     }
 }
