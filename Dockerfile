@@ -3,10 +3,9 @@ FROM rust:1.95-slim AS build
 WORKDIR /build
 # Another machine's, as in `--build-arg TARGET=aarch64-unknown-linux-musl`: cross-compiled, no emulation.
 ARG TARGET
-# The standard library is compiled with the rest, without its symboliser: 209 KB less. The compiler is the
-# pinned stable one; the variable admits the options of Cargo that this takes.
+# The compiler is the pinned stable one; the variable admits the options of Cargo in that file.
 ENV RUSTC_BOOTSTRAP=1 \
-    BUILD="cargo build --locked --release -Zbuild-std=std,panic_unwind -Zbuild-std-features=panic-unwind"
+    BUILD="cargo build --locked --release --config .cargo/image.toml"
 
 # The dependencies alone, in a layer that lasts until Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./

@@ -140,7 +140,8 @@ impl Command {
 }
 
 fn scan_seconds(word: &str) -> Result<u16, UsageError> {
-    let seconds = word.parse().ok().filter(|seconds| (1..=3600).contains(seconds));
+    let seconds = word.parse().ok().and_then(|seconds: i64| seconds.try_into().ok());
+    let seconds = seconds.filter(|seconds| (1..=3600).contains(seconds));
     let what = || format!("scan takes whole seconds from 1 to 3600, not {word:?}");
     seconds.ok_or_else(|| UsageError { what: what() })
 }

@@ -230,7 +230,7 @@ pub struct Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A stranger's name may hold anything.
-        write!(f, "{} {}", one_line(self.variable.chars()), one_line(self.why.chars()))
+        write!(f, "{} {}", one_line(&self.variable), one_line(&self.why))
     }
 }
 
@@ -249,23 +249,27 @@ impl Problem {
     /// `NAME=value` on one line: a list over many lines or a file given by mistake must not flood the log.
     fn subject(&self) -> String {
         const LONGEST: usize = 60;
-        let variable = one_line(self.variable.chars());
+        let variable = one_line(&self.variable);
         let Some(value) = &self.value else { return variable };
-        // A URL may hold a name and a password.
-        let bare = value.split_once("://").and_then(|(scheme, rest)| {
+        // A URL may hold a name and a password. The character alone is looked for: the search for words is 4 KB.
+        let mark = value.match_indices(':').find(|(at, _)| value[*at..].starts_with("://"));
+        let bare = mark.and_then(|(at, _)| {
+            let (scheme, rest) = value.split_at(at + 3);
             let (_, host) = rest.rsplit_once('@')?;
-            Some(format!("{scheme}://(not shown)@{host}"))
+            Some(format!("{scheme}(not shown)@{host}"))
         });
         let value = bare.as_ref().unwrap_or(value);
-        let more = if value.chars().nth(LONGEST).is_some() { "..." } else { "" };
-        format!("{variable}={}{more}", one_line(value.chars().take(LONGEST)))
+        match value.char_indices().nth(LONGEST) {
+            Some((end, _)) => format!("{variable}={}...", one_line(&value[..end])),
+            None => format!("{variable}={}", one_line(value)),
+        }
     }
 }
 
 /// The characters with an escape in place of each that would end the line or move the cursor.
-fn one_line(text: impl Iterator<Item = char>) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let mut line = String::new();
-    for c in text {
+    for c in text.chars() {
         if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
     }
     line
@@ -282,7 +286,7 @@ impl fmt::Display for ConfigError {
         let subjects: Vec<String> = self.0.iter().map(Problem::subject).collect();
         let width = subjects.iter().map(|s| s.chars().count()).max().unwrap_or(0);
         for (subject, problem) in subjects.iter().zip(&self.0) {
-            write!(f, "\n  {subject:width$}  {}", one_line(problem.why.chars()))?;
+            write!(f, "\n  {subject:width$}  {}", one_line(&problem.why))?;
         }
         Ok(())
     }

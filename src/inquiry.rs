@@ -1,6 +1,7 @@
 //! The commands `status`, `why` and `healthcheck`: ask the daemon that runs here over its socket, and show its answer;
 //! knows nothing of what it says.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -145,9 +146,16 @@ fn coloured(text: &str) -> String {
         ("UNHEALTHY", 31),
         ("warning", 33),
     ];
-    let mut line = text.to_owned();
-    for (word, colour) in COLOURS {
-        line = line.replace(word, &format!("\u{1b}[{colour}m{word}\u{1b}[0m"));
+    // Not `str::replace`: the search for words would be here for this alone.
+    let (mut line, mut rest) = (String::new(), text);
+    while let Some(c) = rest.chars().next() {
+        if let Some((word, colour)) = COLOURS.iter().find(|(word, _)| rest.starts_with(word)) {
+            _ = write!(line, "\u{1b}[{colour}m{word}\u{1b}[0m");
+            rest = &rest[word.len()..];
+        } else {
+            line.push(c);
+            rest = &rest[c.len_utf8()..];
+        }
     }
     line
 }

@@ -14,6 +14,7 @@
 
 pub mod check;
 pub mod cli;
+mod columns;
 pub mod config;
 pub mod daemon;
 pub mod health;

@@ -13,7 +13,7 @@ use log::kv::{self, Key, VisitSource};
 use log::{Level, Log, Metadata, Record};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::config::{LogConfig, LogFormat};
+use crate::config::{LogConfig, LogFormat, one_line};
 use crate::sys::poller::wall_clock;
 use crate::timestamp::Timestamp;
 
@@ -103,10 +103,8 @@ fn text(time: Option<Timestamp>, record: &Record<'_>) -> String {
     };
     let mut line = time.map_or(String::new(), |time| format!("{time} "));
     line.push_str(prefix);
-    for c in record.args().to_string().chars() {
-        // A name from the network or /proc must not forge a line or move a terminal's cursor.
-        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
-    }
+    // A name from the network or /proc must not forge a line or move a terminal's cursor.
+    line += &one_line(&record.args().to_string());
     line.push('\n');
     line
 }

@@ -62,19 +62,19 @@ const GAUGE: &str = "gauge";
 pub fn text(status: &Status) -> String {
     let mut page = Page(String::new());
     page.family(&("build_info", GAUGE, "Version of vrrp-init"));
-    page.sample("build_info", format_args!("version=\"{}\"", status.version), 1);
+    page.sample("build_info", &format_args!("version=\"{}\"", status.version), &1);
     page.family(&("up", GAUGE, "Status"));
-    page.sample("up", NO_LABELS, 1);
+    page.sample("up", &"", &1);
     page.family(&("healthy", GAUGE, "Whether state and kernel agree, as vrrp-init healthcheck tells"));
-    page.sample("healthy", NO_LABELS, u64::from(status.health.healthy));
+    page.sample("healthy", &"", &u64::from(status.health.healthy));
     page.family(&("uptime_seconds", GAUGE, "Since the start"));
-    page.sample("uptime_seconds", NO_LABELS, status.uptime_ms / 1_000);
+    page.sample("uptime_seconds", &"", &(status.uptime_ms / 1_000));
     page.family(&("notify_failures_total", COUNTER, "Programs of NOTIFY that could not run or failed"));
-    page.sample("notify_failures_total", NO_LABELS, status.notify_failures);
+    page.sample("notify_failures_total", &"", &status.notify_failures);
     for (family, of) in COUNTERS {
         page.family(family);
         for router in &status.routers {
-            page.sample(family.0, labels(router), of(router));
+            page.sample(family.0, &Labels(router), &of(router));
         }
     }
     page.states(status);
@@ -85,16 +85,15 @@ pub fn text(status: &Status) -> String {
     page.0
 }
 
-const NO_LABELS: fmt::Arguments<'_> = format_args!("");
-
 struct Page(String);
 
 impl Page {
+    #[inline(never)] // dozens of calls
     fn family(&mut self, (name, kind, help): &Family) {
         _ = write!(self.0, "# HELP keepalived_{name} {help}\n# TYPE keepalived_{name} {kind}\n");
     }
 
-    fn sample(&mut self, name: &str, labels: impl fmt::Display, value: impl fmt::Display) {
+    fn sample(&mut self, name: &str, labels: &dyn fmt::Display, value: &dyn fmt::Display) {
         let labels = labels.to_string();
         _ = if labels.is_empty() {
             writeln!(self.0, "keepalived_{name} {value}")
@@ -108,17 +107,17 @@ impl Page {
         self.of_addresses(
             status,
             &("vrrp_state", GAUGE, "0 INIT, 1 BACKUP, 2 MASTER, 3 FAULT"),
-            |router, address| (!address.excluded).then(|| u64::from(router.state.number())),
+            &|router, address| (!address.excluded).then(|| u64::from(router.state.number())),
         );
         self.of_addresses(
             status,
             &("vrrp_excluded_state", GAUGE, "As keepalived_vrrp_state, for VIP_EXCLUDED"),
-            |router, address| address.excluded.then(|| u64::from(router.state.number())),
+            &|router, address| address.excluded.then(|| u64::from(router.state.number())),
         );
         self.of_addresses(
             status,
             &("vrrp_vip_present", GAUGE, "Whether the kernel has the address on the interface"),
-            |_, address| Some(u64::from(address.present)),
+            &|_, address| Some(u64::from(address.present)),
         );
     }
 
@@ -126,7 +125,7 @@ impl Page {
         &mut self,
         status: &Status,
         family: &Family,
-        value: impl Fn(&RouterStatus, &AddressStatus) -> Option<u64>,
+        value: &dyn Fn(&RouterStatus, &AddressStatus) -> Option<u64>,
     ) {
         self.family(family);
         for router in &status.routers {
@@ -136,9 +135,8 @@ impl Page {
                     let labels = format_args!(
                         "iname=\"{iname}\",intf=\"{intf}\",vrid=\"{}\",ip_address=\"{}\"",
                         router.vrid, address.address
-                    )
-                    .to_string();
-                    self.sample(family.0, labels, value);
+                    );
+                    self.sample(family.0, &labels, &value);
                 }
             }
         }
@@ -156,7 +154,7 @@ impl Page {
             ];
             for (kind, priority) in kinds {
                 if let Some(priority) = priority {
-                    self.sample(NAME, format_args!("{},kind=\"{kind}\"", labels(router)), priority);
+                    self.sample(NAME, &format_args!("{},kind=\"{kind}\"", Labels(router)), &priority);
                 }
             }
         }
@@ -167,7 +165,7 @@ impl Page {
                 GAUGE,
                 "Whether a backup would take over if the master's service died",
             ),
-            |router| router.failover_possible.map(|possible| u8::from(possible).to_string()),
+            &|router| router.failover_possible.map(|possible| u8::from(possible).to_string()),
         );
     }
 
@@ -175,17 +173,17 @@ impl Page {
         self.optional(
             status,
             &("vrrp_advert_interval_seconds", GAUGE, "Between two adverts, as configured"),
-            |router| Some(seconds(router.interval_ms)),
+            &|router| Some(seconds(router.interval_ms)),
         );
         self.optional(
             status,
             &("vrrp_last_transition_timestamp_seconds", GAUGE, "When the state last changed"),
-            |router| Some(seconds(router.since.milliseconds())),
+            &|router| Some(seconds(router.since.milliseconds())),
         );
         self.optional(
             status,
             &("vrrp_seconds_since_peer_advert", GAUGE, "Since another router was last heard"),
-            |router| router.heard.map(|heard| seconds(heard.ago_ms)),
+            &|router| router.heard.map(|heard| seconds(heard.ago_ms)),
         );
     }
 
@@ -194,12 +192,12 @@ impl Page {
         &mut self,
         status: &Status,
         family: &Family,
-        value: impl Fn(&RouterStatus) -> Option<String>,
+        value: &dyn Fn(&RouterStatus) -> Option<String>,
     ) {
         self.family(family);
         for router in &status.routers {
             if let Some(value) = value(router) {
-                self.sample(family.0, labels(router), value);
+                self.sample(family.0, &Labels(router), &value);
             }
         }
     }
@@ -218,17 +216,17 @@ impl Page {
         for target in &targets {
             if let Some(passed) = target.passed {
                 let name = Escaped(&target.name);
-                self.sample("script_status", format_args!("name=\"{name}\""), u8::from(passed));
+                self.sample("script_status", &format_args!("name=\"{name}\""), &u8::from(passed));
             }
         }
         self.family(&("script_state", GAUGE, "0 idle: nothing is ever run"));
         for target in &targets {
-            self.sample("script_state", format_args!("name=\"{}\"", Escaped(&target.name)), 0);
+            self.sample("script_state", &format_args!("name=\"{}\"", Escaped(&target.name)), &0);
         }
         self.family(&("check_processes", GAUGE, "Live processes of that name"));
         for target in targets.iter().filter(|target| target.is_process) {
             let name = Escaped(&target.name);
-            self.sample("check_processes", format_args!("name=\"{name}\""), target.pids.len());
+            self.sample("check_processes", &format_args!("name=\"{name}\""), &target.pids.len());
         }
     }
 
@@ -238,27 +236,27 @@ impl Page {
         self.family(&(OURS, COUNTER, "Packets for the router that were dropped"));
         for router in &status.routers {
             for (reason, count) in &router.dropped.0 {
-                self.sample(OURS, format_args!("{},reason=\"{reason}\"", labels(router)), count);
+                self.sample(OURS, &format_args!("{},reason=\"{reason}\"", Labels(router)), count);
             }
         }
         self.family(&(OTHERS, COUNTER, "Packets for no router of this process"));
         for interface in &status.interfaces {
             for (reason, count) in &interface.dropped.0 {
                 let intf = Escaped(&interface.interface);
-                self.sample(OTHERS, format_args!("intf=\"{intf}\",reason=\"{reason}\""), count);
+                self.sample(OTHERS, &format_args!("intf=\"{intf}\",reason=\"{reason}\""), count);
             }
         }
     }
 }
 
 /// `iname="VI_1",intf="eth0",vrid="51"`.
-fn labels(router: &RouterStatus) -> String {
-    format!(
-        "iname=\"{}\",intf=\"{}\",vrid=\"{}\"",
-        Escaped(&router.name),
-        Escaped(&router.interface),
-        router.vrid
-    )
+struct Labels<'a>(&'a RouterStatus);
+
+impl fmt::Display for Labels<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RouterStatus { name, interface, vrid, .. } = self.0;
+        write!(f, "iname=\"{}\",intf=\"{}\",vrid=\"{vrid}\"", Escaped(name), Escaped(interface))
+    }
 }
 
 fn seconds(ms: u64) -> String {

@@ -14,6 +14,7 @@ pub mod route;
 pub mod signals;
 pub mod socket;
 
+use std::fmt::Display;
 use std::io;
 
 /// A kernel refusal: what was tried, on what, and what the kernel said.
@@ -30,9 +31,14 @@ pub struct Error {
 
 impl Error {
     /// For `map_err(Error::doing("open", "a raw socket on eth0"))`.
-    pub fn doing<E: Into<io::Error>>(doing: &'static str, on: impl Into<String>) -> impl FnOnce(E) -> Self {
-        let on = on.into();
-        move |source| Self { doing, on, source: source.into() }
+    /// What it was tried on is put into words only when it failed.
+    pub fn doing<E: Into<io::Error>>(doing: &'static str, on: impl Display) -> impl FnOnce(E) -> Self {
+        move |source| Self::refused(doing, &on, source.into())
+    }
+
+    #[cold]
+    fn refused(doing: &'static str, on: &dyn Display, source: io::Error) -> Self {
+        Self { doing, on: on.to_string(), source }
     }
 
     /// Whether a missing capability is the likely reason.

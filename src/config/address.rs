@@ -157,9 +157,7 @@ fn address(word: &str) -> Value<(IpAddr, u8)> {
     let longest = longest(address);
     let prefix = match prefix {
         None => longest,
-        Some(text) => text
-            .parse()
-            .ok()
+        Some(text) => value::whole(text)
             .filter(|prefix| (1..=longest).contains(prefix))
             .ok_or_else(|| format!("must have a prefix length of 1 to {longest}"))?,
     };

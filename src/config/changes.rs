@@ -1,5 +1,7 @@
 //! Which variables two configurations differ in, router by router; knows no texts and no files.
 
+use std::path::PathBuf;
+
 use super::variables::whole_name;
 use super::{CheckConfig, Config, RouterConfig};
 
@@ -70,7 +72,9 @@ impl Config {
                 }
             }
         }
-        if self.serve.socket != other.serve.socket {
+        // As they are written: paths compare part by part.
+        let socket = |config: &Self| config.serve.socket.clone().map(PathBuf::into_os_string);
+        if socket(self) != socket(other) {
             note("STATUS_SOCKET", 1);
         }
         if self.serve.metrics != other.serve.metrics {

@@ -2,6 +2,7 @@
 //! is full of other people's names.
 
 use super::aliases::{ALIASES, Alias, PREFIX};
+use super::value::whole;
 use super::variables::{MOST_ROUTERS, Reach, VARIABLES, Variable, whole_name};
 
 /// Prefixes that other keepalived images put before the same names.
@@ -42,7 +43,7 @@ pub(super) fn unheard(name: &str) -> bool {
 
 /// `VIP_2` as `VIP` and 2.
 fn without_number(name: &str) -> (&str, Option<u16>) {
-    let number = name.rsplit_once('_').and_then(|(base, digits)| Some((base, digits.parse().ok()?)));
+    let number = name.rsplit_once('_').and_then(|(base, digits)| Some((base, whole(digits)?)));
     number.map_or((name, None), |(base, number)| (base, Some(number)))
 }
 

@@ -31,7 +31,7 @@ pub(super) fn settings<'a>(number: u16, given: &dyn Fn(&str) -> Option<Source<'a
         let source = given(variable.name);
         let value = match &source {
             Some(_) if variable.secret => "(set, not shown)".to_owned(),
-            Some(source) => one_line(source.text.trim().chars()),
+            Some(source) => one_line(source.text.trim()),
             None => default(variable, number, given),
         };
         let origin = source.map_or_else(|| "default".into(), |source| origin(variable, number, &source));
@@ -45,7 +45,7 @@ fn default<'a>(variable: &Variable, number: u16, given: &dyn Fn(&str) -> Option<
         Fallback::Value(_) if variable.name == "INSTANCE_NAME" => format!("VI_{number}"),
         Fallback::Value(text) => text.into(),
         Fallback::Same(other) => match given(other) {
-            Some(source) => one_line(source.text.trim().chars()),
+            Some(source) => one_line(source.text.trim()),
             None => {
                 VARIABLES.iter().find(|v| v.name == other).map_or(String::new(), |v| v.default.to_string())
             }

@@ -4,7 +4,6 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use log::LevelFilter;
@@ -41,8 +40,13 @@ pub(super) fn array(text: &str) -> Option<String> {
     }
 }
 
-/// A whole number in decimal, with an optional sign.
-fn whole<N: FromStr>(text: &str) -> Option<N> {
+/// A whole number in decimal, with an optional sign. One parser for all: each type has its own else.
+pub(super) fn whole<N: TryFrom<i64>>(text: &str) -> Option<N> {
+    integer(text)?.try_into().ok()
+}
+
+#[inline(never)]
+fn integer(text: &str) -> Option<i64> {
     text.trim().parse().ok()
 }
 
@@ -59,7 +63,7 @@ pub(super) fn weight(text: &str) -> Value<Weight> {
 }
 
 pub(super) fn count(text: &str) -> Value<NonZeroU32> {
-    whole(text).ok_or_else(|| "must be a whole number from 1 to 4294967295".into())
+    whole(text).and_then(NonZeroU32::new).ok_or_else(|| "must be a whole number from 1 to 4294967295".into())
 }
 
 /// Seconds with up to nine decimals; no sign, no exponent, no unit.
@@ -69,8 +73,8 @@ fn seconds(text: &str) -> Option<Duration> {
     if whole.len() + fraction.len() == 0 || fraction.len() > 9 || !digits(whole) || !digits(fraction) {
         return None;
     }
-    let seconds = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    Some(Duration::new(seconds, format!("{fraction:0<9}").parse().ok()?))
+    let seconds = if whole.is_empty() { 0 } else { self::whole(whole)? };
+    Some(Duration::new(seconds, self::whole(&format!("{fraction:0<9}"))?))
 }
 
 /// keepalived reads 0 as 1; a contradiction is better settled by its author.
@@ -85,7 +89,8 @@ pub(super) fn check_interval(text: &str) -> Value<Duration> {
 pub(super) fn advert_interval(text: &str) -> Value<Interval> {
     seconds(text)
         .filter(|time| time.subsec_nanos().is_multiple_of(10_000_000))
-        .and_then(|time| u16::try_from(time.as_millis() / 10).ok())
+        .and_then(|time| u32::try_from(time.as_millis()).ok())
+        .and_then(|ms| u16::try_from(ms / 10).ok())
         .and_then(Interval::from_centiseconds)
         .filter(|interval| interval.fits(Version::V2) || interval.fits(Version::V3))
         .ok_or_else(|| {

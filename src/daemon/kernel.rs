@@ -246,7 +246,7 @@ impl Kernel {
         self.interfaces
             .named(name)
             .map(|link| link.index)
-            .ok_or_else(|| Error::doing("find the device of the address", vip.to_string())(missing()))
+            .ok_or_else(|| Error::doing("find the device of the address", vip)(missing()))
     }
 
     /// Sends a router's message; to nobody while the port is not open. One to the group may wait until

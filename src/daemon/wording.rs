@@ -4,6 +4,7 @@
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
+use super::snapshot::millis;
 use crate::config::InterfaceChoice;
 use crate::health::Weight;
 use crate::sys::Error;
@@ -64,7 +65,7 @@ pub(super) fn cause(why: &Why, of: &Subject<'_>) -> String {
         Why::Recovered(Cause::Partner) => "the router of the other address family works".into(),
         Why::Recovered(Cause::Service) => format!("the check of {} passes", watches.join(", ")),
         Why::Recovered(Cause::Address) => "trying the virtual addresses again".into(),
-        Why::Late(late) => format!("held up for {} ms, another may have been elected", late.as_millis()),
+        Why::Late(late) => format!("held up for {} ms, another may have been elected", millis(*late)),
         Why::Shutdown => "stopping".into(),
         Why::Succeeded(by) => format!("{} took over", peer(by)),
     }

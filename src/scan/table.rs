@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::heard::{Heard, Speaker};
+use crate::columns::Columns;
 use crate::vrrp::{DropReason, Family, V3Checksum, Version, Vrid};
 
 const HEADINGS: [&str; 10] =
@@ -12,39 +13,21 @@ const SHOWN: usize = 8;
 
 /// The speakers, one a line, in columns; `interfaces` are the names of those listened on.
 pub(super) fn table(heard: &Heard, interfaces: &[String]) -> String {
-    let mut rows = vec![HEADINGS.map(str::to_owned)];
-    rows.extend(heard.speakers.iter().map(|speaker| row(speaker, interfaces)));
-    let mut widths = [0; HEADINGS.len()];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.len().max(*width);
-        }
+    let mut table = Columns::new(&HEADINGS);
+    for speaker in &heard.speakers {
+        let (interface, family, vrid) = speaker.group;
+        table.add(&interfaces[interface]);
+        table.add(&family);
+        table.add(&vrid);
+        table.add(&speaker.version);
+        table.add(&speaker.from);
+        table.add(&speaker.claims.priority);
+        table.add(&interval(speaker));
+        table.add(&auth(speaker));
+        table.add(&checksum(speaker));
+        table.add(&addresses(speaker));
     }
-    let mut text = String::new();
-    for row in &rows {
-        for (cell, width) in row.iter().zip(widths) {
-            _ = write!(text, "{cell:width$}  ");
-        }
-        text.truncate(text.trim_end().len());
-        text.push('\n');
-    }
-    text
-}
-
-fn row(speaker: &Speaker, interfaces: &[String]) -> [String; HEADINGS.len()] {
-    let (interface, family, vrid) = speaker.group;
-    [
-        interfaces[interface].clone(),
-        family.to_string(),
-        vrid.to_string(),
-        speaker.version.to_string(),
-        speaker.from.to_string(),
-        speaker.claims.priority.to_string(),
-        interval(speaker),
-        auth(speaker),
-        checksum(speaker).to_owned(),
-        addresses(speaker),
-    ]
+    table.text()
 }
 
 fn interval(speaker: &Speaker) -> String {

@@ -1,7 +1,7 @@
 //! The last transitions with their cause, evidence and timing, for `why`; knows no state machine and reads no clock.
 
 use std::collections::VecDeque;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use super::State;
@@ -102,7 +102,11 @@ impl History {
 
     /// Oldest first, a line each.
     pub fn sentences(&self) -> String {
-        self.entries.iter().fold(String::new(), |text, entry| text + &entry.to_string() + "\n")
+        let mut text = String::new();
+        for entry in &self.entries {
+            _ = writeln!(text, "{entry}");
+        }
+        text
     }
 }
 

@@ -1,9 +1,10 @@
 //! A snapshot for people: a table of routers, and everything about one; knows no terminal.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 use super::{CheckStatus, Counters, Dropped, RouterStatus, State, Status, TargetStatus};
+use crate::columns::Columns;
 
 /// A time in the two units that matter: `3 h 12 min`, `2.5 s`, `9 ms`.
 pub fn span(time: Duration) -> String {
@@ -13,7 +14,7 @@ pub fn span(time: Duration) -> String {
         if rest == 0 { format!("{whole} {large}") } else { format!("{whole} {large} {rest} {small}") }
     };
     match seconds {
-        0 => format!("{} ms", time.as_millis()),
+        0 => format!("{} ms", time.subsec_millis()),
         1..10 => format!("{seconds}.{} s", time.subsec_millis() / 100),
         10..60 => format!("{seconds} s"),
         60..3_600 => pair("min", 60, "s", 1),
@@ -34,49 +35,41 @@ pub fn table(status: &Status) -> String {
     } else {
         _ = writeln!(text, "UNHEALTHY: {}\n", status.health.problems.join("; "));
     }
-    let head = ["router", "VRID", "interface", "state", "for", "priority", "master", "addresses"];
-    let mut rows = vec![head.map(str::to_owned)];
-    rows.extend(status.routers.iter().map(row));
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 8] = std::array::from_fn(width);
-    for row in &rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(widths) {
-            _ = write!(line, "{cell:width$}  ");
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
+    let headings = ["router", "VRID", "interface", "state", "for", "priority", "master", "addresses"];
+    let mut rows = Columns::new(&headings);
+    for router in &status.routers {
+        row(router, &mut rows);
     }
-    text
+    text + &rows.text()
 }
 
-fn row(router: &RouterStatus) -> [String; 8] {
-    let master = match (router.state, &router.master) {
-        (State::Master, _) => "this host".to_owned(),
-        (_, Some(master)) => format!("{} ({})", master.address, master.priority),
-        (_, None) => "-".to_owned(),
-    };
-    let addresses: Vec<_> = router.addresses.iter().map(|a| a.address.to_string()).collect();
-    let addresses = match addresses.as_slice() {
-        [first, _, _, rest @ ..] => format!("{first} and {} more", rest.len() + 2),
-        few => few.join(" "),
-    };
-    [
-        router.name.clone(),
-        router.vrid.to_string(),
-        router.interface.clone(),
-        router.state.as_str().to_owned(),
-        millis(router.state_ms),
-        router.priority.to_string(),
-        master,
-        addresses,
-    ]
+fn row(router: &RouterStatus, rows: &mut Columns) {
+    rows.add(&router.name);
+    rows.add(&router.vrid);
+    rows.add(&router.interface);
+    rows.add(&router.state.as_str());
+    rows.add(&millis(router.state_ms));
+    rows.add(&router.priority);
+    match (router.state, &router.master) {
+        (State::Master, _) => rows.add(&"this host"),
+        (_, Some(master)) => rows.add(&format_args!("{} ({})", master.address, master.priority)),
+        (_, None) => rows.add(&"-"),
+    }
+    match router.addresses.as_slice() {
+        [] => rows.add(&""),
+        [one] => rows.add(&one.address),
+        [one, two] => rows.add(&format_args!("{} {}", one.address, two.address)),
+        [first, rest @ ..] => rows.add(&format_args!("{} and {} more", first.address, rest.len())),
+    }
 }
 
 /// Everything about one router, a line for each thing there is to say.
 pub fn details(router: &RouterStatus) -> String {
     let mut lines = Lines(format!("{}\n", router.name));
-    lines.add("state", &format!("{} for {}: {}", router.state.as_str(), millis(router.state_ms), router.why));
+    lines.add(
+        "state",
+        &format_args!("{} for {}: {}", router.state.as_str(), millis(router.state_ms), router.why),
+    );
     for fault in &router.faults {
         lines.add("fault", fault);
     }
@@ -85,17 +78,17 @@ pub fn details(router: &RouterStatus) -> String {
     }
     lines.add("priority", &priority(router));
     if let (State::Backup, Some(master)) = (router.state, &router.master) {
-        lines.add("master", &format!("{} (priority {})", master.address, master.priority));
+        lines.add("master", &format_args!("{} (priority {})", master.address, master.priority));
     }
     if let Some(heard) = &router.heard {
         lines.add(
             "heard",
-            &format!("{} (priority {}) {} ago", heard.address, heard.priority, millis(heard.ago_ms)),
+            &format_args!("{} (priority {}) {} ago", heard.address, heard.priority, millis(heard.ago_ms)),
         );
     }
     lines.add("speaks", &speaks(router));
     if let Some(deadline) = router.deadline_ms {
-        lines.add("next", &format!("timer in {}", millis(deadline)));
+        lines.add("next", &format_args!("timer in {}", millis(deadline)));
     }
     for address in &router.addresses {
         let place = match (address.wanted, address.present) {
@@ -106,7 +99,7 @@ pub fn details(router: &RouterStatus) -> String {
         };
         let lease = address.lease_s.map_or(String::new(), |left| format!(", lease ends in {left} s"));
         let excluded = if address.excluded { ", not advertised" } else { "" };
-        let text = format!(
+        let text = format_args!(
             "{}/{} on {}: {place}{lease}{excluded}",
             address.address, address.prefix, address.interface
         );
@@ -126,7 +119,7 @@ pub fn details(router: &RouterStatus) -> String {
 struct Lines(String);
 
 impl Lines {
-    fn add(&mut self, what: &str, text: &str) {
+    fn add(&mut self, what: &str, text: &dyn Display) {
         let what = if what.is_empty() { String::new() } else { format!("{what}:") };
         _ = writeln!(self.0, "  {what:11}{text}");
     }

@@ -1,14 +1,16 @@
 //! Sockets that others connect to, over a path or TCP, and what is said over them without ever waiting; knows no
 //! request.
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::sys::stat::{Mode, umask};
+use nix::unistd::mkdir;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::Error;
@@ -30,10 +32,10 @@ impl Listener {
     /// # Errors
     /// The folder cannot be written to, the path is something else than a socket, or somebody answers there.
     pub fn at_path(path: &Path) -> Result<Self, Error> {
-        let failed = |e: io::Error| Error::doing("listen at", path.display().to_string())(e);
+        let failed = |e: io::Error| Error::doing("listen at", path.display())(e);
         let address = SockAddr::unix(path).map_err(failed)?;
         if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
-            DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(failed)?;
+            make(folder).map_err(failed)?;
         }
         let socket = open(Domain::UNIX).map_err(failed)?;
         if let Err(e) = bind_for_us_alone(&socket, &address) {
@@ -69,7 +71,7 @@ impl Listener {
             Err(e) if address.ip().is_unspecified() && no_v6(&e) => all_v4(),
             other => other,
         }
-        .map_err(Error::doing("listen at", address.to_string()))
+        .map_err(Error::doing("listen at", address))
     }
 
     /// The next connection; `None` when nobody waits.
@@ -105,6 +107,15 @@ impl AsFd for Listener {
 
 fn open(domain: Domain) -> io::Result<Socket> {
     Socket::new(domain, Type::STREAM.nonblocking().cloexec(), None)
+}
+
+/// The folder and those it is in. Not `create_dir_all`, which is 3 KB.
+fn make(folder: &Path) -> io::Result<()> {
+    let create = || mkdir(folder, Mode::from_bits_truncate(0o755));
+    match (create(), folder.parent()) {
+        (Err(Errno::ENOENT), Some(above)) => make(above).and_then(|()| Ok(create()?)),
+        (made, _) => Ok(made?),
+    }
 }
 
 /// The mode is right from the first moment on; this process has one thread.

@@ -148,7 +148,7 @@ impl Announcer {
 
     fn put(&self, address: IpAddr, frame: &[u8]) -> Result<(), Error> {
         send(self.socket.as_raw_fd(), frame, MsgFlags::empty())
-            .map_err(Error::doing("announce", format!("{address} on {}", self.interface)))?;
+            .map_err(Error::doing("announce", format_args!("{address} on {}", self.interface)))?;
         Ok(())
     }
 }

@@ -227,7 +227,7 @@ impl Netlink {
     ) -> Error {
         let link = self.links().unwrap_or_default().into_iter().find(|link| link.index == index);
         let interface = link.map_or_else(|| format!("interface {index}"), |link| link.name);
-        Error::doing(doing, format!("{address}/{prefix} on {interface}"))(why)
+        Error::doing(doing, format_args!("{address}/{prefix} on {interface}"))(why)
     }
 
     fn list(&mut self, request: impl Fn() -> Request) -> io::Result<Vec<Change>> {

@@ -20,7 +20,7 @@ impl Pidfd {
         match pidfd_open(process, PidfdFlags::empty()) {
             Ok(fd) => Ok(Some(Self(fd))),
             Err(rustix::io::Errno::SRCH) => Ok(None),
-            Err(e) => Err(Error::doing("watch process", pid.to_string())(e)),
+            Err(e) => Err(Error::doing("watch process", pid)(e)),
         }
     }
 }

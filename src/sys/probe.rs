@@ -104,7 +104,7 @@ impl Probe {
     /// ask with, or host or path of the target hold a space or control character. That says nothing of the
     /// service.
     pub fn start(target: &Target, now: Instant, timeout: Duration) -> Result<Self, Error> {
-        let failed = || Error::doing("begin the check", target.to_string());
+        let failed = || Error::doing("begin the check", &target);
         let request = request(target).map_err(failed())?;
         let address = target.address();
         let kind = Type::STREAM.nonblocking().cloexec();
@@ -183,7 +183,9 @@ impl Probe {
     }
 
     fn too_late(&self) -> String {
-        let within = format!("within {} ms", self.timeout.as_millis());
+        // Not as they come, in 128 bits: nothing else here writes or divides such numbers.
+        let ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
+        let within = format!("within {ms} ms");
         match &self.stage {
             Stage::Refused(_) | Stage::Connecting { .. } => format!("no connection {within}"),
             Stage::Reading { answer } if !answer.is_empty() => {

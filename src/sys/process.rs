@@ -47,8 +47,8 @@ impl ProcFs {
         let link = root.join("self");
         let own_pid = fs::read_link(&link)
             .and_then(|target| pid_from_name(target.as_os_str().as_bytes()).ok_or_else(malformed))
-            .map_err(Error::doing("find our own process through", link.display().to_string()))?;
-        let dir = File::open(&root).map_err(Error::doing("open", root.display().to_string()))?;
+            .map_err(Error::doing("find our own process through", link.display()))?;
+        let dir = File::open(&root).map_err(Error::doing("open", root.display()))?;
         Ok(Self { root, dir, own_pid, stat: vec![0; PAGE], cmdline: vec![0; PAGE] })
     }
 
@@ -64,7 +64,7 @@ impl ProcFs {
     /// hidden from us (out of descriptors, out of memory): no one may take that for a dead service.
     pub fn scan(&mut self, names: &[String]) -> Result<Vec<Vec<Process>>, Error> {
         let mut found = vec![Vec::new(); names.len()];
-        let unreadable = |path: &Path, e: io::Error| Error::doing("read", path.display().to_string())(e);
+        let unreadable = |path: &Path, e: io::Error| Error::doing("read", path.display())(e);
         for entry in fs::read_dir(&self.root).map_err(|e| unreadable(&self.root, e))? {
             let name = entry.map_err(|e| unreadable(&self.root, e))?.file_name();
             let Some(pid) = pid_from_name(name.as_bytes()) else { continue };
@@ -118,7 +118,7 @@ impl ProcFs {
     /// # Errors
     /// When /proc cannot be read.
     pub fn is_alone(&mut self) -> Result<bool, Error> {
-        let unreadable = |e: io::Error| Error::doing("read", self.root.display().to_string())(e);
+        let unreadable = |e: io::Error| Error::doing("read", self.root.display())(e);
         let mut comm = |pid: i32| {
             let line = read(&self.dir, &format!("{pid}/stat"), &mut self.stat).ok().flatten()?;
             Some(Stat::parse(line)?.comm.to_owned())
@@ -149,7 +149,7 @@ impl ProcFs {
     /// When the mount table cannot be read.
     pub fn hides_processes(&self) -> Result<bool, Error> {
         let path = self.root.join("self/mountinfo");
-        let mounts = fs::read(&path).map_err(Error::doing("read", path.display().to_string()))?;
+        let mounts = fs::read(&path).map_err(Error::doing("read", path.display()))?;
         Ok(hides_processes(&mounts, self.root.as_os_str().as_bytes()))
     }
 }
@@ -231,7 +231,7 @@ fn pid_from_name(name: &[u8]) -> Option<i32> {
     if !name.first()?.is_ascii_digit() {
         return None;
     }
-    str::from_utf8(name).ok()?.parse().ok()
+    number(name)?.try_into().ok()
 }
 
 fn number(digits: &[u8]) -> Option<u64> {

@@ -41,7 +41,7 @@ fn neighbour(line: &str) -> Option<(IpAddr, String)> {
 struct Route<'a> {
     interface: &'a str,
     flags: u32,
-    metric: u32,
+    metric: u64,
 }
 
 fn best(table: &str, default: fn(&str) -> Option<Route<'_>>) -> Option<String> {
@@ -67,7 +67,7 @@ fn default_v6(line: &str) -> Option<Route<'_>> {
     Some(Route {
         interface,
         flags: u32::from_str_radix(flags, 16).ok()?,
-        metric: u32::from_str_radix(metric, 16).ok()?,
+        metric: u64::from_str_radix(metric, 16).ok()?,
     })
 }
 

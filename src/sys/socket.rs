@@ -106,7 +106,8 @@ impl Socket {
     ) -> Result<Self, Error> {
         let v4 = at.is_ipv4();
         let family = if v4 { "IPv4" } else { "IPv6" };
-        let failed = |doing| Error::doing(doing, format!("raw VRRP sockets over {family} on {interface}"));
+        let on = format_args!("raw VRRP sockets over {family} on {interface}");
+        let failed = |doing| Error::doing(doing, on);
         let receiver = || {
             let socket = raw(v4, PROTOCOL.into(), interface)?;
             prepare(&socket)?;
@@ -216,7 +217,7 @@ impl Socket {
     }
 
     fn not_sent(&self, from: IpAddr, to: IpAddr) -> impl FnOnce(io::Error) -> Error {
-        Error::doing("send VRRP", format!("from {from} to {to} on {}", self.interface))
+        move |e| Error::doing("send VRRP", format_args!("from {from} to {to} on {}", self.interface))(e)
     }
 }
 

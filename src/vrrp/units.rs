@@ -36,6 +36,7 @@ impl Instant {
 impl Add<Duration> for Instant {
     type Output = Self;
 
+    #[inline(never)] // dozens of calls
     fn add(self, wait: Duration) -> Self {
         Self(self.0.saturating_add(wait))
     }

@@ -4,6 +4,7 @@
 use super::given::Given;
 use super::report::Report;
 use crate::config::aliases::{self, Means};
+use crate::config::value;
 use crate::config::variables::{self, Reach};
 
 /// Another image.
@@ -168,7 +169,7 @@ fn fill(profile: &Profile, given: &mut Vec<Given>, report: &Report<'_>) -> Optio
 /// The number is said, not used: who is wrong about the image would turn the order of the nodes round.
 fn inverted(given: &[Given], report: &mut Report<'_>) {
     let theirs = given.iter().find(|text| text.name == "KEEPALIVED_PRIORITY");
-    let number = theirs.and_then(|text| text.text.trim().parse::<u8>().ok());
+    let number = theirs.and_then(|text| value::whole::<u8>(&text.text));
     let Some(number) = number.filter(|number| (1..=254).contains(number)) else { return };
     let why = format!(
         "is {0} in the image that also has {INVERTED}, where it counts from 255 down: set PRIORITY={0} instead, or \

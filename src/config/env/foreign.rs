@@ -30,7 +30,7 @@ impl Texts {
     pub(super) fn take(&mut self, means: Means, mut said: Given, report: &mut Report<'_>) {
         let text = said.text.trim();
         let converted = match means {
-            Means::Number if text.parse::<u32>().is_err() => return,
+            Means::Number if value::whole::<u32>(text).is_none() => return,
             Means::Port if text == "0" => return,
             Means::Item | Means::Prefix | Means::Port | Means::Host | Means::AuthType => {
                 return self.hold(means, said);
@@ -116,7 +116,7 @@ impl Texts {
 
     fn prefixed(&mut self, prefix: &Given, report: &mut Report<'_>) {
         let length = prefix.text.trim().trim_start_matches('/');
-        if !length.parse().is_ok_and(|length: u8| (1..=32).contains(&length)) {
+        if !value::whole(length).is_some_and(|length: u8| (1..=32).contains(&length)) {
             return report.whole(
                 &prefix.name,
                 Some(&prefix.text),

@@ -9,7 +9,7 @@ use super::compat::{self, Seen};
 use super::foreign::{self, Texts};
 use super::report::Report;
 use crate::config::aliases::{self, Found, Means};
-use crate::config::value::Value;
+use crate::config::value::{self, Value};
 use crate::config::variables::{MOST_ROUTERS, Reach, Variable, whole_name};
 
 /// A name of ours, or of another image.
@@ -40,7 +40,7 @@ impl Name {
         let Found { place, variable, means } = aliases::find(base)?;
         let (mut item, mut number) = (0, 1);
         if !digits.is_empty() {
-            let n = digits.parse().ok().filter(|n| *n <= MOST_ROUTERS)?;
+            let n = value::whole(digits).filter(|n| *n <= MOST_ROUTERS)?;
             if means == Means::Item {
                 item = u64::from(n) + 1;
             } else if n < 2 || digits.starts_with('0') || variable?.reach == Reach::Process {

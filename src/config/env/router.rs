@@ -263,7 +263,7 @@ pub(super) fn link_local(address: &IpAddr) -> bool {
 fn default_lease(protocol: &Settings) -> Option<Lease> {
     const LEAST: u32 = 3;
     let wait = protocol.master_down(protocol.priority, protocol.interval);
-    let seconds = u32::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX);
+    let seconds = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).div_ceil(1_000);
     Lease::from_seconds(seconds.max(LEAST))
 }
 
