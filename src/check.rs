@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use crate::columns::listed;
 use crate::config::{Config, InterfaceChoice, RouterConfig, Setting};
 use crate::daemon::interfaces::Interfaces;
 use crate::preflight::{Facts, Finding, Processes, findings};
@@ -64,8 +65,8 @@ fn effective(config: &Config, settings: &[Setting]) -> String {
     for setting in settings {
         if heading != Some(setting.number) {
             heading = Some(setting.number);
-            let names: Vec<_> = routers(config, setting.number).map(|router| &*router.name).collect();
-            let title = if names.is_empty() { "process".to_owned() } else { names.join(" and ") };
+            let names = listed(routers(config, setting.number).map(|router| &router.name), " and ");
+            let title = if names.is_empty() { "process" } else { &names };
             _ = writeln!(text, "{}{title}", if text.is_empty() { "" } else { "\n" });
         }
         let value = shown(config, setting);
@@ -81,9 +82,9 @@ fn routers(config: &Config, number: u16) -> impl Iterator<Item = &RouterConfig> 
 /// The value, with what `auto` has come to.
 fn shown(config: &Config, setting: &Setting) -> String {
     let automatic = routers(config, setting.number).filter_map(|router| router.automatic(setting.variable));
-    let automatic: Vec<_> = automatic.collect();
+    let automatic = listed(automatic, ", ");
     if setting.value == "auto" && !automatic.is_empty() {
-        format!("auto ({})", automatic.join(", "))
+        format!("auto ({automatic})")
     } else {
         setting.value.clone()
     }

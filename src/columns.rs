@@ -1,4 +1,4 @@
-//! Text in columns under headings; knows no meaning of any.
+//! Many things as one text, in columns under headings or one behind the other; knows no meaning of any.
 
 use std::fmt::{Display, Write as _};
 
@@ -36,4 +36,22 @@ impl Columns {
         }
         text
     }
+}
+
+/// One behind the other, with `between` in between. One short loop for each kind of thing, where a list of texts to
+/// join would be half a kilobyte.
+pub(crate) fn listed<T: Display>(items: impl IntoIterator<Item = T>, between: &str) -> String {
+    let mut text = String::new();
+    for item in items {
+        add(&mut text, between, &item);
+    }
+    text
+}
+
+#[inline(never)]
+fn add(text: &mut String, between: &str, item: &dyn Display) {
+    if !text.is_empty() {
+        text.push_str(between);
+    }
+    _ = write!(text, "{item}");
 }

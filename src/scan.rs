@@ -4,13 +4,14 @@
 mod heard;
 mod table;
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::columns::listed;
 use crate::config::{Config, InterfaceChoice, RouterConfig};
 use crate::run::{self, Failure};
 use crate::sys::Error;
@@ -155,7 +156,7 @@ impl Ears {
                         ears.sockets.push((at, socket));
                     }
                     Err(e) if e.is_permission() => return Err(e),
-                    Err(e) => ears.deaf.push(e.to_string()),
+                    Err(e) => ears.deaf.push(e.into()),
                 }
             }
         }
@@ -180,7 +181,7 @@ impl Ears {
                 Err(e) => {
                     // The link went; it is not followed if it comes back.
                     let _ = poller.forget(socket.as_fd());
-                    self.deaf.push(e.to_string());
+                    self.deaf.push(e.into());
                     return;
                 }
             }
@@ -216,9 +217,8 @@ fn report(heard: &Heard, host: &Host, deaf: &[String], after: Option<Duration>) 
 }
 
 /// Nothing where there are no items.
-fn in_line(before: &str, items: &[impl ToString], after: &str) -> String {
-    let items: Vec<_> = items.iter().map(ToString::to_string).collect();
-    if items.is_empty() { String::new() } else { format!("{before}{}{after}", items.join(", ")) }
+fn in_line(before: &str, items: &[impl Display], after: &str) -> String {
+    if items.is_empty() { String::new() } else { format!("{before}{}{after}", listed(items, ", ")) }
 }
 
 #[cfg(test)]

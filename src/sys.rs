@@ -47,6 +47,13 @@ impl Error {
     }
 }
 
+/// The sentence alone.
+impl From<Error> for String {
+    fn from(error: Error) -> Self {
+        error.to_string()
+    }
+}
+
 /// Only where a capability is what the kernel asks for: a firewall and a seccomp profile say the same.
 fn advice(doing: &str, source: &io::Error) -> &'static str {
     let capability = ["add", "remove", "open"].iter().any(|verb| doing.starts_with(verb));

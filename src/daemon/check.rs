@@ -189,7 +189,7 @@ impl Check {
                 Err(e) => {
                     // Once per series.
                     if !std::mem::replace(&mut self.unreadable, true) {
-                        outcome.errors.push(e.to_string());
+                        outcome.errors.push(e.into());
                     }
                     return None;
                 }

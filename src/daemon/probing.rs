@@ -80,7 +80,7 @@ impl Probing {
             // Nothing is known of the service: the last result stands.
             Err(e) => {
                 if !std::mem::replace(&mut self.hampered, true) {
-                    outcome.errors.push(e.to_string());
+                    outcome.errors.push(e.into());
                 }
             }
         }
@@ -100,7 +100,7 @@ impl Probing {
                 match watched {
                     Ok(()) => running.interest = Some(interest),
                     // Its deadline ends it.
-                    Err(e) => outcome.errors.push(e.to_string()),
+                    Err(e) => outcome.errors.push(e.into()),
                 }
             }
             Step::Passed => self.end(true, || "answers".into(), poller, outcome),

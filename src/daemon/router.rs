@@ -12,6 +12,7 @@ use log::{Level, Record};
 use super::kernel::{Channel, Kernel};
 use super::said::Said;
 use super::wording;
+use crate::columns::listed;
 use crate::config::{InterfaceChoice, RouterConfig, VirtualAddress};
 use crate::health::{Standing, Verdict, Weight, effective};
 use crate::status::Counters;
@@ -297,8 +298,7 @@ impl Router {
         let before = std::mem::replace(&mut self.place, place).map(|place| place.index);
         if let Some(place) = self.place.as_ref().filter(|place| Some(place.index) != before) {
             let Settings { vrid, priority, .. } = *self.config.protocol;
-            let addresses: Vec<_> = self.config.addresses.iter().map(ToString::to_string).collect();
-            let (interface, addresses) = (&place.interface, addresses.join(", "));
+            let (interface, addresses) = (&place.interface, listed(&self.config.addresses, ", "));
             let text = format!("VRID {vrid} on {interface}, priority {priority}, for {addresses}");
             self.say(Level::Info, "interface", text);
         }

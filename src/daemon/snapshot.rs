@@ -43,7 +43,7 @@ impl Daemon {
     fn present(&mut self) -> (Present, Vec<String>) {
         match self.kernel.addresses() {
             Ok(addresses) => (Present::new(&addresses), vec![]),
-            Err(e) => (Present::new(self.kernel.interfaces.addresses()), vec![e.to_string()]),
+            Err(e) => (Present::new(self.kernel.interfaces.addresses()), vec![e.into()]),
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 use super::{CheckStatus, Counters, Dropped, RouterStatus, State, Status, TargetStatus};
-use crate::columns::Columns;
+use crate::columns::{Columns, listed};
 
 /// A time in the two units that matter: `3 h 12 min`, `2.5 s`, `9 ms`.
 pub fn span(time: Duration) -> String {
@@ -140,12 +140,7 @@ fn priority(router: &RouterStatus) -> String {
 
 fn speaks(router: &RouterStatus) -> String {
     let from = router.source.map_or("no address yet".to_owned(), |source| source.to_string());
-    let to = if router.peers.is_empty() {
-        "all (multicast)".to_owned()
-    } else {
-        let peers: Vec<_> = router.peers.iter().map(ToString::to_string).collect();
-        peers.join(", ")
-    };
+    let to = if router.peers.is_empty() { "all (multicast)".to_owned() } else { listed(&router.peers, ", ") };
     format!(
         "VRRPv{} over {}, VRID {}, from {from} on {} to {to}, every {}{}",
         router.protocol,
@@ -166,10 +161,9 @@ fn verdict(check: &CheckStatus) -> String {
 }
 
 fn target(target: &TargetStatus) -> String {
-    let pids: Vec<_> = target.pids.iter().map(ToString::to_string).collect();
     let state = match target.passed {
-        Some(true) if pids.is_empty() => "answers".to_owned(),
-        Some(true) => format!("runs (pid {})", pids.join(" ")),
+        Some(true) if target.pids.is_empty() => "answers".to_owned(),
+        Some(true) => format!("runs (pid {})", listed(&target.pids, " ")),
         Some(false) => "FAILED".to_owned(),
         None => "no result yet".to_owned(),
     };
@@ -191,8 +185,14 @@ fn counters(counters: &Counters) -> String {
 }
 
 fn dropped(dropped: &Dropped) -> String {
-    let counts: Vec<_> = dropped.0.iter().map(|(reason, count)| format!("{reason}={count}")).collect();
-    if counts.is_empty() { "none".to_owned() } else { counts.join(" ") }
+    if dropped.0.is_empty() {
+        return "none".to_owned();
+    }
+    let mut text = String::new();
+    for (reason, count) in &dropped.0 {
+        _ = write!(text, "{}{reason}={count}", if text.is_empty() { "" } else { " " });
+    }
+    text
 }
 
 #[cfg(test)]
