@@ -4,13 +4,11 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 
 use netlink_packet_core::{
-    Emitable, NetlinkBuffer, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkSerializable,
-    NlasIterator,
+    DefaultNla, Emitable, NetlinkBuffer, NetlinkDeserializable, NetlinkHeader, NetlinkMessage,
+    NetlinkSerializable, NlasIterator,
 };
 use netlink_packet_route::AddressFamily;
-use netlink_packet_route::address::{
-    AddressAttribute, AddressHeader, AddressHeaderFlags, AddressMessage, AddressProtocol, CacheInfo,
-};
+use netlink_packet_route::address::{AddressHeader, AddressHeaderFlags};
 use netlink_packet_route::link::{LinkFlags, LinkHeader};
 
 use super::{Address, Assignment, Change, Link, MARK};
@@ -42,22 +40,29 @@ pub(super) const ALIGNMENT: usize = 4;
 /// What is asked of the kernel.
 #[derive(Debug)]
 pub(super) enum Request {
-    Add(AddressMessage),
-    Remove(AddressMessage),
+    Add(Message),
+    Remove(Message),
     ListAddresses,
     ListLinks,
+}
+
+/// About one address. Its attributes are octets: with the crate's own come those that we never send.
+#[derive(Debug)]
+pub(super) struct Message {
+    header: AddressHeader,
+    attributes: Vec<DefaultNla>,
 }
 
 impl Request {
     pub(super) fn add(assignment: &Assignment) -> Self {
         let mut message = identity(assignment.index, assignment.address, assignment.prefix);
-        message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(MARK)));
+        message.attributes.push(DefaultNla::new(IFA_PROTO, vec![MARK]));
         if assignment.address.is_ipv6() {
             // Duplicate address detection would keep the address silent for a second or more, and the
             // master we replace may still answer for it.
             message.header.flags = AddressHeaderFlags::Nodad;
         } else if let Some(label) = &assignment.label {
-            message.attributes.push(AddressAttribute::Label(label.clone()));
+            message.attributes.push(DefaultNla::new(IFA_LABEL, [label.as_bytes(), b"\0"].concat()));
         }
         message.attributes.extend(lifetime(assignment));
         Self::Add(message)
@@ -69,24 +74,26 @@ impl Request {
 }
 
 /// `None` is what the kernel does by itself: for ever.
-fn lifetime(assignment: &Assignment) -> Option<AddressAttribute> {
+fn lifetime(assignment: &Assignment) -> Option<DefaultNla> {
     let valid = assignment.lifetime.unwrap_or(FOREVER);
     // Deprecated from the first: a host address inside a subnet would be taken as the source of what the
     // machine sends by itself, and those connections would break when it moves.
     let deprecated = assignment.address.is_ipv6() && assignment.prefix == 128;
-    let mut lifetime = CacheInfo::default();
-    lifetime.ifa_valid = valid;
-    lifetime.ifa_preferred = if deprecated { 0 } else { valid };
-    (deprecated || valid != FOREVER).then_some(AddressAttribute::CacheInfo(lifetime))
+    let preferred = if deprecated { 0 } else { valid };
+    // Behind both are two times that the kernel tells and does not read.
+    let lifetime = [preferred.to_ne_bytes(), valid.to_ne_bytes(), [0; 4], [0; 4]].concat();
+    (deprecated || valid != FOREVER).then(|| DefaultNla::new(IFA_CACHEINFO, lifetime))
 }
 
 /// The parts by which the kernel tells one address from another.
-fn identity(index: u32, address: IpAddr, prefix: u8) -> AddressMessage {
-    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-    let mut message = AddressMessage::default();
-    message.header = AddressHeader { family, prefix_len: prefix, index, ..AddressHeader::default() };
-    message.attributes = vec![AddressAttribute::Local(address), AddressAttribute::Address(address)];
-    message
+fn identity(index: u32, address: IpAddr, prefix: u8) -> Message {
+    let (family, octets) = match address {
+        IpAddr::V4(v4) => (AddressFamily::Inet, v4.octets().to_vec()),
+        IpAddr::V6(v6) => (AddressFamily::Inet6, v6.octets().to_vec()),
+    };
+    let header = AddressHeader { family, prefix_len: prefix, index, ..AddressHeader::default() };
+    let attributes = vec![DefaultNla::new(IFA_LOCAL, octets.clone()), DefaultNla::new(IFA_ADDRESS, octets)];
+    Message { header, attributes }
 }
 
 impl NetlinkSerializable for Request {
@@ -101,7 +108,9 @@ impl NetlinkSerializable for Request {
 
     fn buffer_len(&self) -> usize {
         match self {
-            Self::Add(message) | Self::Remove(message) => message.buffer_len(),
+            Self::Add(Message { header, attributes }) | Self::Remove(Message { header, attributes }) => {
+                header.buffer_len() + attributes.as_slice().buffer_len()
+            }
             Self::ListAddresses => AddressHeader::default().buffer_len(),
             Self::ListLinks => LinkHeader::default().buffer_len(),
         }
@@ -109,7 +118,10 @@ impl NetlinkSerializable for Request {
 
     fn serialize(&self, buffer: &mut [u8]) {
         match self {
-            Self::Add(message) | Self::Remove(message) => message.emit(buffer),
+            Self::Add(Message { header, attributes }) | Self::Remove(Message { header, attributes }) => {
+                header.emit(buffer);
+                attributes.as_slice().emit(&mut buffer[header.buffer_len()..]);
+            }
             Self::ListAddresses => AddressHeader::default().emit(buffer),
             Self::ListLinks => LinkHeader::default().emit(buffer),
         }
@@ -145,7 +157,7 @@ pub(super) fn messages(mut octets: &[u8]) -> impl Iterator<Item = NetlinkMessage
     .flatten()
 }
 
-/// Reads the attributes we need ourselves, as [`link`] does: the crate's own way is 5 KB.
+/// Reads the attributes we need ourselves, as [`link`] does: the crate's own way is 10 KB.
 fn address(payload: &[u8]) -> Option<Address> {
     let header = AddressHeader::parse(payload).ok()?;
     let (mut local, mut far, mut label, mut mark, mut lifetime) = (None, None, None, None, None);
@@ -219,7 +231,7 @@ fn link(payload: &[u8]) -> Option<Link> {
 mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
 
-    use netlink_packet_core::NetlinkPayload;
+    use netlink_packet_core::{NetlinkPayload, Nla as _};
     use proptest::prelude::*;
 
     use super::*;
@@ -299,10 +311,14 @@ mod tests {
         else {
             panic!("an addition is asked for")
         };
-        let told = message.attributes.iter().find_map(|attribute| {
-            if let AddressAttribute::CacheInfo(told) = attribute { Some(told) } else { None }
+        let told = message.attributes.iter().find(|attribute| attribute.kind() == IFA_CACHEINFO);
+        let told = told.map(|told| {
+            let mut octets = [0; 16];
+            told.emit_value(&mut octets);
+            let number = |at: usize| u32::from_ne_bytes(octets[at..at + 4].try_into().unwrap());
+            (number(4), number(0))
         });
-        (told.map(|told| (told.ifa_valid, told.ifa_preferred)), message.header.flags)
+        (told, message.header.flags)
     }
 
     #[test]
