@@ -152,6 +152,10 @@ fn what_stands_in_the_way_stands_in_the_status() {
     assert!(!warns(&router, mute));
     router.host.ip("link set enp0s3 mtu 68");
     wait_until("the master knows that it is not heard", seconds(3), || warns(&router, mute));
+    let sent = |router: &Router| json(router)["routers"][0]["counters"]["adverts_sent"].as_u64();
+    let before = sent(&router);
+    std::thread::sleep(millis(2_200));
+    assert_eq!(sent(&router), before, "what was refused was not sent");
     router.host.ip("link set enp0s3 mtu 1500");
     wait_until("it can send", seconds(5), || !warns(&router, mute));
 

@@ -72,6 +72,8 @@ impl Daemon {
                 self.stand(id);
             }
         }
+        // The looks of other checks take longer than a backup waits.
+        self.flush();
     }
 
     pub(super) fn stand(&mut self, id: usize) {

@@ -61,6 +61,8 @@ pub(super) struct Router {
     pub(super) waits: Option<String>,
     /// The count of adverts sent when the last one that could not be sent was in it, and why it could not.
     unsent: Option<(u64, String)>,
+    /// How many of the adverts counted as sent the kernel refused.
+    pub(super) refused: u64,
     /// When to say that nobody was heard; `None` once somebody was, or it was said.
     pub(super) deaf_at: Option<Instant>,
     /// That nobody was heard was said, and still nobody was.
@@ -111,6 +113,7 @@ impl Router {
             complained: Said::default(),
             waits: None,
             unsent: None,
+            refused: 0,
             deaf_at: Some(Instant::START + deaf_after),
             unheard: false,
             spare: Spare::Unknown,
@@ -332,6 +335,8 @@ impl Router {
     pub(super) fn unsent(&mut self, e: &Error) {
         let sent = self.counters.adverts_sent;
         let text = wording::mute(e);
+        // Once for all peers of an advert.
+        self.refused += u64::from(self.unsent.as_ref().is_none_or(|(at, _)| *at != sent));
         if self.mute().is_none() {
             self.say(Level::Warn, "send_failed", &text);
         }

@@ -13,7 +13,7 @@ use super::router::{Router, Spare};
 use super::wording::{self, Subject};
 use crate::config::VirtualAddress;
 use crate::status::{
-    self, AddressStatus, Brief, Dropped, Entry, Health, HeardStatus, InterfaceStatus, PeerStatus,
+    self, AddressStatus, Brief, Counters, Dropped, Entry, Health, HeardStatus, InterfaceStatus, PeerStatus,
     RouterStatus, State, Status,
 };
 use crate::sys::netlink::Address;
@@ -198,7 +198,7 @@ impl Router {
                 .map(|cause| wording::fault(*cause, &self.subject()))
                 .collect(),
             check: None,
-            counters: self.counters,
+            counters: self.counters(),
             dropped: dropped(&self.drops),
             failover_possible: match (role, &self.spare) {
                 (Role::Backup, Spare::Ready) => Some(true),
@@ -228,6 +228,11 @@ impl Router {
             }
         };
         advertised.chain(excluded).map(status).collect()
+    }
+
+    /// What happened so far; what the kernel refused was not sent.
+    fn counters(&self) -> Counters {
+        Counters { adverts_sent: self.counters.adverts_sent.saturating_sub(self.refused), ..self.counters }
     }
 
     /// What a restart would put right. A FAULT is none of it.
