@@ -95,6 +95,15 @@ impl Host {
                 host.ip("address add", &format!("{address}/64 dev v0 nodad"));
             }
         }
+        // On a busy machine the kernel takes its time until a new address answers its neighbours.
+        for (here, there) in [(LEFT_V6, RIGHT_V6), (LEFT_GLOBAL, RIGHT_GLOBAL)] {
+            let (ours, theirs) = (left.unicast(here), right.unicast(there));
+            let heard = (0..100).any(|_| {
+                ours.send(here.into(), there.into(), MESSAGE).unwrap();
+                readable(&theirs, 100)
+            });
+            assert!(heard, "{there} does not answer {here}");
+        }
         (left, right)
     }
 
