@@ -130,11 +130,15 @@ fn look(config: &Config) -> Result<Processes, Error> {
     }
     let mut procfs = ProcFs::new("/proc")?;
     let found = procfs.scan(&names)?;
-    let pids = found.iter().map(|found| found.iter().map(|process| process.pid).collect::<Vec<_>>());
-    let services: Vec<_> = names.into_iter().zip(pids).collect();
-    let here = services.iter().filter(|(_, pids)| pids.iter().any(|pid| procfs.shares_network(*pid)));
+    let (mut services, mut neighbours) = (vec![], vec![]);
+    for (name, processes) in names.into_iter().zip(found) {
+        if processes.iter().any(|process| procfs.shares_network(process.pid)) {
+            neighbours.push(name.clone());
+        }
+        services.push((name, processes.iter().map(|process| process.pid).collect()));
+    }
     Ok(Processes {
-        neighbours: here.map(|(name, _)| name.clone()).collect(),
+        neighbours,
         alone: procfs.is_alone()?,
         hidden: procfs.hides_processes()?,
         nonlocal_bind: [true, false].map(route::nonlocal_bind),

@@ -89,8 +89,9 @@ impl Check {
 
     /// What is checked, in the operator's words.
     pub(super) fn names(&self) -> Vec<String> {
-        let probes = self.probes.iter().map(ToString::to_string);
-        self.config.services.iter().cloned().chain(probes).collect()
+        let mut names = self.config.services.clone();
+        names.extend(self.probes.iter().map(ToString::to_string));
+        names
     }
 
     /// When the next look, or the end of a probe's patience, is due.
@@ -256,19 +257,19 @@ impl Check {
 
     /// What was found last.
     pub(super) fn status(&self, now: Instant) -> CheckStatus {
-        let services =
-            self.config.services.iter().zip(&self.found).map(|(service, processes)| TargetStatus {
+        let mut targets = vec![];
+        for (service, processes) in self.config.services.iter().zip(&self.found) {
+            targets.push(TargetStatus {
                 name: service.clone(),
                 passed: Some(!processes.is_empty()),
                 pids: processes.iter().map(|process| process.pid).collect(),
                 is_process: true,
             });
-        let probes = self.probes.iter().map(|probe| TargetStatus {
-            name: probe.to_string(),
-            passed: probe.result(),
-            pids: vec![],
-            is_process: false,
-        });
+        }
+        for probe in &self.probes {
+            let (name, passed) = (probe.to_string(), probe.result());
+            targets.push(TargetStatus { name, passed, pids: vec![], is_process: false });
+        }
         CheckStatus {
             weight: self.health.weight().get(),
             verdict: match self.health.verdict() {
@@ -277,7 +278,7 @@ impl Check {
                 Verdict::Failed => "failed",
             },
             verdict_ms: millis(now.since(self.since)),
-            targets: services.chain(probes).collect(),
+            targets,
         }
     }
 }

@@ -103,18 +103,18 @@ impl Probing {
                     Err(e) => outcome.errors.push(e.into()),
                 }
             }
-            Step::Passed => self.end(true, || "answers".into(), poller, outcome),
-            Step::Failed(reason) => self.end(false, || reason, poller, outcome),
+            Step::Passed => self.end(true, "answers", poller, outcome),
+            Step::Failed(reason) => self.end(false, &reason, poller, outcome),
         }
     }
 
-    fn end(&mut self, passed: bool, how: impl FnOnce() -> String, poller: &Poller, outcome: &mut Outcome) {
+    fn end(&mut self, passed: bool, how: &str, poller: &Poller, outcome: &mut Outcome) {
         if let Some(Running { probe, interest: Some(_) }) = self.running.take() {
             // A descriptor that is closed is no longer watched either; only its token may still come.
             let _ = poller.forget(probe.as_fd());
         }
         if self.passed.replace(passed) != Some(passed) {
-            outcome.news.push(format!("{}: {}", self.target, how()));
+            outcome.news.push(format!("{}: {how}", self.target));
         }
     }
 }

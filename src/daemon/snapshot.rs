@@ -210,9 +210,7 @@ impl Router {
     }
 
     fn addresses(&self, role: Role, kernel: &Kernel, present: &Present) -> Vec<AddressStatus> {
-        let advertised = self.config.addresses.iter().map(|vip| (vip, false));
-        let excluded = self.config.excluded.iter().map(|vip| (vip, true));
-        let status = |(vip, excluded): (&VirtualAddress, bool)| {
+        let status = |vip: &VirtualAddress, excluded| {
             let index = self.place.as_ref().and_then(|place| kernel.device(place.index, vip).ok());
             let found = index.and_then(|index| present.find(index, vip));
             // What an owner really has is there in every state.
@@ -227,7 +225,13 @@ impl Router {
                 lease_s: found.and_then(|(_, lifetime)| *lifetime),
             }
         };
-        advertised.chain(excluded).map(status).collect()
+        let mut addresses = vec![];
+        for (list, excluded) in [(&self.config.addresses, false), (&self.config.excluded, true)] {
+            for vip in list {
+                addresses.push(status(vip, excluded));
+            }
+        }
+        addresses
     }
 
     /// What happened so far; what the kernel refused was not sent.

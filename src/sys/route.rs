@@ -25,6 +25,11 @@ pub fn nonlocal_bind(v4: bool) -> bool {
     setting.map_or(true, |text| text.trim() != "0")
 }
 
+#[inline(never)] // for all tables
+fn fields(line: &str) -> Vec<&str> {
+    line.split_whitespace().collect()
+}
+
 /// The IPv4 addresses that others have answered for, with their hardware addresses.
 pub fn neighbours() -> Vec<(IpAddr, String)> {
     let table = fs::read_to_string("/proc/thread-self/net/arp").unwrap_or_default();
@@ -33,7 +38,7 @@ pub fn neighbours() -> Vec<(IpAddr, String)> {
 
 /// `address type flags hardware-address mask device`, the flags in hex: 2 is a complete entry.
 fn neighbour(line: &str) -> Option<(IpAddr, String)> {
-    let fields: Vec<&str> = line.split_whitespace().collect();
+    let fields = fields(line);
     let [address, _, "0x2" | "0x6", mac, ..] = fields[..] else { return None };
     Some((address.parse().ok()?, mac.to_owned()))
 }
@@ -55,14 +60,14 @@ fn best(table: &str, default: fn(&str) -> Option<Route<'_>>) -> Option<String> {
 
 /// `Iface Destination Gateway Flags RefCnt Use Metric Mask …`, the metric alone in decimal.
 fn default_v4(line: &str) -> Option<Route<'_>> {
-    let fields: Vec<&str> = line.split_whitespace().collect();
+    let fields = fields(line);
     let [interface, "00000000", _, flags, _, _, metric, "00000000", ..] = fields[..] else { return None };
     Some(Route { interface, flags: u32::from_str_radix(flags, 16).ok()?, metric: metric.parse().ok()? })
 }
 
 /// Destination, its length, source, its length, next hop, metric, references, use, flags, interface; all hex.
 fn default_v6(line: &str) -> Option<Route<'_>> {
-    let fields: Vec<&str> = line.split_whitespace().collect();
+    let fields = fields(line);
     let [_, "00", _, _, _, metric, _, _, flags, interface] = fields[..] else { return None };
     Some(Route {
         interface,
