@@ -160,7 +160,7 @@ impl Daemon {
         if router.waits.is_none() {
             router.say(level, "interface", &text);
         }
-        router.waits = Some(text);
+        router.waits = Some(text.into());
     }
 
     /// Two of our routers that come to one link by different ways, one by its name and one by its subnet, may have

@@ -53,14 +53,14 @@ pub(super) struct Router {
     /// The last advert that was not dropped.
     pub(super) heard: Option<(Instant, Peer)>,
     /// The cause of the last transition.
-    pub(super) why: String,
+    pub(super) why: Box<str>,
     pub(super) said: Said,
     /// A memory of its own: a flood of what is dropped must not hide the rest.
     pub(super) complained: Said,
     /// Why there is no place to speak, as it was said.
-    pub(super) waits: Option<String>,
+    pub(super) waits: Option<Box<str>>,
     /// The count of adverts sent when the last one that could not be sent was in it, and why it could not.
-    unsent: Option<(u64, String)>,
+    unsent: Option<Box<(u64, String)>>,
     /// How many of the adverts counted as sent the kernel refused.
     pub(super) refused: u64,
     /// When to say that nobody was heard; `None` once somebody was, or it was said.
@@ -108,7 +108,7 @@ impl Router {
             drops: Drops::default(),
             counters: Counters::default(),
             heard: None,
-            why: String::new(),
+            why: Box::default(),
             said: Said::default(),
             complained: Said::default(),
             waits: None,
@@ -336,16 +336,16 @@ impl Router {
         let sent = self.counters.adverts_sent;
         let text = wording::mute(e);
         // Once for all peers of an advert.
-        self.refused += u64::from(self.unsent.as_ref().is_none_or(|(at, _)| *at != sent));
+        self.refused += u64::from(self.unsent.as_ref().is_none_or(|last| last.0 != sent));
         if self.mute().is_none() {
             self.say(Level::Warn, "send_failed", &text);
         }
-        self.unsent = Some((sent, text));
+        self.unsent = Some(Box::new((sent, text)));
     }
 
     /// Why the last advert could not be sent.
     pub(super) fn mute(&self) -> Option<&str> {
-        let (at, why) = self.unsent.as_ref()?;
+        let (at, why) = self.unsent.as_deref()?;
         (at + 1 >= self.counters.adverts_sent).then_some(why)
     }
 
@@ -364,7 +364,7 @@ impl Router {
         let (level, event) = match report {
             Report::Transition { from, to, why } => {
                 self.since = now;
-                self.why = wording::cause(why, &self.subject());
+                self.why = wording::cause(why, &self.subject()).into();
                 self.counters.became_master += u64::from(*to == Role::Master);
                 self.counters.released_master += u64::from(*from == Role::Master);
                 (if *to == Role::Fault { Level::Warn } else { Level::Info }, "transition")

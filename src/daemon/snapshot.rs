@@ -179,7 +179,7 @@ impl Router {
             state: state(role),
             since: wall_clock().before(in_state),
             state_ms: millis(in_state),
-            why: self.why.clone(),
+            why: self.why.to_string(),
             base_priority: settings.priority.octet(),
             priority,
             preempt: settings.preempt,

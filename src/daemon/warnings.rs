@@ -47,7 +47,7 @@ impl Router {
         if self.instance.role() == Role::Master {
             warnings.extend(self.mute().map(str::to_owned));
         }
-        warnings.extend(self.waits.clone());
+        warnings.extend(self.waits.as_deref().map(str::to_owned));
         if self.unheard {
             warnings.push(wording::never_heard(self.config.protocol.vrid));
         }
