@@ -47,6 +47,8 @@ impl Said {
         }
         // Most have little to say.
         self.0.reserve_exact(1);
+        // There may be a thousand of these, and most have one thing to remember.
+        self.0.reserve_exact(1);
         self.0.push(Entry { what, whom, times: 1, last: now, sentence: None });
         News::of(1, limit)
     }
