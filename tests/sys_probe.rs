@@ -46,12 +46,7 @@ fn ask(target: &Target, timeout: Duration) -> Answer {
         let Step::Pending(interest) = step else {
             return Answer { step, steps, took: poller.now().since(begun) };
         };
-        match watched {
-            None => poller.watch_for(probe.as_fd(), 1, interest).unwrap(),
-            Some(before) if before != interest => poller.rewatch(probe.as_fd(), 1, interest).unwrap(),
-            Some(_) => {}
-        }
-        watched = Some(interest);
+        poller.watch_only_for(probe.as_fd(), 1, &mut watched, interest).unwrap();
         poller.wait(Some(probe.deadline())).unwrap();
     }
     unreachable!("counting does not end")

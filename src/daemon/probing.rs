@@ -91,16 +91,10 @@ impl Probing {
         let Some(running) = &mut self.running else { return };
         match running.probe.advance(now) {
             Step::Pending(interest) => {
-                let fd = running.probe.as_fd();
-                let watched = match running.interest {
-                    Some(known) if known == interest => Ok(()),
-                    Some(_) => poller.rewatch(fd, self.token, interest),
-                    None => poller.watch_for(fd, self.token, interest),
-                };
-                match watched {
-                    Ok(()) => running.interest = Some(interest),
-                    // Its deadline ends it.
-                    Err(e) => outcome.errors.push(e.into()),
+                let Running { probe, interest: known } = running;
+                // One that cannot be watched ends at its deadline.
+                if let Err(e) = poller.watch_only_for(probe.as_fd(), self.token, known, interest) {
+                    outcome.errors.push(e.into());
                 }
             }
             Step::Passed => self.end(true, "answers", poller, outcome),

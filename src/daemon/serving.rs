@@ -1,7 +1,7 @@
 //! Who asks for the state, over the status socket or HTTP: a bounded number of connections, each with a deadline,
 //! none of them waited for; knows no router.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::http::{self, LONGEST_REQUEST, Page, Request};
@@ -222,16 +222,7 @@ fn end(connection: &Connection, poller: &Poller) {
 impl Connection {
     /// `false` when it cannot be watched, and so not be served.
     fn watch(&mut self, interest: Interest, poller: &Poller) -> bool {
-        let fd: BorrowedFd<'_> = self.stream.as_fd();
-        let watched = match self.interest {
-            Some(known) if known == interest => Ok(()),
-            Some(_) => poller.rewatch(fd, self.token, interest),
-            None => poller.watch_for(fd, self.token, interest),
-        };
-        if watched.is_ok() {
-            self.interest = Some(interest);
-        }
-        watched.is_ok()
+        poller.watch_only_for(self.stream.as_fd(), self.token, &mut self.interest, interest).is_ok()
     }
 
     /// Goes on as far as possible without waiting.

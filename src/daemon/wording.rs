@@ -4,6 +4,7 @@
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
+use super::snapshot;
 use super::snapshot::millis;
 use crate::config::InterfaceChoice;
 use crate::health::Weight;
@@ -12,12 +13,7 @@ use crate::vrrp::{Advert, Cause, DropReason, Family, Peer, Priority, Report, Rol
 
 /// keepalived's word for a role.
 pub(super) const fn state(role: Role) -> &'static str {
-    match role {
-        Role::Init => "INIT",
-        Role::Backup => "BACKUP",
-        Role::Master => "MASTER",
-        Role::Fault => "FAULT",
-    }
+    snapshot::state(role).as_str()
 }
 
 /// The router that a sentence is about.

@@ -125,6 +125,26 @@ impl Poller {
         self.epoll.modify(fd, &mut event).map_err(|e| Error::doing("change the watch on", describe(fd))(e))
     }
 
+    /// Reports `fd` for `interest` from now on; `known` is what it was watched for until now, if it was, and follows.
+    ///
+    /// # Errors
+    /// As [`Poller::watch`]; then `known` stays.
+    pub fn watch_only_for(
+        &self,
+        fd: BorrowedFd<'_>,
+        token: u64,
+        known: &mut Option<Interest>,
+        interest: Interest,
+    ) -> Result<(), Error> {
+        match known {
+            Some(known) if *known == interest => return Ok(()),
+            Some(_) => self.rewatch(fd, token, interest)?,
+            None => self.watch_for(fd, token, interest)?,
+        }
+        *known = Some(interest);
+        Ok(())
+    }
+
     /// Reports `fd` no more. Call it before closing: a descriptor that was duplicated lives on, and
     /// would be reported under a token whose owner has gone. A batch already returned by
     /// [`Poller::wait`] may still hold its token.
