@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use crate::columns::listed;
 use crate::config::{Config, InterfaceChoice, RouterConfig, Setting};
-use crate::daemon::interfaces::Interfaces;
+use crate::interfaces::Interfaces;
 use crate::preflight::{Facts, Finding, Processes, findings};
 use crate::run::{self, Failure};
 use crate::sys::capabilities::{self, Capability};

@@ -13,18 +13,24 @@
 //! Reading order for ten minutes: this page, `vrrp/instance.rs`, `daemon.rs`, `config.rs`.
 
 pub mod check;
+mod checks;
 pub mod cli;
 mod columns;
 pub mod config;
 pub mod daemon;
 pub mod health;
+mod ids;
 pub mod inquiry;
+pub mod interfaces;
 pub mod logger;
 pub mod metrics;
 pub mod preflight;
 pub mod run;
 pub mod scan;
+mod serve;
 pub mod status;
 pub mod sys;
+pub mod time;
 pub mod timestamp;
+mod token;
 pub mod vrrp;

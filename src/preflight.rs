@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use log::Level;
 
 use crate::config::{CheckConfig, Config, InterfaceChoice, RouterConfig, VirtualAddress};
-use crate::daemon::interfaces::Interfaces;
 use crate::health::{Standing, Verdict, Weight, effective};
+use crate::interfaces::Interfaces;
 use crate::sys::netlink::{Link, MARK};
 use crate::vrrp::{Family, Priority};
 

@@ -16,7 +16,7 @@ pub use event::{Action, Cause, Event, Peer, Report, Role, Why};
 pub use instance::Instance;
 pub use refusal::{DropReason, Drops};
 pub use settings::{Lease, Password, Settings, V3Checksum};
-pub use units::{Family, Instant, Interval, Priority, Version, Vrid};
+pub use units::{Family, Interval, Priority, Version, Vrid};
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

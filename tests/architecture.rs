@@ -5,19 +5,22 @@
 use std::path::{Path, PathBuf};
 
 /// What files under `place` may name of the crate.
-const ALLOWED: [(&str, &[&str]); 12] = [
-    ("src/vrrp", &["vrrp"]),
+const ALLOWED: [(&str, &[&str]); 15] = [
+    ("src/time", &[]),
+    ("src/vrrp", &["vrrp", "time"]),
     ("src/health", &["vrrp"]),
     ("src/config", &["vrrp", "health", "config"]),
-    ("src/sys", &["sys", "timestamp", "vrrp::Instant"]),
+    ("src/sys", &["sys", "timestamp", "time::Instant"]),
     ("src/logger", &["config", "sys::poller", "timestamp"]),
     ("src/timestamp", &["timestamp"]),
     ("src/columns", &[]),
-    ("src/status", &["status", "columns", "timestamp", "vrrp::Instant"]),
+    ("src/interfaces", &["sys::netlink", "vrrp::Family"]),
+    ("src/token", &["ids", "sys::poller"]),
+    ("src/status", &["status", "columns", "timestamp", "time::Instant"]),
     ("src/metrics", &["status"]),
     ("src/cli", &["config"]),
-    ("src/scan/heard", &["vrrp"]),
-    ("src/scan/table", &["vrrp", "columns"]),
+    ("src/scan/heard", &["vrrp", "time"]),
+    ("src/scan/table", &["vrrp", "columns", "time"]),
 ];
 
 /// What a pure file may not name at all: clocks, sockets, files, the environment, logs.

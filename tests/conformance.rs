@@ -18,9 +18,10 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use vrrp_init::time::Instant;
 use vrrp_init::vrrp::{
-    Action, Advert, Cause, DropReason, Envelope, Event, GROUP_V4, GROUP_V6, Instance, Instant, Interval,
-    Lease, Password, Peer, Priority, Report, Settings, V3Checksum, Version, Vrid, Why,
+    Action, Advert, Cause, DropReason, Envelope, Event, GROUP_V4, GROUP_V6, Instance, Interval, Lease,
+    Password, Peer, Priority, Report, Settings, V3Checksum, Version, Vrid, Why,
 };
 
 #[test]

@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
+use vrrp_init::time::Instant;
 use vrrp_init::vrrp::{
-    Action, Advert, Cause, Event, Instance, Instant, Interval, Lease, Priority, Role, Settings, V3Checksum,
-    Version, Vrid,
+    Action, Advert, Cause, Event, Instance, Interval, Lease, Priority, Role, Settings, V3Checksum, Version,
+    Vrid,
 };
 
 /// The longest one-way time of a packet.

@@ -36,7 +36,7 @@ impl Answer {
 
 /// Asks as the daemon does: one step, wait for what it wants or the deadline, the next step.
 fn ask(target: &Target, timeout: Duration) -> Answer {
-    let poller = Poller::new(Clock::start().unwrap()).unwrap();
+    let poller: Poller = Poller::new(Clock::start().unwrap()).unwrap();
     let begun = poller.now();
     let mut probe = Probe::start(target, begun, timeout).unwrap();
     assert_eq!(probe.deadline(), begun + timeout);

@@ -302,7 +302,7 @@ fn signals_arrive_as_values_through_a_readable_descriptor() {
     // As left behind by a parent that blocks signals around its fork.
     SigSet::all().thread_block().unwrap();
     let mut signals = Signals::install().unwrap();
-    let poller = Poller::new(Clock::start().unwrap()).unwrap();
+    let poller: Poller = Poller::new(Clock::start().unwrap()).unwrap();
     poller.watch(signals.as_fd(), 9).unwrap();
     let soon = || Some(poller.now() + Duration::from_millis(1));
     assert_eq!((poller.wait(soon()).unwrap(), signals.pending().count()), (vec![], 0));
@@ -335,7 +335,7 @@ fn a_signal_does_not_shorten_a_wait() {
         return run_inside("a_signal_does_not_shorten_a_wait", &this_binary(), &[], "a process of its own");
     }
     let mut signals = Signals::install().unwrap();
-    let poller = Poller::new(Clock::start().unwrap()).unwrap();
+    let poller: Poller = Poller::new(Clock::start().unwrap()).unwrap();
     let often = "for i in 1 2 3 4 5; do kill -USR1 $PPID; sleep 0.02; done";
     let sender = Running::start(Command::new("sh").args(["-c", often]));
     let deadline = poller.now() + Duration::from_millis(400);
@@ -353,7 +353,7 @@ fn every_orphan_is_reaped_and_every_end_told() {
     }
     assert_eq!((std::process::id(), reap()), (1, vec![]));
     let mut signals = Signals::install().unwrap();
-    let poller = Poller::new(Clock::start().unwrap()).unwrap();
+    let poller: Poller = Poller::new(Clock::start().unwrap()).unwrap();
     // One SIGCHLD may stand for all. Of the second, ended by a real-time signal, only the reaping can be seen.
     let ends = ["kill -KILL $$", "kill -40 $$", "exit 255"].map(start_shell);
     wait_until(&poller, || ends.iter().all(|&pid| state(pid) == Some('Z')));

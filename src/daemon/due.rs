@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::Daemon;
 use super::router::Refused;
-use crate::vrrp::{Event, Instant};
+use crate::time::Instant;
+use crate::vrrp::Event;
 
 /// So many leases are renewed in one go: more gain nothing and take memory.
 const AT_ONCE: usize = 32;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use log::Level;
 
 use super::router::{Place, Router};
-use super::{Daemon, PORT, wording};
+use super::{Daemon, messages};
 use crate::config::InterfaceChoice;
 use crate::sys::Error;
 use crate::sys::netlink::Link;
@@ -129,7 +129,7 @@ impl Daemon {
         let router = &self.routers[id];
         let Some(link) = self.link(id).cloned() else {
             let choice = &router.config.interface;
-            let text = wording::no_place(choice, router.config.home);
+            let text = messages::no_place(choice, router.config.home);
             // That a link of this name appears, the kernel tells.
             let untold = *choice == InterfaceChoice::Auto;
             self.wait_for_place(id, Level::Warn, text, untold);
@@ -137,7 +137,7 @@ impl Daemon {
         };
         let source = router.source(&self.kernel, link.index, &self.virtual_addresses);
         if let Some(channel) = router.channel(source)
-            && let Err(e) = self.kernel.open_port(&self.poller, PORT, &link, channel)
+            && let Err(e) = self.kernel.open_port(&self.poller, &link, channel)
         {
             self.wait_for_place(id, Level::Error, e.to_string(), true);
             if e.is_permission() && self.routers[id].instance.role() == Role::Init {
@@ -173,7 +173,7 @@ impl Daemon {
         match self.seats.take((place.index, router.config.family(), vrid), id) {
             Err(holder) if !known => {
                 let holder = self.routers[holder].name();
-                router.say(Level::Error, "vrid_taken", wording::vrid_taken(vrid, &place.interface, holder));
+                router.say(Level::Error, "vrid_taken", messages::vrid_taken(vrid, &place.interface, holder));
                 self.dispatch(id, Event::Fault(Cause::Vrid));
             }
             Ok(()) if known => self.dispatch(id, Event::Clear(Cause::Vrid)),

@@ -2,6 +2,7 @@
 
 use super::Daemon;
 use super::router::Router;
+use crate::ids::PortId;
 use crate::sys::socket::Received;
 use crate::sys::socket::ipv4::HeaderFault;
 use crate::vrrp::{Advert, DropReason, Envelope, Event, Family};
@@ -12,19 +13,19 @@ const PACKETS: usize = 64;
 const WAITING: usize = 4096;
 
 impl Daemon {
-    pub(super) fn packets(&mut self, token: u64) {
-        self.take_packets(token, PACKETS);
+    pub(super) fn packets(&mut self, port: PortId) {
+        self.take_packets(port, PACKETS);
     }
 
     /// After the process was held up: a master whose adverts wait to be read did not fall silent.
     pub(super) fn catch_up(&mut self) {
-        for token in self.kernel.ports.iter().map(|port| port.token).collect::<Vec<_>>() {
-            self.take_packets(token, WAITING);
+        for port in self.kernel.ports.iter().map(|port| port.id).collect::<Vec<_>>() {
+            self.take_packets(port, WAITING);
         }
     }
 
-    fn take_packets(&mut self, token: u64, most: usize) {
-        let Some(port) = self.kernel.ports.iter().position(|port| port.token == token) else { return };
+    fn take_packets(&mut self, port: PortId, most: usize) {
+        let Some(port) = self.kernel.ports.iter().position(|open| open.id == port) else { return };
         let mut inbox = self.inbox.take().unwrap_or_default();
         let mut count = 0;
         while count < most {

@@ -9,16 +9,18 @@ use std::time::Duration;
 
 use log::{Level, Record};
 
-use super::kernel::{Channel, Kernel};
-use super::said::Said;
-use super::wording;
+use super::messages;
+use super::network::{Channel, Kernel};
+use super::rate_limiter::Said;
 use crate::columns::listed;
 use crate::config::{InterfaceChoice, RouterConfig, VirtualAddress};
 use crate::health::{Standing, Verdict, Weight, effective};
+use crate::ids::CheckId;
 use crate::status::Counters;
 use crate::sys::Error;
 use crate::sys::netlink::Assignment;
-use crate::vrrp::{Action, Advert, Drops, Instance, Instant, Lease, Peer, Priority, Report, Role, Settings};
+use crate::time::Instant;
+use crate::vrrp::{Action, Advert, Drops, Instance, Lease, Peer, Priority, Report, Role, Settings};
 
 /// How long nobody is heard before that is worth a warning.
 pub(super) const DEAF_AFTER: Duration = Duration::from_secs(10);
@@ -32,7 +34,7 @@ pub(super) struct Router {
     pub(super) config: RouterConfig,
     pub(super) instance: Instance,
     /// The number of its check.
-    pub(super) check: Option<usize>,
+    pub(super) check: Option<CheckId>,
     /// The router of the other family that moves with this one.
     pub(super) partner: Option<usize>,
     /// What the check looks at, in words, and what it amounts to.
@@ -134,7 +136,7 @@ impl Router {
     }
 
     /// Its check, which looks at `watches`.
-    pub(super) fn attach(&mut self, check: usize, watches: Vec<String>) {
+    pub(super) fn attach(&mut self, check: CheckId, watches: Vec<String>) {
         self.check = Some(check);
         self.watches = watches;
     }
@@ -334,7 +336,7 @@ impl Router {
     /// so by itself.
     pub(super) fn unsent(&mut self, e: &Error) {
         let sent = self.counters.adverts_sent;
-        let text = wording::mute(e);
+        let text = messages::mute(e);
         // Once for all peers of an advert.
         self.refused += u64::from(self.unsent.as_ref().is_none_or(|last| last.0 != sent));
         if self.mute().is_none() {
@@ -364,7 +366,7 @@ impl Router {
         let (level, event) = match report {
             Report::Transition { from, to, why } => {
                 self.since = now;
-                self.why = wording::cause(why, &self.subject()).into();
+                self.why = messages::cause(why, &self.subject()).into();
                 self.counters.became_master += u64::from(*to == Role::Master);
                 self.counters.released_master += u64::from(*from == Role::Master);
                 (if *to == Role::Fault { Level::Warn } else { Level::Info }, "transition")
@@ -381,7 +383,7 @@ impl Router {
                 if !self.is_news(now, "two_masters", peer.address) {
                     return;
                 }
-                let sentence = wording::report(report, &self.subject());
+                let sentence = messages::report(report, &self.subject());
                 self.said.stands("two_masters", peer.address, sentence);
                 (Level::Warn, "two_masters")
             }
@@ -392,17 +394,17 @@ impl Router {
             // The others are said with both values by `complain`, which has the advert.
             Report::Dropped { .. } | Report::OtherAddresses(_) | Report::OtherInterval(_) => return,
         };
-        let from = wording::speaker(report).map(|address| address.to_string());
+        let from = messages::speaker(report).map(|address| address.to_string());
         let mut keys = vec![];
         if let Report::Transition { from, to, .. } = report {
             keys.extend([
-                ("state", wording::state(*to)),
-                ("from", wording::state(*from)),
+                ("state", messages::state(*to)),
+                ("from", messages::state(*from)),
                 ("cause", &self.why),
             ]);
         }
         keys.extend(from.iter().map(|address| ("peer", address.as_str())));
-        self.say_with(level, event, &keys, &wording::report(report, &self.subject()));
+        self.say_with(level, event, &keys, &messages::report(report, &self.subject()));
         self.judge_spare();
     }
 
@@ -412,7 +414,7 @@ impl Router {
             let text = "The lease of a virtual address ended while this process was held up: put back";
             self.say(Level::Warn, "put_back", text);
         } else {
-            let report = wording::report(&Report::PutBack, &self.subject());
+            let report = messages::report(&Report::PutBack, &self.subject());
             self.say(Level::Warn, "put_back", report);
         }
     }
@@ -434,7 +436,7 @@ impl Router {
 
     /// The arguments for NOTIFY, as keepalived has them.
     pub(super) fn notice(&self, role: Role) -> [String; 4] {
-        let state = if role == Role::Init { "STOP" } else { wording::state(role) };
+        let state = if role == Role::Init { "STOP" } else { messages::state(role) };
         ["INSTANCE".into(), self.name().into(), state.into(), self.instance.priority().to_string()]
     }
 }

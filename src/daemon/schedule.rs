@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::vrrp::Instant;
+use crate::time::Instant;
 
 /// Deadlines by router. One that moves away is found out when it comes up: every advert heard moves one, and to
 /// sort it anew each time would cost more than to read the advert.

@@ -8,9 +8,9 @@ use std::time::Duration;
 use log::Level;
 
 use super::Daemon;
-use super::kernel::Kernel;
+use super::messages::{self, Subject};
+use super::network::Kernel;
 use super::router::{Router, Spare};
-use super::wording::{self, Subject};
 use crate::config::VirtualAddress;
 use crate::status::{
     self, AddressStatus, Brief, Counters, Dropped, Entry, Health, HeardStatus, InterfaceStatus, PeerStatus,
@@ -18,12 +18,8 @@ use crate::status::{
 };
 use crate::sys::netlink::Address;
 use crate::sys::poller::wall_clock;
-use crate::vrrp::{Drops, Instant, Report, Role, Why};
-
-/// Whole milliseconds.
-pub(super) fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
+use crate::time::{Instant, millis};
+use crate::vrrp::{Drops, Report, Role, Why};
 
 pub(super) const fn state(role: Role) -> State {
     match role {
@@ -67,7 +63,7 @@ impl Daemon {
         let mut routers = Vec::with_capacity(self.routers.len());
         for router in &self.routers {
             let mut status = router.status(now, &self.kernel, &present);
-            status.check = router.check.map(|number| self.checks[number].status(now));
+            status.check = router.check.map(|number| self.checks.status(number, now));
             problems.extend(router.disagreements(&status.addresses, &self.kernel));
             routers.push(status);
         }
@@ -129,7 +125,7 @@ impl Daemon {
             to: state(to),
             lasted: now.since(router.since),
             evidence: vec![],
-            cause: wording::cause(why, &router.subject()),
+            cause: messages::cause(why, &router.subject()),
             delay: Duration::ZERO,
         };
         self.history.transition(id, now, entry);
@@ -195,7 +191,7 @@ impl Router {
                 .instance
                 .faults()
                 .iter()
-                .map(|cause| wording::fault(*cause, &self.subject()))
+                .map(|cause| messages::fault(*cause, &self.subject()))
                 .collect(),
             check: None,
             counters: self.counters(),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use log::Level;
 
-use super::kernel::Kernel;
+use super::network::Kernel;
 use super::router::Router;
 use crate::sys::netlink::{Address, MARK};
 use crate::vrrp::Priority;

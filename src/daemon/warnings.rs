@@ -5,11 +5,12 @@ use std::net::IpAddr;
 
 use log::Level;
 
+use super::messages::{self, Conflict};
+use super::rate_limiter::News;
 use super::router::{DEAF_AFTER, Router, Spare};
-use super::said::News;
-use super::wording::{self, Conflict};
 use crate::health::{Verdict, Weight, would_replace};
-use crate::vrrp::{Advert, DropReason, Instant, Role};
+use crate::time::Instant;
+use crate::vrrp::{Advert, DropReason, Role};
 
 impl Router {
     /// A few times a minute: two masters that do not hear each other but both reach us would fill the log.
@@ -31,7 +32,7 @@ impl Router {
             self.spare = Spare::Ready;
             return;
         }
-        let text = wording::no_spare(own, &master, weight, verdict == Verdict::Healthy, preempts);
+        let text = messages::no_spare(own, &master, weight, verdict == Verdict::Healthy, preempts);
         if !matches!(self.spare, Spare::None(_)) {
             self.say(Level::Warn, "no_spare", &text);
         }
@@ -49,7 +50,7 @@ impl Router {
         }
         warnings.extend(self.waits.as_deref().map(str::to_owned));
         if self.unheard {
-            warnings.push(wording::never_heard(self.config.protocol.vrid));
+            warnings.push(messages::never_heard(self.config.protocol.vrid));
         }
         let standing = self.said.standing(now).chain(self.complained.standing(now));
         warnings.extend(standing.map(str::to_owned));
@@ -67,7 +68,7 @@ impl Router {
         }
         self.deaf_at = None;
         self.unheard = true;
-        self.say(Level::Info, "never_heard", wording::never_heard(self.config.protocol.vrid));
+        self.say(Level::Info, "never_heard", messages::never_heard(self.config.protocol.vrid));
     }
 
     /// Counts a packet for this router that was dropped, and says so once per sender and reason.

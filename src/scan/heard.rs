@@ -4,9 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use crate::vrrp::{
-    Advert, DropReason, Envelope, Family, Instant, Interval, Password, TTL, V3Checksum, Version, Vrid,
-};
+use crate::time::Instant;
+use crate::vrrp::{Advert, DropReason, Envelope, Family, Interval, Password, TTL, V3Checksum, Version, Vrid};
 
 /// So many speakers are told apart: a flood under forged addresses may not fill the memory.
 const MOST: usize = 1_000;

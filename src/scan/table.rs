@@ -188,7 +188,8 @@ mod tests {
     use std::net::IpAddr;
 
     use super::*;
-    use crate::vrrp::{Advert, Envelope, GROUP_V4, GROUP_V6, Instant, Interval, Priority};
+    use crate::time::Instant;
+    use crate::vrrp::{Advert, Envelope, GROUP_V4, GROUP_V6, Interval, Priority};
 
     fn v2(vrid: u8, vips: &[&str]) -> Advert {
         Advert {

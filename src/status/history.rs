@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::State;
 use super::text::span;
+use crate::time::Instant;
 use crate::timestamp::Timestamp;
-use crate::vrrp::Instant;
 
 /// How many transitions are remembered, of all routers together.
 const CAPACITY: usize = 200;

@@ -20,7 +20,7 @@ use nix::unistd::Pid;
 
 use super::Error;
 use super::orphans::{How, Reaped};
-use crate::vrrp::Instant;
+use crate::time::Instant;
 
 /// How long a program may run.
 pub const LIMIT: Duration = Duration::from_secs(30);

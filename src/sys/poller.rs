@@ -1,5 +1,6 @@
 //! The clock, and waiting for descriptors until a deadline on it; knows no descriptor by purpose.
 
+use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 
 use super::Error;
+use crate::time::Instant;
 use crate::timestamp::Timestamp;
-use crate::vrrp::Instant;
 
 /// Ready descriptors taken at once. The kernel hands them out in turn, so with more none starves.
 const BATCH: usize = 16;
@@ -75,14 +76,33 @@ impl Interest {
     }
 }
 
-/// A set of descriptors, each with the number its owner gave it, and the clock that waiting is timed by.
-#[derive(Debug)]
-pub struct Poller {
-    clock: Clock,
-    epoll: Epoll,
+/// Identifies the owner of a watched descriptor; epoll stores it as 64 bits.
+pub trait Token: Copy {
+    /// The bits that epoll stores.
+    fn pack(self) -> u64;
+    /// The token with these bits; `None` if no token has them.
+    fn unpack(raw: u64) -> Option<Self>;
 }
 
-impl Poller {
+impl Token for u64 {
+    fn pack(self) -> u64 {
+        self
+    }
+
+    fn unpack(raw: u64) -> Option<Self> {
+        Some(raw)
+    }
+}
+
+/// A set of descriptors, each with the token its owner gave it, and the clock that times the waiting.
+#[derive(Debug)]
+pub struct Poller<T = u64> {
+    clock: Clock,
+    epoll: Epoll,
+    tokens: PhantomData<T>,
+}
+
+impl<T: Token> Poller<T> {
     /// An empty set.
     ///
     /// # Errors
@@ -90,7 +110,12 @@ impl Poller {
     pub fn new(clock: Clock) -> Result<Self, Error> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
             .map_err(Error::doing("open", "an epoll descriptor"))?;
-        Ok(Self { clock, epoll })
+        Ok(Self { clock, epoll, tokens: PhantomData })
+    }
+
+    /// The clock that times the waiting.
+    pub fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// The present moment on the poller's clock.
@@ -103,7 +128,7 @@ impl Poller {
     ///
     /// # Errors
     /// When it is watched already, cannot be watched (a regular file), or the kernel is out of memory.
-    pub fn watch(&self, fd: BorrowedFd<'_>, token: u64) -> Result<(), Error> {
+    pub fn watch(&self, fd: BorrowedFd<'_>, token: T) -> Result<(), Error> {
         self.watch_for(fd, token, Interest::Readable)
     }
 
@@ -111,8 +136,8 @@ impl Poller {
     ///
     /// # Errors
     /// As [`Poller::watch`].
-    pub fn watch_for(&self, fd: BorrowedFd<'_>, token: u64, interest: Interest) -> Result<(), Error> {
-        let event = EpollEvent::new(interest.flags(), token);
+    pub fn watch_for(&self, fd: BorrowedFd<'_>, token: T, interest: Interest) -> Result<(), Error> {
+        let event = EpollEvent::new(interest.flags(), token.pack());
         self.epoll.add(fd, event).map_err(|e| Error::doing("watch", describe(fd))(e))
     }
 
@@ -120,8 +145,8 @@ impl Poller {
     ///
     /// # Errors
     /// When it was not watched.
-    pub fn rewatch(&self, fd: BorrowedFd<'_>, token: u64, interest: Interest) -> Result<(), Error> {
-        let mut event = EpollEvent::new(interest.flags(), token);
+    pub fn rewatch(&self, fd: BorrowedFd<'_>, token: T, interest: Interest) -> Result<(), Error> {
+        let mut event = EpollEvent::new(interest.flags(), token.pack());
         self.epoll.modify(fd, &mut event).map_err(|e| Error::doing("change the watch on", describe(fd))(e))
     }
 
@@ -132,7 +157,7 @@ impl Poller {
     pub fn watch_only_for(
         &self,
         fd: BorrowedFd<'_>,
-        token: u64,
+        token: T,
         known: &mut Option<Interest>,
         interest: Interest,
     ) -> Result<(), Error> {
@@ -165,7 +190,7 @@ impl Poller {
     ///
     /// # Errors
     /// When the kernel refuses to wait, which it has no reason to but lack of memory.
-    pub fn wait(&self, deadline: Option<Instant>) -> Result<Vec<u64>, Error> {
+    pub fn wait(&self, deadline: Option<Instant>) -> Result<Vec<T>, Error> {
         let failed = |e: Errno| Error::doing("wait for", "descriptors and timers")(e);
         let mut ready = [EpollEvent::empty(); BATCH];
         loop {
@@ -180,7 +205,7 @@ impl Poller {
                 Err(e) => return Err(failed(e)),
             };
             if count > 0 || deadline.is_some_and(|deadline| deadline <= self.now()) {
-                return Ok(ready[..count].iter().map(EpollEvent::data).collect());
+                return Ok(ready[..count].iter().filter_map(|event| T::unpack(event.data())).collect());
             }
         }
     }

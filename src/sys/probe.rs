@@ -14,7 +14,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::Error;
 use super::poller::Interest;
-use crate::vrrp::Instant;
+use crate::time::Instant;
 use http::{LONGEST_LINE, StatusLine};
 
 /// Octets read at once: most answers whole, so that closing does not reset the connection under the server.

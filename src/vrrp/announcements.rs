@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Instant;
+use crate::time::Instant;
 
 /// Announcements after becoming master. One burst is lost as a whole while a switch port learns or a
 /// spanning tree settles, so they are spread over seconds.

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::event::{Peer, Report, Why};
-use super::{Instant, Interval, Priority, Settings, Version};
+use super::{Interval, Priority, Settings, Version};
+use crate::time::Instant;
 
 /// What the skew is a fraction of where a vrrp-init backup knows that its master gave way: enough for the
 /// best of several backups to be heard by the others before they act, and far below any RFC skew.

@@ -11,7 +11,8 @@ use std::time::Duration;
 use super::backup::Backup;
 use super::event::{Action, Cause, Event, Peer, Report, Role, Why};
 use super::master::{Leaving, Master};
-use super::{Advert, DropReason, Instant, Interval, Priority, Settings, Version};
+use super::{Advert, DropReason, Interval, Priority, Settings, Version};
+use crate::time::Instant;
 
 /// How long a router stays in FAULT after the kernel refused an address, before it tries again.
 const REFUSED_RETRY: Duration = Duration::from_secs(30);

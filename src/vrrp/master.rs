@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::announcements::Announcements;
 use super::event::{Action, Peer, Report};
-use super::{Instant, Priority, Settings};
+use super::{Priority, Settings};
+use crate::time::Instant;
 
 /// Between the repetitions of priority 0 on a stop: one lost packet must not cost a Master_Down_Interval.
 const FAREWELL_GAP: Duration = Duration::from_millis(4);

@@ -1,46 +1,7 @@
 //! The protocol's numbers, each a type with its range and unit; knows nothing else of the crate.
 
 use std::fmt;
-use std::ops::Add;
 use std::time::Duration;
-
-/// Time since the daemon started, on a clock that never steps. Made at the edge, passed in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Instant(Duration);
-
-impl Instant {
-    /// The moment the daemon started.
-    pub const START: Self = Self(Duration::ZERO);
-
-    /// The instant `since` after the start.
-    pub const fn after_start(since: Duration) -> Self {
-        Self(since)
-    }
-
-    /// The instant `ms` milliseconds after the start.
-    pub const fn from_millis(ms: u64) -> Self {
-        Self(Duration::from_millis(ms))
-    }
-
-    /// How long after the start this is.
-    pub const fn since_start(self) -> Duration {
-        self.0
-    }
-
-    /// How long after `earlier` this is; zero when it is not later.
-    pub const fn since(self, earlier: Self) -> Duration {
-        self.0.saturating_sub(earlier.0)
-    }
-}
-
-impl Add<Duration> for Instant {
-    type Output = Self;
-
-    #[inline(never)] // dozens of calls
-    fn add(self, wait: Duration) -> Self {
-        Self(self.0.saturating_add(wait))
-    }
-}
 
 /// Address family of a virtual router: IPv4 and IPv6 routers of one VRID are different routers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -7,9 +7,10 @@ use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
 use vrrp_init::config::Config;
+use vrrp_init::time::Instant;
 use vrrp_init::vrrp::{
-    Action, Advert, Cause, Envelope, Event, Instance, Instant, Interval, Lease, Priority, Role, Settings,
-    V3Checksum, Version, Vrid,
+    Action, Advert, Cause, Envelope, Event, Instance, Interval, Lease, Priority, Role, Settings, V3Checksum,
+    Version, Vrid,
 };
 
 /// Octets as choices, zeros when they are used up.

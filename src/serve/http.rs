@@ -6,7 +6,7 @@ pub(super) const LONGEST_REQUEST: usize = 8 * 1024;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Page {
+pub(crate) enum Page {
     Metrics,
     Health,
     Ready,
@@ -66,7 +66,7 @@ impl Request {
 }
 
 /// A whole response, after which the connection ends.
-pub(super) fn response(status: &str, media_type: &str, text: &str, body: bool) -> Vec<u8> {
+pub(crate) fn response(status: &str, media_type: &str, text: &str, body: bool) -> Vec<u8> {
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: {media_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         text.len()

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::vrrp::Instant;
+use crate::time::Instant;
 
 /// How many are remembered: forged senders are bounded in the log and in memory.
 const CAPACITY: usize = 64;

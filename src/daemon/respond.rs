@@ -1,9 +1,8 @@
 //! What is sent to whoever asks for the state; knows no connection.
 
 use super::Daemon;
-use super::http::{Page, response};
-use super::serving::Ask;
 use crate::metrics;
+use crate::serve::{Ask, Page, response};
 use crate::status::{Brief, Document, State};
 
 impl Daemon {

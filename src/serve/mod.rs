@@ -1,19 +1,22 @@
 //! Who asks for the state, over the status socket or HTTP: a bounded number of connections, each with a deadline,
 //! none of them waited for; knows no router.
 
+mod http;
+
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use super::http::{self, LONGEST_REQUEST, Page, Request};
 use crate::config::{ServeConfig, health_socket};
 use crate::sys::Error;
 use crate::sys::listener::{Listener, Progress, Stream};
-use crate::sys::poller::{Interest, Poller};
-use crate::vrrp::Instant;
+use crate::sys::poller::Interest;
+use crate::time::Instant;
+use crate::token::{Poller, Token};
+use http::{LONGEST_REQUEST, Request};
+pub(crate) use http::{Page, response};
 
-/// The listeners, by their tokens beside the mark; connections count up from there.
+/// The listeners, in the order of their tokens.
 const LISTENERS: [Way; 3] = [Way::Document, Way::Health, Way::Http];
-const FIRST_CONNECTION: u64 = LISTENERS.len() as u64;
 
 /// So many are served at once of each way; one more, and the oldest of that way has waited long enough.
 const MOST: usize = 16;
@@ -34,7 +37,7 @@ enum Way {
 
 /// What somebody asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ask {
+pub(crate) enum Ask {
     /// Everything.
     Document,
     /// Only what a healthcheck needs.
@@ -46,22 +49,21 @@ pub(super) enum Ask {
 }
 
 #[derive(Debug)]
-pub(super) struct Serving {
+pub(crate) struct Server {
     config: ServeConfig,
-    /// Added to what tells our tokens apart.
-    mark: u64,
     /// By token.
     listeners: [Option<Listener>; LISTENERS.len()],
     /// That it cannot be had was said.
     said: [bool; LISTENERS.len()],
     again_at: Option<Instant>,
     connections: Vec<Connection>,
-    accepted: u64,
+    accepted: u32,
 }
 
 #[derive(Debug)]
 struct Connection {
-    token: u64,
+    /// Its number in [`Token::Connection`].
+    number: u32,
     way: Way,
     stream: Stream,
     stage: Stage,
@@ -73,7 +75,7 @@ struct Connection {
 #[derive(Debug)]
 enum Stage {
     Reading(Vec<u8>),
-    /// [`Serving::reply`] is due.
+    /// [`Server::reply`] is due.
     Asking(Ask),
     /// So many of these octets are sent.
     Writing(Vec<u8>, usize),
@@ -89,12 +91,11 @@ enum Step {
     End,
 }
 
-impl Serving {
-    /// Nothing is open yet: [`Serving::open`] is due.
-    pub(super) fn new(config: ServeConfig, mark: u64) -> Self {
+impl Server {
+    /// Nothing is open yet: [`Server::open`] is due.
+    pub(crate) fn new(config: ServeConfig) -> Self {
         Self {
             config,
-            mark,
             listeners: [const { None }; LISTENERS.len()],
             said: [false; LISTENERS.len()],
             again_at: Some(Instant::START),
@@ -103,12 +104,12 @@ impl Serving {
         }
     }
 
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         self.connections.iter().map(|c| c.deadline).chain(self.again_at).min()
     }
 
     /// Opens what is not open and ends what took too long. Answers what cannot be had, once.
-    pub(super) fn expire(&mut self, now: Instant, poller: &Poller) -> Vec<Error> {
+    pub(crate) fn expire(&mut self, now: Instant, poller: &Poller) -> Vec<Error> {
         for late in self.connections.extract_if(.., |c| c.deadline <= now) {
             end(&late, poller);
         }
@@ -128,8 +129,9 @@ impl Serving {
                 (Way::Http, ServeConfig { metrics: Some(address), .. }) => Listener::at_port(*address),
                 _ => continue,
             };
+            let token = Token::Listener(u32::try_from(at).unwrap_or(u32::MAX));
             let watched = opened.and_then(|listener| {
-                poller.watch(listener.as_fd(), self.mark | at as u64)?;
+                poller.watch(listener.as_fd(), token)?;
                 Ok(listener)
             });
             match watched {
@@ -147,27 +149,32 @@ impl Serving {
         errors
     }
 
-    /// The descriptor behind `token` is ready.
-    pub(super) fn ready(&mut self, token: u64, now: Instant, poller: &Poller) {
-        let which = usize::try_from(token & !self.mark).unwrap_or(usize::MAX);
+    /// A client waits at the listening socket.
+    pub(crate) fn accept_ready(&mut self, listener: u32, now: Instant, poller: &Poller) {
+        let which = usize::try_from(listener).unwrap_or(usize::MAX);
         if let Some(way) = LISTENERS.get(which) {
             self.accept(which, *way, now, poller);
-        } else if let Some(at) = self.connections.iter().position(|c| c.token == token) {
+        }
+    }
+
+    /// The connection can make progress.
+    pub(crate) fn connection_ready(&mut self, number: u32, poller: &Poller) {
+        if let Some(at) = self.connections.iter().position(|c| c.number == number) {
             self.advance(at, poller);
         }
     }
 
     /// Somebody who waits for an answer, and to what.
-    pub(super) fn next_ask(&self) -> Option<(u64, Ask)> {
+    pub(crate) fn next_ask(&self) -> Option<(u32, Ask)> {
         self.connections.iter().find_map(|connection| match connection.stage {
-            Stage::Asking(ask) => Some((connection.token, ask)),
+            Stage::Asking(ask) => Some((connection.number, ask)),
             Stage::Reading(_) | Stage::Writing(..) | Stage::Draining(_) => None,
         })
     }
 
-    /// The whole of what is to be sent to the connection of that token.
-    pub(super) fn reply(&mut self, token: u64, octets: Vec<u8>, poller: &Poller) {
-        if let Some(at) = self.connections.iter().position(|c| c.token == token) {
+    /// The whole response to the connection of that number.
+    pub(crate) fn reply(&mut self, number: u32, octets: Vec<u8>, poller: &Poller) {
+        if let Some(at) = self.connections.iter().position(|c| c.number == number) {
             self.connections[at].stage = Stage::Writing(octets, 0);
             self.advance(at, poller);
         }
@@ -185,15 +192,15 @@ impl Serving {
             {
                 end(&self.connections.remove(oldest), poller);
             }
-            let token = self.mark | (FIRST_CONNECTION + self.accepted);
-            self.accepted += 1;
+            let number = self.accepted;
+            self.accepted = self.accepted.wrapping_add(1);
             let stage = match way {
                 Way::Document => Stage::Asking(Ask::Document),
                 Way::Health => Stage::Asking(Ask::Health),
                 Way::Http => Stage::Reading(vec![]),
             };
             let deadline = now + PATIENCE;
-            let connection = Connection { token, way, stream, stage, deadline, interest: None };
+            let connection = Connection { number, way, stream, stage, deadline, interest: None };
             self.connections.push(connection);
             self.advance(self.connections.len() - 1, poller);
         }
@@ -222,7 +229,9 @@ fn end(connection: &Connection, poller: &Poller) {
 impl Connection {
     /// `false` when it cannot be watched, and so not be served.
     fn watch(&mut self, interest: Interest, poller: &Poller) -> bool {
-        poller.watch_only_for(self.stream.as_fd(), self.token, &mut self.interest, interest).is_ok()
+        poller
+            .watch_only_for(self.stream.as_fd(), Token::Connection(self.number), &mut self.interest, interest)
+            .is_ok()
     }
 
     /// Goes on as far as possible without waiting.

@@ -5,10 +5,10 @@ use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
 use super::snapshot;
-use super::snapshot::millis;
 use crate::config::InterfaceChoice;
 use crate::health::Weight;
 use crate::sys::Error;
+use crate::time::millis;
 use crate::vrrp::{Advert, Cause, DropReason, Family, Peer, Priority, Report, Role, Settings, Vrid, Why};
 
 /// keepalived's word for a role.

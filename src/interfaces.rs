@@ -7,21 +7,21 @@ use crate::vrrp::Family;
 
 /// Links and addresses in the kernel's order: the first address of an interface is its primary.
 #[derive(Debug, Default)]
-pub(crate) struct Interfaces {
+pub struct Interfaces {
     links: Vec<Link>,
     addresses: Vec<Address>,
 }
 
 impl Interfaces {
     /// What a listing of both said.
-    pub(crate) fn new(links: Vec<Link>, addresses: Vec<Address>) -> Self {
+    pub fn new(links: Vec<Link>, addresses: Vec<Address>) -> Self {
         Self { links, addresses }
     }
 
     /// Follows one notice; whether that changed anything. Virtual addresses are not followed: there may be a thousand,
     /// renewed every second, and nothing here is asked about them. [`Change::Overrun`] asks for a new listing, which
     /// is the caller's business.
-    pub(crate) fn apply(&mut self, change: &Change) -> bool {
+    pub fn apply(&mut self, change: &Change) -> bool {
         let before = (self.links.len(), self.addresses.len());
         match change {
             _ if change.is_of_virtual_address() => {}
@@ -52,29 +52,29 @@ impl Interfaces {
     }
 
     /// What a listing said of virtual addresses.
-    pub(crate) fn forget_virtual(&mut self) {
+    pub fn forget_virtual(&mut self) {
         self.addresses.retain(|a| a.mark != Some(MARK));
         self.addresses.shrink_to_fit();
     }
 
     /// The link of that name.
-    pub(crate) fn named(&self, name: &str) -> Option<&Link> {
+    pub fn named(&self, name: &str) -> Option<&Link> {
         self.links.iter().find(|link| link.name == name)
     }
 
     /// The link of that index.
-    pub(crate) fn link(&self, index: u32) -> Option<&Link> {
+    pub fn link(&self, index: u32) -> Option<&Link> {
         self.links.iter().find(|link| link.index == index)
     }
 
     /// All addresses, in the kernel's order.
-    pub(crate) fn addresses(&self) -> &[Address] {
+    pub fn addresses(&self) -> &[Address] {
         &self.addresses
     }
 
     /// The link whose subnet holds `address`, the narrowest subnet first. Host routes and virtual
     /// addresses are no subnets.
-    pub(crate) fn on_subnet_of(&self, address: IpAddr) -> Option<&Link> {
+    pub fn on_subnet_of(&self, address: IpAddr) -> Option<&Link> {
         let candidates = self.addresses.iter().filter(|a| {
             let host = if a.address.is_ipv4() { 32 } else { 128 };
             a.prefix < host && a.mark != Some(MARK) && contains(a, address)
@@ -86,7 +86,7 @@ impl Interfaces {
     /// The address adverts come from: the link's first IPv4 address, its primary, or its first IPv6
     /// link-local one that is ready (RFC 3768 §5.2.1, RFC 9568 §5.1.2.1). Never one of `virtual_addresses`
     /// (ours, configured, sorted), nor one marked as somebody's virtual address.
-    pub(crate) fn source(&self, family: Family, index: u32, virtual_addresses: &[IpAddr]) -> Option<IpAddr> {
+    pub fn source(&self, family: Family, index: u32, virtual_addresses: &[IpAddr]) -> Option<IpAddr> {
         let fits = |address: &Address| match (family, address.address) {
             (Family::V4, IpAddr::V4(_)) => true,
             (Family::V6, IpAddr::V6(v6)) => v6.is_unicast_link_local() && !address.tentative,
@@ -99,12 +99,12 @@ impl Interfaces {
     }
 
     /// Whether the address is anywhere on this machine, ready to send from.
-    pub(crate) fn has_ready(&self, address: IpAddr) -> bool {
+    pub fn has_ready(&self, address: IpAddr) -> bool {
         self.addresses.iter().any(|a| a.address == address && !a.tentative)
     }
 
     /// Whether the address is on the link, and nobody marked it as a virtual one.
-    pub(crate) fn has_unmarked(&self, index: u32, address: IpAddr) -> bool {
+    pub fn has_unmarked(&self, index: u32, address: IpAddr) -> bool {
         self.addresses.iter().any(|a| a.index == index && a.address == address && a.mark != Some(MARK))
     }
 }

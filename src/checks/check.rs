@@ -6,25 +6,19 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::probing::Probing;
-use super::snapshot::millis;
+use super::probe::ProbeTask;
+use super::{CheckContext, Outcome};
 use crate::config::CheckConfig;
 use crate::health::{Health, Verdict, Weight};
+use crate::ids::CheckId;
 use crate::status::{CheckStatus, TargetStatus};
 use crate::sys::pidfd::Pidfd;
-use crate::sys::poller::Poller;
-use crate::sys::process::{ProcFs, Process};
-use crate::vrrp::Instant;
+use crate::sys::process::Process;
+use crate::time::{Instant, millis};
+use crate::token::{Poller, Token};
 
 /// How often a look is repeated at once because a process ended between being found and being watched.
 const AGAIN: usize = 3;
-
-/// What a look needs of the daemon.
-#[derive(Debug)]
-pub(super) struct Eyes<'a> {
-    pub(super) procfs: &'a mut ProcFs,
-    pub(super) poller: &'a Poller,
-}
 
 #[derive(Debug)]
 pub(super) struct Check {
@@ -34,11 +28,11 @@ pub(super) struct Check {
     /// By service, the processes last found.
     found: Vec<Vec<Process>>,
     watched: Vec<Watched>,
-    probes: Vec<Probing>,
+    probes: Vec<ProbeTask>,
     /// Whether the services ran at the look whose probes have not all answered yet.
     round: Option<bool>,
-    /// Added to a pid it is the token of its descriptor.
-    token: u64,
+    /// Marks the tokens of its descriptors.
+    id: CheckId,
     /// When the verdict last changed.
     since: Instant,
     /// A descriptor was refused; it was said.
@@ -55,27 +49,17 @@ struct Watched {
     _pidfd: Pidfd,
 }
 
-/// What a look found out, for the log and the state machine.
-#[derive(Debug, Default)]
-pub(super) struct Outcome {
-    /// A sentence for each service that came or went.
-    pub(super) news: Vec<String>,
-    /// The verdict, when it changed.
-    pub(super) verdict: Option<Verdict>,
-    pub(super) errors: Vec<String>,
-}
-
 impl Check {
-    /// The first look is due at once. Tokens are `token` with a pid or the number of a probe in its lower half.
-    pub(super) fn new(config: Rc<CheckConfig>, token: u64) -> Self {
+    /// The first poll is due at once.
+    pub(super) fn new(id: CheckId, config: Rc<CheckConfig>) -> Self {
         Self {
             health: Health::new(config.weight, config.rise, config.fall),
             due: Instant::START,
             found: vec![vec![]; config.services.len()],
             watched: vec![],
-            probes: Probing::all(&config, token),
+            probes: ProbeTask::all(&config, id),
             round: None,
-            token,
+            id,
             since: Instant::START,
             blind: false,
             unreadable: false,
@@ -96,22 +80,22 @@ impl Check {
 
     /// When the next look, or the end of a probe's patience, is due.
     pub(super) fn deadline(&self) -> Instant {
-        self.probes.iter().filter_map(Probing::deadline).fold(self.due, Instant::min)
+        self.probes.iter().filter_map(ProbeTask::deadline).fold(self.due, Instant::min)
     }
 
-    pub(super) fn standing(&self) -> (Weight, Verdict) {
+    pub(super) fn result(&self) -> (Weight, Verdict) {
         (self.health.weight(), self.health.verdict())
     }
 
     /// Does what is due: the regular look, and probes whose time is over.
-    pub(super) fn expire(&mut self, now: Instant, eyes: &mut Eyes<'_>) -> Outcome {
+    pub(super) fn expire(&mut self, now: Instant, context: &mut CheckContext<'_>) -> Outcome {
         let mut outcome = Outcome::default();
         for probe in self.probes.iter_mut().filter(|probe| probe.deadline().is_some_and(|at| at <= now)) {
-            probe.advance(now, eyes.poller, &mut outcome);
+            probe.advance(now, context.poller, &mut outcome);
         }
         self.finish_round(&mut outcome);
         if self.due <= now {
-            self.look(now, eyes, &mut outcome);
+            self.look(now, context, &mut outcome);
         }
         self.dated(now, outcome)
     }
@@ -125,15 +109,15 @@ impl Check {
 
     /// The regular look, which counts as one result, passed or failed, once every probe has answered too. One
     /// that still waits for answers is not doubled.
-    fn look(&mut self, now: Instant, eyes: &mut Eyes<'_>, outcome: &mut Outcome) {
+    fn look(&mut self, now: Instant, context: &mut CheckContext<'_>, outcome: &mut Outcome) {
         self.due = next_look(self.due, self.config.interval, now);
         if self.round.is_some() {
             return;
         }
-        let Some(passed) = self.scan(eyes, None, outcome) else { return };
+        let Some(passed) = self.scan(context, None, outcome) else { return };
         self.round = Some(passed);
         for probe in &mut self.probes {
-            probe.start(now, self.config.timeout, eyes.poller, outcome);
+            probe.start(now, self.config.timeout, context.poller, outcome);
         }
         self.finish_round(outcome);
     }
@@ -143,25 +127,25 @@ impl Check {
             return;
         }
         let Some(services) = self.round.take() else { return };
-        let passed = services && self.probes.iter().all(Probing::passed);
+        let passed = services && self.probes.iter().all(ProbeTask::passed);
         outcome.verdict = self.health.observe(passed).or(outcome.verdict);
     }
 
     /// The descriptor behind `token` is ready.
-    pub(super) fn ready(&mut self, now: Instant, token: u64, eyes: &mut Eyes<'_>) -> Outcome {
+    pub(super) fn ready(&mut self, now: Instant, token: Token, context: &mut CheckContext<'_>) -> Outcome {
         let Some(probe) = self.probes.iter_mut().find(|probe| probe.token() == token) else {
-            let outcome = self.exited(token, eyes);
+            let outcome = self.exited(token, context);
             return self.dated(now, outcome);
         };
         let mut outcome = Outcome::default();
-        probe.advance(now, eyes.poller, &mut outcome);
+        probe.advance(now, context.poller, &mut outcome);
         self.finish_round(&mut outcome);
         self.dated(now, outcome)
     }
 
     /// The process behind `token` has ended: looks at once. With another match alive, as after a reload of
     /// haproxy, nothing has happened; with none it is one failed result there and then.
-    fn exited(&mut self, token: u64, eyes: &mut Eyes<'_>) -> Outcome {
+    fn exited(&mut self, token: Token, context: &mut CheckContext<'_>) -> Outcome {
         let mut outcome = Outcome::default();
         // A token may still be in a batch after its watch has ended.
         let Some(at) = self.watched.iter().position(|w| self.token_of(w.process) == token) else {
@@ -169,7 +153,7 @@ impl Check {
         };
         let Watched { process, .. } = self.watched.swap_remove(at);
         // Where /proc cannot be read, what was found before and is known to be dead decides.
-        let alive = self.scan(eyes, Some(process), &mut outcome).unwrap_or_else(|| {
+        let alive = self.scan(context, Some(process), &mut outcome).unwrap_or_else(|| {
             for processes in &mut self.found {
                 processes.retain(|p| *p != process);
             }
@@ -183,9 +167,14 @@ impl Check {
 
     /// Whether every service has a live process; `None` when /proc could not be read, since nobody may take
     /// that for a service that died. `ended` is known to be dead whatever /proc still says.
-    fn scan(&mut self, eyes: &mut Eyes<'_>, ended: Option<Process>, outcome: &mut Outcome) -> Option<bool> {
+    fn scan(
+        &mut self,
+        context: &mut CheckContext<'_>,
+        ended: Option<Process>,
+        outcome: &mut Outcome,
+    ) -> Option<bool> {
         for _ in 0..AGAIN {
-            let mut found = match eyes.procfs.scan(&self.config.services) {
+            let mut found = match context.procfs.scan(&self.config.services) {
                 Ok(found) => found,
                 Err(e) => {
                     // Once per series.
@@ -201,7 +190,7 @@ impl Check {
             }
             self.tell(&found, &mut outcome.news);
             self.found = found;
-            if self.watch(eyes.poller, &mut outcome.errors) {
+            if self.watch(context.poller, &mut outcome.errors) {
                 break;
             }
         }
@@ -241,8 +230,8 @@ impl Check {
         complete
     }
 
-    fn token_of(&self, process: Process) -> u64 {
-        self.token | u64::from(process.pid.unsigned_abs())
+    fn token_of(&self, process: Process) -> Token {
+        Token::Process(self.id, process.pid.unsigned_abs())
     }
 
     fn tell(&self, found: &[Vec<Process>], news: &mut Vec<String>) {

@@ -4,14 +4,15 @@
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 
-use super::interfaces::Interfaces;
 use crate::config::{InterfaceChoice, VirtualAddress};
+use crate::ids::PortId;
+use crate::interfaces::Interfaces;
 use crate::sys::Error;
 use crate::sys::neighbour::Announcer;
 use crate::sys::netlink::{Address, Assignment, Change, Link, Monitor, Netlink};
-use crate::sys::poller::Poller;
 use crate::sys::route::default_route_interface;
 use crate::sys::socket::{Outbox, Socket};
+use crate::token::{Poller, Token};
 use crate::vrrp::{Drops, Family, GROUP_V4, GROUP_V6};
 
 /// So many adverts wait for each other at most.
@@ -22,7 +23,7 @@ const AT_ONCE: usize = 32;
 pub(super) struct Port {
     pub(super) index: u32,
     channel: Channel,
-    pub(super) token: u64,
+    pub(super) id: PortId,
     pub(super) socket: Socket,
     pub(super) interface: String,
     /// Adverts to the group that are to leave together.
@@ -72,7 +73,7 @@ pub(super) struct Kernel {
     /// Notices were lost: everything must be listed anew.
     stale: bool,
     /// How many ports were opened, so that each gets another token.
-    opened: u64,
+    opened: u32,
 }
 
 /// What the notices mean for those who hold addresses.
@@ -188,15 +189,8 @@ impl Kernel {
         }
     }
 
-    /// Opens the sockets of a channel on an interface, unless they are, and has them watched; `token` counts
-    /// up from what marks a port.
-    pub(super) fn open_port(
-        &mut self,
-        poller: &Poller,
-        token: u64,
-        link: &Link,
-        channel: Channel,
-    ) -> Result<(), Error> {
+    /// Opens the sockets of a channel on an interface, unless they are, and has them watched.
+    pub(super) fn open_port(&mut self, poller: &Poller, link: &Link, channel: Channel) -> Result<(), Error> {
         if self.port(link.index, channel).is_some() {
             return Ok(());
         }
@@ -205,14 +199,14 @@ impl Kernel {
             Channel::Multicast(Family::V6) => Socket::open_v6(&link.name, link.index)?,
             Channel::Unicast(source) => Socket::open_unicast(&link.name, source)?,
         };
-        let token = token + self.opened;
-        poller.watch(socket.as_fd(), token)?;
+        let id = PortId(self.opened);
+        poller.watch(socket.as_fd(), Token::Port(id))?;
         self.opened += 1;
         let (index, interface) = (link.index, link.name.clone());
         self.ports.push(Port {
             index,
             channel,
-            token,
+            id,
             socket,
             interface,
             outbox: Outbox::default(),

@@ -1,25 +1,20 @@
 //! The join of core and edges: waits, translates what the kernel said into events, hands them to the state
 //! machines and performs their answers in order. Nothing else knows both.
 
-mod answer;
-mod check;
 mod checks;
 mod due;
-mod http;
-pub(crate) mod interfaces;
-mod kernel;
+mod messages;
+mod network;
 mod place;
-mod probing;
+mod rate_limiter;
 mod receive;
+mod respond;
 mod router;
-mod said;
 mod schedule;
-mod seats;
-mod serving;
 mod snapshot;
 mod sweep;
+mod vrid_table;
 mod warnings;
-mod wording;
 
 use std::cell::Cell;
 use std::net::IpAddr;
@@ -29,31 +24,23 @@ use std::vec::IntoIter;
 
 use log::Level;
 
+use crate::checks::Checks;
 use crate::config::{Config, RouterConfig};
+use crate::serve::Server;
 use crate::status::History;
 use crate::sys::Error;
 use crate::sys::notify::{Notifier, Outcome as Notice};
 use crate::sys::orphans;
-use crate::sys::poller::{Clock, Poller};
-use crate::sys::process::ProcFs;
+use crate::sys::poller::Clock;
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::socket::Inbox;
-use crate::vrrp::{Action, Advert, Cause, DropReason, Event, Instant, Peer, Report, Role};
-use check::Check;
-use kernel::Kernel;
+use crate::time::Instant;
+use crate::token::{Poller, Token};
+use crate::vrrp::{Action, Advert, Cause, DropReason, Event, Peer, Report, Role};
+use network::Kernel;
 use router::Router;
 use schedule::Schedule;
-use seats::Seats;
-use serving::Serving;
-
-const SIGNALS: u64 = 0;
-const MONITOR: u64 = 1;
-/// A port's token has this bit and a number of its own.
-const PORT: u64 = 1 << 32;
-/// The token of a socket that the state is asked for by has this bit and a number of its own.
-const SERVING: u64 = 1 << 62;
-/// The token of what a check watches has this bit, the check's number from bit 32 on, and what it likes.
-const CHECK: u64 = 1 << 63;
+use vrid_table::Seats;
 
 /// A deadline that was missed by more than this was missed because the process was held up.
 const HELD_UP: Duration = Duration::from_millis(10);
@@ -77,7 +64,6 @@ pub struct Daemon {
     /// What the time is taken to be for all that happens at once: see [`Daemon::now`].
     moment: Cell<Instant>,
     signals: Signals,
-    procfs: ProcFs,
     kernel: Kernel,
     routers: Vec<Router>,
     /// When each router is due.
@@ -87,11 +73,11 @@ pub struct Daemon {
     /// Which router packets are for.
     seats: Seats,
     /// Routers with the same check share it.
-    checks: Vec<Check>,
+    checks: Checks,
     notifier: Notifier,
     notify_failures: u64,
     history: History,
-    serving: Serving,
+    serving: Server,
     /// Every configured virtual address that is not an owner's real one, sorted: no source for adverts.
     virtual_addresses: Vec<IpAddr>,
     look_again: Option<Instant>,
@@ -116,24 +102,23 @@ impl Daemon {
         orphans::reap();
         let poller = Poller::new(Clock::start()?)?;
         let kernel = Kernel::open()?;
-        poller.watch(signals.as_fd(), SIGNALS)?;
-        poller.watch(kernel.monitor().as_fd(), MONITOR)?;
+        poller.watch(signals.as_fd(), Token::Signals)?;
+        poller.watch(kernel.monitor().as_fd(), Token::Netlink)?;
         let mut daemon = Self {
             poller,
             moment: Cell::new(Instant::START),
             signals,
-            procfs: ProcFs::new("/proc")?,
             kernel,
             virtual_addresses: vec![],
             schedule: Schedule::new(config.routers.len()),
             renewals: vec![],
             seats: Seats::default(),
             routers: config.routers.into_iter().map(Router::new).collect(),
-            checks: vec![],
+            checks: Checks::new()?,
             notifier: Notifier::new(),
             notify_failures: 0,
             history: History::default(),
-            serving: Serving::new(config.serve, SERVING),
+            serving: Server::new(config.serve),
             look_again: None,
             blind: false,
             forbidden: None,
@@ -152,7 +137,7 @@ impl Daemon {
         self.share_checks();
         self.find_partners();
         self.gather_virtual_addresses();
-        if !self.checks.is_empty() && self.procfs.hides_processes().unwrap_or(false) {
+        if self.checks.are_blinded_by_hidepid() {
             log::error!(event = "hidepid"; "/proc is mounted with hidepid: services of other users look dead; mount it without");
         }
         for router in &self.routers {
@@ -207,13 +192,14 @@ impl Daemon {
         }
         for token in tokens {
             match token {
-                SIGNALS => reload = self.take_signals(),
-                MONITOR => self.notices(),
-                check if check & CHECK != 0 => self.ready(check),
-                asked if asked & SERVING != 0 => {
-                    self.serving.ready(asked, self.poller.now(), &self.poller);
+                Token::Signals => reload |= self.take_signals(),
+                Token::Netlink => self.notices(),
+                Token::Port(port) => self.packets(port),
+                Token::Listener(listener) => {
+                    self.serving.accept_ready(listener, self.poller.now(), &self.poller);
                 }
-                port => self.packets(port),
+                Token::Connection(number) => self.serving.connection_ready(number, &self.poller),
+                Token::Process(check, _) | Token::Probe(check, _) => self.ready(check, token),
             }
         }
         self.expire();
@@ -251,7 +237,7 @@ impl Daemon {
 
     fn deadline(&mut self) -> Option<Instant> {
         let routers = self.schedule.next(|id| self.routers[id].deadline());
-        let checks = self.checks.iter().map(Check::deadline);
+        let checks = self.checks.deadline().into_iter();
         let asked = self.serving.next_ask().map(|_| self.poller.now());
         let others = [self.look_again, self.notifier.deadline(), self.linger, self.serving.deadline(), asked];
         checks.chain(routers).chain(others.into_iter().flatten()).min()

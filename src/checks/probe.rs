@@ -4,19 +4,18 @@ use std::fmt;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use super::check::Outcome;
+use super::Outcome;
 use crate::config::{CheckConfig, HttpTarget};
-use crate::sys::poller::{Interest, Poller};
+use crate::ids::CheckId;
+use crate::sys::poller::Interest;
 use crate::sys::probe::{Probe, Step, Target};
-use crate::vrrp::Instant;
-
-/// Tells a probe's token from a pid's: no pid is that large.
-const PROBE: u64 = 1 << 31;
+use crate::time::Instant;
+use crate::token::{Poller, Token};
 
 #[derive(Debug)]
-pub(super) struct Probing {
+pub(super) struct ProbeTask {
     target: Target,
-    token: u64,
+    token: Token,
     running: Option<Running>,
     /// The last result; `None` before the first.
     passed: Option<bool>,
@@ -31,20 +30,20 @@ struct Running {
     interest: Option<Interest>,
 }
 
-impl Probing {
+impl ProbeTask {
     /// Everything that the check asks.
-    pub(super) fn all(config: &CheckConfig, token: u64) -> Vec<Self> {
+    pub(super) fn all(config: &CheckConfig, id: CheckId) -> Vec<Self> {
         let page = |page: &HttpTarget| Target::Http {
             address: page.address,
             host: page.host.clone(),
             path: page.path.clone(),
         };
         let targets = config.tcp.iter().copied().map(Target::Tcp).chain(config.http.iter().map(page));
-        (0_u64..)
+        (0_u32..)
             .zip(targets)
             .map(|(n, target)| Self {
                 target,
-                token: token | PROBE | n,
+                token: Token::Probe(id, n),
                 running: None,
                 passed: None,
                 hampered: false,
@@ -52,7 +51,7 @@ impl Probing {
             .collect()
     }
 
-    pub(super) fn token(&self) -> u64 {
+    pub(super) fn token(&self) -> Token {
         self.token
     }
 
@@ -113,7 +112,7 @@ impl Probing {
     }
 }
 
-impl fmt::Display for Probing {
+impl fmt::Display for ProbeTask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.target.fmt(f)
     }

@@ -1,0 +1,9 @@
+//! Index types, so that the number of a check cannot be taken for the number of a socket; knows nothing else.
+
+/// A health check. Routers with the same check share one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct CheckId(pub(crate) u16);
+
+/// An open VRRP socket. Never used again after the socket is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct PortId(pub(crate) u32);

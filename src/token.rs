@@ -1,0 +1,80 @@
+//! What a watched descriptor belongs to, as it travels through epoll; opens and watches nothing.
+
+use crate::ids::{CheckId, PortId};
+use crate::sys::poller;
+
+/// The owner of a ready descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Token {
+    /// The signal pipe.
+    Signals,
+    /// The netlink socket with notifications about links and addresses.
+    Netlink,
+    /// A VRRP socket.
+    Port(PortId),
+    /// A listening socket of the status server, by its index.
+    Listener(u32),
+    /// A connection to the status server, by the count of connections accepted before it.
+    Connection(u32),
+    /// The end of a process that a check found, by its pid.
+    Process(CheckId, u32),
+    /// A probe of a check, by its index.
+    Probe(CheckId, u32),
+}
+
+/// The daemon's set of watched descriptors.
+pub(crate) type Poller = poller::Poller<Token>;
+
+/// epoll carries 64 bits: the kind in the highest 16, the check in the next 16, the number in the lowest 32.
+impl poller::Token for Token {
+    fn pack(self) -> u64 {
+        let (kind, check, number) = match self {
+            Self::Signals => (0, CheckId(0), 0),
+            Self::Netlink => (1, CheckId(0), 0),
+            Self::Port(PortId(number)) => (2, CheckId(0), number),
+            Self::Listener(number) => (3, CheckId(0), number),
+            Self::Connection(number) => (4, CheckId(0), number),
+            Self::Process(check, pid) => (5, check, pid),
+            Self::Probe(check, number) => (6, check, number),
+        };
+        kind << 48 | u64::from(check.0) << 32 | u64::from(number)
+    }
+
+    fn unpack(raw: u64) -> Option<Self> {
+        let [k1, k2, c1, c2, n1, n2, n3, n4] = raw.to_be_bytes();
+        let check = CheckId(u16::from_be_bytes([c1, c2]));
+        let number = u32::from_be_bytes([n1, n2, n3, n4]);
+        Some(match u16::from_be_bytes([k1, k2]) {
+            0 => Self::Signals,
+            1 => Self::Netlink,
+            2 => Self::Port(PortId(number)),
+            3 => Self::Listener(number),
+            4 => Self::Connection(number),
+            5 => Self::Process(check, number),
+            6 => Self::Probe(check, number),
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::poller::Token as _;
+
+    #[test]
+    fn every_token_survives_the_way_through_epoll() {
+        for token in [
+            Token::Signals,
+            Token::Netlink,
+            Token::Port(PortId(u32::MAX)),
+            Token::Listener(2),
+            Token::Connection(u32::MAX),
+            Token::Process(CheckId(u16::MAX), 4_194_304),
+            Token::Probe(CheckId(1), 7),
+        ] {
+            assert_eq!(Token::unpack(token.pack()), Some(token));
+        }
+        assert_eq!(Token::unpack(u64::MAX), None);
+    }
+}
