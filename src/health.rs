@@ -1,12 +1,12 @@
-//! Health arithmetic: results to a verdict (rise, fall), verdicts and weights to a priority; knows no process,
-//! clock or socket.
+//! Health arithmetic: check results become a verdict (rise, fall), verdicts and weights become a priority. Knows no
+//! process, clock or socket.
 
 use std::fmt;
 use std::num::NonZeroU32;
 
 use crate::vrrp::Priority;
 
-/// What a check adds to or takes from the priority, -253 to 253; 0 means that its failure is a FAULT.
+/// How much a check raises or lowers the priority, -253 to 253. With 0, a failed check puts the router in FAULT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Weight(i16);
 
@@ -14,7 +14,7 @@ impl Weight {
     /// A check that puts the router in FAULT instead of changing its priority.
     pub const FAULT: Self = Self(0);
 
-    /// `None` outside -253 to 253, the most that two priorities of 1 to 254 can differ.
+    /// `None` outside -253 to 253: two priorities from 1 to 254 cannot differ by more.
     pub const fn new(weight: i16) -> Option<Self> {
         if weight < -253 || weight > 253 { None } else { Some(Self(weight)) }
     }
@@ -24,8 +24,8 @@ impl Weight {
         self.0
     }
 
-    /// What a check in this state contributes to the sum: a gain counts while healthy, a loss while failed.
-    const fn share(self, verdict: Verdict) -> i16 {
+    /// The change of the priority under `verdict`: a positive weight counts while healthy, a negative one while failed.
+    const fn change(self, verdict: Verdict) -> i16 {
         match verdict {
             Verdict::Healthy if self.0 > 0 => self.0,
             Verdict::Failed if self.0 < 0 => self.0,
@@ -40,24 +40,24 @@ impl fmt::Display for Weight {
     }
 }
 
-/// What the results so far amount to.
+/// The verdict on a service, from its check results so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
-    /// Too few results in a row yet.
+    /// Not enough equal results in a row yet.
     Unknown,
     Healthy,
     Failed,
 }
 
-/// One check's results counted: `rise` passes in a row make it healthy, `fall` failures in a row make it
-/// failed, from the first result on.
+/// Counts the results of one check. `rise` passes in a row make it healthy and `fall` failures in a row make it failed;
+/// this applies to the first verdict too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
     weight: Weight,
     rise: NonZeroU32,
     fall: NonZeroU32,
     verdict: Verdict,
-    /// The last result and how often it came in a row.
+    /// The last result, and how many times in a row it has come.
     run: (bool, u32),
 }
 
@@ -67,7 +67,7 @@ impl Health {
         Self { weight, rise, fall, verdict: Verdict::Unknown, run: (false, 0) }
     }
 
-    /// Counts one result; `Some` only when the verdict changes by it.
+    /// Counts one result. `Some` only when it changes the verdict.
     #[must_use]
     pub fn observe(&mut self, passed: bool) -> Option<Verdict> {
         let (last, length) = self.run;
@@ -81,7 +81,7 @@ impl Health {
         Some(verdict)
     }
 
-    /// The verdict now.
+    /// The current verdict.
     pub const fn verdict(&self) -> Verdict {
         self.verdict
     }
@@ -92,41 +92,41 @@ impl Health {
     }
 }
 
-/// Where all checks together put the router.
+/// The combined effect of all checks on a router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// A check of weight 0 is not healthy: the router may not take part.
+pub enum Effective {
+    /// A check of weight 0 is not healthy: the router must not take part.
     Fault,
     /// The router takes part with this priority: 1 to 254, or 255 when it is the owner.
-    At(Priority),
+    Priority(Priority),
 }
 
-/// The base priority with every check's weight: FAULT as soon as a check of weight 0 is not healthy, else the
-/// sum, clamped to 1 to 254 once at the end. An address owner's 255 is fixed (RFC 3768 §5.3.4), so weights
-/// other than 0 do not move it.
-pub fn effective(base: Priority, checks: impl IntoIterator<Item = (Weight, Verdict)>) -> Standing {
+/// Applies the weight of every check to the base priority. FAULT as soon as a check of weight 0 is not healthy,
+/// otherwise the sum, clamped to 1 to 254 once at the end. An address owner's priority is always 255 (RFC 3768 §5.3.4),
+/// so only a weight of 0 affects it.
+pub fn effective(base: Priority, checks: impl IntoIterator<Item = (Weight, Verdict)>) -> Effective {
     let mut sum = i32::from(base.octet());
     for (weight, verdict) in checks {
         if weight == Weight::FAULT && verdict != Verdict::Healthy {
-            return Standing::Fault;
+            return Effective::Fault;
         }
-        sum += i32::from(weight.share(verdict));
+        sum += i32::from(weight.change(verdict));
     }
     if base == Priority::OWNER {
-        return Standing::At(base);
+        return Effective::Priority(base);
     }
-    // The clamp leaves nothing that an octet cannot hold.
-    Standing::At(u8::try_from(sum.clamp(1, 254)).map_or(base, Priority::from_wire))
+    // After the clamp the sum fits an octet.
+    Effective::Priority(u8::try_from(sum.clamp(1, 254)).map_or(base, Priority::from_wire))
 }
 
-/// Whether a backup of priority `own` would replace a master that now advertises `master`, if a check of
-/// `weight` failed there: what an operator takes for granted, and a weight too small denies.
+/// Whether a backup of priority `own` would replace a master that now advertises priority `master` if a check of
+/// `weight` failed there. Operators expect this, but with too small a weight it does not happen.
 pub fn would_replace(own: Priority, master: Priority, weight: Weight) -> bool {
     if weight == Weight::FAULT {
         return true;
     }
-    let fallen = i32::from(master.octet()) - i32::from(weight.get().unsigned_abs());
-    master != Priority::OWNER && i32::from(own.octet()) > fallen.clamp(1, 254)
+    let lowered = i32::from(master.octet()) - i32::from(weight.get().unsigned_abs());
+    master != Priority::OWNER && i32::from(own.octet()) > lowered.clamp(1, 254)
 }
 
 #[cfg(test)]
@@ -197,43 +197,43 @@ mod tests {
     #[test]
     fn haproxy_dead_on_the_master_loses_to_the_healthy_backup_and_dead_on_both_it_stays() {
         let at = |base, verdict| effective(priority(base), [(weight(2), verdict)]);
-        assert_eq!(at(11, Verdict::Healthy), Standing::At(priority(13)));
-        assert_eq!(at(11, Verdict::Failed), Standing::At(priority(11)));
-        assert_eq!(at(10, Verdict::Healthy), Standing::At(priority(12)));
-        assert_eq!(at(10, Verdict::Failed), Standing::At(priority(10)));
+        assert_eq!(at(11, Verdict::Healthy), Effective::Priority(priority(13)));
+        assert_eq!(at(11, Verdict::Failed), Effective::Priority(priority(11)));
+        assert_eq!(at(10, Verdict::Healthy), Effective::Priority(priority(12)));
+        assert_eq!(at(10, Verdict::Failed), Effective::Priority(priority(10)));
     }
 
     #[test]
-    fn a_gain_waits_for_health_and_a_loss_for_failure() {
+    fn a_positive_weight_waits_for_health_and_a_negative_one_for_failure() {
         let at = |w, verdict| effective(priority(100), [(weight(w), verdict)]);
-        assert_eq!(at(20, Verdict::Unknown), Standing::At(priority(100)));
-        assert_eq!(at(-20, Verdict::Unknown), Standing::At(priority(100)));
-        assert_eq!(at(-20, Verdict::Healthy), Standing::At(priority(100)));
-        assert_eq!(at(-20, Verdict::Failed), Standing::At(priority(80)));
+        assert_eq!(at(20, Verdict::Unknown), Effective::Priority(priority(100)));
+        assert_eq!(at(-20, Verdict::Unknown), Effective::Priority(priority(100)));
+        assert_eq!(at(-20, Verdict::Healthy), Effective::Priority(priority(100)));
+        assert_eq!(at(-20, Verdict::Failed), Effective::Priority(priority(80)));
     }
 
     #[test]
     fn weight_0_is_a_fault_until_healthy_for_an_owner_too() {
         for base in [100, 255] {
             let at = |verdict| effective(priority(base), [(Weight::FAULT, verdict)]);
-            assert_eq!(at(Verdict::Unknown), Standing::Fault);
-            assert_eq!(at(Verdict::Failed), Standing::Fault);
-            assert_eq!(at(Verdict::Healthy), Standing::At(priority(base)));
+            assert_eq!(at(Verdict::Unknown), Effective::Fault);
+            assert_eq!(at(Verdict::Failed), Effective::Fault);
+            assert_eq!(at(Verdict::Healthy), Effective::Priority(priority(base)));
         }
     }
 
-    /// TX-17: weights make nobody an owner, and nothing wraps.
+    /// TX-17: weights never make a router an owner, and nothing wraps.
     #[test]
     fn the_sum_is_clamped_once_at_the_end() {
         let all = |base, weights: &[(i16, Verdict)]| {
             effective(priority(base), weights.iter().map(|&(w, v)| (weight(w), v)))
         };
-        assert_eq!(all(254, &[(253, Verdict::Healthy)]), Standing::At(priority(254)));
-        assert_eq!(all(1, &[(-253, Verdict::Failed)]), Standing::At(priority(1)));
+        assert_eq!(all(254, &[(253, Verdict::Healthy)]), Effective::Priority(priority(254)));
+        assert_eq!(all(1, &[(-253, Verdict::Failed)]), Effective::Priority(priority(1)));
         // 200 + 200 - 200 is 200, not 254 - 200.
         assert_eq!(
             all(200, &[(200, Verdict::Healthy), (-200, Verdict::Failed)]),
-            Standing::At(priority(200))
+            Effective::Priority(priority(200))
         );
     }
 
@@ -243,7 +243,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_verdict_is_what_the_last_long_enough_run_said(
+        fn the_last_long_enough_run_decides_the_verdict(
             rise in 1_u32..5, fall in 1_u32..5, results in prop::collection::vec(any::<bool>(), 0..60),
         ) {
             let mut health = health(rise, fall);
@@ -256,8 +256,8 @@ mod tests {
                         expected = then;
                     }
                 }
-                let said = health.observe(results[end - 1]);
-                prop_assert_eq!(said, (before != expected).then_some(expected));
+                let changed = health.observe(results[end - 1]);
+                prop_assert_eq!(changed, (before != expected).then_some(expected));
                 prop_assert_eq!(health.verdict(), expected);
             }
         }
@@ -268,12 +268,12 @@ mod tests {
             base in 1_u8..=255, checks in prop::collection::vec((-253_i16..=253, verdict()), 0..8),
         ) {
             let checks: Vec<_> = checks.into_iter().map(|(w, v)| (weight(w), v)).collect();
-            let standing = effective(priority(base), checks.iter().copied());
-            prop_assert_eq!(standing, effective(priority(base), checks.iter().rev().copied()));
+            let result = effective(priority(base), checks.iter().copied());
+            prop_assert_eq!(result, effective(priority(base), checks.iter().rev().copied()));
             let fault = checks.iter().any(|&(w, v)| w.get() == 0 && v != Verdict::Healthy);
-            match standing {
-                Standing::Fault => prop_assert!(fault),
-                Standing::At(p) => {
+            match result {
+                Effective::Fault => prop_assert!(fault),
+                Effective::Priority(p) => {
                     prop_assert!(!fault);
                     prop_assert_eq!(p == Priority::OWNER, base == 255);
                     prop_assert!(p.octet() >= 1);
@@ -288,8 +288,8 @@ mod tests {
             let with = |v| {
                 let rest = rest.iter().map(|&(w, v)| (weight(w), v));
                 match effective(priority(base), rest.chain([(weight(w), v)])) {
-                    Standing::Fault => 0,
-                    Standing::At(p) => p.octet(),
+                    Effective::Fault => 0,
+                    Effective::Priority(p) => p.octet(),
                 }
             };
             prop_assert!(with(Verdict::Failed) <= with(Verdict::Unknown));
@@ -303,12 +303,12 @@ mod tests {
             let priority = |p| Priority::new(p).unwrap();
             would_replace(priority(own), priority(master), Weight::new(weight).unwrap())
         };
-        // The seed's pair: 11 and 10, weight 2.
+        // The usual pair: 11 and 10, weight 2.
         assert!(would(12, 13, 2));
-        // Without a service of its own it is no spare.
+        // With its own service down it cannot take over.
         assert!(!would(10, 13, 2));
-        assert!(would(100, 150, 0), "a FAULT gives everything up");
+        assert!(would(100, 150, 0), "a FAULT releases everything");
         assert!(!would(100, 150, 2) && !would(100, 150, -50) && would(100, 150, -51));
-        assert!(!would(254, 255, 253), "an owner never falls");
+        assert!(!would(254, 255, 253), "weights do not lower an owner");
     }
 }

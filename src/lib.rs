@@ -23,7 +23,6 @@ mod ids;
 pub mod inquiry;
 pub mod interfaces;
 pub mod logger;
-pub mod metrics;
 pub mod preflight;
 pub mod run;
 pub mod scan;

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use log::Level;
 
 use crate::config::{CheckConfig, Config, InterfaceChoice, RouterConfig, VirtualAddress};
-use crate::health::{Standing, Verdict, Weight, effective};
+use crate::health::{Effective, Verdict, Weight, effective};
 use crate::interfaces::Interfaces;
 use crate::sys::netlink::{Link, MARK};
 use crate::vrrp::{Family, Priority};
@@ -283,8 +283,8 @@ fn arithmetic(router: &RouterConfig, check: &CheckConfig, found: &mut Findings) 
         return;
     }
     let with = |verdict| match effective(base, [(weight, verdict)]) {
-        Standing::At(priority) => priority.octet(),
-        Standing::Fault => 0,
+        Effective::Priority(priority) => priority.octet(),
+        Effective::Fault => 0,
     };
     let (healthy, failed) = (with(Verdict::Healthy), with(Verdict::Failed));
     let sum = i16::from(base.octet()) + weight.get();

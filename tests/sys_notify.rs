@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use vrrp_init::sys::notify::{GRACE, LIMIT, Notifier, Outcome, WAITING};
-use vrrp_init::sys::orphans::{How, Reaped, reap};
 use vrrp_init::sys::poller::{Clock, Poller};
+use vrrp_init::sys::reaper::{How, Reaped, reap};
 use vrrp_init::sys::signals::Signals;
 
 /// Longer than any script here takes that is not stopped.

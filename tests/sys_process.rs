@@ -16,9 +16,9 @@ use nix::sys::signal::{SigSet, Signal as Kernel, raise};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use vrrp_init::sys::capabilities::{self, Capability};
-use vrrp_init::sys::orphans::{How, reap};
 use vrrp_init::sys::poller::{Clock, Poller};
 use vrrp_init::sys::process::{ProcFs, Process};
+use vrrp_init::sys::reaper::{How, reap};
 use vrrp_init::sys::signals::{Signal, Signals};
 
 /// A directory of programs to run, each under a name that no other process has; removed at the end.

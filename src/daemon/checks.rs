@@ -5,7 +5,7 @@ use log::Level;
 use super::Daemon;
 use super::router::Router;
 use crate::checks::Outcome;
-use crate::health::{Standing, Verdict};
+use crate::health::{Effective, Verdict};
 use crate::ids::CheckId;
 use crate::token::Token;
 use crate::vrrp::{Cause, Event};
@@ -45,7 +45,7 @@ impl Daemon {
         for news in outcome.news {
             first.say(Level::Info, "service", &news);
             for (id, _) in self.routers.iter().enumerate().filter(|(_, r)| concerned(r)) {
-                self.history.note(id, now, news.clone());
+                self.history.add_evidence(id, now, news.clone());
             }
         }
         let Some(verdict) = outcome.verdict else { return };
@@ -57,18 +57,18 @@ impl Daemon {
         }
         for id in 0..self.routers.len() {
             if concerned(&self.routers[id]) {
-                self.stand(id);
+                self.apply_health(id);
             }
         }
         // The looks of other checks take longer than a backup waits.
         self.flush();
     }
 
-    pub(super) fn stand(&mut self, id: usize) {
+    pub(super) fn apply_health(&mut self, id: usize) {
         let Some(number) = self.routers[id].check else { return };
-        match self.routers[id].stand(self.checks.result(number)) {
-            Standing::Fault => self.dispatch(id, Event::Fault(Cause::Service)),
-            Standing::At(priority) => {
+        match self.routers[id].apply_health(self.checks.result(number)) {
+            Effective::Fault => self.dispatch(id, Event::Fault(Cause::Service)),
+            Effective::Priority(priority) => {
                 // First the priority: the wait that begins when the fault ends is the new one's.
                 self.dispatch(id, Event::Priority(priority));
                 self.dispatch(id, Event::Clear(Cause::Service));

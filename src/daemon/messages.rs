@@ -4,17 +4,11 @@
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
-use super::snapshot;
 use crate::config::InterfaceChoice;
 use crate::health::Weight;
 use crate::sys::Error;
 use crate::time::millis;
 use crate::vrrp::{Advert, Cause, DropReason, Family, Peer, Priority, Report, Role, Settings, Vrid, Why};
-
-/// keepalived's word for a role.
-pub(super) const fn state(role: Role) -> &'static str {
-    snapshot::state(role).as_str()
-}
 
 /// The router that a sentence is about.
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +93,7 @@ pub(super) fn report(report: &Report, of: &Subject<'_>) -> String {
             format!("Stopped: {}", cause(why, of))
         }
         Report::Transition { to, why, .. } => {
-            format!("Entering {} STATE: {}", state(*to), cause(why, of))
+            format!("Entering {} STATE: {}", to.as_str(), cause(why, of))
         }
         Report::Priority { from, to } => format!("Changing effective priority from {from} to {to}"),
         Report::Master(master) => format!("Master is {}", peer(master)),

@@ -30,8 +30,8 @@ use crate::serve::Server;
 use crate::status::History;
 use crate::sys::Error;
 use crate::sys::notify::{Notifier, Outcome as Notice};
-use crate::sys::orphans;
 use crate::sys::poller::Clock;
+use crate::sys::reaper;
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::socket::Inbox;
 use crate::time::Instant;
@@ -99,7 +99,7 @@ impl Daemon {
     pub fn start(config: Config) -> Result<Self, Error> {
         let signals = Signals::install()?;
         // Those that ended before the handlers were in place; later ones may be the notifier's.
-        orphans::reap();
+        reaper::reap();
         let poller = Poller::new(Clock::start()?)?;
         let kernel = Kernel::open()?;
         poller.watch(signals.as_fd(), Token::Signals)?;
@@ -149,7 +149,7 @@ impl Daemon {
         for id in 0..self.routers.len() {
             self.refresh(id);
             // Until its first look says otherwise, a service of weight 0 is not known to run.
-            self.stand(id);
+            self.apply_health(id);
         }
         self.check();
         for id in 0..self.routers.len() {
@@ -364,7 +364,7 @@ impl Daemon {
     }
 
     fn reap(&mut self) {
-        let reaped = orphans::reap();
+        let reaped = reaper::reap();
         for orphan in &reaped {
             log::debug!(event = "reaped"; "Reaped {orphan}");
         }

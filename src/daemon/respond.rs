@@ -1,9 +1,9 @@
 //! What is sent to whoever asks for the state; knows no connection.
 
 use super::Daemon;
-use crate::metrics;
 use crate::serve::{Ask, Page, response};
-use crate::status::{Brief, Document, State};
+use crate::status::{Brief, Document, metrics};
+use crate::vrrp::Role;
 
 impl Daemon {
     /// One answer in each turn of the loop: those who ask, however many, delay an advert by no more than that.
@@ -29,16 +29,16 @@ impl Daemon {
 
 /// The status line and what is wrong otherwise.
 fn verdict(page: Page, brief: &Brief) -> (&'static str, String) {
-    let all = |wanted: &[State]| brief.states.iter().all(|(_, state)| wanted.contains(state));
+    let all = |wanted: &[Role]| brief.states.iter().all(|(_, state)| wanted.contains(state));
     let well = match page {
-        Page::Ready => all(&[State::Backup, State::Master]),
-        Page::Master => all(&[State::Master]),
+        Page::Ready => all(&[Role::Backup, Role::Master]),
+        Page::Master => all(&[Role::Master]),
         Page::Health | Page::Metrics | Page::Status => brief.health.healthy,
     };
     if well {
         return ("200 OK", "ok\n".into());
     }
-    let line = |text: String, (name, state): &(String, State)| text + name + " is " + state.as_str() + "\n";
+    let line = |text: String, (name, state): &(String, Role)| text + name + " is " + state.as_str() + "\n";
     let text = match page {
         Page::Ready | Page::Master => brief.states.iter().fold(String::new(), line),
         Page::Health | Page::Metrics | Page::Status => brief.health.problems.join("\n") + "\n",

@@ -14,7 +14,7 @@ use super::network::{Channel, Kernel};
 use super::rate_limiter::Said;
 use crate::columns::listed;
 use crate::config::{InterfaceChoice, RouterConfig, VirtualAddress};
-use crate::health::{Standing, Verdict, Weight, effective};
+use crate::health::{Effective, Verdict, Weight, effective};
 use crate::ids::CheckId;
 use crate::status::Counters;
 use crate::sys::Error;
@@ -397,11 +397,7 @@ impl Router {
         let from = messages::speaker(report).map(|address| address.to_string());
         let mut keys = vec![];
         if let Report::Transition { from, to, .. } = report {
-            keys.extend([
-                ("state", messages::state(*to)),
-                ("from", messages::state(*from)),
-                ("cause", &self.why),
-            ]);
+            keys.extend([("state", to.as_str()), ("from", from.as_str()), ("cause", &self.why)]);
         }
         keys.extend(from.iter().map(|address| ("peer", address.as_str())));
         self.say_with(level, event, &keys, &messages::report(report, &self.subject()));
@@ -429,14 +425,14 @@ impl Router {
     }
 
     /// Takes what its check amounts to now; answers what that means for the state machine.
-    pub(super) fn stand(&mut self, health: (Weight, Verdict)) -> Standing {
+    pub(super) fn apply_health(&mut self, health: (Weight, Verdict)) -> Effective {
         self.health = Some(health);
         effective(self.config.protocol.priority, [health])
     }
 
     /// The arguments for NOTIFY, as keepalived has them.
     pub(super) fn notice(&self, role: Role) -> [String; 4] {
-        let state = if role == Role::Init { "STOP" } else { messages::state(role) };
+        let state = if role == Role::Init { "STOP" } else { role.as_str() };
         ["INSTANCE".into(), self.name().into(), state.into(), self.instance.priority().to_string()]
     }
 }

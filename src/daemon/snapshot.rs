@@ -13,22 +13,13 @@ use super::network::Kernel;
 use super::router::{Router, Spare};
 use crate::config::VirtualAddress;
 use crate::status::{
-    self, AddressStatus, Brief, Counters, Dropped, Entry, Health, HeardStatus, InterfaceStatus, PeerStatus,
-    RouterStatus, State, Status,
+    self, AddressStatus, Brief, Counters, Dropped, Health, HeardStatus, InterfaceStatus, PeerStatus,
+    RouterStatus, Status, Transition,
 };
 use crate::sys::netlink::Address;
 use crate::sys::poller::wall_clock;
 use crate::time::{Instant, millis};
 use crate::vrrp::{Drops, Report, Role, Why};
-
-pub(super) const fn state(role: Role) -> State {
-    match role {
-        Role::Init => State::Init,
-        Role::Backup => State::Backup,
-        Role::Master => State::Master,
-        Role::Fault => State::Fault,
-    }
-}
 
 fn dropped(drops: &Drops) -> Dropped {
     Dropped(drops.iter().map(|(reason, count)| (reason.as_str(), count)).collect())
@@ -51,7 +42,7 @@ impl Daemon {
             let role = router.instance.role();
             problems
                 .extend(router.disagreements(&router.addresses(role, &self.kernel, &present), &self.kernel));
-            states.push((router.name().to_owned(), state(role)));
+            states.push((router.name().to_owned(), role));
         }
         Brief { health: Health { healthy: problems.is_empty(), problems }, states }
     }
@@ -86,9 +77,9 @@ impl Daemon {
     /// Remembers what `why` tells of; answers the role that is entered.
     pub(super) fn note(&mut self, now: Instant, id: usize, report: &Report) -> Option<Role> {
         if let Report::Priority { from, to } = report {
-            self.history.note(id, now, format!("priority {from} to {to}"));
+            self.history.add_evidence(id, now, format!("priority {from} to {to}"));
         } else if let Report::Released(from) = report {
-            self.history.note(id, now, format!("{from} said priority 0"));
+            self.history.add_evidence(id, now, format!("{from} said priority 0"));
         }
         let Report::Transition { from, to, why } = report else { return None };
         self.remember(now, id, *from, *to, why);
@@ -116,19 +107,19 @@ impl Daemon {
     fn remember(&mut self, now: Instant, id: usize, from: Role, to: Role, why: &Why) {
         let router = &self.routers[id];
         if let (Why::Silence(Some(_)), Some((heard, _))) = (why, router.heard) {
-            self.history.note(id, heard, "its last advert came".into());
+            self.history.add_evidence(id, heard, "its last advert came".into());
         }
-        let entry = Entry {
+        let transition = Transition {
             time: wall_clock(),
             router: router.name().to_owned(),
-            from: state(from),
-            to: state(to),
+            from,
+            to,
             lasted: now.since(router.since),
             evidence: vec![],
             cause: messages::cause(why, &router.subject()),
             delay: Duration::ZERO,
         };
-        self.history.transition(id, now, entry);
+        self.history.record(id, now, transition);
     }
 }
 
@@ -172,7 +163,7 @@ impl Router {
             source,
             peers: settings.peers.clone(),
             interval_ms: millis(settings.interval.duration()),
-            state: state(role),
+            state: role,
             since: wall_clock().before(in_state),
             state_ms: millis(in_state),
             why: self.why.to_string(),
@@ -238,7 +229,7 @@ impl Router {
     /// What a restart would put right. A FAULT is none of it.
     fn disagreements(&self, addresses: &[AddressStatus], kernel: &Kernel) -> Vec<String> {
         let (name, role) = (self.name(), self.instance.role());
-        let state = state(role).as_str();
+        let state = role.as_str();
         let mut problems = vec![];
         for AddressStatus { address, interface, wanted, present, .. } in addresses {
             match (wanted, present) {

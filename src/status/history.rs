@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-use super::State;
 use super::text::span;
 use crate::time::Instant;
 use crate::timestamp::Timestamp;
+use crate::vrrp::Role;
 
 /// How many transitions are remembered, of all routers together.
 const CAPACITY: usize = 200;
@@ -18,11 +18,11 @@ const FRESH: Duration = Duration::from_secs(10);
 
 /// One transition. Displays as a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct Transition {
     pub time: Timestamp,
     pub router: String,
-    pub from: State,
-    pub to: State,
+    pub from: Role,
+    pub to: Role,
     /// How long it had been in `from`.
     pub lasted: Duration,
     /// What came before it, oldest first.
@@ -32,11 +32,11 @@ pub struct Entry {
     pub delay: Duration,
 }
 
-impl fmt::Display for Entry {
+impl fmt::Display for Transition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { time, router, from, to, lasted, evidence, cause, delay } = self;
         write!(f, "{time} {router} {}", to.as_str())?;
-        if *from != State::Init {
+        if *from != Role::Init {
             write!(f, " after {} as {}", span(*lasted), from.as_str())?;
         }
         f.write_str(": ")?;
@@ -44,7 +44,7 @@ impl fmt::Display for Entry {
             write!(f, "{fact}; ")?;
         }
         f.write_str(cause)?;
-        let timed = !evidence.is_empty() && *from != State::Init;
+        let timed = !evidence.is_empty() && *from != Role::Init;
         if timed { write!(f, ", {} later", span(*delay)) } else { Ok(()) }
     }
 }
@@ -59,14 +59,14 @@ struct Fact {
 /// A ring of transitions, and the facts that may explain the next one.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    entries: VecDeque<Entry>,
+    transitions: VecDeque<Transition>,
     facts: VecDeque<Fact>,
 }
 
 impl History {
     /// Something happened to the router of that number which its next transition may be due to; it may have happened
     /// before what was noted last.
-    pub fn note(&mut self, router: usize, at: Instant, text: String) {
+    pub fn add_evidence(&mut self, router: usize, at: Instant, text: String) {
         // Priority 0 comes three times, and is one fact.
         if self
             .facts
@@ -82,29 +82,29 @@ impl History {
         self.facts.insert(place, Fact { router, at, text });
     }
 
-    /// The router of that number changes its state `at`; `entry` comes without evidence and gets what was noted.
-    pub fn transition(&mut self, router: usize, at: Instant, mut entry: Entry) {
+    /// The router of that number changes its state `at`; `transition` comes without evidence and gets what was noted.
+    pub fn record(&mut self, router: usize, at: Instant, mut transition: Transition) {
         let mut first = None;
         self.facts.retain(|fact| {
             let fresh = at.since(fact.at) < FRESH;
             if fresh && fact.router == router {
                 first.get_or_insert(fact.at);
-                entry.evidence.push(fact.text.clone());
+                transition.evidence.push(fact.text.clone());
             }
             fresh && fact.router != router
         });
-        entry.delay = first.map_or(Duration::ZERO, |first| at.since(first));
-        if self.entries.len() >= CAPACITY {
-            self.entries.pop_front();
+        transition.delay = first.map_or(Duration::ZERO, |first| at.since(first));
+        if self.transitions.len() >= CAPACITY {
+            self.transitions.pop_front();
         }
-        self.entries.push_back(entry);
+        self.transitions.push_back(transition);
     }
 
     /// Oldest first, a line each.
     pub fn sentences(&self) -> String {
         let mut text = String::new();
-        for entry in &self.entries {
-            _ = writeln!(text, "{entry}");
+        for transition in &self.transitions {
+            _ = writeln!(text, "{transition}");
         }
         text
     }
@@ -114,12 +114,12 @@ impl History {
 mod tests {
     use super::*;
 
-    fn entry(cause: &str) -> Entry {
-        Entry {
+    fn transition(cause: &str) -> Transition {
+        Transition {
             time: Timestamp::after_epoch(Duration::from_millis(1_795_521_784_118)),
             router: "VI_1".into(),
-            from: State::Master,
-            to: State::Backup,
+            from: Role::Master,
+            to: Role::Backup,
             lasted: Duration::from_secs(7_325),
             evidence: vec![],
             cause: cause.into(),
@@ -131,16 +131,16 @@ mod tests {
     fn a_transition_reads_with_its_cause_evidence_and_timing() {
         let mut history = History::default();
         let at = Instant::from_millis;
-        history.note(0, at(1_000), "an old fact".into());
-        history.note(1, at(60_000), "another router's".into());
-        history.note(0, at(60_000), "haproxy (pid 17) is gone".into());
-        history.note(0, at(60_001), "priority 13 to 11".into());
-        history.note(0, at(60_002), "priority 13 to 11".into());
-        history.transition(0, at(60_009), entry("10.0.0.11 (priority 12) is better"));
+        history.add_evidence(0, at(1_000), "an old fact".into());
+        history.add_evidence(1, at(60_000), "another router's".into());
+        history.add_evidence(0, at(60_000), "haproxy (pid 17) is gone".into());
+        history.add_evidence(0, at(60_001), "priority 13 to 11".into());
+        history.add_evidence(0, at(60_002), "priority 13 to 11".into());
+        history.record(0, at(60_009), transition("10.0.0.11 (priority 12) is better"));
         let sentence = "2026-11-24T12:03:04.118Z VI_1 BACKUP after 2 h 2 min as MASTER: haproxy (pid 17) is gone; \
                         priority 13 to 11; 10.0.0.11 (priority 12) is better, 9 ms later\n";
         assert_eq!(history.sentences(), sentence);
-        history.transition(1, at(60_010), Entry { from: State::Init, ..entry("started") });
+        history.record(1, at(60_010), Transition { from: Role::Init, ..transition("started") });
         assert!(history.sentences().ends_with("VI_1 BACKUP: another router's; started\n"));
     }
 
@@ -148,9 +148,9 @@ mod tests {
     fn evidence_is_told_in_the_order_in_which_it_happened() {
         let mut history = History::default();
         let at = Instant::from_millis;
-        history.note(0, at(2_000), "priority 11 to 13".into());
-        history.note(0, at(1_000), "its last advert came".into());
-        history.transition(0, at(4_600), entry("10.0.0.11 fell silent"));
+        history.add_evidence(0, at(2_000), "priority 11 to 13".into());
+        history.add_evidence(0, at(1_000), "its last advert came".into());
+        history.record(0, at(4_600), transition("10.0.0.11 fell silent"));
         let told = "its last advert came; priority 11 to 13; 10.0.0.11 fell silent, 3.6 s later\n";
         assert!(history.sentences().ends_with(told), "{}", history.sentences());
     }
@@ -159,9 +159,9 @@ mod tests {
     fn the_oldest_are_forgotten() {
         let mut history = History::default();
         for n in 0..1_000 {
-            history.note(n, Instant::START, "fact".into());
-            history.note(1_000, Instant::START, "of one that never changes".into());
-            history.transition(n, Instant::START, entry(&n.to_string()));
+            history.add_evidence(n, Instant::START, "fact".into());
+            history.add_evidence(1_000, Instant::START, "of one that never changes".into());
+            history.record(n, Instant::START, transition(&n.to_string()));
         }
         let sentences = history.sentences();
         assert_eq!(sentences.lines().count(), CAPACITY);

@@ -3,8 +3,9 @@
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
-use super::{CheckStatus, Counters, Dropped, RouterStatus, State, Status, TargetStatus};
+use super::{CheckStatus, Counters, Dropped, RouterStatus, Status, TargetStatus};
 use crate::columns::{Columns, listed};
+use crate::vrrp::Role;
 
 /// A time in the two units that matter: `3 h 12 min`, `2.5 s`, `9 ms`.
 pub fn span(time: Duration) -> String {
@@ -51,7 +52,7 @@ fn row(router: &RouterStatus, rows: &mut Columns) {
     rows.add(&millis(router.state_ms));
     rows.add(&router.priority);
     match (router.state, &router.master) {
-        (State::Master, _) => rows.add(&"this host"),
+        (Role::Master, _) => rows.add(&"this host"),
         (_, Some(master)) => rows.add(&format_args!("{} ({})", master.address, master.priority)),
         (_, None) => rows.add(&"-"),
     }
@@ -77,7 +78,7 @@ pub fn details(router: &RouterStatus) -> String {
         lines.add("warning", warning);
     }
     lines.add("priority", &priority(router));
-    if let (State::Backup, Some(master)) = (router.state, &router.master) {
+    if let (Role::Backup, Some(master)) = (router.state, &router.master) {
         lines.add("master", &format_args!("{} (priority {})", master.address, master.priority));
     }
     if let Some(heard) = &router.heard {

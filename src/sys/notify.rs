@@ -19,7 +19,7 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
 use super::Error;
-use super::orphans::{How, Reaped};
+use super::reaper::{How, Reaped};
 use crate::time::Instant;
 
 /// How long a program may run.
@@ -154,7 +154,7 @@ impl Notifier {
         outcomes
     }
 
-    /// To be called with everything [`super::orphans::reap`] returned, even nothing, on every SIGCHLD.
+    /// To be called with everything [`super::reaper::reap`] returned, even nothing, on every SIGCHLD.
     pub fn reaped(&mut self, now: Instant, reaped: &[Reaped]) -> Vec<Outcome> {
         let Some(running) = &self.running else { return Vec::new() };
         match reaped.iter().find(|reaped| reaped.pid == running.pid.as_raw()) {

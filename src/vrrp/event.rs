@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::{Advert, DropReason, Priority};
 
 /// What happened to the router.
@@ -70,13 +72,26 @@ pub enum Action {
     Report(Report),
 }
 
-/// The state as operators know it from keepalived.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The state of a router under keepalived's names; serializes as such.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
 pub enum Role {
     Init,
     Backup,
     Master,
     Fault,
+}
+
+impl Role {
+    /// keepalived's name: `INIT`, `BACKUP`, `MASTER` or `FAULT`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Init => "INIT",
+            Self::Backup => "BACKUP",
+            Self::Master => "MASTER",
+            Self::Fault => "FAULT",
+        }
+    }
 }
 
 /// Another router of our VRID: its address and the priority it last advertised.

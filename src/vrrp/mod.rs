@@ -4,17 +4,17 @@
 mod advert;
 mod announcements;
 mod backup;
+mod drop_reason;
 mod event;
 mod instance;
 mod master;
-mod refusal;
 mod settings;
 mod units;
 
 pub use advert::{Advert, Envelope};
+pub use drop_reason::{DropReason, Drops};
 pub use event::{Action, Cause, Event, Peer, Report, Role, Why};
 pub use instance::Instance;
-pub use refusal::{DropReason, Drops};
 pub use settings::{Lease, Password, Settings, V3Checksum};
 pub use units::{Family, Interval, Priority, Version, Vrid};
 

@@ -4,6 +4,7 @@
 
 mod document;
 mod history;
+pub mod metrics;
 mod text;
 
 use std::net::IpAddr;
@@ -11,9 +12,10 @@ use std::net::IpAddr;
 use serde::{Serialize, Serializer};
 
 use crate::timestamp::Timestamp;
+use crate::vrrp::Role;
 
 pub use document::{Document, FEW, Part};
-pub use history::{Entry, History};
+pub use history::{History, Transition};
 pub use text::{details, span, table};
 
 /// Everything at one moment. Times ending in `_ms` are milliseconds.
@@ -45,7 +47,7 @@ pub struct Health {
 pub struct Brief {
     pub health: Health,
     /// Of each router its name and state.
-    pub states: Vec<(String, State)>,
+    pub states: Vec<(String, Role)>,
 }
 
 /// One virtual router.
@@ -65,7 +67,7 @@ pub struct RouterStatus {
     pub peers: Vec<IpAddr>,
     pub interval_ms: u64,
     /// `INIT`, `BACKUP`, `MASTER` or `FAULT`.
-    pub state: State,
+    pub state: Role,
     pub since: Timestamp,
     pub state_ms: u64,
     /// The cause of the last transition.
@@ -89,42 +91,6 @@ pub struct RouterStatus {
     /// As backup: whether it would take over if the master's service died. `None` where that cannot be told.
     pub failover_possible: Option<bool>,
     pub warnings: Vec<String>,
-}
-
-/// Displays and serialises as keepalived's word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    Init,
-    Backup,
-    Master,
-    Fault,
-}
-
-impl State {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Init => "INIT",
-            Self::Backup => "BACKUP",
-            Self::Master => "MASTER",
-            Self::Fault => "FAULT",
-        }
-    }
-
-    /// As keepalived's exporter counts them.
-    pub const fn number(self) -> u8 {
-        match self {
-            Self::Init => 0,
-            Self::Backup => 1,
-            Self::Master => 2,
-            Self::Fault => 3,
-        }
-    }
-}
-
-impl Serialize for State {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -258,7 +224,7 @@ pub(crate) mod tests {
             source: Some("10.0.0.11".parse().unwrap()),
             peers: vec![],
             interval_ms: 1_000,
-            state: State::Master,
+            state: Role::Master,
             since: Timestamp::default(),
             state_ms: 1_500,
             why: "10.0.0.12 (priority 12) fell silent".into(),
@@ -304,7 +270,7 @@ pub(crate) mod tests {
             source: None,
             peers: vec!["fd00::12".parse().unwrap()],
             interval_ms: 100,
-            state: State::Fault,
+            state: Role::Fault,
             state_ms: 60_000,
             base_priority: 100,
             priority: 100,

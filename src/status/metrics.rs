@@ -3,7 +3,8 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::status::{AddressStatus, RouterStatus, Status};
+use super::{AddressStatus, RouterStatus, Status};
+use crate::vrrp::Role;
 
 /// The media type of [`text`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -107,12 +108,12 @@ impl Page {
         self.of_addresses(
             status,
             &("vrrp_state", GAUGE, "0 INIT, 1 BACKUP, 2 MASTER, 3 FAULT"),
-            &|router, address| (!address.excluded).then(|| u64::from(router.state.number())),
+            &|router, address| (!address.excluded).then(|| u64::from(state_number(router.state))),
         );
         self.of_addresses(
             status,
             &("vrrp_excluded_state", GAUGE, "As keepalived_vrrp_state, for VIP_EXCLUDED"),
-            &|router, address| address.excluded.then(|| u64::from(router.state.number())),
+            &|router, address| address.excluded.then(|| u64::from(state_number(router.state))),
         );
         self.of_addresses(
             status,
@@ -249,6 +250,16 @@ impl Page {
     }
 }
 
+/// The number of a state in keepalived's exporter.
+const fn state_number(state: Role) -> u8 {
+    match state {
+        Role::Init => 0,
+        Role::Backup => 1,
+        Role::Master => 2,
+        Role::Fault => 3,
+    }
+}
+
 /// `iname="VI_1",intf="eth0",vrid="51"`.
 struct Labels<'a>(&'a RouterStatus);
 
@@ -282,8 +293,8 @@ impl fmt::Display for Escaped<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::status;
     use super::*;
-    use crate::status::tests::status;
 
     #[test]
     fn series_have_the_names_that_people_already_graph() {
