@@ -2,26 +2,26 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup image images stand-ins demo bench test test-fast fuzz lint
 SHELL := /bin/bash
-ground := tests/ground
+scripts := tests/scripts
 ARCHITECTURE ?= arm64
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 setup: ## install what is missing: Debian packages, the musl target (quick when all is there)
-	@$(ground)/setup.sh
+	@$(scripts)/setup.sh
 
 image: setup ## build vrrp-init:latest, one static file
-	@$(ground)/with-docker.sh bash -c '$(ground)/stand-ins.sh builder && $(ground)/image.sh'
+	@$(scripts)/with-docker.sh bash -c '$(scripts)/stand-ins.sh builder && $(scripts)/image.sh'
 
 images: image ## build vrrp-init:arm64 as well, or for ARCHITECTURE=armv7
-	@$(ground)/with-docker.sh $(ground)/image.sh $(ARCHITECTURE)
+	@$(scripts)/with-docker.sh $(scripts)/image.sh $(ARCHITECTURE)
 
 stand-ins: setup
-	@$(ground)/with-docker.sh $(ground)/stand-ins.sh haproxy
+	@$(scripts)/with-docker.sh $(scripts)/stand-ins.sh haproxy
 
 demo: setup ## two nodes on this machine; kills haproxy on the master and prints what a client saw
-	@$(ground)/with-docker.sh bash -c '$(MAKE) --no-print-directory image stand-ins && compose/demo/run.sh'
+	@$(scripts)/with-docker.sh bash -c '$(MAKE) --no-print-directory image stand-ins && compose/demo/run.sh'
 
 bench: setup ## failover, load, idle and scale figures beside keepalived, 30 minutes; BENCH=quick: 5
 	cargo bench --locked --target $(shell uname -m)-unknown-linux-musl --bench side_by_side
@@ -29,14 +29,14 @@ bench: setup ## failover, load, idle and scale figures beside keepalived, 30 min
 lint: setup ## formatting, clippy without a warning, no C in the tree
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
-	$(ground)/no-c.sh
+	$(scripts)/no-c.sh
 
-test-fast: setup ## what needs neither network namespaces nor Docker
-	cargo test --locked --lib --bins --test architecture --test conformance --test fuzz --test requirements --test simulation --test vectors
+test-fast: setup ## the tests that need no privilege: no namespaces, no Docker
+	cargo test --locked --lib --bins --test pure
 
 fuzz: setup ## packets, events and environments by libFuzzer, FUZZ_SECONDS (60) for each of three targets
-	@$(ground)/fuzz.sh
+	@$(scripts)/fuzz.sh
 
 # The namespace tests mostly wait: many at once.
 test: lint ## everything
-	RUST_TEST_THREADS=16 $(ground)/with-docker.sh cargo test --locked --no-fail-fast
+	RUST_TEST_THREADS=16 $(scripts)/with-docker.sh cargo test --locked --no-fail-fast

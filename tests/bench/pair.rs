@@ -8,6 +8,7 @@ use nix::sys::signal::{Signal, kill};
 
 use crate::client::Client;
 use crate::support::lab::{Host, Lab, to_pid};
+use crate::support::process::{Running, children_of};
 use crate::support::router::{Check, Kind, Node, Router};
 use crate::support::service::Haproxy;
 use crate::support::{millis, seconds};
@@ -219,5 +220,18 @@ impl Pair {
             std::thread::sleep(millis(10));
         }
         true
+    }
+}
+
+impl Running {
+    /// The program's PID and those of all its descendants.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        let mut pids = vec![self.pid()];
+        let mut next = 0;
+        while let Some(&pid) = pids.get(next) {
+            pids.extend(children_of(pid));
+            next += 1;
+        }
+        pids
     }
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use super::host::{compose, must, program, run, wait_for};
 use super::pair::SETTLE;
-use super::{images, repository};
+use crate::{images, repository};
 
 /// The demo under a project name of its own; taken down when dropped.
 struct Demo;

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::host::{Lan, must, program, wait_for};
-use super::{IMAGE, images, repository, tempfile};
+use crate::{IMAGE, images, repository, tempfile};
 
 /// The files of an image by layer, unpacked below a directory that goes with this.
 struct Unpacked {

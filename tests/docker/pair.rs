@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::host::{Host, Lan, Namespace, run, wait_for};
-use super::images;
+use crate::images;
 
 pub(crate) const VIP: &str = "10.0.0.2";
 /// Longest a role may take to settle: the check's interval, the master-down interval, and a busy machine.

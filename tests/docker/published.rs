@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::host::{self, Host, wait_for};
 use super::pair::{Pair, SETTLE, VIP};
-use super::{IMAGE, repository};
+use crate::{IMAGE, repository};
 
 /// Longest a killed router's address may stay: the master-down interval in whole seconds, and what the kernel and
 /// `docker kill` take.

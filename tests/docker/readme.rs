@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::host::{Host, run, wait_for};
 use super::pair::{Pair, SETTLE};
-use super::{IMAGE, repository, tempfile};
+use crate::{IMAGE, repository, tempfile};
 
 /// A block, and the comment that says what to do with it.
 struct Block {

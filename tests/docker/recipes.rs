@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::host::{Host, must, run, wait_for};
 use super::pair::{Pair, SETTLE, VIP};
-use super::{IMAGE, repository};
+use crate::{IMAGE, repository};
 
 /// The second address of the recipe with two.
 const OTHER_VIP: &str = "10.0.0.3";
@@ -74,7 +74,7 @@ fn is_hardened(host: &Host) {
 #[test]
 fn every_recipe_for_compose_fails_over_when_its_service_dies() {
     super::stand_ins("nginx dns");
-    let dns = ["vrrp-init-ground/pihole", "vrrp-init-ground/unbound"];
+    let dns = ["vrrp-init-stand-in/pihole", "vrrp-init-stand-in/unbound"];
     let pair = Pair::with(&[IMAGE, "haproxy:2.6", "nginx:stable", dns[0], dns[1]]);
     for (_, host) in pair.hosts() {
         host.docker(&format!("tag {} pihole/pihole:latest", dns[0]));

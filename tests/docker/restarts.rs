@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::host::{Host, Lan, must, pause, program, wait_for};
 use super::pair::SETTLE;
-use super::{IMAGE, images, repository};
+use crate::{IMAGE, images, repository};
 
 /// Longer than the engine takes to restart a container, or to give up.
 const SETTLED: Duration = Duration::from_secs(3);

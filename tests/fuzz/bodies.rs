@@ -1,4 +1,4 @@
-//! What is fuzzed: one function for each target, from any octets to the promises that must hold of them. `tests/fuzz.rs`
+//! What is fuzzed: one function for each target, from any octets to the promises that must hold of them. `tests/pure/fuzz.rs`
 //! runs them on random octets, the targets beside this file on those that libFuzzer finds.
 
 use std::ffi::OsString;

@@ -150,17 +150,6 @@ impl Running {
         value.unwrap_or_else(|| panic!("no {field} in {text}")).trim().to_owned()
     }
 
-    /// The program's PID and those of all that descends from it.
-    pub(crate) fn pids(&self) -> Vec<u32> {
-        let mut pids = vec![self.pid()];
-        let mut next = 0;
-        while let Some(&pid) = pids.get(next) {
-            pids.extend(children_of(pid));
-            next += 1;
-        }
-        pids
-    }
-
     fn is_program(&self, pid: u32) -> bool {
         let exe = fs::read_link(format!("/proc/{pid}/exe")).ok();
         exe.and_then(|exe| Some(exe.file_name()?.to_str()? == self.program)).unwrap_or(false)

@@ -1,0 +1,38 @@
+//! The image as its users run it: the published compose files and the recipes on two Docker hosts, the demo on one.
+
+mod demo;
+mod host;
+mod image;
+mod pair;
+mod published;
+mod readme;
+mod recipes;
+mod restarts;
+
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+
+use host::{must, program};
+
+const IMAGE: &str = "vrrp-init:latest";
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The image of these very sources, and the public images that the tests run beside it.
+fn images() {
+    static MADE: Once = Once::new();
+    MADE.call_once(|| {
+        must(program("make --silent image stand-ins").current_dir(repository()));
+    });
+}
+
+fn tempfile(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("vrrp-init-test-{}-{name}", std::process::id()))
+}
+
+/// Further images of `tests/scripts/stand-ins.sh`, by the names it knows them by.
+fn stand_ins(names: &str) {
+    must(program(&format!("tests/scripts/stand-ins.sh {names}")).current_dir(repository()));
+}

@@ -1,0 +1,132 @@
+//! The command `check` from outside: what it prints beside a running daemon, alone, and where something is amiss, and
+//! how it exits.
+
+use std::path::Path;
+
+use crate::support::lab::{Host, Lab};
+use crate::support::process::{Launch, Running};
+use crate::support::router::{Kind, Node, OURS, Router};
+use crate::support::seconds;
+use crate::support::service::Haproxy;
+
+/// Runs the command to its end: every line it wrote, whitespace made one space, and its exit code.
+fn check(host: &Host, launch: Launch<'_>, node: &Node) -> (Vec<String>, i32) {
+    let mut run = Running::start(host, launch, Path::new(OURS), &["check"], &node.environment(host));
+    let code = run.wait_exit(seconds(5));
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    (run.log.whole(seconds(1)).lines().map(words).collect(), code)
+}
+
+fn has(lines: &[String], line: &str) {
+    assert!(lines.iter().any(|known| known == line), "no line {line:?} in {lines:#?}");
+}
+
+#[test]
+fn beside_a_running_daemon_everything_is_found_and_nothing_is_changed() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let node = Node::watching_haproxy(11).with("KEEPALIVED_PASSWORD", "hunter2").with("CHECK_RISE", "2");
+    let mut router = Router::start(Kind::Ours, &host, &node);
+    let haproxy = Haproxy::start(&host, &router.run);
+    router.wait_master(0, seconds(8));
+    let (lines, code) = check(&host, Launch::Beside(&router.run), &node);
+    assert_eq!(code, 0);
+    for line in [
+        "VI_1",
+        "VIP 10.77.0.100 set",
+        "CHECK_RISE 2 set",
+        "CHECK_FALL 1 default",
+        "CHECK_TIMEOUT 1 default",
+        "VIP_LEASE auto (4) default",
+        "AUTH_PASS (set, not shown) set as KEEPALIVED_PASSWORD",
+        "info the capabilities NET_ADMIN and NET_RAW are held",
+        "info (VI_1) interface enp0s3 is up, adverts go out from 10.77.0.1",
+        "info (VI_1) 10.77.0.100 is on enp0s3 now, put there by vrrp-init",
+        "info (VI_1) healthy 13, failed 11: a backup needs 12 to take over",
+    ] {
+        has(&lines, line);
+    }
+    has(&lines, &format!("info haproxy runs: pid {}", haproxy.run.own_pid()));
+    assert!(lines.iter().any(|line| line.contains("net.ipv4.ip_nonlocal_bind=1")), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains("hunter2") || line.starts_with("warn")), "{lines:#?}");
+    assert!(router.holds_vip() && router.run.is_running());
+}
+
+#[test]
+fn the_daemon_says_at_its_start_what_it_would_not_say_otherwise() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let router = Router::start(Kind::Ours, &host, &Node::watching_haproxy(11).with("VIP", "192.0.2.1"));
+    router.run.log.wait_for("(VI_1) healthy 13, failed 11: a backup needs 12 to take over", seconds(2));
+    router.run.log.wait_for("(VI_1) 192.0.2.1 lies in no subnet of enp0s3", seconds(2));
+    router.wait_backup(0, seconds(2));
+    assert_eq!(router.run.log.since(0, "capabilities").len(), 0);
+    assert_eq!(router.run.log.since(0, "is not seen").len(), 0);
+}
+
+#[test]
+fn a_namespace_that_holds_nobody_else_is_said_with_what_would_share_it() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let node = Node::watching_haproxy(11);
+    let alone = "warn haproxy is not seen, nor any process but vrrp-init";
+    let shown = |launch: Launch<'_>| {
+        let (lines, code) = check(&host, launch, &node);
+        assert_eq!(code, 0);
+        lines.iter().any(|line| line.starts_with(alone))
+    };
+    assert!(shown(Launch::PidOne), "as by docker run");
+    let router = Router::start(Kind::Ours, &host, &node);
+    router.wait_backup(0, seconds(2));
+    assert!(shown(Launch::Beside(&router.run)), "as by docker exec");
+    let sleep = Path::new("/usr/bin/sleep");
+    let neighbour = Running::start(&host, Launch::Beside(&router.run), sleep, &["600"], &[]);
+    neighbour.pid();
+    assert!(!shown(Launch::Beside(&router.run)), "another container is there");
+}
+
+#[test]
+fn what_the_daemon_waits_for_is_a_warning() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let node = Node::plain(11).with("INTERFACE", "eth9");
+    let (lines, code) = check(&host, Launch::PidOne, &node);
+    assert_eq!(code, 0);
+    has(&lines, "warn (VI_1) interface eth9 is not there: the daemon waits for it");
+    host.pull_cable();
+    let (lines, code) = check(&host, Launch::PidOne, &Node::plain(11));
+    assert_eq!(code, 0);
+    has(&lines, "warn (VI_1) interface enp0s3 is down or has no carrier: the daemon waits for it");
+}
+
+#[test]
+fn a_missing_capability_is_told_with_all_the_rest() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    for (capability, name) in [("net_admin", "NET_ADMIN"), ("net_raw", "NET_RAW")] {
+        let (lines, code) = check(&host, Launch::Without(capability), &Node::plain(11));
+        assert_eq!(code, 77);
+        has(
+            &lines,
+            &format!("error the capability {name} is missing; compose: cap_add: [NET_ADMIN, NET_RAW]"),
+        );
+        has(&lines, "PRIORITY 11 set");
+    }
+}
+
+#[test]
+fn every_problem_of_the_environment_is_one_report() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let node = Node::plain(11).with("KEEPALIVED_PRIORITY", "12").with("AUTH_PASS", "hunter2-and-more");
+    let (lines, code) = check(&host, Launch::PidOne, &node);
+    assert_eq!(code, 78);
+    assert_eq!(
+        lines,
+        [
+            "vrrp-init: 2 problems in the environment",
+            "KEEPALIVED_PRIORITY=12 PRIORITY is set too, to something else; keep one of them",
+            "AUTH_PASS must be 1 to 8 bytes, not 16; keepalived sends the first 8 of a longer one",
+        ]
+    );
+}

@@ -1,0 +1,270 @@
+//! Holds `docs/logs.md` to the source and to what a daemon says, and the daemon to never telling a password.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::asking::{ask, ask_as_itself, page, with_metrics};
+use crate::support::lab::Lab;
+use crate::support::pair::START;
+use crate::support::process::{Launch, Running};
+use crate::support::router::{Kind, Node, OURS, Router};
+use crate::support::seconds;
+use crate::support::wire::Message;
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+/// The levels of each event.
+type Events = BTreeMap<String, BTreeSet<String>>;
+
+/// The product's source, file by file, without its tests.
+fn sources() -> Vec<(PathBuf, String)> {
+    let mut sources = vec![];
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for path in folder.read_dir().unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.file_name().is_some_and(|name| name != "tests.rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                sources.push((path, text.split("#[cfg(test)]").next().unwrap().to_owned()));
+            }
+        }
+    }
+    sources
+}
+
+/// `name` of `name" …`, if it is one.
+fn event(text: &str) -> Option<&str> {
+    let name = text.split('"').next()?;
+    (!name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '_')).then_some(name)
+}
+
+/// Every event that the source names, with the levels that stand beside it there.
+fn emitted() -> Events {
+    let mut events = Events::new();
+    for (path, text) in sources() {
+        let mut found = |name: Option<&str>, level: &str| {
+            let Some(name) = name else { return };
+            let levels = events.entry(name.to_owned()).or_default();
+            if ["error", "warn", "info", "debug", "trace"].contains(&level) {
+                levels.insert(level.to_owned());
+            }
+        };
+        for (at, before) in text.match_indices("event = \"") {
+            let level = text[..at].rsplit("log::").next().unwrap().split('!').next().unwrap();
+            found(event(&text[at + before.len()..]), level);
+        }
+        for (at, before) in text.match_indices("(\"event\", \"") {
+            found(event(&text[at + before.len()..]), "");
+        }
+        // `say(Level::Warn, "name"` and `=> (if … { Level::Info }, "name")`.
+        for rest in text.split("Level::").skip(1) {
+            let (level, rest) = rest.split_at(rest.find(|c: char| !c.is_alphabetic()).unwrap_or(0));
+            let next = rest.trim_start_matches([' ', '}']).strip_prefix(',').map(str::trim_start);
+            let name = next.and_then(|next| event(next.strip_prefix('"')?));
+            found(name, &level.to_ascii_lowercase());
+        }
+        for rest in text.split(".say(level, \"").skip(1) {
+            found(event(rest), "");
+        }
+        // No line without an event: then what is above has found all.
+        let calls = [
+            ".say(",
+            ".say_with(",
+            "log::error!(",
+            "log::warn!(",
+            "log::info!(",
+            "log::debug!(",
+            "log::log!(",
+        ];
+        for (at, call) in calls.iter().flat_map(|call| text.match_indices(call)) {
+            let words: Vec<_> = text[at + call.len()..].split([',', ';']).take(3).map(str::trim).collect();
+            let named = |word: &&str| {
+                *word == "event"
+                    || word.starts_with("event = \"")
+                    || word.strip_prefix('"').and_then(event).is_some()
+            };
+            let of_variables = path.components().any(|part| part.as_os_str() == "config");
+            assert!(of_variables || words.iter().any(named), "{}: {call}{words:?}", path.display());
+        }
+    }
+    events
+}
+
+/// The events of `docs/logs.md`.
+fn documented() -> Events {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/logs.md")).unwrap();
+    let (_, table) = page.split_once("## Events").unwrap();
+    let mut events = Events::new();
+    for row in table.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<_> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [name, levels, _, example] = cells[..] else { panic!("{row}") };
+        let levels: BTreeSet<_> = levels.split(", ").map(str::to_owned).collect();
+        let prefix = example.trim_matches('`').split_once(": ").map_or("", |(prefix, _)| prefix);
+        let shown = match prefix {
+            "warning" => "warn",
+            "error" | "debug" | "trace" => prefix,
+            _ => "info",
+        };
+        assert!(levels.contains(shown), "the example is of the level {shown}: {row}");
+        let double = events.insert(name.trim_matches('`').to_owned(), levels);
+        assert!(double.is_none(), "{name} has two rows");
+    }
+    events
+}
+
+#[test]
+fn every_event_has_its_row_with_its_levels_and_no_other_has() {
+    let (emitted, documented) = (emitted(), documented());
+    let names = |events: &Events| events.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&documented), names(&emitted));
+    for (name, levels) in &emitted {
+        assert!(levels.is_subset(&documented[name]), "{name}: {levels:?} of {:?}", documented[name]);
+    }
+}
+
+#[test]
+fn each_transition_is_one_line_with_its_cause_and_peer_for_people_and_programs() {
+    let lab = Lab::new();
+    let [a, b] = [("a", 1), ("b", 2)].map(|(name, number)| lab.host(name, number));
+    let node = Node::plain(200).with("LOG_FORMAT", "json+time").with("LOG_LEVEL", "info");
+    let mut router = Router::start(Kind::Ours, &a, &node);
+    let mut mark = 0;
+    let mut entered = |router: &Router, state: &str, timeout| {
+        router.run.log.wait_for_after(mark, &format!("\"state\":\"{state}\""), timeout);
+        mark = router.run.log.mark();
+    };
+    entered(&router, "BACKUP", seconds(3));
+    entered(&router, "MASTER", START);
+    let better = |priority| b.send(255, &[], &Message { priority, ..Message::default() }.bytes());
+    better(250);
+    entered(&router, "BACKUP", seconds(1));
+    better(0);
+    entered(&router, "MASTER", seconds(2));
+    a.ip("link set enp0s3 down");
+    entered(&router, "FAULT", seconds(2));
+    a.ip("link set enp0s3 up");
+    entered(&router, "BACKUP", seconds(5));
+    router.run.signal(Signal::SIGTERM);
+    assert_eq!(router.run.wait_exit(seconds(3)), 0);
+
+    let documented = documented();
+    let mut transitions = vec![];
+    for line in router.run.log.whole(seconds(1)).lines() {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        let text = |key: &str| line[key].as_str().unwrap_or("-");
+        assert!(text("time").ends_with('Z') && !text("message").is_empty(), "{line}");
+        assert!(documented.get(text("event")).is_some_and(|levels| levels.contains(text("level"))), "{line}");
+        if text("event") == "transition" {
+            assert_eq!(text("instance"), "VI_1");
+            transitions.push(["from", "state", "peer", "message"].map(text).join(" | "));
+            assert!(text("state") == "INIT" || text("message").ends_with(text("cause")), "{line}");
+        }
+    }
+    let expected = [
+        "INIT | BACKUP | - | (VI_1) Entering BACKUP STATE: started",
+        "BACKUP | MASTER | - | (VI_1) Entering MASTER STATE: no other router is heard",
+        "MASTER | BACKUP | 10.77.0.2 | (VI_1) Entering BACKUP STATE: 10.77.0.2 (priority 250) is better",
+        "BACKUP | MASTER | 10.77.0.2 | (VI_1) Entering MASTER STATE: 10.77.0.2 released the addresses",
+        "MASTER | FAULT | - | (VI_1) Entering FAULT STATE: interface enp0s3 is missing or down",
+        "FAULT | BACKUP | - | (VI_1) Entering BACKUP STATE: interface enp0s3 is up",
+        "BACKUP | INIT | - | (VI_1) Stopped",
+    ];
+    assert_eq!(transitions, expected);
+}
+
+/// Passwords: given, from a file, changed there, too long, mistyped names' values, and of another router.
+const GIVEN: &str = "s3cr3tA1";
+const IN_A_FILE: &str = "fil3dB2x";
+const CHANGED: &str = "ch4ng3d3";
+const TOO_LONG: &str = "t00l0ngpassw0rd";
+const MISTYPED: &str = "m1styp3d";
+const FOREIGN: &str = "wr0ngPw1";
+
+/// No secret is in `text`, plain or as a list of octets or hexadecimal.
+fn is_silent(what: &str, text: &str) {
+    let lower = text.to_ascii_lowercase();
+    for secret in [GIVEN, IN_A_FILE, CHANGED, TOO_LONG, MISTYPED, FOREIGN] {
+        let octets = secret.bytes().map(|octet| octet.to_string()).collect::<Vec<_>>().join(", ");
+        let hex = secret.bytes().map(|octet| format!("{octet:02x}")).collect::<Vec<_>>().concat();
+        for form in [secret.to_ascii_lowercase(), octets, hex] {
+            assert!(!lower.contains(&form), "{what} tells {secret}:\n{text}");
+        }
+    }
+}
+
+#[test]
+fn no_password_ever_gets_out() {
+    let lab = Lab::new();
+    let [a, b] = [("a", 1), ("b", 2)].map(|(name, number)| lab.host(name, number));
+    let file = a.file("password");
+    fs::write(&file, IN_A_FILE).unwrap();
+    let node = with_metrics(Node::plain(200))
+        .with("LOG_LEVEL", "trace")
+        .with("AUTH_PASS", GIVEN)
+        .with("KEEPALIVED_PASSWORD", GIVEN)
+        .with("AUTH_PASSS", MISTYPED)
+        .with("VIP_2", "10.77.0.101")
+        .with("VIRTUAL_ROUTER_2", "52")
+        .with("AUTH_PASS_2_FILE", file.clone())
+        // What it finds in its environment it prints.
+        .with("NOTIFY", "/bin/sh -c env");
+    let router = Router::start(Kind::Ours, &a, &node);
+    let log = &router.run.log;
+    router.wait_master(0, START);
+    let scan = [("INTERFACE".into(), b.interface.clone().into())];
+    let mut scan = Running::start(&b, Launch::NotPidOne, Path::new(OURS), &["scan", "2"], &scan);
+    log.wait_for("AUTH_PASSS … did you mean", seconds(1));
+    // What NOTIFY's program prints is there, without the passwords' variables.
+    log.wait_for("VIRTUAL_ROUTER_2=52", seconds(2));
+
+    let advert = |password: &str, priority| {
+        let auth_data = password.as_bytes().try_into().unwrap();
+        b.send(255, &[], &Message { auth_type: 1, auth_data, priority, ..Message::default() }.bytes());
+    };
+    advert(FOREIGN, 250);
+    log.wait_for("its password is another one than ours", seconds(1));
+    advert(GIVEN, 250);
+    log.wait_for("10.77.0.2 (priority 250) is better", seconds(1));
+    advert(GIVEN, 0);
+
+    router.run.signal(Signal::SIGUSR1);
+    log.wait_for("(VI_1) dropped: … auth_failure=1", seconds(2));
+    for (content, answer) in [
+        (IN_A_FILE, "nothing changed"),
+        (CHANGED, "AUTH_PASS_2 changed"),
+        (TOO_LONG, "is refused, nothing changes … AUTH_PASS_2 … not 15"),
+    ] {
+        fs::write(&file, content).unwrap();
+        router.run.signal(Signal::SIGHUP);
+        log.wait_for(answer, seconds(2));
+    }
+    fs::write(&file, IN_A_FILE).unwrap();
+
+    for words in [&["status"][..], &["status", "--json"], &["why"], &["healthcheck"], &["check"], &["help"]] {
+        let (code, text) = ask_as_itself(&router, words);
+        assert!(code == 0 && !text.is_empty(), "{words:?}: {code}\n{text}");
+        assert!(words != ["check"] || text.matches("(set, not shown)").count() == 2, "{text}");
+        is_silent(&words.join(" "), &text);
+    }
+    for path in ["/metrics", "/status", "/healthz", "/readyz", "/master", "/nothing"] {
+        is_silent(path, &page(&a, path));
+    }
+    let wrong = [("AUTH_PASS", TOO_LONG), ("KEEPALIVED_AUTH_PASS", FOREIGN), ("AUTH_PASS", "s3cr3tA1\u{e9}")];
+    for (name, value) in wrong {
+        let mut env = node.environment(&a);
+        env.push((name.into(), value.into()));
+        let mut run = Running::start::<&str>(&a, Launch::Beside(&router.run), Path::new(OURS), &[], &env);
+        assert_eq!(run.wait_exit(seconds(2)), 78);
+        let text = run.log.whole(seconds(1));
+        assert!(text.contains(name), "{text}");
+        is_silent("a refusal", &text);
+    }
+    assert_eq!(scan.wait_exit(seconds(5)), 0);
+    let heard = scan.log.whole(seconds(1));
+    assert!(heard.contains("password"), "it heard one that has a password: {heard}");
+    is_silent("scan", &heard);
+    assert_eq!(ask(&router, &["status"]).0, 0);
+    is_silent("the log", &log.since(0, "").join("\n"));
+}

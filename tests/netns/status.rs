@@ -1,0 +1,292 @@
+//! Asking the daemon: status, why and healthcheck over its socket, metrics over HTTP, and everybody who asks badly.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::support::asking::{ask, body, connect, get, page, with_metrics};
+use crate::support::lab::Lab;
+use crate::support::many::Many;
+use crate::support::pair::{Pair, START};
+use crate::support::process::{Launch, Running};
+use crate::support::router::{Kind, Node, OURS, Router};
+use crate::support::service::Haproxy;
+use crate::support::{millis, seconds, wait_until};
+use nix::sys::signal::Signal;
+
+fn json(router: &Router) -> serde_json::Value {
+    let (code, text) = ask(router, &["status", "--json"]);
+    assert_eq!(code, 0, "{text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn status_tells_both_sides_what_the_kernel_has_and_why() {
+    let pair = Pair::start([Kind::Ours; 2], &[Node::plain(200), Node::plain(100)]);
+    let (a, b) = (json(&pair.a), json(&pair.b));
+    let (master, backup) = (&a["routers"][0], &b["routers"][0]);
+    assert_eq!((&master["state"], &backup["state"]), (&"MASTER".into(), &"BACKUP".into()));
+    for side in [master, backup] {
+        assert_eq!(side["master"]["address"], "10.77.0.1", "{side}");
+        assert_eq!(side["master"]["priority"], 200);
+        assert_eq!(side["vrid"], 51);
+        assert_eq!(side["interface"], "enp0s3");
+    }
+    let (here, away) = (&master["addresses"][0], &backup["addresses"][0]);
+    assert_eq!((&here["wanted"], &here["present"]), (&true.into(), &true.into()));
+    assert!(here["lease_s"].as_u64().is_some_and(|left| (1..=4).contains(&left)), "{here}");
+    assert_eq!(
+        (&away["wanted"], &away["present"], &away["lease_s"]),
+        (&false.into(), &false.into(), &().into())
+    );
+    assert!(backup["heard"]["ago_ms"].as_u64().is_some_and(|ago| ago < 2_000), "{backup}");
+    assert!(backup["deadline_ms"].as_u64().is_some_and(|left| (1_000..4_000).contains(&left)), "{backup}");
+
+    let (code, text) = ask(&pair.a, &["status"]);
+    assert_eq!(code, 0);
+    for part in
+        ["VI_1    51    enp0s3     MASTER", "10.77.0.100/32 on enp0s3: here, lease ends in", "healthy"]
+    {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    assert!(!text.contains('\u{1b}'), "no colour without a terminal");
+}
+
+#[test]
+fn why_tells_who_died_and_who_took_over_when() {
+    let nodes = [Node::watching_haproxy(11), Node::watching_haproxy(10)];
+    let lab = Lab::new();
+    let hosts = [lab.host("a", 1), lab.host("b", 2)];
+    let [a, b] = [0, 1].map(|n| Router::start(Kind::Ours, &hosts[n], &nodes[n]));
+    let services = [Haproxy::start(&hosts[0], &a.run), Haproxy::start(&hosts[1], &b.run)];
+    a.wait_master(0, START);
+    let marks = [a.run.log.mark(), b.run.log.mark()];
+    let [first, _second] = services;
+    first.kill();
+    b.wait_master(marks[1], seconds(2));
+    a.run.log.wait_for_after(marks[0], "Entering BACKUP STATE", seconds(1));
+    let (code, text) = ask(&a, &["why"]);
+    assert_eq!(code, 0);
+    let last = text.lines().last().unwrap();
+    for part in [
+        " VI_1 BACKUP after ",
+        " as MASTER: haproxy (pid ",
+        ") is gone; priority 13 to 11; 10.77.0.2 (priority 12) is better, ",
+        " ms later",
+    ] {
+        assert!(last.contains(part), "{part}\n{text}");
+    }
+    let (_, text) = ask(&b, &["why"]);
+    assert!(text.lines().last().unwrap().contains("VI_1 MASTER after "), "{text}");
+}
+
+#[test]
+fn healthcheck_tells_life_readiness_and_mastership_apart() {
+    let check =
+        Node { check: Some(crate::support::router::Check::each_second("haproxy", 0)), ..Node::plain(200) };
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let router = Router::start(Kind::Ours, &host, &check);
+    router.run.log.wait_for("Entering FAULT STATE", seconds(2));
+    // A FAULT because the service is down: a restart would kill what else runs here.
+    assert_eq!(ask(&router, &["healthcheck"]), (0, "healthy, VI_1 FAULT".into()));
+    assert_eq!(ask(&router, &["healthcheck", "--ready"]).0, 1);
+    let haproxy = Haproxy::start(&host, &router.run);
+    router.run.log.wait_for("Entering BACKUP STATE", seconds(3));
+    assert_eq!(ask(&router, &["healthcheck", "--ready"]).0, 0);
+    assert_eq!(ask(&router, &["healthcheck", "--master"]).0, 1);
+    router.wait_master(0, START);
+    assert_eq!(ask(&router, &["healthcheck", "--master", "VI_1"]), (0, "healthy, VI_1 MASTER".into()));
+    assert_eq!(ask(&router, &["healthcheck", "VI_2"]), (1, "there is no router VI_2 here".into()));
+    drop(haproxy);
+}
+
+#[test]
+fn healthcheck_fails_for_an_address_in_the_wrong_place_and_a_daemon_that_hangs() {
+    let pair = Pair::plain();
+    pair.b.host.ip("address add 10.77.0.100/32 dev enp0s3");
+    let (code, text) = ask(&pair.b, &["healthcheck"]);
+    assert_eq!((code, text.contains("VI_1 is BACKUP, but 10.77.0.100 is on enp0s3")), (1, true), "{text}");
+    pair.a.run.signal(Signal::SIGSTOP);
+    let asked = Instant::now();
+    let (code, text) = ask(&pair.a, &["healthcheck"]);
+    pair.a.run.signal(Signal::SIGCONT);
+    assert_eq!((code, text.contains("did not answer within 3 s")), (1, true), "{text}");
+    assert!(asked.elapsed() < millis(4_500), "{:?}", asked.elapsed());
+}
+
+#[test]
+fn a_healthcheck_ends_though_many_before_it_were_left_waiting() {
+    let lab = Lab::new();
+    let router = Router::start(Kind::Ours, &lab.host("a", 1), &Node::plain(200));
+    router.wait_master(0, START);
+    router.run.signal(Signal::SIGSTOP);
+    let socket = format!("/proc/{}/root/run/vrrp-init.sock", router.run.pid());
+    // As those that gave up: what they opened waits until it is accepted.
+    for _ in 0..17 {
+        drop(UnixStream::connect(&socket).unwrap());
+    }
+    let (code, text) = ask(&router, &["healthcheck"]);
+    router.run.signal(Signal::SIGCONT);
+    assert_eq!((code, text.contains("did not answer within 3 s")), (1, true), "{text}");
+    wait_until("it answers again", seconds(2), || ask(&router, &["healthcheck"]).0 == 0);
+}
+
+#[test]
+fn what_stands_in_the_way_stands_in_the_status() {
+    let lab = Lab::new();
+    // More addresses than a packet of 68 octets holds.
+    let vips: Vec<_> = (100..120).map(|n| format!("10.77.0.{n}")).collect();
+    let node = Node::plain(200).with("VIP", vips.join(","));
+    let router = Router::start(Kind::Ours, &lab.host("a", 1), &node);
+    router.wait_master(0, START);
+    let warns = |router: &Router, of: &str| json(router)["routers"][0]["warnings"].to_string().contains(of);
+    let mute = "cannot send VRRP from 10.77.0.1 to 224.0.0.18";
+    assert!(!warns(&router, mute));
+    router.host.ip("link set enp0s3 mtu 68");
+    wait_until("the master knows that it is not heard", seconds(3), || warns(&router, mute));
+    let sent = |router: &Router| json(router)["routers"][0]["counters"]["adverts_sent"].as_u64();
+    let before = sent(&router);
+    std::thread::sleep(millis(2_200));
+    assert_eq!(sent(&router), before, "what was refused was not sent");
+    router.host.ip("link set enp0s3 mtu 1500");
+    wait_until("it can send", seconds(5), || !warns(&router, mute));
+
+    let host = lab.bare_host("b", 2);
+    let router = Router::start(Kind::Ours, &host, &Node::plain(100));
+    router.run.log.wait_for("Entering FAULT STATE", seconds(2));
+    assert!(warns(&router, "Interface enp0s3 is not there: waiting for it"));
+    host.plug_in();
+    router.run.log.wait_for("Entering BACKUP STATE", seconds(2));
+    assert!(!warns(&router, "waiting for it"));
+}
+
+#[test]
+fn nobody_to_ask_is_said() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let missing = host.file("nobody.sock");
+    let env = [("STATUS_SOCKET".into(), missing.clone().into_os_string())];
+    for words in [&["status"][..], &["why"], &["healthcheck"]] {
+        let mut run = Running::start(&host, Launch::NotPidOne, Path::new(OURS), words, &env);
+        assert_eq!(run.wait_exit(seconds(2)), 1);
+        run.log.wait_for(&format!("nobody answers at {}", missing.display()), seconds(1));
+    }
+}
+
+#[test]
+fn a_socket_that_cannot_be_made_is_said_once_and_ends_nothing() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let node = Node::plain(200)
+        .with("STATUS_SOCKET", "/proc/nowhere/vrrp.sock")
+        .with("METRICS_LISTEN", "192.0.2.1:9165");
+    let router = Router::start(Kind::Ours, &host, &node);
+    router.run.log.wait_for("cannot listen at /proc/nowhere/vrrp.sock", seconds(1));
+    router.run.log.wait_for("cannot listen at 192.0.2.1:9165", seconds(1));
+    router.wait_master(0, START);
+    assert_eq!(router.run.log.since(0, "cannot listen at").len(), 2);
+}
+
+#[test]
+fn metrics_and_probes_are_served_over_http() {
+    let pair =
+        Pair::start([Kind::Ours; 2], &[with_metrics(Node::plain(200)), with_metrics(Node::plain(100))]);
+    let text = page(&pair.a.host, "/metrics");
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+    let labels = "iname=\"VI_1\",intf=\"enp0s3\",vrid=\"51\"";
+    for line in [
+        "keepalived_up 1".to_owned(),
+        format!("keepalived_vrrp_state{{{labels},ip_address=\"10.77.0.100\"}} 2"),
+        format!("keepalived_vrrp_vip_present{{{labels},ip_address=\"10.77.0.100\"}} 1"),
+        format!("keepalived_become_master_total{{{labels}}} 1"),
+        format!("keepalived_vrrp_priority{{{labels},kind=\"effective\"}} 200"),
+    ] {
+        assert!(text.lines().any(|known| known == line), "{line}\n{text}");
+    }
+    assert!(page(&pair.b.host, "/metrics").contains("ip_address=\"10.77.0.100\"} 1\n"));
+    for (host, path, status) in [
+        (&pair.a.host, "/healthz", "200"),
+        (&pair.a.host, "/master", "200"),
+        (&pair.b.host, "/readyz", "200"),
+        (&pair.b.host, "/master", "503"),
+        (&pair.b.host, "/nothing", "404"),
+    ] {
+        let text = page(host, path);
+        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {text}");
+    }
+    let status: serde_json::Value = serde_json::from_str(&body(&pair.b.host, "/status")).unwrap();
+    assert_eq!(status["routers"][0]["state"], "BACKUP");
+}
+
+#[test]
+fn those_who_ask_badly_hold_nobody_up() {
+    let pair =
+        Pair::start([Kind::Ours; 2], &[with_metrics(Node::plain(200)), with_metrics(Node::plain(100))]);
+    let marks = pair.marks();
+    let capture = pair.capture("askers");
+    let before = memory(&pair.a);
+    // Two hundred who connect and say nothing, over both sockets, and one who is served all the same.
+    let idle: Vec<TcpStream> = (0..200).map(|_| connect(&pair.a.host)).collect();
+    assert!(page(&pair.a.host, "/healthz").ends_with("ok\n"));
+    // Those who go away in the middle, and who ask for too much.
+    for n in 0..50 {
+        let mut stream = connect(&pair.a.host);
+        stream.write_all(&b"GET /metrics HTTP/1.1\r\n\r\n"[..n % 25]).unwrap();
+    }
+    let long = get(&pair.a.host, &vec![b'x'; 1_000_000]).unwrap();
+    assert!(long.starts_with("HTTP/1.1 431 "), "{long}");
+    // Those who ask for a document and never read it, or send what nobody reads.
+    let socket = format!("/proc/{}/root/run/vrrp-init.sock", pair.a.run.pid());
+    let lazy: Vec<UnixStream> = (0..40).map(|_| UnixStream::connect(&socket).unwrap()).collect();
+    for mut stream in &lazy {
+        // The oldest have been shown out.
+        let _ = stream.write_all(&[b'x'; 1_000]);
+    }
+    assert_eq!(ask(&pair.a, &["healthcheck"]).0, 0);
+    std::thread::sleep(seconds(3));
+    drop((idle, lazy));
+    let captured = capture.finish();
+    assert_eq!(pair.entered_since(marks), "", "no router changes its state");
+    let adverts = captured.adverts(Some(pair.a.host.address));
+    let late =
+        adverts.windows(2).map(|two| two[1].at.saturating_sub(two[0].at)).max().unwrap_or(Duration::ZERO);
+    assert!(adverts.len() >= 3 && late < millis(1_200), "{} adverts, {late:?} apart", adverts.len());
+    wait_until("what they took is given back", seconds(8), || descriptors(&pair.a) < 40);
+    let grown = memory(&pair.a).saturating_sub(before);
+    assert!(grown < 600, "grown by {grown} kB");
+}
+
+#[test]
+fn those_who_scrape_do_not_cut_short_what_another_reads() {
+    const MANY: Many = Many(400);
+    let lab = Lab::new();
+    let hosts = MANY.hosts(&lab);
+    let mut env = MANY.environment(200);
+    env.push(("METRICS_LISTEN".into(), format!(":{}", crate::support::asking::PORT).into()));
+    let run = Running::start::<&str>(&hosts[0], Launch::PidOne, Path::new(OURS), &[], &env);
+    run.log.wait_for(&format!("(VI_{}) Entering BACKUP STATE", MANY.0), seconds(5));
+    let socket = format!("/proc/{}/root/run/vrrp-init.sock", run.pid());
+    wait_until("it listens", seconds(2), || Path::new(&socket).exists());
+    let mut slow = UnixStream::connect(socket).unwrap();
+    let mut document = vec![0; 1_000];
+    slow.read_exact(&mut document).unwrap();
+    let scrapers: Vec<TcpStream> = (0..40).map(|_| connect(&hosts[0])).collect();
+    assert!(page(&hosts[0], "/healthz").ends_with("ok\n"), "those before it were taken in");
+    slow.read_to_end(&mut document).unwrap();
+    assert!(document.len() > 250_000, "more than a socket's buffer: {}", document.len());
+    assert_eq!(document.split(|octet| *octet == 0).count(), 4, "parts");
+    drop(scrapers);
+}
+
+fn memory(router: &Router) -> u64 {
+    let text = router.run.status("VmRSS");
+    text.split_whitespace().next().and_then(|kb| kb.parse().ok()).unwrap()
+}
+
+fn descriptors(router: &Router) -> usize {
+    fs::read_dir(format!("/proc/{}/fd", router.run.pid())).unwrap().count()
+}

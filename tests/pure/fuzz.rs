@@ -1,0 +1,36 @@
+//! The bodies of the fuzz targets on random octets: a little of what `make fuzz` does, on every run of the tests.
+
+#[path = "../fuzz/bodies.rs"]
+mod bodies;
+
+use proptest::prelude::*;
+
+proptest! {
+    #[test]
+    fn adverts(data in prop::collection::vec(any::<u8>(), 0..120)) {
+        bodies::advert(&data);
+    }
+
+    /// Of the right shape at least: version, type, count and length.
+    #[test]
+    fn adverts_of_the_right_shape(
+        kind in 4..8_u8, v3: bool, head in any::<[u8; 7]>(), count in 1..4_u8, rest in any::<[u8; 64]>(),
+    ) {
+        let first = if v3 { 0x31 } else { 0x21 };
+        let family = if kind & 1 == 1 { 16 } else { 4 };
+        let length = usize::from(count) * family + if v3 { 0 } else { 8 };
+        let mut data = vec![kind, 255, first, head[0], head[1], count, head[2] & 1, head[3], 0, 0];
+        data.extend(&rest[..length]);
+        bodies::advert(&data);
+    }
+
+    #[test]
+    fn routers(data in prop::collection::vec(any::<u8>(), 0..400)) {
+        bodies::instance(&data);
+    }
+
+    #[test]
+    fn environments(data in "((VIP|VIRTUAL_ROUTER|PRIORITY|KEEPALIVED_[A-Z_]{1,12}|[A-Z]{1,4})(_[0-9]{1,2})?(_FILE)?=[ -~]{0,12}\0){0,6}") {
+        bodies::env(data.as_bytes());
+    }
+}

@@ -1,0 +1,85 @@
+//! README against the sources: the log lines it quotes are those we print, and what it links to is there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What README quotes of the log, as far as no value is in it.
+const QUOTED: [&str; 22] = [
+    "No other router of VRID ",
+    " goes on advertising although",
+    "it does not hear us",
+    "; until they agree, both can be master",
+    "; the others cannot hear us",
+    "No spare: if the service of ",
+    " is too small, it must be above",
+    "with PREEMPT=false we follow it however low it falls",
+    "is not seen, nor any process but vrrp-init",
+    "/proc is mounted with hidepid",
+    "Changing effective priority from ",
+    " fell silent",
+    " is missing: ",
+    " in the environment",
+    "is missing or down",
+    " address to send from",
+    "does not pass",
+    "a tracked interface is missing",
+    "the kernel refused a virtual address",
+    "left by a predecessor that was killed",
+    "A virtual address was removed by somebody else: put back",
+    ", another may have been elected",
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// One space for whatever white space, and no line continuation: prose is wrapped at other places than sources.
+fn joined(text: &str) -> String {
+    text.replace("\\\n", " ").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn sources(folder: &Path, text: &mut String) {
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    for path in paths {
+        if path.is_dir() { sources(&path, text) } else { text.push_str(&fs::read_to_string(path).unwrap()) }
+    }
+}
+
+#[test]
+fn the_log_lines_of_the_readme_are_those_we_print() {
+    let mut source = String::new();
+    sources(&root().join("src"), &mut source);
+    let readme = joined(&fs::read_to_string(root().join("README.md")).unwrap());
+    let source = joined(&source);
+    for quoted in QUOTED {
+        let quoted = quoted.trim();
+        assert!(readme.contains(quoted), "README no longer quotes {quoted:?}");
+        assert!(source.contains(quoted), "README quotes {quoted:?}, which is printed nowhere");
+    }
+}
+
+#[test]
+fn every_link_between_the_documents_leads_somewhere() {
+    let docs = ["README.md", "docs"].map(|name| root().join(name));
+    let mut documents = vec![docs[0].clone()];
+    let mut folders = vec![docs[1].clone()];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() { folders.push(path) } else { documents.push(path) }
+        }
+    }
+    documents.retain(|path| path.extension().is_some_and(|e| e == "md"));
+    let mut broken = vec![];
+    for document in &documents {
+        let text = fs::read_to_string(document).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(link, _)| link)) {
+            let file = link.split('#').next().unwrap_or_default();
+            let outside = link.contains("://") || file.is_empty();
+            if !outside && !document.parent().unwrap().join(file).exists() {
+                broken.push(format!("{}: {link}", document.display()));
+            }
+        }
+    }
+    assert_eq!(broken, [""; 0]);
+}

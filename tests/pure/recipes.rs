@@ -1,0 +1,185 @@
+//! The recipes that no engine here can run, against what checks them: the schema of Kubernetes, systemd's own
+//! verification, the keys of quadlets; and the variables of all of them against the program's.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use vrrp_init::config::Config;
+
+fn recipe(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("compose").join(path)
+}
+
+fn text(path: &str) -> String {
+    fs::read_to_string(recipe(path)).unwrap()
+}
+
+/// Runs a program to its end: whether it ended well, and all it said.
+fn run(program: &mut Command) -> (bool, String) {
+    let output = program.output().unwrap_or_else(|error| panic!("{program:?}: {error}"));
+    (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+/// A temporary file, removed when dropped.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str, text: &str) -> Self {
+        let directory = std::env::temp_dir().join(format!("vrrp-init-recipes-{}-{name}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join(name), text).unwrap();
+        Self(directory.join(name))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(self.0.parent().unwrap());
+    }
+}
+
+/// Fails unless the program takes the variables without a problem and without a warning.
+fn accepted(recipe: &str, variables: &[(String, String)]) {
+    assert!(!variables.is_empty(), "{recipe} sets variables");
+    let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let (_, warnings) = Config::from_environment(variables, |_| unreachable!("no file is named"))
+        .unwrap_or_else(|e| panic!("{recipe}: {e}"));
+    assert!(warnings.is_empty(), "{recipe}: {warnings:?}");
+}
+
+#[test]
+fn the_daemon_set_is_valid_by_the_schema_of_the_kubernetes_api() {
+    let validate = |file: &Path| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts/kubernetes-validate.sh");
+        run(Command::new(script).arg(file))
+    };
+    let (valid, said) = validate(&recipe("kubernetes/daemonset.yaml"));
+    assert!(valid && said.contains("passed for resource daemonset/vip"), "{said}");
+
+    // The control: the checker knows the fields.
+    let wrong =
+        text("kubernetes/daemonset.yaml").replace("shareProcessNamespace:", "shareProcessNamespaces:");
+    let (valid, said) = validate(&Scratch::new("daemonset.yaml", &wrong).0);
+    assert!(!valid && said.contains("shareProcessNamespaces"), "{said}");
+}
+
+#[test]
+fn the_unit_passes_the_verification_of_systemd() {
+    let verify = |text: &str| {
+        let text = text.replace("/usr/local/bin/vrrp-init", env!("CARGO_BIN_EXE_vrrp-init"));
+        let unit = Scratch::new("vrrp-init.service", &text);
+        let verified = run(Command::new("systemd-analyze").arg("verify").arg(&unit.0));
+        // Of ten; above it the exit code is not 0.
+        let exposed = run(Command::new("systemd-analyze")
+            .args(["security", "--offline=yes", "--threshold=25"])
+            .arg(&unit.0));
+        (verified, exposed)
+    };
+    let unit = text("systemd/vrrp-init.service");
+    let ((verified, said), (confined, exposure)) = verify(&unit);
+    assert!(verified && said.is_empty(), "{said}");
+    assert!(confined, "{exposure}");
+
+    // The controls: a word that systemd does not know, and a unit that confines nothing.
+    let ((_, said), _) = verify(&unit.replace("RestrictNamespaces=", "RestrictNamespace="));
+    assert!(said.contains("RestrictNamespace"), "{said}");
+    let (_, (confined, _)) = verify("[Service]\nExecStart=/usr/local/bin/vrrp-init\n");
+    assert!(!confined);
+}
+
+/// The keys of the recipe, each among those that Podman's generator takes. The generator itself is in no package of
+/// Debian 12, whose Podman 4.3 is the last without quadlets.
+const CONTAINER_KEYS: [&str; 10] = [
+    "AddCapability",
+    "ContainerName",
+    "DropCapability",
+    "Environment",
+    "Image",
+    "Network",
+    "NoNewPrivileges",
+    "PodmanArgs",
+    "ReadOnly",
+    "Volume",
+];
+
+/// A quadlet as the unit that it becomes, without the section that is Podman's; and that section.
+fn quadlet(text: &str) -> (String, Vec<(String, String)>) {
+    let (mut unit, mut container, mut section) = (String::new(), Vec::new(), "");
+    for line in text.lines() {
+        if line.starts_with('[') {
+            section = line;
+        }
+        if section == "[Container]" {
+            container.extend(line.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())));
+        } else {
+            unit.push_str(line);
+            unit.push('\n');
+        }
+    }
+    (unit.replace("[Service]", "[Service]\nExecStart=/bin/true"), container)
+}
+
+#[test]
+fn the_quadlets_have_known_keys_and_become_units_that_systemd_takes() {
+    let files = ["keepalived", "haproxy"];
+    let units = files.map(|name| {
+        let (unit, container) = quadlet(&text(&format!("podman/{name}.container")));
+        for (key, value) in &container {
+            assert!(CONTAINER_KEYS.contains(&key.as_str()), "{name}: {key}");
+            assert!(!value.is_empty(), "{name}: {key}");
+        }
+        for needed in ["Image", "ContainerName"] {
+            assert!(container.iter().any(|(key, _)| key == needed), "{name}: {needed}");
+        }
+        (name, unit)
+    });
+    let directory = Scratch::new("haproxy.service", &units[1].1);
+    fs::write(directory.0.with_file_name("keepalived.service"), &units[0].1).unwrap();
+    let (verified, said) = run(Command::new("systemd-analyze").arg("verify").arg(&directory.0));
+    assert!(verified && said.is_empty(), "{said}");
+}
+
+#[test]
+fn the_program_takes_the_variables_of_every_recipe() {
+    let pairs = |lines: &str, separator: char| -> Vec<(String, String)> {
+        lines
+            .lines()
+            .filter_map(|line| line.split_once(separator))
+            .map(|(n, v)| (n.trim().to_owned(), v.trim().to_owned()))
+            .collect()
+    };
+    let (_, container) = quadlet(&text("podman/keepalived.container"));
+    let environment = container.iter().find(|(key, _)| key == "Environment").unwrap();
+    accepted("podman", &pairs(&environment.1.replace(' ', "\n"), '='));
+
+    let manifest = text("kubernetes/daemonset.yaml");
+    let flow = manifest.lines().filter_map(|line| line.trim().strip_prefix("- {name: ")?.strip_suffix('}'));
+    let flow: String = flow
+        .filter(|line| line.contains(", value: "))
+        .map(|line| line.replace(", value:", ":") + "\n")
+        .collect();
+    accepted("kubernetes", &pairs(&flow.replace('"', ""), ':'));
+
+    let mut composed = 0;
+    for entry in fs::read_dir(recipe("")).unwrap().flatten() {
+        for name in ["docker-compose.yml", "stack.yml"] {
+            let Ok(text) = fs::read_to_string(entry.path().join(name)) else { continue };
+            let of_ours = text.split("image: vrrp-init:latest").skip(1);
+            for service in of_ours {
+                let environment = service.split_once("environment:\n").unwrap().1;
+                let lines: Vec<&str> =
+                    environment.lines().take_while(|line| line.starts_with("      ")).collect();
+                let lines =
+                    lines.iter().map(|line| line.split(" #").next().unwrap()).collect::<Vec<_>>().join("\n");
+                accepted(
+                    &entry.path().display().to_string(),
+                    &pairs(&lines.replace("${PRIORITY}", "11").replace("${PRIORITY_2}", "10"), ':'),
+                );
+                composed += 1;
+            }
+        }
+    }
+    assert!(composed >= 10, "{composed} services are ours in the compose files");
+}

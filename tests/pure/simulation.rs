@@ -1,0 +1,458 @@
+//! Two to five virtual routers on a simulated wire with delay, loss, cuts and pauses, under random operations. Virtual
+//! time only. What is checked:
+//!
+//! * at quiescence there is exactly one master, the best one;
+//! * on an uncut wire two hosts hold the address for no longer than messages take to settle it, and with a router
+//!   that can work, none does for no longer than the longest Master_Down_Interval;
+//! * a host that is paused for ever loses the address with its lease.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
+use vrrp_init::time::Instant;
+use vrrp_init::vrrp::{
+    Action, Advert, Cause, Event, Instance, Interval, Lease, Priority, Role, Settings, V3Checksum, Version,
+    Vrid,
+};
+
+/// The longest one-way time of a packet.
+const FLIGHT: Duration = Duration::from_micros(900);
+/// The longest Master_Down_Interval there is here: three seconds and the skew of priority 1.
+const MASTER_DOWN: Duration = Duration::from_millis(3_997);
+/// Of a host that died with the address.
+const LEASE: u32 = 4;
+
+struct Host {
+    router: Instance,
+    address: IpAddr,
+    /// The kernel's view: the address is there until then. `None`: it is not.
+    holds_until: Option<Instant>,
+    /// Hosts of different sides do not hear each other.
+    side: u8,
+    /// Whether the kernel refuses virtual addresses here.
+    refuses: bool,
+    /// The process is stopped: what arrives waits.
+    paused: bool,
+    queue: VecDeque<(IpAddr, Advert)>,
+}
+
+/// An advert in flight.
+struct Flight {
+    due: Instant,
+    to: usize,
+    from: IpAddr,
+    advert: Advert,
+}
+
+struct Wire {
+    now: Instant,
+    hosts: Vec<Host>,
+    flying: Vec<Flight>,
+    /// Of 256 packets so many are lost.
+    loss: u8,
+    /// A small generator, so that delays and losses are part of the case and shrink with it.
+    dice: u32,
+    /// From when on the promises hold again, after something was done that may disturb the peace.
+    accountable: Instant,
+    /// Since when several hold the address, or nobody does, in the kernel's view.
+    several: Option<Instant>,
+    none: Option<Instant>,
+}
+
+impl Wire {
+    fn new(routers: &[(u8, bool)], fast: bool) -> Self {
+        let host = |(n, &(priority, preempt)): (usize, &(u8, bool))| {
+            let address = IpAddr::from(Ipv4Addr::new(10, 0, 0, u8::try_from(n).unwrap() + 1));
+            let mut router = Instance::new(Settings {
+                vrid: Vrid::new(51).unwrap(),
+                version: Version::V2,
+                priority: Priority::new(priority).unwrap(),
+                interval: Interval::DEFAULT,
+                preempt,
+                preempt_delay: Duration::ZERO,
+                auth: None,
+                checksum: V3Checksum::PseudoHeader,
+                peers: vec![],
+                addresses: vec!["10.0.0.100".parse().unwrap()],
+                fast,
+                refresh: None,
+                lease: Lease::from_seconds(LEASE),
+            });
+            assert!(router.handle(Instant::START, Event::Source(Some(address))).is_empty());
+            Host {
+                router,
+                address,
+                holds_until: None,
+                side: 0,
+                refuses: false,
+                paused: false,
+                queue: VecDeque::new(),
+            }
+        };
+        let hosts = routers.iter().enumerate().map(host).collect();
+        let start = Instant::START;
+        Self {
+            now: start,
+            hosts,
+            flying: vec![],
+            loss: 0,
+            dice: 1,
+            accountable: start,
+            several: None,
+            none: None,
+        }
+    }
+
+    fn roll(&mut self) -> u32 {
+        self.dice = self.dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        self.dice >> 8
+    }
+
+    /// Hands one event to a router and performs its answer, as the daemon does.
+    fn event(&mut self, n: usize, event: Event<'_>) {
+        let fired = event == Event::Timer;
+        let actions = self.hosts[n].router.handle(self.now, event);
+        for action in actions {
+            let host = &mut self.hosts[n];
+            match action {
+                Action::Acquire | Action::Renew if host.refuses => return self.event(n, Event::Refused),
+                Action::Acquire | Action::Renew => {
+                    host.holds_until = Some(self.now + Duration::from_secs(LEASE.into()));
+                }
+                Action::Release => host.holds_until = None,
+                Action::Send(advert) => self.send(n, &advert),
+                Action::Announce => assert!(host.holds_until.is_some(), "announced what it does not hold"),
+                Action::Report(_) => {}
+            }
+        }
+        let host = &self.hosts[n];
+        let master = host.router.role() == Role::Master;
+        assert_eq!(host.holds_until.is_some(), master, "a master holds the address, nobody else");
+        // Otherwise the daemon would spin. A rise in priority may leave one in the past, for one Timer.
+        let ahead = host.router.deadline().is_none_or(|at| at > self.now);
+        assert!(ahead || !fired, "after the timer fired, its deadline is not in the future");
+    }
+
+    fn send(&mut self, n: usize, advert: &Advert) {
+        let (from, side) = (self.hosts[n].address, self.hosts[n].side);
+        for to in 0..self.hosts.len() {
+            let lost = self.roll() % 256 < self.loss.into();
+            let due = self.now + FLIGHT * (self.roll() % 1_000) / 1_000;
+            // One sender's packets keep their order on a switch.
+            let before = self.flying.iter().filter(|f| f.to == to && f.from == from).map(|f| f.due);
+            let due = before.max().map_or(due, |before| before.max(due));
+            if to != n && self.hosts[to].side == side && !lost {
+                self.flying.push(Flight { due, to, from, advert: advert.clone() });
+            }
+        }
+    }
+
+    /// Runs until `until`, every packet and every deadline at its exact time, watching who holds the address.
+    fn run(&mut self, until: Instant) {
+        loop {
+            self.watch();
+            let packet = (0..self.flying.len()).min_by_key(|i| self.flying[*i].due);
+            let arrival = packet.map(|i| self.flying[i].due);
+            let timers = self.hosts.iter().enumerate().filter(|(_, h)| !h.paused);
+            let timer = timers.filter_map(|(n, h)| Some((h.router.deadline()?, n))).min();
+            let expiry = self.hosts.iter().filter_map(|h| h.holds_until).filter(|at| *at > self.now).min();
+            let next = arrival.into_iter().chain(timer.map(|t| t.0)).chain(expiry).min();
+            let Some(next) = next.filter(|at| *at <= until) else { break };
+            self.now = next.max(self.now);
+            match (packet, timer) {
+                (Some(i), _) if arrival == Some(next) => {
+                    let Flight { to, from, advert, .. } = self.flying.remove(i);
+                    if self.hosts[to].paused {
+                        self.hosts[to].queue.push_back((from, advert));
+                    } else {
+                        self.event(to, Event::Advert { from, advert: &advert });
+                    }
+                }
+                (_, Some((at, n))) if at == next => self.event(n, Event::Timer),
+                // A lease ended: only the watch has to see it.
+                _ => {}
+            }
+        }
+        self.now = until;
+        self.watch();
+    }
+
+    fn wait(&mut self, wait: Duration) {
+        self.run(self.now + wait);
+    }
+
+    /// Holds the two promises of an uncut, lossless wire with nobody paused or disturbed.
+    fn watch(&mut self) {
+        let now = self.now;
+        let holders = self.hosts.iter().filter(|h| h.holds_until.is_some_and(|until| now < until)).count();
+        let able = self.hosts.iter().any(|h| matches!(h.router.role(), Role::Backup | Role::Master));
+        let peace = self.loss == 0 && self.hosts.iter().all(|h| h.side == 0 && !h.paused && !h.refuses);
+        let since = |mark: &mut Option<Instant>, holds: bool| {
+            *mark = if holds { Some(mark.unwrap_or(now)) } else { None };
+            mark.map(|since| since.max(self.accountable))
+        };
+        let several = since(&mut self.several, holders > 1);
+        let none = since(&mut self.none, holders == 0 && able);
+        if !peace {
+            return self.disturb();
+        }
+        // There and back: the new master's advert finds one who knows better, whose answer ends it.
+        assert!(
+            several.is_none_or(|at| now.since(at) <= FLIGHT * 2),
+            "{holders} hold the address at {now:?}"
+        );
+        assert!(none.is_none_or(|at| now.since(at) <= MASTER_DOWN), "nobody holds the address at {now:?}");
+    }
+
+    /// Who did not hear each other does so with the next advert.
+    fn disturb(&mut self) {
+        self.accountable = self.now + Interval::DEFAULT.duration() + FLIGHT;
+    }
+
+    fn masters(&self, side: u8) -> Vec<usize> {
+        let on_side = |h: &Host| h.side == side && h.router.role() == Role::Master;
+        self.hosts.iter().enumerate().filter(|(_, h)| on_side(h)).map(|(n, _)| n).collect()
+    }
+
+    /// Each side that has a router which can work has exactly one master, and with preemption everywhere no
+    /// better router stands beside it.
+    fn settled(&self) {
+        for side in 0..2 {
+            let able = |h: &&Host| h.side == side && matches!(h.router.role(), Role::Backup | Role::Master);
+            let able: Vec<_> = self.hosts.iter().filter(able).collect();
+            let masters = self.masters(side);
+            assert_eq!(masters.len(), usize::from(!able.is_empty()), "masters on side {side}: {masters:?}");
+            if able.iter().all(|h| h.router.settings().preempt) {
+                // Equal priorities: whoever is there stays, unless two collide.
+                let best = able.iter().map(|h| h.router.priority()).max();
+                assert_eq!(masters.first().map(|n| self.hosts[*n].router.priority()), best);
+            }
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Operation {
+    Wait(u16),
+    Cut(u8),
+    Heal,
+    Loss(u8),
+    Pause(usize),
+    Resume(usize),
+    Priority(usize, u8),
+    Fault(usize),
+    Clear(usize),
+    Stop(usize),
+    Start(usize),
+    Die(usize),
+    LoseAddress(usize),
+    Refuse(usize, bool),
+}
+
+impl Operation {
+    /// The host it is done to, where there is one.
+    fn host(&self) -> usize {
+        use Operation::{Clear, Cut, Die, Fault, Heal, LoseAddress, Loss, Pause, Priority};
+        use Operation::{Refuse, Resume, Start, Stop, Wait};
+        match *self {
+            Pause(n)
+            | Resume(n)
+            | Priority(n, _)
+            | Fault(n)
+            | Clear(n)
+            | Stop(n)
+            | Start(n)
+            | Die(n)
+            | LoseAddress(n)
+            | Refuse(n, _) => n,
+            Wait(_) | Cut(_) | Heal | Loss(_) => 0,
+        }
+    }
+
+    /// Whether adverts go unheard by it.
+    fn cuts(&self) -> bool {
+        use Operation::{Cut, Heal, Loss, Pause, Refuse, Resume};
+        matches!(self, Cut(_) | Heal | Loss(_) | Pause(_) | Resume(_) | Refuse(..))
+    }
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let host = 0..5usize;
+    prop_oneof![
+        6 => (0..6_000u16).prop_map(Operation::Wait),
+        2 => (0..6u16).prop_map(Operation::Wait),
+        1 => any::<u8>().prop_map(Operation::Cut),
+        2 => Just(Operation::Heal),
+        1 => prop_oneof![Just(0), any::<u8>()].prop_map(Operation::Loss),
+        1 => host.clone().prop_map(Operation::Pause),
+        2 => host.clone().prop_map(Operation::Resume),
+        4 => (host.clone(), 1..255u8).prop_map(|(n, p)| Operation::Priority(n, p)),
+        1 => host.clone().prop_map(Operation::Fault),
+        2 => host.clone().prop_map(Operation::Clear),
+        1 => host.clone().prop_map(Operation::Stop),
+        2 => host.clone().prop_map(Operation::Start),
+        1 => host.clone().prop_map(Operation::Die),
+        1 => host.clone().prop_map(Operation::LoseAddress),
+        1 => (host, any::<bool>()).prop_map(|(n, r)| Operation::Refuse(n, r)),
+    ]
+}
+
+fn perform(wire: &mut Wire, operation: &Operation) {
+    let hosts = wire.hosts.len();
+    let n = operation.host() % hosts;
+    if let Operation::Wait(ms) = *operation {
+        return wire.wait(Duration::from_millis(ms.into()));
+    }
+    if operation.cuts() {
+        wire.disturb();
+    } else {
+        wire.accountable = wire.accountable.max(wire.now);
+    }
+    let awake = !wire.hosts[n].paused;
+    match *operation {
+        Operation::Cut(sides) => {
+            for (n, host) in wire.hosts.iter_mut().enumerate() {
+                host.side = sides >> n & 1;
+            }
+            wire.flying.clear();
+        }
+        Operation::Heal => wire.hosts.iter_mut().for_each(|h| h.side = 0),
+        Operation::Loss(loss) => wire.loss = loss,
+        Operation::Pause(_) => wire.hosts[n].paused = true,
+        Operation::Resume(_) => resume(wire, n),
+        Operation::Refuse(_, refuses) => wire.hosts[n].refuses = refuses,
+        _ if !awake => {}
+        // An owner's priority is never weighted.
+        Operation::Priority(..) if wire.hosts[n].router.settings().priority == Priority::OWNER => {}
+        Operation::Priority(_, p) => wire.event(n, Event::Priority(Priority::new(p).unwrap())),
+        Operation::Fault(_) => wire.event(n, Event::Fault(Cause::Interface)),
+        Operation::Clear(_) => wire.event(n, Event::Clear(Cause::Interface)),
+        Operation::Stop(_) => wire.event(n, Event::Shutdown),
+        Operation::Start(_) => wire.event(n, Event::Startup),
+        Operation::Die(_) => die(wire, n),
+        Operation::LoseAddress(_) => wire.event(n, Event::AddressLost),
+        Operation::Wait(_) => unreachable!("waited above"),
+    }
+}
+
+/// What waited in the queue comes first, then the timer: so does the daemon.
+fn resume(wire: &mut Wire, n: usize) {
+    wire.hosts[n].paused = false;
+    while let Some((from, advert)) = wire.hosts[n].queue.pop_front() {
+        wire.event(n, Event::Advert { from, advert: &advert });
+    }
+}
+
+/// The process is killed: its address stays until the lease ends, or a successor sweeps it at its start.
+fn die(wire: &mut Wire, n: usize) {
+    let host = &mut wire.hosts[n];
+    let (settings, address) = (host.router.settings().clone(), host.address);
+    host.router = Instance::new(settings);
+    host.holds_until = None;
+    wire.event(n, Event::Source(Some(address)));
+    wire.event(n, Event::Startup);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 2_000,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/pure/simulation.regressions"))),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn at_quiescence_there_is_one_master_the_best_and_on_the_way_never_two_or_none_for_long(
+        // 255 twice is a configuration error; one owner may be there.
+        routers in prop::collection::vec((1..255u8, prop::bool::weighted(0.8)), 2..=5),
+        owner: bool,
+        fast: bool,
+        dice: u32,
+        operations in prop::collection::vec(operation(), 0..60),
+    ) {
+        let mut routers = routers;
+        if owner {
+            routers[0].0 = 255;
+        }
+        let mut wire = Wire::new(&routers, fast);
+        wire.dice = dice;
+        for n in 0..routers.len() {
+            wire.event(n, Event::Startup);
+        }
+        for operation in &operations {
+            perform(&mut wire, operation);
+        }
+        perform(&mut wire, &Operation::Loss(0));
+        for n in 0..routers.len() {
+            perform(&mut wire, &Operation::Refuse(n, false));
+            perform(&mut wire, &Operation::Resume(n));
+        }
+        wire.wait(Duration::from_mins(1));
+        wire.settled();
+        perform(&mut wire, &Operation::Heal);
+        wire.wait(Duration::from_mins(1));
+        wire.settled();
+    }
+}
+
+#[test]
+fn the_better_of_two_is_master_and_the_other_takes_over_in_its_master_down_interval() {
+    let mut wire = Wire::new(&[(13, true), (12, true)], false);
+    (0..2).for_each(|n| wire.event(n, Event::Startup));
+    wire.wait(Duration::from_secs(10));
+    assert_eq!(wire.masters(0), [0]);
+    // The cable of the master is pulled: the last advert left at 9.949 s, priority 12 waits 3.953 s.
+    wire.hosts[0].side = 1;
+    wire.run(Instant::from_millis(13_800));
+    assert_eq!(wire.masters(0), [0usize; 0]);
+    wire.run(Instant::from_millis(13_910));
+    assert_eq!(wire.masters(0), [1]);
+    wire.hosts[0].side = 0;
+    wire.wait(Duration::from_secs(2));
+    assert_eq!(wire.masters(0), [0]);
+}
+
+#[test]
+fn of_two_that_take_over_together_the_higher_address_stays() {
+    let mut wire = Wire::new(&[(100, true), (100, true), (100, true)], false);
+    (0..3).for_each(|n| wire.event(n, Event::Startup));
+    wire.wait(Duration::from_millis(3_612));
+    assert_eq!(wire.masters(0), [2]);
+}
+
+#[test]
+fn a_paused_master_loses_the_address_with_its_lease_and_yields_when_it_wakes() {
+    let mut wire = Wire::new(&[(13, true), (12, true)], true);
+    (0..2).for_each(|n| wire.event(n, Event::Startup));
+    wire.wait(Duration::from_secs(10));
+    perform(&mut wire, &Operation::Pause(0));
+    wire.wait(Duration::from_secs(5));
+    assert_eq!(wire.masters(0), [0, 1], "the paused one does not know");
+    let held = wire.hosts[0].holds_until.unwrap();
+    assert!(held < wire.now, "but the kernel took its address");
+    wire.wait(Duration::from_secs(5));
+    perform(&mut wire, &Operation::Resume(0));
+    assert_eq!(wire.masters(0), [1]);
+    wire.wait(Duration::from_secs(10));
+    assert_eq!(wire.masters(0), [0]);
+}
+
+#[test]
+fn a_fast_backup_takes_over_within_milliseconds_of_a_yield_a_release_and_a_fall() {
+    let yields: [fn(&mut Wire); 3] = [
+        |wire| wire.event(0, Event::Priority(Priority::new(11).unwrap())),
+        |wire| wire.event(0, Event::Fault(Cause::Service)),
+        |wire| wire.event(0, Event::Shutdown),
+    ];
+    for gives_way in yields {
+        let mut wire = Wire::new(&[(13, true), (12, true)], true);
+        (0..2).for_each(|n| wire.event(n, Event::Startup));
+        wire.wait(Duration::from_secs(10));
+        assert_eq!(wire.masters(0), [0]);
+        gives_way(&mut wire);
+        wire.wait(Duration::from_millis(4) + FLIGHT * 2);
+        assert_eq!(wire.masters(0), [1]);
+    }
+}

@@ -1,0 +1,9 @@
+//! The modules of `sys/` against a real kernel, and a panic in the daemon; all need root.
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
+
+mod net;
+mod notify;
+mod own_process;
+mod panic;
+mod probe;
+mod process;
