@@ -14,6 +14,7 @@ use crate::sys::capabilities::{self, Capability};
 use crate::sys::netlink::Netlink;
 use crate::sys::process::ProcFs;
 use crate::sys::{Error, route};
+use crate::vrrp::Family;
 
 /// Prints what holds and what is found. 0 when the daemon could run here, whatever the warnings.
 pub fn check() -> ExitCode {
@@ -36,7 +37,7 @@ fn report() -> Result<(String, bool), Failure> {
     let mut facts = gather(&config)?;
     let mut text = effective(&config, &settings);
     text.push_str("\npreflight\n");
-    facts.neighbours = route::neighbours();
+    facts.neighbours = route::neighbors();
     match look(&config) {
         Ok(processes) => facts.processes = Some(processes),
         // The rest is worth knowing all the same.
@@ -109,11 +110,11 @@ fn gather(config: &Config) -> Result<Facts, Error> {
     let needed = [Capability::NetAdmin, Capability::NetRaw];
     let mut netlink = Netlink::open()?;
     let auto = config.routers.iter().any(|router| router.interface == InterfaceChoice::Auto);
-    let route = |v4| if auto { route::default_route_interface(v4) } else { None };
+    let route = |family| if auto { route::default_route_interface(family) } else { None };
     Ok(Facts {
         missing: needed.into_iter().filter(|c| !held.has(*c)).map(|c| c.to_string()).collect(),
         interfaces: Interfaces::new(netlink.links()?, netlink.addresses()?),
-        default_routes: [route(true), route(false)],
+        default_routes: [route(Family::V4), route(Family::V6)],
         neighbours: vec![],
         processes: None,
     })
@@ -141,7 +142,7 @@ fn look(config: &Config) -> Result<Processes, Error> {
         neighbours,
         alone: procfs.is_alone()?,
         hidden: procfs.hides_processes()?,
-        nonlocal_bind: [true, false].map(route::nonlocal_bind),
+        nonlocal_bind: [Family::V4, Family::V6].map(route::nonlocal_bind),
         services,
     })
 }

@@ -8,7 +8,7 @@ use crate::config::{InterfaceChoice, VirtualAddress};
 use crate::ids::PortId;
 use crate::interfaces::Interfaces;
 use crate::sys::Error;
-use crate::sys::neighbour::Announcer;
+use crate::sys::neighbor::Announcer;
 use crate::sys::netlink::{Address, Assignment, Change, Link, Monitor, Netlink};
 use crate::sys::route::default_route_interface;
 use crate::sys::socket::{Outbox, Socket};
@@ -181,7 +181,9 @@ impl Kernel {
         let auto = || {
             let subnet = self.interfaces.on_subnet_of(home);
             let known = || known.and_then(|name| self.interfaces.named(name));
-            subnet.or_else(known).or_else(|| self.interfaces.named(&default_route_interface(home.is_ipv4())?))
+            subnet
+                .or_else(known)
+                .or_else(|| self.interfaces.named(&default_route_interface(Family::of(home))?))
         };
         match choice {
             InterfaceChoice::Named(name) => self.interfaces.named(name),
@@ -255,7 +257,7 @@ impl Kernel {
     ) {
         let Some(port) = self.ports.iter_mut().find(|port| port.is(index, Some(channel))) else { return };
         let sent = match channel {
-            Channel::Multicast(_) => port.socket.put(&mut port.outbox, router, from, to, message),
+            Channel::Multicast(_) => port.socket.queue(&mut port.outbox, router, from, to, message),
             Channel::Unicast(_) => port.socket.send(from, to, message),
         };
         self.unsent.extend(sent.err().map(|e| (router, e)));
@@ -267,7 +269,7 @@ impl Kernel {
     /// Sends what waits to be sent.
     pub(super) fn flush(&mut self) {
         for port in self.ports.iter_mut().filter(|port| !port.outbox.is_empty()) {
-            self.unsent.extend(port.socket.empty(&mut port.outbox, port.channel.group()));
+            self.unsent.extend(port.socket.flush(&mut port.outbox, port.channel.group()));
         }
     }
 

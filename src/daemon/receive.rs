@@ -58,7 +58,7 @@ impl Daemon {
             }
         };
         let port = &mut self.kernel.ports[port];
-        let family = if from.is_ipv4() { Family::V4 } else { Family::V6 };
+        let family = Family::of(from);
         let holder = vrid.and_then(|vrid| self.seats.holder((port.index, family, vrid)));
         let here = |r: &Router| r.place.as_ref().is_some_and(|p| port.is(p.index, r.channel(p.source)));
         match (holder.filter(|id| here(&self.routers[*id])), advert) {

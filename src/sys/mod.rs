@@ -2,7 +2,7 @@
 
 pub mod capabilities;
 pub mod listener;
-pub mod neighbour;
+pub mod neighbor;
 pub mod netlink;
 pub mod notify;
 pub mod pidfd;

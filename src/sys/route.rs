@@ -1,43 +1,47 @@
-//! The default route and what may be bound, from the kernel's text files; knows nothing of what it is wanted for.
+//! Default routes, ARP entries and `ip_nonlocal_bind`, from the kernel's text files. Decides nothing.
 
 use std::fs;
 use std::net::IpAddr;
+
+use crate::vrrp::Family;
 
 // linux/route.h
 const RTF_UP: u32 = 0x1;
 const RTF_REJECT: u32 = 0x200;
 
-/// The interface of the caller's best default route (lowest metric, then first) for IPv4 or else IPv6.
-/// `None` where there is no such route or no `/proc`.
-pub fn default_route_interface(v4: bool) -> Option<String> {
-    // `/proc/net` is that of the first thread; a thread may live in another network namespace.
-    if v4 {
-        best(&fs::read_to_string("/proc/thread-self/net/route").ok()?, default_v4)
-    } else {
-        best(&fs::read_to_string("/proc/thread-self/net/ipv6_route").ok()?, default_v6)
+/// The interface of the best default route of `family` in the caller's network namespace: the lowest metric wins, then
+/// the first in the table. `None` if there is no such route or no `/proc`.
+pub fn default_route_interface(family: Family) -> Option<String> {
+    // `/proc/net` belongs to the first thread; the calling thread may be in another network namespace.
+    match family {
+        Family::V4 => best(&fs::read_to_string("/proc/thread-self/net/route").ok()?, default_v4),
+        Family::V6 => best(&fs::read_to_string("/proc/thread-self/net/ipv6_route").ok()?, default_v6),
     }
 }
 
-/// Whether a program may bind an address that is not here (`ip_nonlocal_bind`); true also where the family is not.
-pub fn nonlocal_bind(v4: bool) -> bool {
-    let family = if v4 { "ipv4" } else { "ipv6" };
-    let setting = fs::read_to_string(format!("/proc/sys/net/{family}/ip_nonlocal_bind"));
+/// Whether a program may bind an address that this host does not have (`ip_nonlocal_bind`). Also true if the kernel does
+/// not support `family`.
+pub fn nonlocal_bind(family: Family) -> bool {
+    let folder = match family {
+        Family::V4 => "ipv4",
+        Family::V6 => "ipv6",
+    };
+    let setting = fs::read_to_string(format!("/proc/sys/net/{folder}/ip_nonlocal_bind"));
     setting.map_or(true, |text| text.trim() != "0")
 }
 
-#[inline(never)] // for all tables
 fn fields(line: &str) -> Vec<&str> {
     line.split_whitespace().collect()
 }
 
-/// The IPv4 addresses that others have answered for, with their hardware addresses.
-pub fn neighbours() -> Vec<(IpAddr, String)> {
+/// The resolved IPv4 addresses in the kernel's ARP table, with their hardware addresses.
+pub fn neighbors() -> Vec<(IpAddr, String)> {
     let table = fs::read_to_string("/proc/thread-self/net/arp").unwrap_or_default();
-    table.lines().filter_map(neighbour).collect()
+    table.lines().filter_map(neighbor).collect()
 }
 
-/// `address type flags hardware-address mask device`, the flags in hex: 2 is a complete entry.
-fn neighbour(line: &str) -> Option<(IpAddr, String)> {
+/// Reads `address type flags hardware-address mask device`. The flags are in hex; 2 marks a complete entry.
+fn neighbor(line: &str) -> Option<(IpAddr, String)> {
     let fields = fields(line);
     let [address, _, "0x2" | "0x6", mac, ..] = fields[..] else { return None };
     Some((address.parse().ok()?, mac.to_owned()))
@@ -58,14 +62,15 @@ fn best(table: &str, default: fn(&str) -> Option<Route<'_>>) -> Option<String> {
         .map(|route| route.interface.to_owned())
 }
 
-/// `Iface Destination Gateway Flags RefCnt Use Metric Mask …`, the metric alone in decimal.
+/// Reads `Iface Destination Gateway Flags RefCnt Use Metric Mask …`. Only the metric is decimal.
 fn default_v4(line: &str) -> Option<Route<'_>> {
     let fields = fields(line);
     let [interface, "00000000", _, flags, _, _, metric, "00000000", ..] = fields[..] else { return None };
     Some(Route { interface, flags: u32::from_str_radix(flags, 16).ok()?, metric: metric.parse().ok()? })
 }
 
-/// Destination, its length, source, its length, next hop, metric, references, use, flags, interface; all hex.
+/// Reads destination, prefix length, source, prefix length, next hop, metric, references, use, flags, interface. All
+/// numbers are hex.
 fn default_v6(line: &str) -> Option<Route<'_>> {
     let fields = fields(line);
     let [_, "00", _, _, _, metric, _, _, flags, interface] = fields[..] else { return None };
@@ -101,13 +106,13 @@ eth0\t0000A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
     }
 
     #[test]
-    fn half_a_default_route_is_none() {
+    fn half_a_default_route_is_not_a_default_route() {
         let halves = V4.lines().filter(|line| line.starts_with("tun0")).collect::<String>();
         assert_eq!(best(&halves, default_v4), None);
     }
 
     #[test]
-    fn the_rejecting_default_of_ipv6_is_none() {
+    fn a_rejecting_ipv6_default_route_is_ignored() {
         let rejecting = format!("{ZERO} 00 {ZERO} 00 {ZERO} ffffffff 00000001 00000000 00200200       lo\n");
         assert_eq!(best(&rejecting, default_v6), None);
     }
@@ -124,14 +129,14 @@ eth0\t0000A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
     }
 
     #[test]
-    fn a_neighbour_is_one_who_answered() {
+    fn a_neighbor_is_a_resolved_entry() {
         let entry = |flags| {
             format!("10.0.0.2         0x1         {flags}         02:00:00:00:00:01     *        eth0")
         };
-        assert_eq!(neighbour(&entry("0x2")), Some(([10, 0, 0, 2].into(), "02:00:00:00:00:01".into())));
-        assert_eq!(neighbour(&entry("0x0")), None);
+        assert_eq!(neighbor(&entry("0x2")), Some(([10, 0, 0, 2].into(), "02:00:00:00:00:01".into())));
+        assert_eq!(neighbor(&entry("0x0")), None);
         assert_eq!(
-            neighbour("IP address       HW type     Flags       HW address            Mask     Device"),
+            neighbor("IP address       HW type     Flags       HW address            Mask     Device"),
             None
         );
     }
@@ -141,7 +146,7 @@ eth0\t0000A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
         fn no_text_panics(text in any::<String>()) {
             best(&text, default_v4);
             best(&text, default_v6);
-            neighbour(&text);
+            neighbor(&text);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The protocol's numbers, each a type with its range and unit; knows nothing else of the crate.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Address family of a virtual router: IPv4 and IPv6 routers of one VRID are different routers.
@@ -8,6 +9,16 @@ use std::time::Duration;
 pub enum Family {
     V4,
     V6,
+}
+
+impl Family {
+    /// The family of `address`.
+    pub const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
 }
 
 impl fmt::Display for Family {

@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 use std::path::Path;
 
 use serde_json::Value;
-use vrrp_init::sys::neighbour::{Form, gratuitous_arp, neighbour_advertisement};
+use vrrp_init::sys::neighbor::{Form, gratuitous_arp, neighbor_advertisement};
 use vrrp_init::sys::socket::Datagram;
 use vrrp_init::sys::socket::ipv4::{self, HeaderFault};
 use vrrp_init::vrrp::{Advert, DropReason, Envelope, GROUP_V4, GROUP_V6, V3Checksum, Version};
@@ -44,7 +44,7 @@ fn our_announcements_are_those_of_the_vectors() {
                 assert!(set.is_null() || *set == (flags & bit != 0), "{}: {name}", vector["id"]);
             }
             let router = flags & 0x80 != 0;
-            assert_eq!(neighbour_advertisement(mac, vip, router)[..], theirs, "{}", vector["id"]);
+            assert_eq!(neighbor_advertisement(mac, vip, router)[..], theirs, "{}", vector["id"]);
             continue;
         }
         assert_eq!(vector["kind"], "arp");

@@ -14,11 +14,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, socket};
 
-use vrrp_init::sys::neighbour::{Announcer, Form, gratuitous_arp, neighbour_advertisement};
+use vrrp_init::sys::neighbor::{Announcer, Form, gratuitous_arp, neighbor_advertisement};
 use vrrp_init::sys::netlink::{Address, Assignment, Change, Link, MARK, Monitor, Netlink};
 use vrrp_init::sys::route::default_route_interface;
 use vrrp_init::sys::socket::ipv4::HeaderFault;
-use vrrp_init::sys::socket::{BUFFER, Datagram, GROUP_V4, GROUP_V6, Inbox, Outbox, Received, Socket};
+use vrrp_init::sys::socket::{BUFFER, Datagram, Inbox, Outbox, Received, Socket};
+use vrrp_init::vrrp::{Family, GROUP_V4, GROUP_V6};
 
 use crate::own_process::{inside, rerun};
 
@@ -498,10 +499,10 @@ fn many_packets_leave_and_arrive_together_in_their_order_as_single_ones_do() {
     let (mut outbox, mut inbox) = (Outbox::default(), Inbox::default());
     let payload = |n: usize| [&ADVERTISEMENT[20..], &vec![0; n][..]].concat();
     for n in 0..COUNT {
-        sender.put(&mut outbox, n, from, to, &payload(n)).unwrap();
+        sender.queue(&mut outbox, n, from, to, &payload(n)).unwrap();
     }
     assert_eq!(receiver.receive_all(&mut inbox).unwrap(), (vec![], false), "they wait");
-    assert!(sender.empty(&mut outbox, to).is_empty() && outbox.is_empty());
+    assert!(sender.flush(&mut outbox, to).is_empty() && outbox.is_empty());
     let mut lengths = vec![];
     while lengths.len() < COUNT {
         assert!(readable(&receiver, PATIENCE), "only {lengths:?}");
@@ -517,10 +518,10 @@ fn many_packets_leave_and_arrive_together_in_their_order_as_single_ones_do() {
     // Each of those that cannot leave is told with its sender.
     left.ip("link set down dev", "v0");
     for n in 0..3 {
-        sender.put(&mut outbox, n, from, to, &payload(0)).unwrap();
+        sender.queue(&mut outbox, n, from, to, &payload(0)).unwrap();
     }
     let failed: Vec<_> =
-        sender.empty(&mut outbox, to).into_iter().map(|(n, e)| (n, e.source.kind())).collect();
+        sender.flush(&mut outbox, to).into_iter().map(|(n, e)| (n, e.source.kind())).collect();
     assert_eq!(failed, [0, 1, 2].map(|n| (n, io::ErrorKind::NetworkUnreachable)));
     assert!(outbox.is_empty());
 }
@@ -907,7 +908,7 @@ fn an_announcement_goes_out_in_both_forms_and_mends_a_stale_neighbour() {
 }
 
 #[test]
-fn a_neighbour_advertisement_mends_a_stale_neighbour_and_says_whether_it_is_a_router() {
+fn a_neighbor_advertisement_mends_a_stale_neighbour_and_says_whether_it_is_a_router() {
     let (left, right) = Host::pair_v6();
     let vip = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0x100);
     let here = left.run(|| Announcer::open("v0")).unwrap();
@@ -917,7 +918,7 @@ fn a_neighbour_advertisement_mends_a_stale_neighbour_and_says_whether_it_is_a_ro
         here.announce_v6(vip, router).unwrap();
         let announced =
             frame(&heard, |frame| frame[6..12] == LEFT_MAC && frame[20] == 58 && frame[54] == 136);
-        assert_eq!(announced, neighbour_advertisement(LEFT_MAC, vip, router));
+        assert_eq!(announced, neighbor_advertisement(LEFT_MAC, vip, router));
         let neighbour = right.ip("neighbour show dev v0 to", &vip.to_string());
         assert!(neighbour.contains("lladdr 02:00:00:00:00:01"), "{neighbour}");
         assert_eq!(neighbour.contains("router"), router, "{neighbour}");
@@ -927,7 +928,7 @@ fn a_neighbour_advertisement_mends_a_stale_neighbour_and_says_whether_it_is_a_ro
 #[test]
 fn the_default_route_is_that_of_the_callers_namespace() {
     let host = Host::single();
-    let routes = || host.run(|| (default_route_interface(true), default_route_interface(false)));
+    let routes = || host.run(|| (default_route_interface(Family::V4), default_route_interface(Family::V6)));
     assert_eq!(routes(), (None, None));
     host.ip("address add 10.9.0.1/24 dev", "v0");
     host.ip("link set up dev", "v0");

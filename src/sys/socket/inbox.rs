@@ -1,4 +1,4 @@
-//! Packets read from one socket in one system call; knows not what they say.
+//! Receives many packets of one socket in one system call. Does not read their payload.
 
 use std::fmt;
 use std::io::IoSliceMut;
@@ -10,14 +10,15 @@ use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, recvmmsg};
 
 use super::{Arrival, BUFFER, Received, Socket};
 use crate::sys::Error;
+use crate::vrrp::Family;
 
-/// Packets that one call takes.
+/// Packets per system call.
 const PACKETS: usize = 16;
-/// Octets for each: the longest advertisement over IPv4 (255 addresses, authentication data, a header with all
-/// options) has 1,096. What is longer is cut, and known to be.
+/// Octets per packet: the longest advertisement over IPv4 (255 addresses, authentication data, a header with all
+/// options) has 1,096. A longer packet is truncated and reported as too long.
 const ROOM: usize = 1_280;
 
-/// Room for [`Socket::receive_all`].
+/// The buffers for [`Socket::receive_all`].
 pub struct Inbox {
     octets: Vec<u8>,
     headers: MultiHeaders<SockaddrIn>,
@@ -39,10 +40,13 @@ impl fmt::Debug for Inbox {
 }
 
 impl Socket {
-    /// The next packets in the queue, and whether there may be more. Over IPv6 it is one: what is told beside it
-    /// wants its own call.
+    /// Receives the next packets in the queue; also returns whether there may be more. IPv6 packets come one at a time,
+    /// because each has control messages.
+    ///
+    /// # Errors
+    /// The interface is down or gone.
     pub fn receive_all<'a>(&self, inbox: &'a mut Inbox) -> Result<(Vec<Received<'a>>, bool), Error> {
-        if !self.v4 {
+        if self.family == Family::V6 {
             let received: Vec<_> = self.receive(&mut inbox.octets)?.into_iter().collect();
             let more = !received.is_empty();
             return Ok((received, more));

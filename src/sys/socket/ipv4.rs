@@ -1,18 +1,19 @@
-//! The IPv4 header around an advertisement, both ways; knows no socket and nothing of VRRP but its constants.
+//! Reads and writes the IPv4 header of an advertisement. Knows no socket, and of VRRP only its constants.
 
 use std::net::Ipv4Addr;
 
 use pnet::packet::ip::IpNextHeaderProtocol;
 use pnet::packet::ipv4::{Ipv4Flags, Ipv4Packet, MutableIpv4Packet};
 
-use super::{CONTROL, Datagram, PROTOCOL, TTL};
+use super::{CONTROL, Datagram};
+use crate::vrrp::{PROTOCOL, TTL};
 
-/// The octets of a header without options.
+/// The length of a header without options, in octets.
 pub const HEADER: usize = 20;
 
 const WORD: usize = 4;
 
-/// Why a packet's header cannot be believed, in the order of the checks.
+/// The fault in a packet's header, in the order of the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum HeaderFault {
     #[error("the packet is shorter than an IPv4 header")]
@@ -31,7 +32,10 @@ pub enum HeaderFault {
     Fragment,
 }
 
-/// Reads a packet; `truncated` says that it went on behind the end of `octets`.
+/// Reads a packet. `truncated`: it was longer than the receive buffer, and `octets` is only its beginning.
+///
+/// # Errors
+/// The first fault of its header.
 pub fn parse(octets: &[u8], truncated: bool) -> Result<Datagram<'_>, HeaderFault> {
     let packet = Ipv4Packet::new(octets).ok_or(HeaderFault::TooShort)?;
     if packet.get_version() != 4 {
@@ -58,7 +62,7 @@ pub fn parse(octets: &[u8], truncated: bool) -> Result<Datagram<'_>, HeaderFault
     Ok(Datagram { from, to, ttl: packet.get_ttl(), payload })
 }
 
-/// The header of an advertisement of `length` octets in all; the kernel fills in the checksum.
+/// The header of a packet with a total length of `length` octets. The kernel fills in the checksum.
 pub(super) fn header(id: u16, from: Ipv4Addr, to: Ipv4Addr, length: u16) -> [u8; HEADER] {
     let mut octets = [0; HEADER];
     let mut packet = MutableIpv4Packet::new(&mut octets).expect("20 octets hold an IPv4 header");

@@ -1,4 +1,5 @@
-//! The IPv6 header around an advertisement, both ways; knows no socket and nothing of VRRP but its constants.
+//! Reads the IPv6 header fields of a received packet and writes the header of an advertisement. Knows no socket, and of
+//! VRRP only its constants.
 
 use std::net::Ipv6Addr;
 
@@ -7,21 +8,22 @@ use nix::sys::socket::ControlMessageOwned;
 use pnet::packet::ip::IpNextHeaderProtocol;
 use pnet::packet::ipv6::MutableIpv6Packet;
 
-use super::{CONTROL, PROTOCOL, TTL};
+use super::CONTROL;
+use crate::vrrp::{PROTOCOL, TTL};
 
-/// The octets of a header without extensions.
+/// The length of a header without extension headers, in octets.
 pub(super) const HEADER: usize = 40;
 
-/// Room for what [`destination`] reads.
+/// A buffer for the control messages that [`destination`] reads.
 pub(super) fn control() -> Vec<u8> {
     nix::cmsg_space!(in6_pktinfo, c_int)
 }
 
-/// Where the packet was sent and the hop limit it arrived with, both of which the kernel tells beside it.
-/// What it did not tell is unspecified or 0: nothing that VRRP accepts.
-pub(super) fn destination(told: impl Iterator<Item = ControlMessageOwned>) -> (Ipv6Addr, u8) {
+/// The destination address and the received hop limit, from the packet's control messages. If one is missing, the result
+/// is the unspecified address or 0, which VRRP does not accept.
+pub(super) fn destination(messages: impl Iterator<Item = ControlMessageOwned>) -> (Ipv6Addr, u8) {
     let (mut to, mut hop_limit) = (Ipv6Addr::UNSPECIFIED, 0);
-    for message in told {
+    for message in messages {
         if let ControlMessageOwned::Ipv6PacketInfo(info) = message {
             to = info.ipi6_addr.s6_addr.into();
         } else if let ControlMessageOwned::Ipv6HopLimit(limit) = message {
@@ -31,7 +33,7 @@ pub(super) fn destination(told: impl Iterator<Item = ControlMessageOwned>) -> (I
     (to, hop_limit)
 }
 
-/// The header of an advertisement whose VRRP message is `length` octets long.
+/// The header of a packet whose VRRP message has `length` octets.
 pub(super) fn header(from: Ipv6Addr, to: Ipv6Addr, length: u16) -> [u8; HEADER] {
     let mut octets = [0; HEADER];
     let mut packet = MutableIpv6Packet::new(&mut octets).expect("40 octets hold an IPv6 header");
@@ -50,7 +52,7 @@ mod tests {
     use nix::libc::in6_addr;
 
     use super::*;
-    use crate::sys::socket::GROUP_V6;
+    use crate::vrrp::GROUP_V6;
 
     const FROM: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 5);
 
@@ -67,13 +69,13 @@ mod tests {
     #[test]
     fn destination_and_hop_limit_are_taken_in_any_order() {
         let info = in6_pktinfo { ipi6_addr: in6_addr { s6_addr: GROUP_V6.octets() }, ipi6_ifindex: 3 };
-        let told = [ControlMessageOwned::Ipv6PacketInfo(info), ControlMessageOwned::Ipv6HopLimit(254)];
-        assert_eq!(destination(told.clone().into_iter()), (GROUP_V6, 254));
-        assert_eq!(destination(told.into_iter().rev()), (GROUP_V6, 254));
+        let messages = [ControlMessageOwned::Ipv6PacketInfo(info), ControlMessageOwned::Ipv6HopLimit(254)];
+        assert_eq!(destination(messages.clone().into_iter()), (GROUP_V6, 254));
+        assert_eq!(destination(messages.into_iter().rev()), (GROUP_V6, 254));
     }
 
     #[test]
-    fn what_the_kernel_did_not_tell_is_nothing_that_is_accepted() {
+    fn missing_control_messages_give_values_that_are_not_accepted() {
         assert_eq!(destination([].into_iter()), (Ipv6Addr::UNSPECIFIED, 0));
         let absurd = [ControlMessageOwned::Ipv6HopLimit(-1)];
         assert_eq!(destination(absurd.into_iter()), (Ipv6Addr::UNSPECIFIED, 0));

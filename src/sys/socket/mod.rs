@@ -1,4 +1,4 @@
-//! Raw VRRP sockets of one interface; knows where packets come from and go to, not what they say.
+//! Raw VRRP sockets of one interface: they carry packets and do not read their payload.
 
 mod inbox;
 pub mod ipv4;
@@ -20,59 +20,53 @@ pub use inbox::Inbox;
 use ipv4::HeaderFault;
 pub use outbox::Outbox;
 
-/// VRRP's protocol number in the IP header.
-pub const PROTOCOL: u8 = 112;
-/// Where IPv4 advertisements go (RFC 9568 §5.1.1.2).
-pub const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
-/// Where IPv6 advertisements go (RFC 9568 §5.1.2.2).
-pub const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
-/// Octets to receive into: the longest advertisement (255 IPv6 addresses) has 4,088.
+use crate::vrrp::{Family, GROUP_V4, GROUP_V6, PROTOCOL};
+
+/// The size of a receive buffer in octets: the longest advertisement (255 IPv6 addresses) has 4,088.
 pub const BUFFER: usize = 4096;
 
-/// `IPPROTO_RAW`: sends with its own IP header and never receives.
+/// `IPPROTO_RAW`: a socket that sends packets with their own IP header and never receives.
 const SEND_ONLY: i32 = 255;
-/// Room for the adverts of 255 virtual routers for some seconds while the process is held up. The kernel caps it at
-/// `rmem_max` where it may not be forced.
+/// Enough for the adverts of 255 virtual routers during some seconds in which the process does not run. The kernel limits
+/// it to `rmem_max` unless we may force it.
 const RECEIVE_BUFFER: usize = 1024 * 1024;
-/// Internetwork control, DSCP CS6: what routers queue first.
+/// Internetwork control (DSCP CS6), which routers queue first.
 const CONTROL: u8 = 0xc0;
-/// RFC 9568 §5.1.1.3 and §5.1.2.3, TTL and hop limit: proves that no router passed the packet on.
-const TTL: u8 = 255;
 
-/// A whole, plain packet as it came from the wire.
+/// A complete received packet without IP options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Datagram<'a> {
     pub from: IpAddr,
     /// Of the same family as `from`.
     pub to: IpAddr,
-    /// The hop limit, for IPv6.
+    /// The hop limit in IPv6.
     pub ttl: u8,
-    /// What follows the IP header, to the end of the packet.
+    /// Everything after the IP header.
     pub payload: &'a [u8],
 }
 
-/// A packet for VRRP, or what is wrong with its header.
+/// A received VRRP packet, or the fault in its IP header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Received<'a> {
     Datagram(Datagram<'a>),
     Faulty { from: IpAddr, fault: HeaderFault },
 }
 
-/// The two sockets through which one interface speaks VRRP in one address family, with the group or, for
-/// unicast, from one address. Any number of virtual routers share them. Neither ever blocks.
+/// A receiving and a sending socket for VRRP on one interface in one address family, either for the multicast group or
+/// for one unicast source address. Any number of virtual routers can share them. Neither ever blocks.
 ///
-/// They are bound to the interface itself, not to its name: when it is removed and made anew, open anew.
+/// They are bound to the interface itself, not to its name: if the interface is removed and created again, open new ones.
 #[derive(Debug)]
 pub struct Socket {
     receive: socket2::Socket,
     send: socket2::Socket,
-    v4: bool,
+    family: Family,
     interface: String,
     id: Cell<NonZeroU16>,
 }
 
 impl Socket {
-    /// Joins [`GROUP_V4`] on `interface`, whose index is `index`; needs `NET_RAW`.
+    /// Joins [`GROUP_V4`] on `interface`, which has the index `index`. Needs `NET_RAW`.
     pub fn open_v4(interface: &str, index: u32) -> Result<Self, Error> {
         Self::open(interface, GROUP_V4.into(), |socket| {
             socket.set_multicast_all_v4(false)?;
@@ -80,8 +74,8 @@ impl Socket {
         })
     }
 
-    /// Joins [`GROUP_V6`] on `interface`, whose index is `index`; needs `NET_RAW`, and IPv6 in the kernel
-    /// and on the interface, but no address there yet.
+    /// Joins [`GROUP_V6`] on `interface`, which has the index `index`. Needs `NET_RAW`, and IPv6 in the kernel and on the
+    /// interface, but the interface needs no address yet.
     pub fn open_v6(interface: &str, index: u32) -> Result<Self, Error> {
         Self::open(interface, GROUP_V6.into(), |socket| {
             socket.set_multicast_all_v6(false)?;
@@ -89,8 +83,8 @@ impl Socket {
         })
     }
 
-    /// Hears what is sent to `source` itself and arrives on `interface`. `source` may be put there later, or
-    /// go and come back. Needs `NET_RAW`.
+    /// Receives packets to `source` that arrive on `interface`. The address may be added later, or removed and added
+    /// again. Needs `NET_RAW`.
     pub fn open_unicast(interface: &str, source: IpAddr) -> Result<Self, Error> {
         Self::open(interface, source, |socket| match source {
             IpAddr::V4(_) => socket.set_freebind_v4(true),
@@ -98,22 +92,21 @@ impl Socket {
         })
     }
 
-    /// Hears what is sent to `at`, once `prepare` made that possible.
+    /// Receives packets to `to`. `prepare` sets the options that this destination needs.
     fn open(
         interface: &str,
-        at: IpAddr,
+        to: IpAddr,
         prepare: impl FnOnce(&socket2::Socket) -> io::Result<()>,
     ) -> Result<Self, Error> {
-        let v4 = at.is_ipv4();
-        let family = if v4 { "IPv4" } else { "IPv6" };
+        let family = Family::of(to);
         let on = format_args!("raw VRRP sockets over {family} on {interface}");
         let failed = |doing| Error::doing(doing, on);
         let receiver = || {
-            let socket = raw(v4, PROTOCOL.into(), interface)?;
+            let socket = raw(family, PROTOCOL.into(), interface)?;
             prepare(&socket)?;
-            // Keeps out what goes elsewhere: unicast beside the group, and what others here joined.
-            socket.bind(&without_port(at).into())?;
-            if !v4 {
+            // Otherwise it would also receive unicast, and groups that other processes on this host joined.
+            socket.bind(&without_port(to).into())?;
+            if family == Family::V6 {
                 socket.set_recv_hoplimit_v6(true)?;
                 setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
             }
@@ -124,20 +117,27 @@ impl Socket {
         };
         Ok(Self {
             receive: receiver().map_err(failed("open for receiving"))?,
-            send: sender(v4, interface).map_err(failed("open for sending"))?,
-            v4,
+            send: sender(family, interface).map_err(failed("open for sending"))?,
+            family,
             interface: interface.to_owned(),
             id: Cell::new(NonZeroU16::MIN),
         })
     }
 
-    /// The next packet in the queue, read into `buffer` (see [`BUFFER`]); `None` when there is none.
+    /// Reads the next packet in the queue into `buffer` (see [`BUFFER`]). `None` if the queue is empty.
     ///
-    /// Packets that this socket sent, or any other with `IP_MULTICAST_LOOP` off, do not come back. IPv6
-    /// packets come without their header and extension headers, which the kernel has taken off.
+    /// Packets sent by this socket, or by any other with `IP_MULTICAST_LOOP` off, do not come back. The kernel removes
+    /// the header and the extension headers of IPv6 packets.
+    ///
+    /// # Errors
+    /// The interface is down or gone.
     pub fn receive<'a>(&self, buffer: &'a mut [u8]) -> Result<Option<Received<'a>>, Error> {
         let arrival = loop {
-            match if self.v4 { self.arrival_v4(buffer) } else { self.arrival_v6(buffer) } {
+            let arrival = match self.family {
+                Family::V4 => self.arrival_v4(buffer),
+                Family::V6 => self.arrival_v6(buffer),
+            };
+            match arrival {
                 Ok(arrival) => break arrival,
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return Ok(None),
@@ -165,14 +165,15 @@ impl Socket {
         Ok(Arrival { from, to: Some(to.into()), ttl, length: packet.bytes, truncated })
     }
 
-    /// Sends `payload` with TTL or hop limit 255; `from` and `to` are of the family the socket was opened
-    /// for, otherwise that is the error. `from` need not be an address of ours. The payload goes as it is,
-    /// its checksum too, and with its header it has to fit the interface's MTU. A peer beyond a router is
-    /// reached by the interface's routes.
+    /// Sends `payload` with a TTL or hop limit of 255. `from` need not be an address of this host. The payload, with its
+    /// checksum, is sent unchanged; together with the header it has to fit the interface's MTU. The interface's routes
+    /// lead to a peer behind a router.
     ///
-    /// Of the errors' kinds, `NetworkDown`, `NetworkUnreachable`, `HostUnreachable`, `AddrNotAvailable` (the
-    /// interface has no IPv6 address that is ready) and `WouldBlock` pass, with the same socket. A peer that
-    /// is not there or does not listen is no error, neither here nor in [`Socket::receive`].
+    /// # Errors
+    /// `from` or `to` is not of the family that the socket was opened for, or the kernel refuses. `NetworkDown`,
+    /// `NetworkUnreachable`, `HostUnreachable`, `AddrNotAvailable` (the interface has no IPv6 address that is ready) and
+    /// `WouldBlock` are temporary: the same socket can send again later. A peer that is down or does not listen is not
+    /// an error, neither here nor in [`Socket::receive`].
     pub fn send(&self, from: IpAddr, to: IpAddr, payload: &[u8]) -> Result<(), Error> {
         match (from, to) {
             (IpAddr::V4(from), IpAddr::V4(to)) => self.send_v4(from, to, payload),
@@ -183,23 +184,23 @@ impl Socket {
         }
     }
 
-    /// As [`Socket::send`]; `payload` has at most 65,515 octets.
+    /// Like [`Socket::send`]; `payload` has at most 65,515 octets.
     pub fn send_v4(&self, from: Ipv4Addr, to: Ipv4Addr, payload: &[u8]) -> Result<(), Error> {
         let header = self.header_v4(from, to, payload)?;
-        self.hand_over(to.into(), &header, payload).map_err(self.not_sent(from.into(), to.into()))
+        self.transmit(to.into(), &header, payload).map_err(self.not_sent(from.into(), to.into()))
     }
 
-    /// As [`Socket::send`]; `payload` has at most 65,535 octets.
+    /// Like [`Socket::send`]; `payload` has at most 65,535 octets.
     pub fn send_v6(&self, from: Ipv6Addr, to: Ipv6Addr, payload: &[u8]) -> Result<(), Error> {
         let header = self.header_v6(from, to, payload)?;
-        self.hand_over(to.into(), &header, payload).map_err(self.not_sent(from.into(), to.into()))
+        self.transmit(to.into(), &header, payload).map_err(self.not_sent(from.into(), to.into()))
     }
 
     fn header_v4(&self, from: Ipv4Addr, to: Ipv4Addr, payload: &[u8]) -> Result<[u8; ipv4::HEADER], Error> {
         let length = u16::try_from(ipv4::HEADER + payload.len())
             .map_err(|_| self.not_sent(from.into(), to.into())(io::ErrorKind::InvalidInput.into()))?;
         let id = self.id.get();
-        // Zero would have the kernel choose.
+        // With zero the kernel would choose one.
         self.id.set(id.checked_add(1).unwrap_or(NonZeroU16::MIN));
         Ok(ipv4::header(id.get(), from, to, length))
     }
@@ -210,7 +211,7 @@ impl Socket {
         Ok(ipv6::header(from, to, length))
     }
 
-    fn hand_over(&self, to: IpAddr, header: &[u8], payload: &[u8]) -> io::Result<()> {
+    fn transmit(&self, to: IpAddr, header: &[u8], payload: &[u8]) -> io::Result<()> {
         let packet = [IoSlice::new(header), IoSlice::new(payload)];
         self.send.send_to_vectored(&packet, &without_port(to).into())?;
         Ok(())
@@ -221,21 +222,21 @@ impl Socket {
     }
 }
 
-/// Readable when there is something to [`Socket::receive`].
+/// Readable while [`Socket::receive`] has a packet.
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.receive.as_fd()
     }
 }
 
-/// What the kernel says of a packet that it put into the buffer.
+/// The kernel's description of a packet in the buffer.
 struct Arrival {
     from: IpAddr,
-    /// `None`: it and the TTL are in the header, which was left on.
+    /// `None`: this and the TTL are in the IPv4 header, which is in the buffer.
     to: Option<IpAddr>,
     ttl: u8,
     length: usize,
-    /// The packet went on behind the end of the buffer.
+    /// The packet was longer than the buffer.
     truncated: bool,
 }
 
@@ -252,28 +253,34 @@ impl Arrival {
     }
 }
 
-/// Bound to its interface a socket needs neither `IP_MULTICAST_IF` nor a route to the group.
-fn sender(v4: bool, interface: &str) -> io::Result<socket2::Socket> {
-    let socket = raw(v4, SEND_ONLY, interface)?;
-    if v4 {
-        socket.set_header_included_v4(true)?;
-        socket.set_multicast_loop_v4(false)?;
-    } else {
-        socket.set_header_included_v6(true)?;
-        socket.set_multicast_loop_v6(false)?;
+/// A socket bound to its interface needs neither `IP_MULTICAST_IF` nor a route to the group.
+fn sender(family: Family, interface: &str) -> io::Result<socket2::Socket> {
+    let socket = raw(family, SEND_ONLY, interface)?;
+    match family {
+        Family::V4 => {
+            socket.set_header_included_v4(true)?;
+            socket.set_multicast_loop_v4(false)?;
+        }
+        Family::V6 => {
+            socket.set_header_included_v6(true)?;
+            socket.set_multicast_loop_v6(false)?;
+        }
     }
     Ok(socket)
 }
 
-fn raw(v4: bool, protocol: i32, interface: &str) -> io::Result<socket2::Socket> {
+fn raw(family: Family, protocol: i32, interface: &str) -> io::Result<socket2::Socket> {
     let kind = Type::RAW.nonblocking().cloexec();
-    let domain = if v4 { Domain::IPV4 } else { Domain::IPV6 };
+    let domain = match family {
+        Family::V4 => Domain::IPV4,
+        Family::V6 => Domain::IPV6,
+    };
     let socket = socket2::Socket::new(domain, kind, Some(Protocol::from(protocol)))?;
     socket.bind_device(Some(interface.as_bytes()))?;
     Ok(socket)
 }
 
-/// Without a scope either: the interface is settled by the socket.
+/// Without a scope: the socket is bound to its interface.
 fn without_port(address: IpAddr) -> SocketAddr {
     SocketAddr::new(address, 0)
 }

@@ -1,4 +1,4 @@
-//! Packets to the group that wait to leave in one system call; knows not why they wait.
+//! Packets to the group, queued so that one system call can send them all. Does not decide when.
 
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sendmmsg};
 use super::{Socket, without_port};
 use crate::sys::Error;
 
-/// Whole packets of one [`Socket`], in the order they are to leave.
+/// Complete packets for one [`Socket`], in sending order.
 #[derive(Debug, Default)]
 pub struct Outbox {
     octets: Vec<u8>,
@@ -18,29 +18,32 @@ pub struct Outbox {
 
 #[derive(Debug)]
 struct Packet {
-    /// Where it ends in `octets`.
+    /// Its end in `octets`.
     end: usize,
     from: IpAddr,
-    /// Whose it is.
+    /// The caller's number for its sender.
     sender: usize,
 }
 
 impl Outbox {
-    /// How many packets wait.
+    /// The number of queued packets.
     pub fn len(&self) -> usize {
         self.packets.len()
     }
 
-    /// Whether none does.
+    /// Whether no packet is queued.
     pub fn is_empty(&self) -> bool {
         self.packets.is_empty()
     }
 }
 
 impl Socket {
-    /// Puts a packet to `to`, the group, into the outbox, as [`Socket::send`] would send it. `sender` is who will be
-    /// told if it cannot leave.
-    pub fn put(
+    /// Queues a packet as [`Socket::send`] would send it. `to` is the group. [`Socket::flush`] returns `sender` with the
+    /// error if the packet could not be sent.
+    ///
+    /// # Errors
+    /// As [`Socket::send`] before it asks the kernel.
+    pub fn queue(
         &self,
         outbox: &mut Outbox,
         sender: usize,
@@ -64,8 +67,8 @@ impl Socket {
         Ok(())
     }
 
-    /// Sends all that is in the outbox to `to`; answers who could not send, and why.
-    pub fn empty(&self, outbox: &mut Outbox, to: IpAddr) -> Vec<(usize, Error)> {
+    /// Sends all queued packets to `to`. Returns the sender and the error of each that could not be sent.
+    pub fn flush(&self, outbox: &mut Outbox, to: IpAddr) -> Vec<(usize, Error)> {
         let mut failed = vec![];
         let mut start = 0;
         let packets: Vec<_> = outbox
@@ -75,9 +78,9 @@ impl Socket {
                 [IoSlice::new(&outbox.octets[std::mem::replace(&mut start, packet.end)..packet.end])]
             })
             .collect();
-        let mut sent = self.send_at_once(&packets, to);
+        let mut sent = self.send_together(&packets, to);
         while let Some((slice, packet)) = packets.get(sent).zip(outbox.packets.get(sent)) {
-            // The first that could not leave with the others says why.
+            // sendmmsg stopped at this packet without an error; sending it alone gives the reason.
             if let Err(e) = self.send.send_to_vectored(slice, &without_port(to).into()) {
                 failed.push((packet.sender, self.not_sent(packet.from, to)(e)));
             }
@@ -88,9 +91,9 @@ impl Socket {
         failed
     }
 
-    /// How many of the packets could leave together.
-    fn send_at_once(&self, packets: &[[IoSlice<'_>; 1]], to: IpAddr) -> usize {
-        // For one it is no gain.
+    /// Sends packets in one call; returns how many were sent.
+    fn send_together(&self, packets: &[[IoSlice<'_>; 1]], to: IpAddr) -> usize {
+        // One packet gains nothing.
         if packets.len() < 2 {
             return 0;
         }

@@ -71,7 +71,7 @@ pub fn gratuitous_arp(mac: [u8; 6], address: Ipv4Addr, form: Form) -> [u8; ARP_F
 /// know, and with the Router flag as `router` says (RFC 9568 §6.4.2 asks for it, RFC 4861 §7.2.4 asks for the
 /// truth).
 #[expect(clippy::missing_panics_doc, reason = "the frame's lengths are constants")]
-pub fn neighbour_advertisement(mac: [u8; 6], address: Ipv6Addr, router: bool) -> [u8; ADVERTISEMENT_FRAME] {
+pub fn neighbor_advertisement(mac: [u8; 6], address: Ipv6Addr, router: bool) -> [u8; ADVERTISEMENT_FRAME] {
     let mut frame = [0; ADVERTISEMENT_FRAME];
     let (head, rest) = frame.split_at_mut(ETHERNET_HEADER);
     ethernet(head, ALL_NODES_MAC, mac.into(), EtherTypes::Ipv6);
@@ -143,7 +143,7 @@ impl Announcer {
 
     /// Tells all nodes that `address` is here, and whether the machine it is on is a router.
     pub fn announce_v6(&self, address: Ipv6Addr, router: bool) -> Result<(), Error> {
-        self.put(address.into(), &neighbour_advertisement(self.mac, address, router))
+        self.put(address.into(), &neighbor_advertisement(self.mac, address, router))
     }
 
     fn put(&self, address: IpAddr, frame: &[u8]) -> Result<(), Error> {
@@ -206,9 +206,9 @@ mod tests {
     const ADDRESS_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0x100);
 
     #[test]
-    fn the_neighbour_advertisement_tells_all_nodes_and_overrides() {
+    fn the_neighbor_advertisement_tells_all_nodes_and_overrides() {
         #[rustfmt::skip]
-        assert_eq!(neighbour_advertisement(MAC, ADDRESS_V6, true), [
+        assert_eq!(neighbor_advertisement(MAC, ADDRESS_V6, true), [
             0x33, 0x33, 0x00, 0x00, 0x00, 0x01,     // to all nodes
             0x02, 0x42, 0x0a, 0x00, 0x00, 0x0b,     // from us
             0x86, 0xdd,                             // IPv6
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_host_differs_in_the_router_flag_and_so_in_the_checksum() {
-        let [router, host] = [true, false].map(|router| neighbour_advertisement(MAC, ADDRESS_V6, router));
+        let [router, host] = [true, false].map(|router| neighbor_advertisement(MAC, ADDRESS_V6, router));
         let differing: Vec<usize> = (0..ADVERTISEMENT_FRAME).filter(|at| router[*at] != host[*at]).collect();
         assert_eq!(differing, [56, 57, 58]);
         assert_eq!(host[56..59], [0x4e, 0x51, 0x20]);
