@@ -1,11 +1,11 @@
 //! Adverts to who sent them, and what is wrong with each and between them; knows no clock and no socket, and believes
 //! nothing that it hears.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::time::Instant;
-use crate::vrrp::{Advert, DropReason, Envelope, Family, Interval, Password, TTL, V3Checksum, Version, Vrid};
+use crate::vrrp::{Advert, DropReason, Envelope, Family, Header, Interval, Password, TTL, V3Checksum, Vrid};
 
 /// So many speakers are told apart: a flood under forged addresses may not fill the memory.
 const MOST: usize = 1_000;
@@ -75,31 +75,25 @@ impl Heard {
     /// One VRRP message that came on `interface` in `envelope`.
     pub(super) fn message(&mut self, now: Instant, interface: usize, octets: &[u8], envelope: Envelope) {
         let from = envelope.from;
-        let Some(&[first, vrid, _, count, auth, _, _, _]) = octets.first_chunk() else {
+        let Some(header) = Header::read(octets) else {
             return self.unreadable(interface, from, "the message is shorter than a VRRP header");
         };
-        let family = if from.is_ipv4() { Family::V4 } else { Family::V6 };
-        let version = first >> 4;
+        let family = Family::of(from);
         let mut faults = [None; FAULTS];
         if envelope.ttl != TTL {
             faults[DropReason::Ttl as usize] = Some(envelope.ttl);
         }
         let parsed = Advert::parse(octets, Envelope { ttl: TTL, ..envelope });
-        let claims = Claims::read(octets, from, parsed.as_ref().ok());
+        let claims = Claims::new(&header, header.addresses(octets, family), parsed.as_ref().ok());
         if let Err(reason) = parsed {
-            faults[reason as usize] = Some(if reason == DropReason::Type { first & 0x0f } else { version });
+            faults[reason as usize] =
+                Some(if reason == DropReason::Type { header.kind } else { header.version });
         }
         // Behind another fault these would be missed.
-        if version == Version::V2.number() && auth > 1 {
-            faults[DropReason::AuthType as usize] = Some(auth);
+        for (reason, value) in header.faults() {
+            faults[reason as usize] = Some(value);
         }
-        if count == 0 {
-            faults[DropReason::CountZero as usize] = Some(0);
-        }
-        if claims.interval.is_none() {
-            faults[DropReason::IntervalZero as usize] = Some(0);
-        }
-        self.take(now, ((interface, family, vrid), from, version), claims, &faults);
+        self.take(now, ((interface, family, header.vrid), from, header.version), claims, &faults);
     }
 
     /// One packet that is none.
@@ -216,29 +210,13 @@ impl Speaker {
 }
 
 impl Claims {
-    /// `sound` is the advert where the octets are one; of others as much as there is.
-    fn read(octets: &[u8], from: IpAddr, sound: Option<&Advert>) -> Self {
-        let octet = |at: usize| octets.get(at).copied().unwrap_or_default();
-        let v2 = octet(0) >> 4 == Version::V2.number();
-        let list = octets.get(8..).unwrap_or_default();
-        let count = usize::from(octet(3));
-        let addresses = match from {
-            IpAddr::V4(_) => {
-                list.as_chunks().0.iter().take(count).map(|a: &[u8; 4]| Ipv4Addr::from(*a).into()).collect()
-            }
-            IpAddr::V6(_) => {
-                list.as_chunks().0.iter().take(count).map(|a: &[u8; 16]| Ipv6Addr::from(*a).into()).collect()
-            }
-        };
+    /// `sound` is the message as an advert, if it is a valid one.
+    fn new(header: &Header, addresses: Vec<IpAddr>, sound: Option<&Advert>) -> Self {
         let password = sound.and_then(|advert| Password::new(&advert.password?));
         Self {
-            priority: octet(2),
-            interval: if v2 {
-                Interval::from_seconds(octet(5))
-            } else {
-                Interval::from_centiseconds(u16::from_be_bytes([octet(4) & 0x0f, octet(5)]))
-            },
-            auth: v2.then_some((octet(4), password)),
+            priority: header.priority,
+            interval: header.interval(),
+            auth: header.auth_type().map(|auth_type| (auth_type, password)),
             checksum: sound.map(|advert| advert.checksum),
             addresses,
         }
@@ -253,10 +231,12 @@ impl Claims {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use proptest::prelude::*;
 
     use super::*;
-    use crate::vrrp::{GROUP_V4, GROUP_V6, Priority};
+    use crate::vrrp::{GROUP_V4, GROUP_V6, Priority, Version};
 
     fn advert(vrid: u8, priority: u8) -> Advert {
         Advert {

@@ -1,49 +1,26 @@
-//! The ADVERTISEMENT: octets to a checked value and back (RFC 3768 §5, RFC 9568 §5); knows no router's
-//! settings and keeps no state.
+//! The ADVERTISEMENT: octets to a checked value and back (RFC 3768 §5, RFC 9568 §5). Knows no router's settings and
+//! keeps no state.
 //!
-//! [`Advert::parse`] is the only gate: behind it every field is in range. It never panics, whatever the
-//! octets. [`Advert::emit`] writes what `parse` accepts.
+//! [`Advert::parse`] is the only gate: every field of an [`Advert`] that it returns is in range. It never panics,
+//! whatever the octets. `parse` accepts everything that [`Advert::emit`] writes. [`Header`] holds the fields of a message
+//! that did not pass.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use pnet::packet::Packet;
 use pnet::packet::util::{checksum, ipv4_checksum, ipv6_checksum};
 
-use super::{DropReason, GROUP_V4, GROUP_V6, Interval, PROTOCOL, Priority, TTL, V3Checksum, Version, Vrid};
+use super::header::{ADVERTISEMENT, AUTH_NONE, AUTH_SIMPLE, Header, LENGTH, MutableVrrpPacket};
+use super::{
+    DropReason, Family, GROUP_V4, GROUP_V6, Interval, PROTOCOL, Priority, TTL, V3Checksum, Version, Vrid,
+};
 
-/// The eight octets every VRRP message starts with, as a view; what they mean is [`Advert`]'s business.
-mod view {
-    #![expect(unreachable_pub, reason = "pnet's #[packet] wants it so")]
-    use pnet_macros::packet;
-    use pnet_macros_support::types::{u4, u16be};
-
-    #[packet]
-    #[expect(dead_code, reason = "the view reads the octets, not these fields")]
-    pub struct Vrrp {
-        version: u4,
-        kind: u4,
-        vrid: u8,
-        priority: u8,
-        count: u8,
-        // v2: authentication type and seconds; v3: four reserved bits and twelve of centiseconds.
-        timing: u16be,
-        checksum: u16be,
-        #[payload]
-        body: Vec<u8>,
-    }
-}
-use view::{MutableVrrpPacket, VrrpPacket};
-
-const HEADER: usize = 8;
-/// VRRPv2 always ends in eight octets of authentication data (RFC 3768 §5.3.10).
+/// A VRRPv2 message always ends in eight octets of authentication data (RFC 3768 §5.3.10).
 const AUTH_DATA: usize = 8;
-/// Position of the checksum in 16-bit words, for pnet's sums to skip.
+/// The position of the checksum in 16-bit words, which pnet's sums skip.
 const CHECKSUM_WORD: usize = 3;
-const ADVERTISEMENT: u8 = 1;
-const AUTH_NONE: u8 = 0;
-const AUTH_SIMPLE: u8 = 1;
 
-/// Who sent a message where, from the IP header.
+/// The fields of a message's IP header that matter to VRRP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Envelope {
     pub from: IpAddr,
@@ -57,19 +34,20 @@ pub struct Envelope {
 pub struct Advert {
     pub version: Version,
     pub vrid: Vrid,
-    /// [`Priority::RELEASE`] when the master is leaving.
+    /// [`Priority::RELEASE`] when the master gives up its role.
     pub priority: Priority,
     pub interval: Interval,
     /// VRRPv2 simple password, zero-filled (RFC 2338 §5.3.6.2).
     pub password: Option<[u8; AUTH_DATA]>,
-    /// How the checksum is made; matters in VRRPv3 over IPv4 only, else it is the default.
+    /// What the checksum covers. Only VRRPv3 over IPv4 has a choice; otherwise this is the default.
     pub checksum: V3Checksum,
     /// At least one, all of the family of the IP packet.
     pub addresses: Vec<IpAddr>,
 }
 
 impl Advert {
-    /// Checks and reads the VRRP message in `octets`, which came in `envelope` (RFC 3768 §7.1, RFC 9568 §7.1).
+    /// Checks and reads the VRRP message in `octets`, received with the IP header fields in `envelope` (RFC 3768 §7.1,
+    /// RFC 9568 §7.1).
     ///
     /// # Errors
     /// The first rule that the packet breaks.
@@ -78,51 +56,47 @@ impl Advert {
             if envelope.to != IpAddr::V4(GROUP_V4) && envelope.to != IpAddr::V6(GROUP_V6) {
                 return Err(DropReason::Destination);
             }
-            // A unicast peer may be routed to; the list of peers is what protects us from strangers.
+            // A unicast peer may be behind a router. The list of peers protects against other senders.
             if envelope.ttl != TTL {
                 return Err(DropReason::Ttl);
             }
         }
-        let view = VrrpPacket::new(octets).ok_or(DropReason::Truncated)?;
-        let version = match (view.get_version(), envelope.from) {
-            (2, IpAddr::V4(_)) => Version::V2,
+        let header = Header::read(octets).ok_or(DropReason::Truncated)?;
+        let family = Family::of(envelope.from);
+        let version = match (header.version, family) {
+            (2, Family::V4) => Version::V2,
             (3, _) => Version::V3,
             _ => return Err(DropReason::Version),
         };
-        if view.get_kind() != ADVERTISEMENT {
+        if header.kind != ADVERTISEMENT {
             return Err(DropReason::Type);
         }
-        let [high, low] = view.get_timing().to_be_bytes();
-        let (password, interval) = match version {
-            Version::V2 => (password(high, octets)?, Interval::from_seconds(low)),
-            // The reserved bits are ignored (RFC 9568 §5.2.6).
-            Version::V3 => (None, Interval::from_centiseconds(u16::from_be_bytes([high & 0x0f, low]))),
-        };
-        // How long the data of an unknown authentication type is cannot be told: its type is the fault.
-        let list = check_length(octets, version, view.get_count(), envelope.from)?;
-        let checksum = checksum_form(octets, version, envelope, view.get_checksum());
+        // Before the length: the length of the data of an unknown authentication type is unknown.
+        let password = header.auth_type().map_or(Ok(None), |auth_type| password(auth_type, octets))?;
+        check_length(octets, version, header.count, family)?;
+        let checksum = checksum_form(octets, version, envelope, header.checksum);
         let checksum = checksum.ok_or(DropReason::Checksum)?;
-        let vrid = Vrid::new(view.get_vrid()).ok_or(DropReason::Vrid)?;
-        if view.get_count() == 0 {
+        let vrid = Vrid::new(header.vrid).ok_or(DropReason::Vrid)?;
+        if header.count == 0 {
             return Err(DropReason::CountZero);
         }
-        let interval = interval.ok_or(DropReason::IntervalZero)?;
-        let priority = Priority::from_wire(view.get_priority());
-        let addresses = addresses(list, envelope.from);
+        let interval = header.interval().ok_or(DropReason::IntervalZero)?;
+        let priority = Priority::from_wire(header.priority);
+        let addresses = header.addresses(octets, family);
         Ok(Self { version, vrid, priority, interval, password, checksum, addresses })
     }
 
-    /// The VRID that a message claims, however broken it is otherwise: to tell whose router it concerns.
+    /// The VRID that a message claims, however broken the message is, so that its router can count it. `None` if it ends
+    /// before the VRID, or for VRID 0.
     pub fn claimed_vrid(octets: &[u8]) -> Option<Vrid> {
         octets.get(1).copied().and_then(Vrid::new)
     }
 
-    /// The message as octets, with the checksum that the version and family want. `from` and `to` count
-    /// where it is over the pseudo header too.
+    /// Writes the message with its checksum. `from` and `to` matter where the checksum covers a pseudo-header.
     pub fn emit(&self, from: IpAddr, to: IpAddr) -> Vec<u8> {
-        let size = if from.is_ipv4() { 4 } else { 16 };
-        let mut octets = Vec::with_capacity(HEADER + self.addresses.len() * size + AUTH_DATA);
-        octets.resize(HEADER, 0);
+        let list = self.addresses.len() * address_length(Family::of(from));
+        let mut octets = Vec::with_capacity(LENGTH + list + AUTH_DATA);
+        octets.resize(LENGTH, 0);
         for address in &self.addresses {
             match address {
                 IpAddr::V4(v4) => octets.extend(v4.octets()),
@@ -144,7 +118,7 @@ impl Advert {
             view.set_kind(ADVERTISEMENT);
             view.set_vrid(self.vrid.octet());
             view.set_priority(self.priority.octet());
-            // Settings hold at most 255 addresses.
+            // Settings have at most 255 addresses.
             view.set_count(u8::try_from(self.addresses.len()).unwrap_or(u8::MAX));
             view.set_timing(timing);
             let sum = match self.version {
@@ -160,10 +134,9 @@ impl Advert {
     }
 }
 
-/// The octets of the address list, when the message is exactly as long as its count says.
-fn check_length(octets: &[u8], version: Version, count: u8, from: IpAddr) -> Result<&[u8], DropReason> {
-    let size = if from.is_ipv4() { 4 } else { 16 };
-    let list_end = HEADER + usize::from(count) * size;
+/// The message must be exactly as long as its count of addresses requires.
+fn check_length(octets: &[u8], version: Version, count: u8, family: Family) -> Result<(), DropReason> {
+    let list_end = LENGTH + usize::from(count) * address_length(family);
     let whole = match version {
         Version::V2 => list_end + AUTH_DATA,
         Version::V3 => list_end,
@@ -171,12 +144,20 @@ fn check_length(octets: &[u8], version: Version, count: u8, from: IpAddr) -> Res
     match octets.len() {
         n if n < whole => Err(DropReason::Truncated),
         n if n > whole => Err(DropReason::TooLong),
-        _ => Ok(&octets[HEADER..list_end]),
+        _ => Ok(()),
     }
 }
 
-fn password(kind: u8, octets: &[u8]) -> Result<Option<[u8; AUTH_DATA]>, DropReason> {
-    match kind {
+/// In octets.
+const fn address_length(family: Family) -> usize {
+    match family {
+        Family::V4 => 4,
+        Family::V6 => 16,
+    }
+}
+
+fn password(auth_type: u8, octets: &[u8]) -> Result<Option<[u8; AUTH_DATA]>, DropReason> {
+    match auth_type {
         // The data is ignored on receipt (RFC 3768 §5.3.10).
         AUTH_NONE => Ok(None),
         AUTH_SIMPLE => octets.last_chunk().copied().map(Some).ok_or(DropReason::Truncated),
@@ -184,17 +165,10 @@ fn password(kind: u8, octets: &[u8]) -> Result<Option<[u8; AUTH_DATA]>, DropReas
     }
 }
 
-fn addresses(list: &[u8], from: IpAddr) -> Vec<IpAddr> {
-    match from {
-        IpAddr::V4(_) => list.as_chunks().0.iter().map(|a: &[u8; 4]| Ipv4Addr::from(*a).into()).collect(),
-        IpAddr::V6(_) => list.as_chunks().0.iter().map(|a: &[u8; 16]| Ipv6Addr::from(*a).into()).collect(),
-    }
-}
-
-/// How the sum was made; `None` when it is wrong. VRRPv3 over IPv4 exists in two forms in the field, with
-/// the pseudo header (keepalived, FRR) and without (RFC 9568 §5.2.8): both are right.
+/// What the checksum covers; `None` if it is wrong. VRRPv3 over IPv4 exists in two forms in the field, with the
+/// pseudo-header (keepalived, FRR) and without (RFC 9568 §5.2.8). Both are accepted.
 fn checksum_form(octets: &[u8], version: Version, envelope: Envelope, found: u16) -> Option<V3Checksum> {
-    // One's complement has two zeros.
+    // One's complement has two representations of zero.
     let matches = |sum: u16| found == sum || (sum == 0 && found == u16::MAX);
     let message = || matches(checksum(octets, CHECKSUM_WORD));
     let pseudo = || matches(with_pseudo_header(octets, envelope.from, envelope.to));
@@ -211,13 +185,15 @@ fn with_pseudo_header(octets: &[u8], from: IpAddr, to: IpAddr) -> u16 {
     match (from, to) {
         (IpAddr::V4(from), IpAddr::V4(to)) => ipv4_checksum(octets, CHECKSUM_WORD, &[], &from, &to, protocol),
         (IpAddr::V6(from), IpAddr::V6(to)) => ipv6_checksum(octets, CHECKSUM_WORD, &[], &from, &to, protocol),
-        // A packet has one family: its ends cannot differ.
+        // Cannot happen: both addresses of a packet are of one family.
         (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => checksum(octets, CHECKSUM_WORD),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     use super::*;
     use proptest::prelude::*;
 
@@ -273,7 +249,7 @@ mod tests {
         assert_eq!(message.emit(from, GROUP_V4.into())[6..8], [0xe9, 0xa6]);
     }
 
-    /// One fault at a time in an otherwise right packet, each with its reason.
+    /// One fault at a time in an otherwise valid packet, each with its reason.
     #[test]
     fn names_the_rule_that_a_packet_breaks() {
         let good = octets(KEEPALIVED);
@@ -320,7 +296,7 @@ mod tests {
 
     /// AU-01.
     #[test]
-    fn a_simple_password_is_read_for_the_router_to_judge() {
+    fn a_simple_password_is_read() {
         let advert = Advert { password: Some(*b"s3cret\0\0"), ..advert() };
         let from = envelope("10.9.0.1");
         let octets = advert.emit(from.from, from.to);
@@ -329,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn the_claimed_vrid_is_read_from_the_worst_packet() {
+    fn the_claimed_vrid_is_read_from_any_packet() {
         assert_eq!(Advert::claimed_vrid(&[0xff, 51]), Vrid::new(51));
         assert_eq!(Advert::claimed_vrid(&[0x21]), None);
     }
