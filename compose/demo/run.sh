@@ -1,6 +1,6 @@
 #!/bin/bash
 # Starts the two nodes, kills haproxy on the master and says what a client saw; removes everything at the end.
-# The images vrrp-init:latest and haproxy:2.6 must be there or obtainable (make demo sees to that).
+# The images vrrp-init:latest and haproxy:3.2 must be there or obtainable (make demo sees to that).
 set -euo pipefail
 cd "$(dirname "$0")"
 url=http://10.51.0.100/

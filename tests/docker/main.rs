@@ -15,6 +15,8 @@ use std::sync::Once;
 use host::{must, program};
 
 const IMAGE: &str = "vrrp-init:latest";
+/// The image that our own compose files name; `tests/scripts/stand-ins.sh` makes one where no registry has it.
+const HAPROXY: &str = "haproxy:3.2";
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

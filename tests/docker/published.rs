@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::host::{self, Host, wait_for};
 use super::pair::{Pair, SETTLE, VIP};
-use crate::{IMAGE, repository};
+use crate::{HAPROXY, IMAGE, repository};
 
 /// Longest a killed router's address may stay: the master-down interval in whole seconds, and what the kernel and
 /// `docker kill` take.
@@ -21,7 +21,7 @@ struct Published(Pair);
 
 impl Published {
     fn new() -> Self {
-        let pair = Pair::with(&[IMAGE, "haproxy:2.6"]);
+        let pair = Pair::with(&[IMAGE, HAPROXY]);
         for (name, host) in pair.hosts() {
             host.docker(&format!("tag {IMAGE} sirrtea/keepalived:alpine"));
             let context = repository().join("tests/docker/haproxy");

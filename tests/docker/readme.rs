@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::host::{Host, run, wait_for};
 use super::pair::{Pair, SETTLE};
-use crate::{IMAGE, repository, tempfile};
+use crate::{HAPROXY, IMAGE, repository, tempfile};
 
 /// A block, and the comment that says what to do with it.
 struct Block {
@@ -107,7 +107,7 @@ fn perform(pair: &Pair, homes: &Homes, block: &Block) {
 
 #[test]
 fn everything_the_readme_says_can_be_done_as_it_says() {
-    let pair = Pair::with(&[IMAGE, "haproxy:2.6"]);
+    let pair = Pair::with(&[IMAGE, HAPROXY]);
     let homes = Homes::new();
     let mut documents = vec![repository().join("README.md")];
     let docs = fs::read_dir(repository().join("docs")).expect("docs is there").flatten();

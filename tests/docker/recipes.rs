@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::host::{Host, must, run, wait_for};
 use super::pair::{Pair, SETTLE, VIP};
-use crate::{IMAGE, repository};
+use crate::{HAPROXY, IMAGE, repository};
 
 /// The second address of the recipe with two.
 const OTHER_VIP: &str = "10.0.0.3";
@@ -75,7 +75,7 @@ fn is_hardened(host: &Host) {
 fn every_recipe_for_compose_fails_over_when_its_service_dies() {
     super::stand_ins("nginx dns");
     let dns = ["vrrp-init-stand-in/pihole", "vrrp-init-stand-in/unbound"];
-    let pair = Pair::with(&[IMAGE, "haproxy:2.6", "nginx:stable", dns[0], dns[1]]);
+    let pair = Pair::with(&[IMAGE, HAPROXY, "nginx:stable", dns[0], dns[1]]);
     for (_, host) in pair.hosts() {
         host.docker(&format!("tag {} pihole/pihole:latest", dns[0]));
         host.docker(&format!("tag {} mvance/unbound:latest", dns[1]));
@@ -122,7 +122,7 @@ fn every_recipe_for_compose_fails_over_when_its_service_dies() {
 
 #[test]
 fn the_recipe_for_swarm_fails_over_when_its_port_closes_and_when_its_node_is_drained() {
-    let pair = Pair::with(&[IMAGE, "haproxy:2.6"]);
+    let pair = Pair::with(&[IMAGE, HAPROXY]);
     pair.master.docker("swarm init --advertise-addr 10.0.0.11 --listen-addr 10.0.0.11");
     let token = pair.master.docker("swarm join-token --quiet worker");
     pair.slave

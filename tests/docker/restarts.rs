@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::host::{Host, Lan, must, pause, program, wait_for};
 use super::pair::SETTLE;
-use crate::{IMAGE, images, repository};
+use crate::{HAPROXY, IMAGE, images, repository};
 
 /// Longer than the engine takes to restart a container, or to give up.
 const SETTLED: Duration = Duration::from_secs(3);
@@ -22,7 +22,7 @@ impl Node {
         images();
         let lan = Lan::new();
         let host = Host::start(&lan, "node", "enp0s3", "10.0.0.11/24");
-        host.load(&[IMAGE, "haproxy:2.6"]);
+        host.load(&[IMAGE, HAPROXY]);
         let node = Self { host, recipe: repository().join("compose").join(recipe), _lan: lan };
         node.compose("up -d");
         node.whole("both were started");
