@@ -9,7 +9,7 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::sys::stat::{Mode, umask};
+use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::mkdir;
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -118,12 +118,11 @@ fn make(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// The mode is right from the first moment on; this process has one thread.
+/// Linux gives the file the mode of the socket that is bound, so no other user can ever connect. A umask would do the
+/// same, but for every thread of the process.
 fn bind_for_us_alone(socket: &Socket, address: &SockAddr) -> io::Result<()> {
-    let before = umask(Mode::from_bits_truncate(0o177));
-    let bound = socket.bind(address);
-    umask(before);
-    bound
+    fchmod(socket, Mode::from_bits_truncate(0o600))?;
+    socket.bind(address)
 }
 
 /// Whether it is a socket at which nobody listens.
