@@ -1,11 +1,11 @@
-//! Holds `docs/logs.md` to the source and to what a daemon says, and the daemon to never telling a password.
+//! The log of a running daemon against `docs/logs.md`; and that no password appears in any output.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::support::asking::{ask, ask_as_itself, page, with_metrics};
 use crate::support::lab::Lab;
+use crate::support::log_table::documented;
 use crate::support::pair::START;
 use crate::support::process::{Launch, Running};
 use crate::support::router::{Kind, Node, OURS, Router};
@@ -13,116 +13,6 @@ use crate::support::seconds;
 use crate::support::wire::Message;
 use nix::sys::signal::Signal;
 use serde_json::Value;
-
-/// The levels of each event.
-type Events = BTreeMap<String, BTreeSet<String>>;
-
-/// The product's source, file by file, without its tests.
-fn sources() -> Vec<(PathBuf, String)> {
-    let mut sources = vec![];
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
-    while let Some(folder) = folders.pop() {
-        for path in folder.read_dir().unwrap().map(|entry| entry.unwrap().path()) {
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.file_name().is_some_and(|name| name != "tests.rs") {
-                let text = fs::read_to_string(&path).unwrap();
-                sources.push((path, text.split("#[cfg(test)]").next().unwrap().to_owned()));
-            }
-        }
-    }
-    sources
-}
-
-/// `name` of `name" …`, if it is one.
-fn event(text: &str) -> Option<&str> {
-    let name = text.split('"').next()?;
-    (!name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '_')).then_some(name)
-}
-
-/// Every event that the source names, with the levels that stand beside it there.
-fn emitted() -> Events {
-    let mut events = Events::new();
-    for (path, text) in sources() {
-        let mut found = |name: Option<&str>, level: &str| {
-            let Some(name) = name else { return };
-            let levels = events.entry(name.to_owned()).or_default();
-            if ["error", "warn", "info", "debug", "trace"].contains(&level) {
-                levels.insert(level.to_owned());
-            }
-        };
-        for (at, before) in text.match_indices("event = \"") {
-            let level = text[..at].rsplit("log::").next().unwrap().split('!').next().unwrap();
-            found(event(&text[at + before.len()..]), level);
-        }
-        for (at, before) in text.match_indices("(\"event\", \"") {
-            found(event(&text[at + before.len()..]), "");
-        }
-        // `say(Level::Warn, "name"` and `=> (if … { Level::Info }, "name")`.
-        for rest in text.split("Level::").skip(1) {
-            let (level, rest) = rest.split_at(rest.find(|c: char| !c.is_alphabetic()).unwrap_or(0));
-            let next = rest.trim_start_matches([' ', '}']).strip_prefix(',').map(str::trim_start);
-            let name = next.and_then(|next| event(next.strip_prefix('"')?));
-            found(name, &level.to_ascii_lowercase());
-        }
-        for rest in text.split(".say(level, \"").skip(1) {
-            found(event(rest), "");
-        }
-        // No line without an event: then what is above has found all.
-        let calls = [
-            ".say(",
-            ".say_with(",
-            "log::error!(",
-            "log::warn!(",
-            "log::info!(",
-            "log::debug!(",
-            "log::log!(",
-        ];
-        for (at, call) in calls.iter().flat_map(|call| text.match_indices(call)) {
-            let words: Vec<_> = text[at + call.len()..].split([',', ';']).take(3).map(str::trim).collect();
-            let named = |word: &&str| {
-                *word == "event"
-                    || word.starts_with("event = \"")
-                    || word.strip_prefix('"').and_then(event).is_some()
-            };
-            let of_variables = path.components().any(|part| part.as_os_str() == "config");
-            assert!(of_variables || words.iter().any(named), "{}: {call}{words:?}", path.display());
-        }
-    }
-    events
-}
-
-/// The events of `docs/logs.md`.
-fn documented() -> Events {
-    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/logs.md")).unwrap();
-    let (_, table) = page.split_once("## Events").unwrap();
-    let mut events = Events::new();
-    for row in table.lines().filter(|line| line.starts_with("| `")) {
-        let cells: Vec<_> = row.trim_matches('|').split(" | ").map(str::trim).collect();
-        let [name, levels, _, example] = cells[..] else { panic!("{row}") };
-        let levels: BTreeSet<_> = levels.split(", ").map(str::to_owned).collect();
-        let prefix = example.trim_matches('`').split_once(": ").map_or("", |(prefix, _)| prefix);
-        let shown = match prefix {
-            "warning" => "warn",
-            "error" | "debug" | "trace" => prefix,
-            _ => "info",
-        };
-        assert!(levels.contains(shown), "the example is of the level {shown}: {row}");
-        let double = events.insert(name.trim_matches('`').to_owned(), levels);
-        assert!(double.is_none(), "{name} has two rows");
-    }
-    events
-}
-
-#[test]
-fn every_event_has_its_row_with_its_levels_and_no_other_has() {
-    let (emitted, documented) = (emitted(), documented());
-    let names = |events: &Events| events.keys().cloned().collect::<Vec<_>>();
-    assert_eq!(names(&documented), names(&emitted));
-    for (name, levels) in &emitted {
-        assert!(levels.is_subset(&documented[name]), "{name}: {levels:?} of {:?}", documented[name]);
-    }
-}
 
 #[test]
 fn each_transition_is_one_line_with_its_cause_and_peer_for_people_and_programs() {

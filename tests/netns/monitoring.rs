@@ -1,16 +1,13 @@
-//! Holds `docs/monitoring/` to what a daemon really tells: alerts by their own tests, and every name, label and query of
-//! alerts and dashboard by the metrics of a running pair.
+//! Holds `docs/monitoring/` to the metrics of a running pair: every name, label and query of alerts and dashboard.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use crate::support::asking::{body, with_metrics};
 use crate::support::lab::{Host, Lab};
 use crate::support::pair::START;
+use crate::support::promtool::{document, promtool};
 use crate::support::router::{Kind, Node, Router};
 use crate::support::service::Haproxy;
 use crate::support::wire::Message;
@@ -19,50 +16,6 @@ use serde_json::Value;
 
 /// Labels that Prometheus adds to each sample.
 const ADDED: [&str; 2] = ["job", "instance"];
-
-fn document(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/monitoring").join(name)
-}
-
-/// Runs `promtool WORDS…`, which must succeed without a complaint.
-fn promtool(words: &[&str], input: &str) {
-    let mut child = Command::new("promtool")
-        .args(words)
-        .current_dir(document(""))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("promtool runs: apt-get install prometheus");
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let [said, complaints] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
-    assert!(output.status.success() && complaints.is_empty(), "promtool {words:?}:\n{said}{complaints}");
-}
-
-#[test]
-fn the_alerts_fire_when_they_should_and_not_otherwise() {
-    promtool(&["check", "rules", "--lint=all", "--lint-fatal", "alerts.yml"], "");
-    promtool(&["test", "rules", "alerts_test.yml"], "");
-}
-
-#[test]
-fn every_alert_has_its_row_with_the_time_after_which_it_fires() {
-    let rules = fs::read_to_string(document("alerts.yml")).unwrap();
-    let page = fs::read_to_string(document("README.md")).unwrap();
-    let rows: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("| Keepalived")).collect();
-    let alerts: Vec<_> = rules.split("- alert: Keepalived").skip(1).collect();
-    assert_eq!(rows.len(), alerts.len());
-    for (row, alert) in rows.iter().zip(alerts) {
-        let after = alert.split_once(" for: ").map_or("", |(_, rest)| rest.split('\n').next().unwrap());
-        let after = match after.split_at(after.len().saturating_sub(1)) {
-            (n, "s") => format!("{n} s"),
-            (n, "m") => format!("{n} min"),
-            _ => "at once".to_owned(),
-        };
-        assert!(row.starts_with(&format!("{} | {after} |", alert.lines().next().unwrap())), "{row}\n{alert}");
-    }
-}
 
 /// A better host `a` and its backup `b`, watching haproxy, with an excluded address, after packets that were dropped.
 struct Observed {

@@ -1,9 +1,15 @@
-//! Tests that need neither privileges nor namespaces: the protocol in virtual time, and the documents held to the code.
+//! Tests that need no privilege: the protocol in virtual time, and documents and recipes held to the code.
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
+mod alerts;
 mod architecture;
 mod conformance;
 mod fuzz;
+mod log_events;
+#[path = "../support/log_table.rs"]
+mod log_table;
+#[path = "../support/promtool.rs"]
+mod promtool;
 mod readme;
 mod recipes;
 mod requirements;
