@@ -62,7 +62,7 @@ fn line(text: &mut String, level: log::Level, sentence: &str) {
 fn effective(config: &Config, settings: &[Setting]) -> String {
     let mut text = String::new();
     let mut heading = None;
-    let width = settings.iter().map(|s| shown(config, s).chars().count()).max().unwrap_or(0).min(40);
+    let width = settings.iter().map(|setting| setting.value.chars().count()).max().unwrap_or(0).min(40);
     for setting in settings {
         if heading != Some(setting.number) {
             heading = Some(setting.number);
@@ -70,25 +70,13 @@ fn effective(config: &Config, settings: &[Setting]) -> String {
             let title = if names.is_empty() { "process" } else { &names };
             _ = writeln!(text, "{}{title}", if text.is_empty() { "" } else { "\n" });
         }
-        let value = shown(config, setting);
-        _ = writeln!(text, "  {:17}{value:width$}  {}", setting.variable, setting.origin);
+        _ = writeln!(text, "  {:17}{:width$}  {}", setting.variable, setting.value, setting.origin);
     }
     text
 }
 
 fn routers(config: &Config, number: u16) -> impl Iterator<Item = &RouterConfig> {
     config.routers.iter().filter(move |router| router.number == number)
-}
-
-/// The value, with what `auto` has come to.
-fn shown(config: &Config, setting: &Setting) -> String {
-    let automatic = routers(config, setting.number).filter_map(|router| router.automatic(setting.variable));
-    let automatic = listed(automatic, ", ");
-    if setting.value == "auto" && !automatic.is_empty() {
-        format!("auto ({automatic})")
-    } else {
-        setting.value.clone()
-    }
 }
 
 /// Logs what the daemon would not say by itself, each sentence once. What cannot be told now ends nothing.

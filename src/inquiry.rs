@@ -11,7 +11,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::cli::{Wanted, WantedState};
 use crate::config::health_socket;
-use crate::run::{complain, read_environment};
+use crate::run::{complain, status_socket};
 use crate::status::{Document, Part};
 
 /// A daemon that does not answer within this is not well: its loop waits for nothing.
@@ -32,7 +32,7 @@ enum Silence {
 
 /// Prints one part of what the daemon answers.
 pub fn show(part: Part) -> ExitCode {
-    match socket().ok_or(Silence::Off).and_then(|path| ask(path, part)) {
+    match status_socket().ok_or(Silence::Off).and_then(|path| ask(path, part)) {
         Ok(document) => {
             let text = document.part(part);
             let text = match part {
@@ -87,7 +87,7 @@ fn judge(health: &str, wanted: &Wanted) -> (bool, String) {
 
 /// Where the socket for it is not, as where the other alone was mounted, everything is asked for.
 fn ask_health() -> Result<Document, Silence> {
-    let path = socket().ok_or(Silence::Off)?;
+    let path = status_socket().ok_or(Silence::Off)?;
     match ask(health_socket(&path), Part::Health) {
         Err(Silence::Nobody { .. }) => ask(path, Part::Health),
         other => other,
@@ -116,18 +116,6 @@ fn read(path: &Path) -> Result<Vec<u8>, Silence> {
 
 fn is_time_out(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
-}
-
-/// Where the daemon listens, as far as this environment tells; that something else is wrong in it is no reason not to
-/// ask.
-fn socket() -> Option<PathBuf> {
-    const NAME: &str = "STATUS_SOCKET";
-    match read_environment() {
-        Ok((config, _)) => config.serve.socket,
-        Err(_) => {
-            Some(std::env::var_os(NAME).map_or_else(crate::config::default_status_socket, PathBuf::from))
-        }
-    }
 }
 
 /// Only where a person looks, and did not ask for none (no-color.org).

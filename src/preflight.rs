@@ -107,7 +107,7 @@ fn capabilities(facts: &Facts, found: &mut Findings) {
 /// The interface and what is on it.
 fn place(router: &RouterConfig, facts: &Facts, found: &mut Findings) {
     let interfaces = &facts.interfaces;
-    let home = router.home;
+    let home = router.subnet_hint;
     let (link, how) = match &router.interface {
         InterfaceChoice::Named(name) => (interfaces.named(name), String::new()),
         InterfaceChoice::Auto => {

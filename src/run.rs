@@ -1,13 +1,15 @@
 //! The command `run`: the environment, the preflight, the daemon, and the exit code that says how it
 //! ended; knows nothing of the protocol.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::check;
-use crate::config::{Config, ConfigError, Setting, Warning};
+use crate::config::{self, Config, ConfigError, EffectiveTexts, InterfaceChoice, Setting, Warning};
 use crate::daemon::{Daemon, Next};
 use crate::logger;
 use crate::sys::Error;
@@ -81,7 +83,8 @@ fn guarded(work: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
 }
 
 fn run_daemon() -> Result<(), Failure> {
-    let (mut config, warnings) = read_environment()?;
+    let files = Files::default();
+    let (config, warnings) = Config::from_environment(std::env::vars_os(), |path| files.read(path))?;
     // A second logger cannot be installed; then the first one goes on.
     let _ = logger::install(&config.log);
     log::info!(event = "start"; "Starting vrrp-init {}", env!("CARGO_PKG_VERSION"));
@@ -92,14 +95,24 @@ fn run_daemon() -> Result<(), Failure> {
     let mut daemon = Daemon::start(config.clone())?;
     check::log_at_start(&config);
     // The daemon has it too, and there may be a thousand routers in it.
-    config.routers = vec![];
+    drop(config);
     loop {
         match daemon.turn()? {
             Next::Turn => {}
-            Next::Reload => reload(&Config { routers: daemon.configuration(), ..config.clone() }),
+            Next::Reload => reload(&files),
             Next::Stopped => return Ok(()),
         }
     }
+}
+
+/// The path of the status socket, also if something else in the environment is wrong; `None`: it is off.
+pub(crate) fn status_socket() -> Option<PathBuf> {
+    config::status_socket(std::env::vars_os(), read_file)
+}
+
+/// The interface of each router, also if something else in the environment is wrong.
+pub(crate) fn interfaces() -> Vec<InterfaceChoice> {
+    config::interfaces(std::env::vars_os(), read_file)
 }
 
 pub(crate) fn read_environment() -> Result<(Config, Vec<Warning>), ConfigError> {
@@ -130,21 +143,38 @@ pub(crate) fn preflight(needed: &[Capability]) -> Result<(), Failure> {
     }
 }
 
-/// SIGHUP: the environment of a process is fixed, the files that it names are not. What changed is said;
-/// it counts from the next start on.
-fn reload(running: &Config) {
-    match read_environment() {
+/// The files that the configuration was read from at the start.
+#[derive(Default)]
+struct Files(RefCell<BTreeMap<PathBuf, Vec<u8>>>);
+
+impl Files {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let content = read_file(path)?;
+        self.0.borrow_mut().insert(path.to_owned(), content.clone());
+        Ok(content)
+    }
+
+    /// The content of a file at the start.
+    fn recall(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.0.borrow().get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+/// SIGHUP: the environment of a process never changes, but the files that it names may. Logs what changed; it takes
+/// effect at the next start.
+fn reload(at_start: &Files) {
+    let before = EffectiveTexts::read(std::env::vars_os(), |path| at_start.recall(path));
+    let now = EffectiveTexts::read(std::env::vars_os(), read_file);
+    match before.and_then(|before| Ok(before.changes(&now?))) {
         Err(error) => {
             log::error!(event = "reload"; "The configuration read again is refused, nothing changes: {error}");
         }
-        Ok((fresh, _)) => {
-            let changed = running.changes(&fresh);
-            if changed.is_empty() {
-                log::info!(event = "reload"; "Read the configuration again: nothing changed");
-            } else {
-                let changed = changed.join(", ");
-                log::warn!(event = "reload"; "Read the configuration again: {changed} changed; restart this container to use it");
-            }
+        Ok(changed) if changed.is_empty() => {
+            log::info!(event = "reload"; "Read the configuration again: nothing changed");
+        }
+        Ok(changed) => {
+            let changed = changed.join(", ");
+            log::warn!(event = "reload"; "Read the configuration again: {changed} changed; restart this container to use it");
         }
     }
 }

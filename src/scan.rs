@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::columns::listed;
-use crate::config::{Config, InterfaceChoice, RouterConfig};
+use crate::config::InterfaceChoice;
 use crate::run::{self, Failure};
 use crate::sys::Error;
 use crate::sys::capabilities::Capability;
@@ -89,7 +89,7 @@ impl Host {
             }
         }
         host.holds.extend(addresses.iter().filter(|a| a.mark == Some(MARK)).map(|a| a.address));
-        if let Some(names) = named(config.as_ref()) {
+        if let Some(names) = named(run::interfaces()) {
             for name in names {
                 host.listen_on(all.iter().find(|link| link.name == name).ok_or_else(|| missing(&name))?);
             }
@@ -120,18 +120,14 @@ fn missing(name: &str) -> Failure {
     Failure::Nowhere(format!("there is no interface {name}; compare INTERFACE with ip -brief link"))
 }
 
-/// The interfaces that the environment names; `None`: every one. It need not be complete: whoever is looking for a VRID
-/// has none to give.
-fn named(config: Option<&Config>) -> Option<Vec<String>> {
-    let Some(config) = config else {
-        let name = std::env::var("INTERFACE").ok()?.trim().to_owned();
-        return Some(vec![name]).filter(|names| !["", "auto"].contains(&names[0].as_str()));
-    };
-    let name = |router: &RouterConfig| match &router.interface {
-        InterfaceChoice::Named(name) => Some(name.clone()),
+/// The interfaces that the environment names; `None`: every one. The rest of the environment need not be valid: who
+/// is looking for a free VRID has none to set.
+fn named(choices: Vec<InterfaceChoice>) -> Option<Vec<String>> {
+    let name = |choice| match choice {
+        InterfaceChoice::Named(name) => Some(name),
         InterfaceChoice::Auto => None,
     };
-    config.routers.iter().map(name).collect()
+    choices.into_iter().map(name).collect()
 }
 
 /// The sockets, each with its interface's place in the list; a token is a place in this one.

@@ -3,21 +3,21 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::VirtualAddress;
-use super::value::{self, Value};
+use super::model::VirtualAddress;
+use super::value::{self, Parsed, Value};
 
 const NO_ADDRESS: &str = "is not an address such as 10.0.0.2, 10.0.0.2/24 or fd00::2";
 const NO_WORD: &str = "is neither an address nor a word that may follow one, such as dev or label";
 
 /// What a list says, with everything wrong and everything ignored in it.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct AddressList {
+struct AddressList {
     /// The good ones, in order, each address once.
-    pub(super) addresses: Vec<VirtualAddress>,
+    addresses: Vec<VirtualAddress>,
     /// The text refused and why.
-    pub(super) problems: Vec<(String, String)>,
+    problems: Vec<(String, String)>,
     /// What was ignored, each the rest of a sentence that begins with the variable.
-    pub(super) ignored: Vec<String>,
+    ignored: Vec<String>,
 }
 
 /// An address with the words after it, as far as they were read.
@@ -29,8 +29,39 @@ struct Entry<'a> {
     label: Option<String>,
 }
 
+/// Virtual addresses, at least one.
+pub(super) fn virtual_addresses(text: &str) -> Parsed<Vec<VirtualAddress>> {
+    let AddressList { addresses, mut problems, ignored } = parse(text);
+    if addresses.is_empty() && problems.is_empty() {
+        problems.push((text.to_owned(), "holds no address".into()));
+    }
+    Parsed { value: Some(addresses), problems, warnings: ignored }
+}
+
+/// The addresses to send from, or `auto`: none.
+pub(super) fn sources(text: &str) -> Parsed<Vec<IpAddr>> {
+    if text.trim() == "auto" {
+        return value::single(text, Ok(vec![]));
+    }
+    value::list(text, "address", host_address)
+}
+
+/// The address of one host.
+pub(super) fn host_address(text: &str) -> Value<IpAddr> {
+    let address = text.parse().map_err(|_| "must be an IP address such as 10.0.0.11 or fd00::11")?;
+    match no_host(address) {
+        None => Ok(address),
+        Some(what) => Err(format!("must be the address of one host: it is {what}")),
+    }
+}
+
+/// Whether every interface has the subnet of `address`.
+pub(super) fn is_link_local(address: &IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
+}
+
 /// Reads a list of addresses separated by comma, space or newline, each followed by its own words.
-pub(super) fn parse(text: &str) -> AddressList {
+fn parse(text: &str) -> AddressList {
     let mut list = AddressList::default();
     let mut entry: Option<Entry<'_>> = None;
     let mut words = text.lines().flat_map(|line| value::items(without_comment(line)));
@@ -157,7 +188,7 @@ fn address(word: &str) -> Value<(IpAddr, u8)> {
     let longest = longest(address);
     let prefix = match prefix {
         None => longest,
-        Some(text) => value::whole(text)
+        Some(text) => value::integer(text)
             .filter(|prefix| (1..=longest).contains(prefix))
             .ok_or_else(|| format!("must have a prefix length of 1 to {longest}"))?,
     };
@@ -168,7 +199,7 @@ fn address(word: &str) -> Value<(IpAddr, u8)> {
 }
 
 /// What `address` is when no host can send from it to another.
-pub(super) fn no_host(address: IpAddr) -> Option<&'static str> {
+fn no_host(address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(v4) if v4.octets()[0] == 0 => Some("in the unspecified network 0.0.0.0/8"),
         IpAddr::V4(Ipv4Addr::BROADCAST) => Some("the broadcast address"),
@@ -437,6 +468,11 @@ mod tests {
             for vip in &list.addresses {
                 prop_assert!((1..=longest(vip.address)).contains(&vip.prefix));
             }
+        }
+
+        #[test]
+        fn no_text_makes_a_parser_panic(text in any::<String>()) {
+            let _ = (host_address(&text), sources(&text), virtual_addresses(&text));
         }
     }
 }

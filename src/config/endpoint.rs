@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::HttpTarget;
+use super::model::HttpTarget;
 use super::value::Value;
 
 const HTTP_PORT: u16 = 80;

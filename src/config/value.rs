@@ -1,21 +1,57 @@
-//! One variable's text to one typed value, or the sentence that says what would be right; knows no variable
-//! names and no floats.
+//! Parsers from one variable's text to one typed value, or to the sentence that says what would be right; they know
+//! no variable names.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::{InterfaceChoice, LogFormat, StateHint, address};
+use super::model::{InterfaceChoice, LogFormat, StateHint};
 use crate::health::Weight;
 use crate::vrrp::{Interval, Lease, Password, Priority, V3Checksum, Version, Vrid};
 
-/// A value, or why the text is none: the rest of a sentence that begins with the variable.
+/// A value, or the reason why the text is none: the rest of a sentence that begins with the variable.
 pub(super) type Value<T> = Result<T, String>;
 
-/// Switches off what else has a place.
+/// What a parser makes of the whole text of a variable.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Parsed<T> {
+    /// The value, as far as the text gives one.
+    pub(super) value: Option<T>,
+    /// The refused parts of the text, and why.
+    pub(super) problems: Vec<(String, String)>,
+    /// The ignored parts, each the rest of a sentence that begins with the variable.
+    pub(super) warnings: Vec<String>,
+}
+
+/// A text that is one value.
+pub(super) fn single<T>(text: &str, value: Value<T>) -> Parsed<T> {
+    let (value, problems) = match value {
+        Ok(value) => (Some(value), vec![]),
+        Err(why) => (None, vec![(text.to_owned(), why)]),
+    };
+    Parsed { value, problems, warnings: vec![] }
+}
+
+/// A text that is a list, each item of which is `what` and is kept once.
+pub(super) fn list<T: PartialEq>(text: &str, what: &str, parse: impl Fn(&str) -> Value<T>) -> Parsed<Vec<T>> {
+    let (mut values, mut problems, mut warnings) = (vec![], vec![], vec![]);
+    for item in items(text) {
+        match parse(item) {
+            Ok(value) if values.contains(&value) => warnings.push(format!("lists {item} twice")),
+            Ok(value) => values.push(value),
+            Err(why) => problems.push((item.to_owned(), why)),
+        }
+    }
+    if items(text).next().is_none() {
+        problems.push((text.to_owned(), format!("holds no {what}")));
+    }
+    Parsed { value: Some(values), problems, warnings }
+}
+
+/// Disables an endpoint.
 const OFF: &str = "off";
 
 /// The items of a list: separated by commas and white space.
@@ -23,47 +59,29 @@ pub(super) fn items(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| c == ',' || c.is_whitespace()).filter(|item| !item.is_empty())
 }
 
-/// The items of an array, a line each: `["a", "b"]`, or `#PYTHON2BASH:['a', 'b']` as osixia's images write it.
-pub(super) fn array(text: &str) -> Option<String> {
-    let text = text.trim();
-    let array =
-        ["#PYTHON2BASH:", "#JSON2BASH:"].iter().find_map(|mark| text.strip_prefix(mark)).unwrap_or(text);
-    let mut rest = array.trim().strip_prefix('[')?.strip_suffix(']')?;
-    let mut list = String::new();
-    loop {
-        rest = rest.trim_start_matches(|c: char| c == ',' || c.is_whitespace());
-        let Some(quote) = rest.chars().next() else { return Some(list) };
-        let (item, after) = rest.strip_prefix(['"', '\''])?.split_once(quote)?;
-        list += item;
-        list.push('\n');
-        rest = after;
-    }
-}
-
-/// A whole number in decimal, with an optional sign. One parser for all: each type has its own else.
-pub(super) fn whole<N: TryFrom<i64>>(text: &str) -> Option<N> {
-    integer(text)?.try_into().ok()
-}
-
-#[inline(never)]
-fn integer(text: &str) -> Option<i64> {
-    text.trim().parse().ok()
+/// A whole number in decimal, with an optional sign.
+pub(super) fn integer<N: TryFrom<i64>>(text: &str) -> Option<N> {
+    text.trim().parse::<i64>().ok()?.try_into().ok()
 }
 
 pub(super) fn vrid(text: &str) -> Value<Vrid> {
-    whole(text).and_then(Vrid::new).ok_or_else(|| "must be 1 to 255".into())
+    integer(text).and_then(Vrid::new).ok_or_else(|| "must be 1 to 255".into())
 }
 
 pub(super) fn priority(text: &str) -> Value<Priority> {
-    whole(text).and_then(Priority::new).ok_or_else(|| "must be 1 to 254, or 255 for the address owner".into())
+    integer(text)
+        .and_then(Priority::new)
+        .ok_or_else(|| "must be 1 to 254, or 255 for the address owner".into())
 }
 
 pub(super) fn weight(text: &str) -> Value<Weight> {
-    whole(text).and_then(Weight::new).ok_or_else(|| "must be -253 to 253".into())
+    integer(text).and_then(Weight::new).ok_or_else(|| "must be -253 to 253".into())
 }
 
 pub(super) fn count(text: &str) -> Value<NonZeroU32> {
-    whole(text).and_then(NonZeroU32::new).ok_or_else(|| "must be a whole number from 1 to 4294967295".into())
+    integer(text)
+        .and_then(NonZeroU32::new)
+        .ok_or_else(|| "must be a whole number from 1 to 4294967295".into())
 }
 
 /// Seconds with up to nine decimals; no sign, no exponent, no unit.
@@ -73,8 +91,8 @@ fn seconds(text: &str) -> Option<Duration> {
     if whole.len() + fraction.len() == 0 || fraction.len() > 9 || !digits(whole) || !digits(fraction) {
         return None;
     }
-    let seconds = if whole.is_empty() { 0 } else { self::whole(whole)? };
-    Some(Duration::new(seconds, self::whole(&format!("{fraction:0<9}"))?))
+    let seconds = if whole.is_empty() { 0 } else { integer(whole)? };
+    Some(Duration::new(seconds, integer(&format!("{fraction:0<9}"))?))
 }
 
 /// keepalived reads 0 as 1; a contradiction is better settled by its author.
@@ -167,20 +185,11 @@ pub(super) fn metrics_listen(text: &str) -> Value<Option<SocketAddr>> {
     }
     // As other exporters read it: all addresses, of both families.
     let all =
-        text.strip_prefix(':').and_then(whole).map(|port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
+        text.strip_prefix(':').and_then(integer).map(|port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
     all.or_else(|| text.parse().ok())
         .filter(|address| address.port() != 0)
         .map(Some)
         .ok_or_else(|| format!("must be address:port such as 127.0.0.1:9165, [::1]:9165 or :9165, or {OFF}"))
-}
-
-/// The address of one host.
-pub(super) fn host_address(text: &str) -> Value<IpAddr> {
-    let address = text.parse().map_err(|_| "must be an IP address such as 10.0.0.11 or fd00::11")?;
-    match address::no_host(address) {
-        None => Ok(address),
-        Some(what) => Err(format!("must be the address of one host: it is {what}")),
-    }
 }
 
 /// A program and its arguments, divided at white space.
@@ -217,7 +226,7 @@ pub(super) fn lease(text: &str) -> Value<LeaseChoice> {
     if text.trim().eq_ignore_ascii_case("auto") {
         return Ok(LeaseChoice::Auto);
     }
-    match whole::<u32>(text) {
+    match integer::<u32>(text) {
         Some(seconds) if seconds <= LONGEST => {
             Ok(Lease::from_seconds(seconds).map_or(LeaseChoice::Off, LeaseChoice::For))
         }
@@ -249,7 +258,7 @@ pub(super) fn interface_name(text: &str) -> Value<String> {
     Ok(text.to_owned())
 }
 
-pub(super) fn instance_name(text: &str) -> Value<String> {
+pub(super) fn one_word(text: &str) -> Value<String> {
     let text = text.trim();
     if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err("must be one word".into());
@@ -360,17 +369,6 @@ mod tests {
     }
 
     #[test]
-    fn an_array_is_a_list_of_quoted_items() {
-        for text in ["#PYTHON2BASH:['a','b c']", " [ \"a\", 'b c', ]\n", "#JSON2BASH: [\"a\"\n,\"b c\"]"] {
-            assert_eq!(array(text).as_deref(), Some("a\nb c\n"), "{text}");
-        }
-        assert_eq!(array("[]").as_deref(), Some(""));
-        for text in ["", "a", "[::1]:80", "[a]", "['a'", "['a]", "['a\"]", "#PYTHON2BASH:a", "x['a']"] {
-            assert_eq!(array(text), None, "{text}");
-        }
-    }
-
-    #[test]
     fn an_interval_that_only_looks_fractional_is_whole() {
         assert_eq!(advert_interval("2.0"), Ok(Interval::from_seconds(2).unwrap()));
     }
@@ -385,8 +383,8 @@ mod tests {
         #[test]
         fn no_text_makes_a_parser_panic(text in any::<String>()) {
             let _ = (seconds(&text), check_interval(&text), advert_interval(&text));
-            let _ = (service(&text), interface(&text), instance_name(&text), array(&text));
-            let _ = (password(&text), host_address(&text), command(&text), refresh(&text));
+            let _ = (service(&text), interface(&text), one_word(&text));
+            let _ = (password(&text), command(&text), refresh(&text));
         }
     }
 }

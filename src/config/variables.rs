@@ -1,18 +1,38 @@
-//! The table of environment variables as data: what is read, what `help` prints and what README lists; knows no
-//! values.
+//! The table of environment variables, one row each: name, aliases, scope, default, secrecy, parser and help; reads
+//! no environment.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::time::Duration;
 
-/// One variable an operator may set; `NAME_FILE` names a file that holds its value instead.
+use log::LevelFilter;
+use serde::Deserialize;
+
+use super::model::{HttpTarget, InterfaceChoice, LogFormat, StateHint, VirtualAddress};
+use super::value::{self, LeaseChoice, Parsed};
+use super::{address, endpoint};
+use crate::health::Weight;
+use crate::vrrp::{Interval, Password, Priority, V3Checksum, Version, Vrid};
+
+/// One variable an operator may set; `NAME_FILE` names a file that contains its value instead.
 #[derive(Clone, Copy, Debug)]
 pub struct Variable {
     pub name: &'static str,
+    /// Other names whose text is taken as it is, separated by spaces.
+    pub aliases: &'static str,
+    pub scope: Scope,
     pub default: Default,
-    pub reach: Reach,
-    /// The value is nobody's business: it is in no report, log or status.
+    /// The value appears in no report, log or status.
     pub secret: bool,
     /// Meaning and range, for `help` and README.
     pub help: &'static str,
+    /// The text is a list, so it may also be written as an array.
+    pub(super) is_list: bool,
+    /// Whether two texts give the same value.
+    pub(super) same: fn(&str, &str) -> bool,
 }
 
 /// What holds when a variable is unset or empty.
@@ -20,22 +40,22 @@ pub struct Variable {
 pub enum Default {
     /// Nothing can run without it; what it is, for the problem report.
     Required(&'static str),
-    /// What it asks for does not happen.
+    /// The feature is off.
     None,
     /// As if this had been set.
     Value(&'static str),
-    /// What another variable says.
+    /// The value of the variable with this name.
     Same(&'static str),
 }
 
-/// What a variable is for, when there are several virtual routers.
+/// What a variable applies to when there are several virtual routers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
+pub enum Scope {
     /// The whole process: it takes no suffix.
     Process,
-    /// Every router: `NAME_2` is the second one's, which else has what `NAME` says.
+    /// Every router: `NAME_2` is for the second router, which otherwise inherits `NAME`.
     Inherited,
-    /// One router: `NAME` is the first one's, `NAME_2` the second one's.
+    /// One router: `NAME` is for the first one, `NAME_2` for the second one.
     Own,
 }
 
@@ -49,262 +69,357 @@ impl fmt::Display for Default {
     }
 }
 
-const fn variable(name: &'static str, default: Default, help: &'static str) -> Variable {
-    Variable { name, default, reach: Reach::Inherited, secret: false, help }
+/// A variable together with its type: where its text is and how it is parsed.
+pub(super) struct Row<T> {
+    pub(super) variable: Variable,
+    text: fn(&Raw) -> Option<&str>,
+    parse: fn(&str) -> Parsed<T>,
 }
 
-const fn own(name: &'static str, default: Default, help: &'static str) -> Variable {
-    Variable { reach: Reach::Own, ..variable(name, default, help) }
+impl<T> Row<T> {
+    /// The text in `raw`, or the default's, if there is any.
+    pub(super) fn text<'a>(&self, raw: &'a Raw) -> Option<&'a str> {
+        (self.text)(raw).or(match self.variable.default {
+            Default::Value(value) => Some(value),
+            Default::Required(_) | Default::None | Default::Same(_) => None,
+        })
+    }
+
+    /// The value when the variable is unset.
+    pub(super) fn default_value(&self) -> Option<T> {
+        match self.variable.default {
+            Default::Value(text) => self.parse(text).value,
+            Default::Required(_) | Default::None | Default::Same(_) => None,
+        }
+    }
+
+    pub(super) fn parse(&self, text: &str) -> Parsed<T> {
+        (self.parse)(text)
+    }
 }
 
-const fn process(name: &'static str, default: Default, help: &'static str) -> Variable {
-    Variable { reach: Reach::Process, ..variable(name, default, help) }
+impl<T> Deref for Row<T> {
+    type Target = Variable;
+
+    fn deref(&self) -> &Variable {
+        &self.variable
+    }
 }
 
-const fn secret(name: &'static str, default: Default, help: &'static str) -> Variable {
-    Variable { secret: true, ..variable(name, default, help) }
+fn same<T: PartialEq>(parse: fn(&str) -> Parsed<T>, a: &str, b: &str) -> bool {
+    a == b || parse(a).value.is_some_and(|value| Some(value) == parse(b).value)
 }
 
-/// The highest suffix. A container's environment is full of numbers that are no virtual router's.
+/// `single PARSER` for one value, `list "item name" PARSER` for a list of them, `list PARSER` for a list with a syntax
+/// of its own.
+macro_rules! parser {
+    (single $parse:path) => {
+        |text| value::single(text, $parse(text))
+    };
+    (list $what:literal $parse:path) => {
+        |text| value::list(text, $what, $parse)
+    };
+    (list $parse:path) => {
+        $parse
+    };
+}
+
+macro_rules! is_list {
+    (single) => {
+        false
+    };
+    (list) => {
+        true
+    };
+}
+
+macro_rules! variables {
+    ($($name:ident $field:ident: $type:ty {
+        parse: $kind:ident $($what:literal)? $parse:path,
+        $(aliases: $aliases:literal,)?
+        scope: $scope:ident,
+        default: $default:ident $(($value:expr))?,
+        $(secret: $secret:literal,)?
+        help: $help:literal,
+    })*) => {
+        $(pub(super) static $name: Row<$type> = Row {
+            variable: Variable {
+                name: stringify!($name),
+                aliases: concat!($($aliases)?),
+                scope: Scope::$scope,
+                default: Default::$default $(($value))?,
+                secret: false $(|| $secret)?,
+                help: $help,
+                is_list: is_list!($kind),
+                same: |a, b| same(parser!($kind $($what)? $parse), a, b),
+            },
+            text: |raw| raw.$field.as_deref(),
+            parse: parser!($kind $($what)? $parse),
+        };)*
+
+        /// Every variable, in the order of the documentation.
+        pub static VARIABLES: &[&Variable] = &[$(&$name.variable,)*];
+
+        /// The texts of one router's variables, as envy fills them. All are text: serde would stop at the first value
+        /// that it cannot parse, without the name it was set under. A password is among them, so this is never
+        /// displayed.
+        #[derive(Deserialize)]
+        pub(super) struct Raw {
+            $($field: Option<String>,)*
+        }
+
+        #[cfg(test)]
+        pub(super) const FIELDS: &[&str] = &[$(stringify!($field),)*];
+    };
+}
+
+impl Raw {
+    /// From the names and texts of what is set.
+    pub(super) fn from_texts(
+        texts: impl Iterator<Item = (&'static str, String)>,
+    ) -> Result<Self, envy::Error> {
+        envy::from_iter(texts.map(|(name, text)| (name.to_owned(), text)))
+    }
+}
+
+variables! {
+    VIP vip: Vec<VirtualAddress> {
+        parse: list address::virtual_addresses,
+        aliases: "VIPS VIRTUAL_IP VIRTUAL_IPS VRRP_VIRTUAL_IP APISERVER_VIP OPENSHIFT_HA_VIRTUAL_IPS",
+        scope: Own,
+        default: Required("the virtual addresses, such as 10.0.0.2/24"),
+        help: "the virtual addresses, separated by comma, space or newline; each may say `/24` (else /32 \
+               or /128), `dev eth0` and `label eth0:1` as in keepalived; IPv6 addresses among them form a second \
+               router of the same number that moves with the first",
+    }
+    VIRTUAL_ROUTER virtual_router: Vrid {
+        parse: single value::vrid,
+        aliases: "VRID VIRTUAL_ROUTER_ID VRRP_ROUTER_ID KEEPALIVED_ROUTER_ID KEEPALIVED_ROUTE_ID",
+        scope: Own,
+        default: Required("the number that all nodes of one virtual router share, 1 to 255"),
+        help: "virtual router identifier, 1 to 255, the same on all nodes",
+    }
+    INTERFACE interface: InterfaceChoice {
+        parse: single value::interface,
+        aliases: "IFACE VRRP_INTERFACE OPENSHIFT_HA_NETWORK_INTERFACE vip_interface",
+        scope: Inherited,
+        default: Value("auto"),
+        help: "interface to speak on; `auto`: the one whose subnet holds the first VIP, else that of the default route",
+    }
+    STATE state: StateHint {
+        parse: single value::state,
+        aliases: "VRRP_STATE",
+        scope: Inherited,
+        default: Value("BACKUP"),
+        help: "MASTER or BACKUP; a hint as in keepalived: the election decides",
+    }
+    PRIORITY priority: Priority {
+        parse: single value::priority,
+        aliases: "VRRP_PRIORITY NODE_PRIORITY",
+        scope: Inherited,
+        default: Value("100"),
+        help: "1 to 254, the highest becomes master; 255 is the address owner",
+    }
+    SERVICE service: Vec<String> {
+        parse: list "process name" value::service,
+        aliases: "CHECK_PROCESS",
+        scope: Inherited,
+        default: None,
+        help: "names of the processes to watch, separated by comma, space or newline; every one must run",
+    }
+    CHECK_TCP check_tcp: Vec<SocketAddr> {
+        parse: list "host:port" endpoint::tcp,
+        scope: Inherited,
+        default: None,
+        help: "ports that must accept a connection, such as `127.0.0.1:80 [::1]:443 localhost:8080`; no other names",
+    }
+    CHECK_HTTP check_http: Vec<HttpTarget> {
+        parse: list "URL" endpoint::http,
+        scope: Inherited,
+        default: None,
+        help: "pages that must answer with 2xx or 3xx, such as `http://localhost:8080/health`; no https, no other names",
+    }
+    CHECK_INTERVAL check_interval: Duration {
+        parse: single value::check_interval,
+        aliases: "KUBE_APISERVER_CHK_INTERVAL OPENSHIFT_HA_CHECK_INTERVAL",
+        scope: Inherited,
+        default: Value("1"),
+        help: "seconds between two checks, 0.001 to 86400",
+    }
+    CHECK_WEIGHT check_weight: Weight {
+        parse: single value::weight,
+        aliases: "KUBE_APISERVER_CHK_WEIGHT",
+        scope: Inherited,
+        default: Value("0"),
+        help: "-253 to 253: added to PRIORITY while healthy if above 0, taken from it while failed if below 0; \
+               0: a failure is a FAULT, the address is given up at once",
+    }
+    CHECK_TIMEOUT check_timeout: Duration {
+        parse: single value::check_interval,
+        scope: Inherited,
+        default: Same(CHECK_INTERVAL.variable.name),
+        help: "seconds that CHECK_TCP and CHECK_HTTP wait for an answer, 0.001 to 86400",
+    }
+    CHECK_RISE check_rise: NonZeroU32 {
+        parse: single value::count,
+        aliases: "KUBE_APISERVER_CHK_RISE",
+        scope: Inherited,
+        default: Value("1"),
+        help: "checks that must pass in a row to be healthy",
+    }
+    CHECK_FALL check_fall: NonZeroU32 {
+        parse: single value::count,
+        aliases: "KUBE_APISERVER_CHK_FALL",
+        scope: Inherited,
+        default: Value("1"),
+        help: "checks that must fail in a row to be failed",
+    }
+    ADVERT_INT advert_int: Interval {
+        parse: single value::advert_interval,
+        aliases: "ADVERTISE_INTERVAL VRRP_ADVERT_INT",
+        scope: Inherited,
+        default: Value("1"),
+        help: "seconds between two advertisements, the same on all nodes: whole, 1 to 255, or with VRRPv3 0.01 to \
+               40.95 in steps of 0.01",
+    }
+    VRRP_VERSION vrrp_version: Option<Version> {
+        parse: single value::version,
+        scope: Inherited,
+        default: Value("auto"),
+        help: "2 or 3, the same on all nodes; `auto`: 3 for IPv6 and for an ADVERT_INT that is not whole, else 2",
+    }
+    V3_CHECKSUM v3_checksum: V3Checksum {
+        parse: single value::v3_checksum,
+        scope: Inherited,
+        default: Value("pseudo-header"),
+        help: "in VRRPv3 over IPv4: `pseudo-header` as keepalived and FRR send it, or `rfc9568`, without; both are \
+               accepted",
+    }
+    PREEMPT preempt: bool {
+        parse: single value::boolean,
+        scope: Inherited,
+        default: Value("true"),
+        help: "whether to replace a live master of lower priority",
+    }
+    PREEMPT_DELAY preempt_delay: Duration {
+        parse: single value::preempt_delay,
+        scope: Inherited,
+        default: Value("0"),
+        help: "seconds to leave such a master alone first, 0 to 1000",
+    }
+    AUTH_PASS auth_pass: Password {
+        parse: single value::password,
+        aliases: "AUTH_PASSWORD VRRP_AUTH_PASS KEEPALIVED_PASSWORD",
+        scope: Inherited,
+        default: None,
+        secret: true,
+        help: "simple password of VRRPv2, 1 to 8 bytes, the same on all nodes; it travels in the clear",
+    }
+    UNICAST_PEERS unicast_peers: Vec<IpAddr> {
+        parse: list "address" address::host_address,
+        aliases: "OPENSHIFT_HA_UNICAST_PEERS",
+        scope: Inherited,
+        default: None,
+        help: "addresses of the other nodes, to send to instead of the multicast group; only they are believed, at any \
+               TTL, since a peer may be behind a router; our own may be among them, so that all nodes have the same list",
+    }
+    UNICAST_SRC_IP unicast_src_ip: Vec<IpAddr> {
+        parse: list address::sources,
+        scope: Inherited,
+        default: Value("auto"),
+        help: "address to send from with UNICAST_PEERS, one of each family at most; `auto`: the interface's",
+    }
+    TRACK_INTERFACE track_interface: Vec<String> {
+        parse: list "interface" value::interface_name,
+        scope: Inherited,
+        default: None,
+        help: "further interfaces that must be up, a list",
+    }
+    VIP_EXCLUDED vip_excluded: Vec<VirtualAddress> {
+        parse: list address::virtual_addresses,
+        scope: Own,
+        default: None,
+        help: "addresses that move with VIP and are not advertised, written like VIP, of either family",
+    }
+    FAST_FAILOVER fast_failover: bool {
+        parse: single value::boolean,
+        scope: Inherited,
+        default: Value("true"),
+        help: "hand over in milliseconds where vrrp-init hears it can; false: the RFC's timing alone",
+    }
+    VIP_LEASE vip_lease: LeaseChoice {
+        parse: single value::lease,
+        scope: Inherited,
+        default: Value("auto"),
+        help: "whole seconds after which the kernel itself removes an address that is no longer renewed, to 86400; \
+               0: never; `auto`: the time to miss a master, rounded up, at least 3",
+    }
+    GARP_REFRESH garp_refresh: Option<Duration> {
+        parse: single value::refresh,
+        scope: Inherited,
+        default: Value("0"),
+        help: "seconds between two announcements of a master's addresses, 1 to 86400; 0: only after a change",
+    }
+    INSTANCE_NAME instance_name: String {
+        parse: single value::one_word,
+        aliases: "VRRP_INSTANCE VRRP_INSTANCE_NAME",
+        scope: Own,
+        default: Value("VI_1"),
+        help: "name in the log and for NOTIFY; `VI_2` for the suffix `_2`",
+    }
+    NOTIFY notify: Vec<String> {
+        parse: single value::command,
+        aliases: "NOTIFY_SCRIPT_PATH KEEPALIVED_NOTIFY_SCRIPT OPENSHIFT_HA_NOTIFY_SCRIPT",
+        scope: Inherited,
+        default: None,
+        help: "program, by absolute path, and first arguments, run without a shell on each transition; \
+               `INSTANCE name STATE priority` are added, as keepalived does",
+    }
+    COMPAT compat: String {
+        parse: single value::one_word,
+        scope: Process,
+        default: Value("auto"),
+        help: "while nodes of another image take part: whose defaults hold for what is unset, osixia, arcts, neoassist, \
+               shawly, ednxzu, rmartin16, alterway or none; `auto`: told by the names in use, and said in the log",
+    }
+    STATUS_SOCKET status_socket: Option<PathBuf> {
+        parse: single value::status_socket,
+        scope: Process,
+        default: Value("/run/vrrp-init.sock"),
+        help: "absolute path of the unix socket that status, why and healthcheck ask, or `off`",
+    }
+    METRICS_LISTEN metrics_listen: Option<SocketAddr> {
+        parse: single value::metrics_listen,
+        scope: Process,
+        default: Value("off"),
+        help: "address and port of the Prometheus metrics, such as `127.0.0.1:9165`, or `:9165` for all addresses",
+    }
+    LOG_LEVEL log_level: LevelFilter {
+        parse: single value::log_level,
+        scope: Process,
+        default: Value("info"),
+        help: "error, warn, info, debug or trace",
+    }
+    LOG_FORMAT log_format: (LogFormat, bool) {
+        parse: single value::log_format,
+        scope: Process,
+        default: Value("text"),
+        help: "text, or json: one object a line; `text+time` and `json+time` \
+               begin with the time, where neither a container runtime nor journald adds it",
+    }
+}
+
+/// The highest suffix. A container's environment is full of numbers that belong to no virtual router.
 pub(super) const MOST_ROUTERS: u16 = 9_999;
 
-/// In a container's own /run, where nobody else is.
-pub(super) const STATUS_SOCKET: &str = "/run/vrrp-init.sock";
-
-/// Every variable, in the order of the documentation.
-pub const VARIABLES: &[Variable] = &[
-    own(
-        "VIP",
-        Default::Required("the virtual addresses, such as 10.0.0.2/24"),
-        "the virtual addresses, separated by comma, space or newline; each may say `/24` (else /32 \
-         or /128), `dev eth0` and `label eth0:1` as in keepalived; IPv6 addresses among them form a second \
-         router of the same number that moves with the first",
-    ),
-    own(
-        "VIRTUAL_ROUTER",
-        Default::Required("the number that all nodes of one virtual router share, 1 to 255"),
-        "virtual router identifier, 1 to 255, the same on all nodes",
-    ),
-    variable(
-        "INTERFACE",
-        Default::Value("auto"),
-        "interface to speak on; `auto`: the one whose subnet holds the first VIP, else that of the default route",
-    ),
-    variable(
-        "STATE",
-        Default::Value("BACKUP"),
-        "MASTER or BACKUP; a hint as in keepalived: the election decides",
-    ),
-    variable(
-        "PRIORITY",
-        Default::Value("100"),
-        "1 to 254, the highest becomes master; 255 is the address owner",
-    ),
-    variable(
-        "SERVICE",
-        Default::None,
-        "names of the processes to watch, separated by comma, space or newline; every one must run",
-    ),
-    variable(
-        "CHECK_TCP",
-        Default::None,
-        "ports that must accept a connection, such as `127.0.0.1:80 [::1]:443 localhost:8080`; no other names",
-    ),
-    variable(
-        "CHECK_HTTP",
-        Default::None,
-        "pages that must answer with 2xx or 3xx, such as `http://localhost:8080/health`; no https, no other names",
-    ),
-    variable("CHECK_INTERVAL", Default::Value("1"), "seconds between two checks, 0.001 to 86400"),
-    variable(
-        "CHECK_WEIGHT",
-        Default::Value("0"),
-        "-253 to 253: added to PRIORITY while healthy if above 0, taken from it while failed if below 0; \
-         0: a failure is a FAULT, the address is given up at once",
-    ),
-    variable(
-        "CHECK_TIMEOUT",
-        Default::Same("CHECK_INTERVAL"),
-        "seconds that CHECK_TCP and CHECK_HTTP wait for an answer, 0.001 to 86400",
-    ),
-    variable("CHECK_RISE", Default::Value("1"), "checks that must pass in a row to be healthy"),
-    variable("CHECK_FALL", Default::Value("1"), "checks that must fail in a row to be failed"),
-    variable(
-        "ADVERT_INT",
-        Default::Value("1"),
-        "seconds between two advertisements, the same on all nodes: whole, 1 to 255, or with VRRPv3 0.01 to \
-         40.95 in steps of 0.01",
-    ),
-    variable(
-        "VRRP_VERSION",
-        Default::Value("auto"),
-        "2 or 3, the same on all nodes; `auto`: 3 for IPv6 and for an ADVERT_INT that is not whole, else 2",
-    ),
-    variable(
-        "V3_CHECKSUM",
-        Default::Value("pseudo-header"),
-        "in VRRPv3 over IPv4: `pseudo-header` as keepalived and FRR send it, or `rfc9568`, without; both are \
-         accepted",
-    ),
-    variable("PREEMPT", Default::Value("true"), "whether to replace a live master of lower priority"),
-    variable("PREEMPT_DELAY", Default::Value("0"), "seconds to leave such a master alone first, 0 to 1000"),
-    secret(
-        "AUTH_PASS",
-        Default::None,
-        "simple password of VRRPv2, 1 to 8 bytes, the same on all nodes; it travels in the clear",
-    ),
-    variable(
-        "UNICAST_PEERS",
-        Default::None,
-        "addresses of the other nodes, to send to instead of the multicast group; only they are believed, at any \
-         TTL, since a peer may be behind a router; our own may be among them, so that all nodes have the same list",
-    ),
-    variable(
-        "UNICAST_SRC_IP",
-        Default::Value("auto"),
-        "address to send from with UNICAST_PEERS, one of each family at most; `auto`: the interface's",
-    ),
-    variable("TRACK_INTERFACE", Default::None, "further interfaces that must be up, a list"),
-    own(
-        "VIP_EXCLUDED",
-        Default::None,
-        "addresses that move with VIP and are not advertised, written like VIP, of either family",
-    ),
-    variable(
-        "FAST_FAILOVER",
-        Default::Value("true"),
-        "hand over in milliseconds where vrrp-init hears it can; false: the RFC's timing alone",
-    ),
-    variable(
-        "VIP_LEASE",
-        Default::Value("auto"),
-        "whole seconds after which the kernel itself removes an address that is no longer renewed, to 86400; \
-         0: never; `auto`: the time to miss a master, rounded up, at least 3",
-    ),
-    variable(
-        "GARP_REFRESH",
-        Default::Value("0"),
-        "seconds between two announcements of a master's addresses, 1 to 86400; 0: only after a change",
-    ),
-    own(
-        "INSTANCE_NAME",
-        Default::Value("VI_1"),
-        "name in the log and for NOTIFY; `VI_2` for the suffix `_2`",
-    ),
-    variable(
-        "NOTIFY",
-        Default::None,
-        "program, by absolute path, and first arguments, run without a shell on each transition; \
-         `INSTANCE name STATE priority` are added, as keepalived does",
-    ),
-    process(
-        "COMPAT",
-        Default::Value("auto"),
-        "while nodes of another image take part: whose defaults hold for what is unset, osixia, arcts, neoassist, \
-         shawly, ednxzu, rmartin16, alterway or none; `auto`: told by the names in use, and said in the log",
-    ),
-    process(
-        "STATUS_SOCKET",
-        Default::Value(STATUS_SOCKET),
-        "absolute path of the unix socket that status, why and healthcheck ask, or `off`",
-    ),
-    process(
-        "METRICS_LISTEN",
-        Default::Value("off"),
-        "address and port of the Prometheus metrics, such as `127.0.0.1:9165`, or `:9165` for all addresses",
-    ),
-    process("LOG_LEVEL", Default::Value("info"), "error, warn, info, debug or trace"),
-    process(
-        "LOG_FORMAT",
-        Default::Value("text"),
-        "text, or json: one object a line; `text+time` and `json+time` \
-         begin with the time, where neither a container runtime nor journald adds it",
-    ),
-];
-
-/// The variable of this name, in its plain form.
-pub(super) fn named(name: &str) -> Option<&'static Variable> {
-    VARIABLES.iter().find(|variable| variable.name == name)
-}
-
 /// A variable's name with the suffix of a router's number.
-pub(super) fn whole_name(name: &str, number: u16) -> String {
+pub(super) fn full_name(name: &str, number: u16) -> String {
     if number == 1 { name.to_owned() } else { format!("{name}_{number}") }
 }
 
-/// The table as aligned plain text, two lines a variable, each line ended.
-pub fn as_help() -> String {
-    let mut text = String::new();
-    for Variable { name, default, help, .. } in VARIABLES {
-        _ = writeln!(text, "  {name} ({default})");
-        for line in wrapped(&help.replace('`', ""), 92) {
-            _ = writeln!(text, "      {line}");
-        }
-    }
-    text + &super::aliases::as_help()
-}
-
-/// The table in Markdown, each line ended.
-pub fn as_markdown() -> String {
-    let mut text = String::from("| name | default | meaning |\n|---|---|---|\n");
-    for Variable { name, default, help, .. } in VARIABLES {
-        let default = match default {
-            Default::Value(value) | Default::Same(value) => format!("`{value}`"),
-            Default::Required(_) | Default::None => default.to_string(),
-        };
-        _ = writeln!(text, "| `{name}` | {default} | {help} |");
-    }
-    text
-}
-
-/// `text` in lines of at most `width` bytes, broken at spaces.
-pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) if line.len() + 1 + word.len() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
-}
-
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
-
-    #[test]
-    fn readme_holds_exactly_this_table() {
-        document_holds("README.md", "variables", &as_markdown());
-    }
-
-    /// Exactly `table`, between its markers.
-    pub(in crate::config) fn document_holds(document: &str, name: &str, table: &str) {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
-        let text = std::fs::read_to_string(&path).unwrap();
-        let markers = ["begin", "end"].map(|end| format!("<!-- {name}:{end} -->\n"));
-        let (before, rest) = text.split_once(&markers[0]).expect("the begin marker");
-        let (section, after) = rest.split_once(&markers[1]).expect("the end marker");
-        if std::env::var_os("UPDATE").is_some() {
-            std::fs::write(path, format!("{before}{}{table}{}{after}", markers[0], markers[1])).unwrap();
-        } else {
-            assert_eq!(section, table, "UPDATE=1 writes the table into {document}");
-        }
-    }
-
-    #[test]
-    fn help_names_every_variable_with_its_default_in_lines_for_a_terminal() {
-        let help = as_help();
-        for Variable { name, default, .. } in VARIABLES {
-            assert!(help.contains(&format!("  {name} ({default})\n")), "{name} is missing:\n{help}");
-        }
-        assert_eq!(help.lines().find(|line| line.len() > 98), None);
-        assert!(!help.contains('`'));
-    }
 
     #[test]
     fn names_are_unique_and_none_is_another_ones_file() {
@@ -317,9 +432,8 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn no_help_breaks_the_markdown_table() {
-        for variable in VARIABLES {
-            assert!(!variable.help.contains(['|', '\n']), "{}", variable.name);
-        }
+    fn every_field_has_its_variables_name_in_lower_case_as_envy_needs_it() {
+        let names: Vec<_> = VARIABLES.iter().map(|variable| variable.name.to_ascii_lowercase()).collect();
+        assert_eq!(FIELDS, names);
     }
 }

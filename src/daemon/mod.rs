@@ -25,7 +25,7 @@ use std::vec::IntoIter;
 use log::Level;
 
 use crate::checks::Checks;
-use crate::config::{Config, RouterConfig};
+use crate::config::{Config, is_secret};
 use crate::serve::Server;
 use crate::status::History;
 use crate::sys::Error;
@@ -115,7 +115,7 @@ impl Daemon {
             seats: Seats::default(),
             routers: config.routers.into_iter().map(Router::new).collect(),
             checks: Checks::new()?,
-            notifier: Notifier::new(),
+            notifier: Notifier::new(is_secret),
             notify_failures: 0,
             history: History::default(),
             serving: Server::new(config.serve),
@@ -166,11 +166,6 @@ impl Daemon {
                 self.routers[id].partner = Some(id - 1);
             }
         }
-    }
-
-    /// What the routers were configured to, in that order.
-    pub fn configuration(&self) -> Vec<RouterConfig> {
-        self.routers.iter().map(|router| router.config.clone()).collect()
     }
 
     /// The role of each router, by name, in the order of the configuration.

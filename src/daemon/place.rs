@@ -92,7 +92,7 @@ impl Daemon {
     fn link(&self, id: usize) -> Option<&Link> {
         let router = &self.routers[id];
         let known = router.place.as_ref().map(|place| place.interface.as_str());
-        self.kernel.resolve(&router.config.interface, router.config.home, known)
+        self.kernel.resolve(&router.config.interface, router.config.subnet_hint, known)
     }
 
     /// Finds the router's place anew and tells the state machine what that means for it.
@@ -129,7 +129,7 @@ impl Daemon {
         let router = &self.routers[id];
         let Some(link) = self.link(id).cloned() else {
             let choice = &router.config.interface;
-            let text = messages::no_place(choice, router.config.home);
+            let text = messages::no_place(choice, router.config.subnet_hint);
             // That a link of this name appears, the kernel tells.
             let untold = *choice == InterfaceChoice::Auto;
             self.wait_for_place(id, Level::Warn, text, untold);

@@ -14,7 +14,8 @@ use crate::vrrp::Priority;
 /// address owner really has are its own (RFC 3768 §5.3.4).
 pub(super) fn sweep(kernel: &mut Kernel, router: &Router) {
     let owner = router.config.protocol.priority == Priority::OWNER;
-    let home = kernel.resolve(&router.config.interface, router.config.home, None).map(|link| link.index);
+    let home =
+        kernel.resolve(&router.config.interface, router.config.subnet_hint, None).map(|link| link.index);
     let ours = |found: &&Address| router.managed().any(|vip| vip.address == found.address);
     let left: Vec<_> = kernel.interfaces.addresses().iter().filter(ours).cloned().collect();
     for found in left {

@@ -4,9 +4,10 @@
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
 use std::time::Duration;
 
-use vrrp_init::config::Config;
+use vrrp_init::config::{Config, EffectiveTexts};
 use vrrp_init::time::Instant;
 use vrrp_init::vrrp::{
     Action, Advert, Cause, Envelope, Event, Instance, Interval, Lease, Priority, Role, Settings, V3Checksum,
@@ -218,11 +219,13 @@ pub(crate) fn env(data: &[u8]) {
         Some((text(&line[..at]), text(&line[at + 1..])))
     };
     let vars: Vec<_> = data.split(|octet| *octet == 0).filter_map(line).collect();
-    match Config::explained(vars, |path| Ok(path.as_os_str().as_encoded_bytes().to_vec())) {
+    let read_file = |path: &Path| Ok(path.as_os_str().as_encoded_bytes().to_vec());
+    match Config::explained(vars.clone(), read_file) {
         Ok((config, warnings, settings)) => {
             assert!(!config.routers.is_empty() && !settings.is_empty());
             assert!(warnings.iter().all(|warning| warning.to_string().lines().count() == 1));
-            assert_eq!(config.changes(&config), Vec::<String>::new());
+            let texts = EffectiveTexts::read(vars, read_file).expect("it was read before");
+            assert_eq!(texts.changes(&texts), Vec::<String>::new());
         }
         Err(error) => {
             assert!(!error.0.is_empty());

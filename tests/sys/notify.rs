@@ -47,7 +47,7 @@ impl Loop {
         fs::create_dir(&dir).unwrap();
         let (signals, poller) = (Signals::install().unwrap(), Poller::new(Clock::start().unwrap()).unwrap());
         poller.watch(signals.as_fd(), 1).unwrap();
-        Self { poller, signals, notifier: Notifier::new(), dir }
+        Self { poller, signals, notifier: Notifier::new(vrrp_init::config::is_secret), dir }
     }
 
     fn script(&self, name: &str, body: &str) -> Vec<String> {

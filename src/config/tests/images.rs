@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::config::aliases::AMBIGUOUS;
+use crate::config::compat::is_ambiguous;
 
 /// `vars` alone.
 pub(super) fn only(vars: &[(&str, &str)]) -> Outcome {
@@ -61,12 +61,13 @@ fn every_variable_may_have_the_prefix_and_every_plain_name_is_the_variable() {
         let ours = over(variable.name, variable.name);
         assert_eq!(over(&format!("KEEPALIVED_{}", variable.name), variable.name), ours, "{}", variable.name);
     }
-    let plain = |alias: &&Alias| matches!(alias.means, Means::Same | Means::Item);
-    for alias in ALIASES.iter().filter(plain) {
+    let plain = |alias: &Alias| matches!(alias.conversion, Conversion::Same | Conversion::Item);
+    for alias in aliases().filter(plain) {
+        let of = alias.of.unwrap().name;
         for name in alias.each() {
             // The prefix makes plain what is meant.
-            let prefix = if AMBIGUOUS.contains(&name) { "KEEPALIVED_" } else { "" };
-            assert_eq!(over(&format!("{prefix}{name}"), alias.of), over(alias.of, alias.of), "{name}");
+            let prefix = if is_ambiguous(name) { "KEEPALIVED_" } else { "" };
+            assert_eq!(over(&format!("{prefix}{name}"), of), over(of, of), "{name}");
         }
     }
 }

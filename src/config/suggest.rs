@@ -1,54 +1,58 @@
-//! The known variable that an unknown one was probably meant to be; careful, since a container's environment
-//! is full of other people's names.
+//! The known variable that an unknown one was probably meant to be; careful, since a container's environment is full
+//! of other software's names.
 
-use super::aliases::{ALIASES, Alias, PREFIX};
-use super::value::whole;
-use super::variables::{MOST_ROUTERS, Reach, VARIABLES, Variable, whole_name};
+use strsim::osa_distance;
+
+use super::compat::{Alias, PREFIX, aliases};
+use super::value::integer;
+use super::variables::{MOST_ROUTERS, Scope, VARIABLES, Variable, full_name};
 
 /// Prefixes that other keepalived images put before the same names.
-const FOREIGN: [&str; 2] = [PREFIX, "VRRP_"];
+const PREFIXES: [&str; 2] = [PREFIX, "VRRP_"];
 
 /// The variable `name` is a misspelling of, if there is hardly a doubt. `name` itself is not a known one.
 pub(super) fn suggestion(name: &str) -> Option<String> {
     let upper = name.to_ascii_uppercase();
-    // NAME_FILE_2 is a slip too: it is NAME_2_FILE.
+    // NAME_FILE_2 is a mistake too: it is NAME_2_FILE.
     let (base, number) = without_number(&upper);
     let (base, file) = base.strip_suffix("_FILE").map_or((base, ""), |base| (base, "_FILE"));
     let (base, number) = number.map_or_else(|| without_number(base), |number| (base, Some(number)));
-    let native = FOREIGN.iter().find_map(|prefix| base.strip_prefix(prefix)).unwrap_or(base);
+    let native = PREFIXES.iter().find_map(|prefix| base.strip_prefix(prefix)).unwrap_or(base);
     let near = |variable: &'static Variable| {
-        let slips = slips(base, variable.name).min(slips(native, variable.name));
-        (slips <= tolerated(native, variable.name)).then_some((slips, variable))
+        let distance = edit_distance(base, variable.name).min(edit_distance(native, variable.name));
+        (distance <= tolerated(native, variable.name)).then_some((distance, variable))
     };
-    let known = VARIABLES.iter().filter_map(near).min_by_key(|(slips, known)| (*slips, known.name));
-    let Some((_, known)) = known else { return foreign(base, native) };
-    let number = if known.reach == Reach::Process { 1 } else { number.unwrap_or(1).max(1) };
-    (number <= MOST_ROUTERS).then(|| format!("{}{file}", whole_name(known.name, number)))
+    let known = VARIABLES.iter().filter_map(|variable| near(variable));
+    let Some((_, known)) = known.min_by_key(|(distance, known)| (*distance, known.name)) else {
+        return suggested_alias(base, native);
+    };
+    let number = if known.scope == Scope::Process { 1 } else { number.unwrap_or(1).max(1) };
+    (number <= MOST_ROUTERS).then(|| format!("{}{file}", full_name(known.name, number)))
 }
 
-/// The same among the names of other images, where the prefix says that one was meant.
-fn foreign(base: &str, native: &str) -> Option<String> {
-    let mut theirs =
-        ALIASES.iter().flat_map(Alias::each).map(|name| name.strip_prefix(PREFIX).unwrap_or(name));
-    let known = theirs.find(|name| slips(native, name) <= tolerated(native, name));
+/// The same among the names of other images, where the prefix shows that one was meant.
+fn suggested_alias(base: &str, native: &str) -> Option<String> {
+    let names = aliases().flat_map(Alias::each);
+    let mut unprefixed = names.map(|name| name.strip_prefix(PREFIX).unwrap_or(name));
+    let known = unprefixed.find(|name| edit_distance(native, name) <= tolerated(native, name));
     known.filter(|_| base.starts_with(PREFIX)).map(|known| format!("{PREFIX}{known}"))
 }
 
-/// Whether `name`, which is nobody's we know, has the prefix of our names and is not what engines and clusters make
-/// of a service or container of that name.
-pub(super) fn unheard(name: &str) -> bool {
-    let theirs = ["PORT", "SERVICE_", "ENV_", "NAME", "VERSION"];
-    name.strip_prefix(PREFIX).is_some_and(|rest| !theirs.iter().any(|start| rest.starts_with(start)))
+/// Whether an unknown `name` has the prefix of our names, and is not one that engines and clusters derive from a service
+/// or container called "keepalived".
+pub(super) fn looks_like_ours(name: &str) -> bool {
+    let derived = ["PORT", "SERVICE_", "ENV_", "NAME", "VERSION"];
+    name.strip_prefix(PREFIX).is_some_and(|rest| !derived.iter().any(|start| rest.starts_with(start)))
 }
 
 /// `VIP_2` as `VIP` and 2.
 fn without_number(name: &str) -> (&str, Option<u16>) {
-    let number = name.rsplit_once('_').and_then(|(base, digits)| Some((base, whole(digits)?)));
+    let number = name.rsplit_once('_').and_then(|(base, digits)| Some((base, integer(digits)?)));
     number.map_or((name, None), |(base, number)| (base, Some(number)))
 }
 
-/// How many slips in `known` still point to it. Short names have too many neighbours: STAGE and STATS are not
-/// STATE, `CHECK_FILE` is not `CHECK_FALL`.
+/// The edit distance at which a name still points to `known`. Short names have too many neighbors: STAGE and STATS are
+/// not STATE, `CHECK_FILE` is not `CHECK_FALL`.
 fn tolerated(written: &str, known: &str) -> usize {
     match known.len() {
         12.. => 2,
@@ -57,27 +61,10 @@ fn tolerated(written: &str, known: &str) -> usize {
     }
 }
 
-/// Letters left out, put in, exchanged for others or swapped with their neighbour, to make `a` of `b`.
-fn slips(a: &str, b: &str) -> usize {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
-    // Not worth a table: more slips than are ever tolerated.
-    if a.len().abs_diff(b.len()) > 2 {
-        return usize::MAX;
-    }
-    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let exchanged = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut least = exchanged.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                least = least.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(least);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
+/// Letters added, dropped, replaced, or swapped with their neighbor between `a` and `b`. Names whose lengths differ by
+/// more than is ever tolerated are not compared.
+fn edit_distance(a: &str, b: &str) -> usize {
+    if a.len().abs_diff(b.len()) > 2 { usize::MAX } else { osa_distance(a, b) }
 }
 
 #[cfg(test)]
@@ -95,9 +82,9 @@ mod tests {
             ("AB", "CD", 2),
         ];
         for (a, b, expected) in cases {
-            assert_eq!(slips(a, b), expected, "{a} {b}");
+            assert_eq!(edit_distance(a, b), expected, "{a} {b}");
         }
-        assert_eq!(slips("", "ABC"), usize::MAX);
+        assert_eq!(edit_distance("", "ABC"), usize::MAX);
     }
 
     #[test]
@@ -155,7 +142,7 @@ mod tests {
     proptest! {
         #[test]
         fn slips_are_the_same_both_ways_and_no_name_panics(a in "\\PC{0,12}", b in "[A-Z_]{0,12}") {
-            prop_assert_eq!(slips(&a, &b), slips(&b, &a));
+            prop_assert_eq!(edit_distance(&a, &b), edit_distance(&b, &a));
             let _ = suggestion(&a);
         }
     }

@@ -1,89 +1,6 @@
-//! What the environment gives and how it is refused, variable by variable, with the exact words.
-
-use std::io::ErrorKind;
-use std::num::NonZeroU32;
-use std::os::unix::ffi::OsStringExt as _;
-use std::time::Duration;
-
-use log::LevelFilter;
-use proptest::prelude::*;
-
-use super::given::content;
-use std::rc::Rc;
+//! The variables of one router, without those of the protocol, and of the log.
 
 use super::*;
-use crate::config::aliases::{ALIASES, Alias, Means};
-use crate::config::variables::{VARIABLES, whole_name};
-use crate::config::{
-    CheckConfig, InterfaceChoice, LogFormat, RouterConfig, ServeConfig, StateHint, VirtualAddress,
-};
-use crate::health::Weight;
-use crate::vrrp::{Interval, Lease, Priority, Settings, V3Checksum, Version, Vrid};
-
-mod images;
-mod origins;
-mod profiles;
-mod protocol;
-mod several;
-
-/// As the environment is read, without the origins.
-fn read(vars: Vec<(OsString, OsString)>, read_file: impl Fn(&Path) -> io::Result<Vec<u8>>) -> Outcome {
-    super::read(vars, read_file, None)
-}
-
-type Outcome = Result<(Config, Vec<Warning>), ConfigError>;
-
-fn no_file(path: &Path) -> io::Result<Vec<u8>> {
-    panic!("no file was named, yet {} was read", path.display());
-}
-
-fn os(vars: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
-    vars.iter().map(|&(name, value)| (name.into(), value.into())).collect()
-}
-
-/// `vars` over the least that runs.
-fn with(vars: &[(&str, &str)]) -> Outcome {
-    read(os(&[&[("VIP", "10.0.0.2"), ("VIRTUAL_ROUTER", "51")], vars].concat()), no_file)
-}
-
-/// The same with one file, `/run/value`.
-fn with_file(vars: &[(&str, &str)], file: Result<&[u8], ErrorKind>) -> Outcome {
-    let vars = [&[("VIP", "10.0.0.2"), ("VIRTUAL_ROUTER", "51")], vars].concat();
-    read(os(&vars), |path| {
-        assert_eq!(path, Path::new("/run/value"));
-        file.map(<[u8]>::to_vec).map_err(io::Error::from)
-    })
-}
-
-fn router(outcome: Outcome) -> RouterConfig {
-    let (mut config, warnings) = outcome.unwrap();
-    assert_eq!(warnings, []);
-    assert_eq!(config.routers.len(), 1);
-    config.routers.remove(0)
-}
-
-fn warnings(outcome: Outcome) -> Vec<String> {
-    outcome.unwrap().1.iter().map(ToString::to_string).collect()
-}
-
-/// The lines under the report's headline, alignment removed.
-fn problems(outcome: Outcome) -> Vec<String> {
-    let report = outcome.unwrap_err().to_string();
-    let lines: Vec<_> = report.lines().collect();
-    let (headline, rest) = lines.split_first().unwrap();
-    let plural = if rest.len() == 1 { "" } else { "s" };
-    assert_eq!(*headline, format!("vrrp-init: {} problem{plural} in the environment", rest.len()));
-    rest.iter()
-        .map(|line| {
-            let (subject, why) = line.strip_prefix("  ").unwrap().split_once("  ").unwrap();
-            format!("{subject}  {}", why.trim_start())
-        })
-        .collect()
-}
-
-fn refused(name: &str, value: &str, why: &str) {
-    assert_eq!(problems(with(&[(name, value)])), [format!("{name}={value}  {why}")]);
-}
 
 #[test]
 fn the_master_of_the_article_runs_as_it_is() {
@@ -106,7 +23,7 @@ fn the_master_of_the_article_runs_as_it_is() {
         number: 1,
         name: "VI_1".into(),
         interface: InterfaceChoice::Named("enp0s3".into()),
-        home: vip.address,
+        subnet_hint: vip.address,
         state_hint: StateHint::Master,
         protocol: Rc::new(Settings {
             vrid: Vrid::new(51).unwrap(),
@@ -339,78 +256,6 @@ fn names_and_log_settings_are_checked() {
 }
 
 #[test]
-fn only_our_own_variables_must_be_utf8() {
-    let bytes = || OsString::from_vec(vec![b'1', 0xff]);
-    let mut vars = os(&[("VIP", "10.0.0.2"), ("VIRTUAL_ROUTER", "51")]);
-    vars.push(("LESSOPEN".into(), bytes()));
-    vars.push((bytes(), "x".into()));
-    assert_eq!(router(read(vars.clone(), no_file)), router(with(&[])));
-    for name in ["PRIORITY", "PRIORITY_FILE"] {
-        let vars = [vars.clone(), vec![(name.into(), bytes())]].concat();
-        assert_eq!(problems(read(vars, no_file)), [format!("{name}  has a value that is not UTF-8 text")]);
-    }
-    let required = vec![("VIP".into(), bytes()), ("VIRTUAL_ROUTER".into(), "51".into())];
-    assert_eq!(problems(read(required, no_file)), ["VIP  has a value that is not UTF-8 text"]);
-}
-
-#[test]
-fn any_value_may_come_from_a_file() {
-    for (content, priority) in [("200", 200), ("200\n", 200), ("200\r\n", 200), ("", 100), ("\n", 100)] {
-        let router = router(with_file(&[("PRIORITY_FILE", "/run/value")], Ok(content.as_bytes())));
-        assert_eq!(router.protocol.priority.octet(), priority, "{content:?}");
-    }
-    for variable in VARIABLES {
-        let name = format!("{}_FILE", variable.name);
-        let outcome = read(os(&[(&name, "/run/value")]), |_| Ok(b"'/ /\r\n'\n".to_vec()));
-        let from_file = outcome.unwrap_err().0.into_iter().find(|p| p.variable == variable.name).unwrap();
-        assert!(from_file.why.ends_with("(read from /run/value)"), "{name}: {from_file:?}");
-    }
-}
-
-#[test]
-fn only_one_newline_is_taken_off_a_file() {
-    assert_eq!(content(Ok(b"a\n\n".to_vec())), Ok("a\n".into()));
-    assert_eq!(content(Ok(b" a ".to_vec())), Ok(" a ".into()));
-}
-
-#[test]
-fn a_wrong_value_from_a_file_is_reported_with_the_file() {
-    assert_eq!(
-        problems(with_file(&[("PRIORITY_FILE", "/run/value")], Ok(b"0\n"))),
-        ["PRIORITY=0  must be 1 to 254, or 255 for the address owner (read from /run/value)"]
-    );
-}
-
-#[test]
-fn a_file_that_cannot_be_read_is_named() {
-    let name = [("PRIORITY_FILE", "/run/value")];
-    assert_eq!(
-        problems(with_file(&name, Err(ErrorKind::NotFound))),
-        ["PRIORITY_FILE=/run/value  cannot be read: entity not found"]
-    );
-    assert_eq!(
-        problems(with_file(&name, Ok(&[0xff, 0xfe]))),
-        ["PRIORITY_FILE=/run/value  names a file that is not UTF-8 text"]
-    );
-}
-
-#[test]
-fn a_required_value_in_an_unreadable_file_is_one_problem() {
-    let vars = os(&[("VIP_FILE", "/run/value"), ("VIRTUAL_ROUTER", "51")]);
-    let outcome = read(vars, |_| Err(ErrorKind::PermissionDenied.into()));
-    assert_eq!(problems(outcome), ["VIP_FILE=/run/value  cannot be read: permission denied"]);
-}
-
-#[test]
-fn a_variable_and_its_file_together_are_a_contradiction() {
-    assert_eq!(
-        problems(with(&[("PRIORITY", "100"), ("PRIORITY_FILE", "/run/value")])),
-        ["PRIORITY_FILE=/run/value  PRIORITY is set too; keep one of them"]
-    );
-    assert_eq!(router(with(&[("PRIORITY", "7"), ("PRIORITY_FILE", "")])).protocol.priority.octet(), 7);
-}
-
-#[test]
 fn a_near_miss_is_a_warning_without_its_value() {
     assert_eq!(
         warnings(with(&[("PRIORTY", "200"), ("check_weight", "2"), ("TERM", "xterm"), ("SERVICE_X", "y")])),
@@ -456,87 +301,4 @@ fn a_check_of_nothing_is_a_warning() {
             "CHECK_FALL has no effect: nothing is watched without SERVICE, CHECK_TCP or CHECK_HTTP"
         ]
     );
-}
-
-/// A text that some variable takes, or none does.
-const TEXT: &str =
-    "\\PC{0,8}|[0-9.]{1,4}|[a-z0-9./: ,\n]{0,12}|(10[.]0[.]0[.][0-9]|fd00::[0-9]|fe80::1)( fd00::5)?";
-
-/// A name of anybody's, with whatever may stand before and after it.
-fn any_name() -> impl Strategy<Value = String> {
-    let known = VARIABLES.iter().map(|v| v.name).chain(ALIASES.iter().flat_map(Alias::each));
-    let known = prop::sample::select(known.chain(["HOST_IP", "X"]).collect::<Vec<_>>());
-    (prop::bool::weighted(0.2), known, "(_[0-9]{1,5}|_[12]|)(_FILE|)").prop_map(|(prefix, name, suffix)| {
-        format!("{}{name}{suffix}", if prefix { "KEEPALIVED_" } else { "" })
-    })
-}
-
-proptest! {
-    #[test]
-    fn any_names_and_texts_give_a_valid_configuration_or_reasons(
-        vars in prop::collection::vec(
-            (any_name(), prop_oneof![TEXT, "[0-9]{1,3}|any|true|false|PASS|none|\\[['\"]10[.]0[.]0[.][2-4]['\"]\\]|10[.]0[.]0[.]2-9"]),
-            0..12,
-        ),
-        compat in prop::sample::select(vec!["", "auto", "none", "osixia", "arcts", "neoassist", "shawly", "ednxzu"]),
-        good in any::<bool>(),
-    ) {
-        let least: &[(&str, &str)] = if good { &[("VIP", "10.0.0.2"), ("VIRTUAL_ROUTER", "51")] } else { &[] };
-        let mut all = os(least);
-        all.extend(vars.iter().map(|(name, text)| (name.into(), text.into())));
-        all.push(("COMPAT".into(), compat.into()));
-        match Config::explained(all, |_| Ok(b"1\n".to_vec())) {
-            Ok((config, _, settings)) => {
-                config.routers.iter().try_for_each(valid)?;
-                prop_assert!(settings.iter().all(|setting| !setting.value.contains('\n')));
-            }
-            Err(error) => {
-                prop_assert!(!error.0.is_empty());
-                prop_assert_eq!(error.to_string().lines().count(), error.0.len() + 1);
-            }
-        }
-    }
-
-    #[test]
-    fn any_environment_gives_a_valid_configuration_or_reasons(
-        vars in prop::collection::vec((0..VARIABLES.len(), 1..4_u16, TEXT), 0..12), good in any::<bool>(),
-        file in prop::collection::vec(any::<u8>(), 0..6), from_file in any::<prop::sample::Index>(),
-    ) {
-        let named = from_file.index(VARIABLES.len());
-        let vars = vars.iter().map(|(i, number, value)| {
-            let suffix = if *i == named { "_FILE" } else { "" };
-            let name = whole_name(VARIABLES[*i].name, *number);
-            (OsString::from(format!("{name}{suffix}")), OsString::from(value))
-        });
-        let least = os(&[("VIP", "10.0.0.2"), ("VIRTUAL_ROUTER", "51")]);
-        let vars: Vec<_> = vars.chain(if good { least } else { vec![] }).collect();
-        match read(vars, |_| Ok(file.clone())) {
-            Ok((config, _)) => {
-                prop_assert!(!config.routers.is_empty());
-                for router in config.routers {
-                    valid(&router)?;
-                }
-            }
-            Err(error) => {
-                prop_assert!(!error.0.is_empty());
-                prop_assert_eq!(error.to_string().lines().count(), error.0.len() + 1);
-            }
-        }
-    }
-}
-
-fn valid(router: &RouterConfig) -> Result<(), TestCaseError> {
-    let listed: Vec<_> = router.addresses.iter().map(|vip| vip.address).collect();
-    let protocol = &router.protocol;
-    prop_assert!(!listed.is_empty());
-    prop_assert_eq!(&listed, &protocol.addresses);
-    let ours = listed.iter().chain(&protocol.peers).chain(&router.unicast_source);
-    prop_assert!(ours.clone().all(|address| address.is_ipv4() == listed[0].is_ipv4()));
-    prop_assert!(protocol.interval.fits(protocol.version));
-    prop_assert!(protocol.version == Version::V2 || protocol.auth.is_none());
-    prop_assert!(protocol.version == Version::V3 || listed[0].is_ipv4());
-    let nothing = |c: &CheckConfig| c.services.is_empty() && c.tcp.is_empty() && c.http.is_empty();
-    prop_assert!(!router.check.as_deref().is_some_and(nothing));
-    prop_assert!(router.notify.as_ref().is_none_or(|words| words[0].starts_with('/')));
-    Ok(())
 }

@@ -1,7 +1,6 @@
 //! Where every effective value comes from.
 
 use super::*;
-use crate::config::Setting;
 
 /// `number variable value origin` of those that are no default.
 fn origins(vars: &[(&str, &str)]) -> Vec<String> {
@@ -67,7 +66,7 @@ fn defaults_are_shown_as_they_hold() {
     assert_eq!(value("CHECK_TIMEOUT").value, "2");
     assert_eq!((value("INSTANCE_NAME").value.as_str(), value("INSTANCE_NAME").number), ("VI_3", 3));
     assert_eq!((value("NOTIFY").value.as_str(), value("PRIORITY").value.as_str()), ("-", "100"));
-    let routers = VARIABLES.iter().filter(|variable| variable.reach != crate::config::Reach::Process).count();
+    let routers = VARIABLES.iter().filter(|variable| variable.scope != Scope::Process).count();
     assert_eq!(settings.iter().filter(|setting| setting.number == 3).count(), routers);
     assert_eq!(settings.len(), VARIABLES.len(), "the first set makes no router");
 }

@@ -1,9 +1,9 @@
 //! The defaults of other keepalived images: how an image is told, what it implies, and that the document is true.
 
-use super::compat::{PROFILES, Profile};
 use super::images::only;
 use super::*;
-use crate::config::variables::tests::document_holds;
+use crate::config::compat::{PROFILES, Profile};
+use crate::config::help::tests::document_holds;
 
 const OSIXIA: [(&str, &str); 2] =
     [("KEEPALIVED_VIRTUAL_IPS", "10.0.0.2"), ("KEEPALIVED_UNICAST_PEERS", "10.0.0.11 10.0.0.12")];
@@ -124,13 +124,12 @@ fn the_other_profiles_are_told_by_their_names_too() {
 
 #[test]
 fn every_profile_is_chosen_by_name_and_implies_what_our_parsers_take() {
-    for Profile { name, implies, .. } in PROFILES {
+    for Profile { name, defaults, .. } in PROFILES {
         let vars = [("VIP", "10.0.0.2"), ("VRID", "51"), ("SERVICE", "haproxy"), ("COMPAT", name)];
         let (config, warnings) = only(&vars).unwrap();
         assert_eq!(config.routers.len(), 1, "{name}");
-        for implied in implies.split(' ').filter(|implied| !implied.starts_with("VIRTUAL_ROUTER")) {
-            let (variable, _) = implied.split_once('=').unwrap();
-            assert!(warnings[0].to_string().contains(variable), "{name}: {}", warnings[0]);
+        for (variable, _) in defaults.iter().filter(|(variable, _)| variable.name != "VIRTUAL_ROUTER") {
+            assert!(warnings[0].to_string().contains(variable.name), "{name}: {}", warnings[0]);
         }
         let numbered = [("VIP_2", "10.0.0.2"), ("VIRTUAL_ROUTER_2", "51"), ("COMPAT", name)];
         assert_eq!(only(&numbered).unwrap().0.routers.len(), 1, "{name}: nothing makes a first router");
@@ -138,16 +137,14 @@ fn every_profile_is_chosen_by_name_and_implies_what_our_parsers_take() {
 }
 
 fn profiles_as_markdown() -> String {
-    let rows = PROFILES.iter().map(|Profile { name, by, implies }| {
-        let by = by.replace(' ', "` `").replace("IPADDRESS", "IPADDRESS_1");
-        let implies = implies.split(' ').filter_map(|implied| implied.split_once('=')).map(|(name, text)| {
-            match text.split_once('|') {
-                Some((master, backup)) => format!("`{name}={master}`, as BACKUP `{backup}`"),
-                None => format!("`{name}={text}`"),
-            }
+    let rows = PROFILES.iter().map(|Profile { name, names, defaults }| {
+        let names = names.replace(' ', "` `").replace("IPADDRESS", "IPADDRESS_1");
+        let defaults = defaults.iter().map(|(Variable { name, .. }, text)| match text.split_once('|') {
+            Some((master, backup)) => format!("`{name}={master}`, as BACKUP `{backup}`"),
+            None => format!("`{name}={text}`"),
         });
-        let implies: Vec<_> = implies.collect();
-        format!("| `{name}` | `{by}` | {} |\n", implies.join(", "))
+        let defaults: Vec<_> = defaults.collect();
+        format!("| `{name}` | `{names}` | {} |\n", defaults.join(", "))
     });
     let head = "| `COMPAT` | `auto` tells it by | what is unset is |\n|---|---|---|\n";
     rows.fold(head.to_owned(), |table, row| table + &row)
@@ -170,7 +167,7 @@ fn environment(compose: &str) -> Vec<(&str, &str)> {
 
 #[test]
 fn both_compose_files_of_each_migration_mean_the_same() {
-    let text = include_str!("../../../../docs/migration.md");
+    let text = include_str!("../../../docs/migration.md");
     let blocks: Vec<_> =
         text.split("```yaml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
     assert_eq!(blocks.len(), 10);

@@ -1,0 +1,44 @@
+//! The variables of one virtual router to its check; knows no process and no port.
+
+use std::rc::Rc;
+
+use super::model::CheckConfig;
+use super::reader::Reader;
+use super::variables::{
+    CHECK_FALL, CHECK_HTTP, CHECK_INTERVAL, CHECK_RISE, CHECK_TCP, CHECK_TIMEOUT, CHECK_WEIGHT, SERVICE,
+    VARIABLES,
+};
+use crate::health::Weight;
+use crate::vrrp::Priority;
+
+/// `None` where nothing is checked, and once a problem is noted.
+pub(super) fn check(priority: Option<Priority>, reader: &mut Reader<'_>) -> Option<Rc<CheckConfig>> {
+    let interval = reader.value(&CHECK_INTERVAL);
+    let weight = reader.value(&CHECK_WEIGHT);
+    let timeout = reader.value(&CHECK_TIMEOUT);
+    let rise = reader.value(&CHECK_RISE);
+    let fall = reader.value(&CHECK_FALL);
+    let services = reader.value(&SERVICE).unwrap_or_default();
+    let tcp = reader.value(&CHECK_TCP).unwrap_or_default();
+    let http = reader.value(&CHECK_HTTP).unwrap_or_default();
+    if !reader.has_text(&SERVICE) && !reader.has_text(&CHECK_TCP) && !reader.has_text(&CHECK_HTTP) {
+        for variable in VARIABLES.iter().filter(|variable| variable.name.starts_with("CHECK_")) {
+            reader.unused(
+                variable,
+                "has no effect: nothing is watched without SERVICE, CHECK_TCP or CHECK_HTTP",
+            );
+        }
+        return None;
+    }
+    if tcp.is_empty() && http.is_empty() {
+        reader.unused(&CHECK_TIMEOUT, "has no effect: it is for CHECK_TCP and CHECK_HTTP");
+    }
+    let (interval, weight) = (interval?, weight?);
+    if priority == Some(Priority::OWNER) && weight != Weight::FAULT {
+        let why = format!("{weight} has no effect: PRIORITY 255 is the address owner's and never changes");
+        reader.warn(&CHECK_WEIGHT, why);
+    }
+    let timeout = timeout.unwrap_or(interval);
+    let (rise, fall) = (rise?, fall?);
+    Some(Rc::new(CheckConfig { services, tcp, http, interval, timeout, weight, rise, fall }))
+}

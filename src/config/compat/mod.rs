@@ -1,0 +1,15 @@
+//! The door to other keepalived images: texts under their names come in, texts of our variables come out, with their
+//! defaults where those apply; knows no virtual router and no meaning of a value.
+
+mod aliases;
+mod convert;
+mod profiles;
+
+#[cfg(test)]
+pub(super) use aliases::is_ambiguous;
+pub use aliases::{Alias, Conversion, aliases};
+pub(super) use aliases::{Found, PREFIX, find};
+pub(super) use convert::{Converter, no_equivalent};
+pub(super) use profiles::{NamesInUse, apply_defaults};
+#[cfg(test)]
+pub(super) use profiles::{PROFILES, Profile};

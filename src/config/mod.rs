@@ -1,0 +1,169 @@
+//! The configuration, valid by construction, and what may be wrong with it; the environment and the files it
+//! names come in as arguments, so this knows neither.
+
+mod address;
+mod check;
+mod compat;
+mod conflicts;
+mod effective;
+mod endpoint;
+mod environment;
+mod help;
+mod model;
+mod problems;
+mod raw_value;
+mod reader;
+mod router;
+mod suggest;
+mod value;
+mod variables;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use environment::Environment;
+use problems::Problems;
+use raw_value::RawSets;
+use reader::Reader;
+use suggest::{looks_like_ours, suggestion};
+use variables::{INTERFACE, LOG_FORMAT, LOG_LEVEL, METRICS_LISTEN, STATUS_SOCKET};
+
+pub use compat::{Alias, Conversion, aliases};
+pub use effective::{EffectiveTexts, Setting};
+pub use environment::is_secret;
+pub use help::{as_help, as_markdown};
+pub use model::{
+    CheckConfig, Config, HttpTarget, InterfaceChoice, LogConfig, LogFormat, RouterConfig, ServeConfig,
+    StateHint, VirtualAddress, health_socket,
+};
+pub(crate) use problems::one_line;
+pub use problems::{ConfigError, Problem, Warning};
+pub use variables::{Default, Scope, VARIABLES, Variable};
+
+impl Config {
+    /// Checks the environment `vars`; `read_file` returns the content of the files that `NAME_FILE` variables name.
+    ///
+    /// # Errors
+    /// Every problem there is, all at once.
+    pub fn from_environment(
+        vars: impl IntoIterator<Item = (OsString, OsString)>,
+        read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
+    ) -> Result<(Self, Vec<Warning>), ConfigError> {
+        read(vars, read_file).map(|(config, warnings, _)| (config, warnings))
+    }
+
+    /// The same, with every effective value and its origin.
+    ///
+    /// # Errors
+    /// Every problem there is, all at once.
+    pub fn explained(
+        vars: impl IntoIterator<Item = (OsString, OsString)>,
+        read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
+    ) -> Result<(Self, Vec<Warning>, Vec<Setting>), ConfigError> {
+        let (config, warnings, sets) = read(vars, read_file)?;
+        let settings = EffectiveTexts::new(&sets, &config).settings();
+        Ok((config, warnings, settings))
+    }
+}
+
+impl EffectiveTexts {
+    /// The effective texts of the environment `vars`, to compare them with those of another reading.
+    ///
+    /// # Errors
+    /// Every problem there is, all at once.
+    pub fn read(
+        vars: impl IntoIterator<Item = (OsString, OsString)>,
+        read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
+    ) -> Result<Self, ConfigError> {
+        read(vars, read_file).map(|(config, _, sets)| Self::new(&sets, &config))
+    }
+}
+
+/// The path of the status socket, also if something else in the environment is wrong; `None`: it is off.
+pub fn status_socket(
+    vars: impl IntoIterator<Item = (OsString, OsString)>,
+    read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
+) -> Option<PathBuf> {
+    let mut problems = Problems::default();
+    let sets = Environment::sort(vars).raw_sets(&read_file, &mut problems);
+    let set = Reader::new(sets.process(), &mut problems).and_then(|mut reader| reader.value(&STATUS_SOCKET));
+    set.or_else(|| STATUS_SOCKET.default_value()).flatten()
+}
+
+/// The interface of each router, also if something else in the environment is wrong or missing.
+pub fn interfaces(
+    vars: impl IntoIterator<Item = (OsString, OsString)>,
+    read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
+) -> Vec<InterfaceChoice> {
+    let mut problems = Problems::default();
+    let sets = Environment::sort(vars).raw_sets(&read_file, &mut problems);
+    let interface = |router| Reader::new(router, &mut problems)?.value(&INTERFACE);
+    sets.routers().map(interface).map(|interface| interface.unwrap_or(InterfaceChoice::Auto)).collect()
+}
+
+fn read(
+    vars: impl IntoIterator<Item = (OsString, OsString)>,
+    read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
+) -> Result<(Config, Vec<Warning>, RawSets), ConfigError> {
+    let mut environment = Environment::sort(vars);
+    let mut problems = Problems::default();
+    let sets = environment.raw_sets(&read_file, &mut problems);
+    let config = config(&sets, &mut problems).filter(|_| problems.problems.is_empty());
+    report_unknown(environment.unknown, config.is_some(), &mut problems);
+    let Problems { problems, warnings } = problems;
+    config.map(|config| (config, warnings, sets)).ok_or(ConfigError(problems))
+}
+
+/// Notes the unknown names that look like misspelled ones of ours. A name may be the reason for what is missing, so
+/// it is a problem in an environment that is not `valid`.
+fn report_unknown(mut unknown: Vec<String>, valid: bool, problems: &mut Problems) {
+    unknown.sort();
+    for variable in unknown {
+        let (level, question) = match suggestion(&variable) {
+            Some(known) => (log::Level::Warn, format!("; did you mean {known}?")),
+            None if looks_like_ours(&variable) => (log::Level::Info, String::new()),
+            None => continue,
+        };
+        let why = format!("is not a variable of vrrp-init{question}");
+        // The value is not shown: it may be a secret.
+        if valid {
+            problems.warn(level, &variable, why);
+        } else {
+            problems.refuse(&variable, None, why);
+        }
+    }
+}
+
+/// `None` once a problem is noted.
+fn config(sets: &RawSets, problems: &mut Problems) -> Option<Config> {
+    let mut routers = vec![];
+    for effective in sets.routers() {
+        if let Some(mut reader) = Reader::new(effective, problems) {
+            routers.extend(router::routers(&mut reader));
+        }
+    }
+    let process = Reader::new(sets.process(), problems);
+    let process = process.map(|mut reader| (serve(&mut reader), log(&mut reader)));
+    for conflict in conflicts::conflicts(&routers) {
+        problems.add(conflict);
+    }
+    let (serve, log) = process?;
+    Some(Config { routers, serve: serve?, log: log? })
+}
+
+fn serve(reader: &mut Reader<'_>) -> Option<ServeConfig> {
+    let socket = reader.value(&STATUS_SOCKET);
+    let metrics = reader.value(&METRICS_LISTEN);
+    Some(ServeConfig { socket: socket?, metrics: metrics? })
+}
+
+fn log(reader: &mut Reader<'_>) -> Option<LogConfig> {
+    let level = reader.value(&LOG_LEVEL);
+    let format = reader.value(&LOG_FORMAT);
+    let (format, time) = format?;
+    Some(LogConfig { level: level?, format, time })
+}
+
+#[cfg(test)]
+mod tests;

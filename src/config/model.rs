@@ -1,0 +1,189 @@
+//! The configuration as the rest of the program uses it, valid by construction; knows no variable and no text.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::health::Weight;
+use crate::vrrp::{self, Family};
+
+/// Everything the operator decided. Defaults are filled in: an `Option` in here never means "the default".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The virtual routers, at least one.
+    pub routers: Vec<RouterConfig>,
+    pub serve: ServeConfig,
+    pub log: LogConfig,
+}
+
+/// Where the status and the metrics are served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServeConfig {
+    /// The absolute path of the status socket, at most 100 octets; `None`: there is none.
+    pub socket: Option<PathBuf>,
+    /// The address of the metrics server; `None`: there is none.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// One virtual router of one address family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouterConfig {
+    /// The suffix of its variables: 1 for those without one, 2 for `VIP_2` and so on. The IPv4 and the IPv6 router
+    /// of a mixed `VIP` share a number, in this order: they move together, a fault of one is a fault of both, and
+    /// they share one `check`.
+    pub number: u16,
+    /// The name in logs: unique, one word, such as `VI_1`. The IPv6 router of a mixed `VIP` is `VI_1_v6`.
+    pub name: String,
+    pub interface: InterfaceChoice,
+    /// `Auto` picks the interface whose subnet holds this address: the first of `addresses` that is not link-local,
+    /// since every interface has a link-local subnet. The IPv6 router of a mixed `VIP` has the first IPv4 address, so
+    /// that both routers use the same interface.
+    pub subnet_hint: IpAddr,
+    pub state_hint: StateHint,
+    pub protocol: Rc<vrrp::Settings>,
+    /// The addresses to put on the interface, in configured order; the same as in `protocol`.
+    pub addresses: Vec<VirtualAddress>,
+    /// Addresses that move with them but are not advertised; of either family, none of them in `addresses`.
+    pub excluded: Vec<VirtualAddress>,
+    /// Further interfaces that must be up, each once.
+    pub track: Vec<String>,
+    /// The source address of unicast adverts, of the family of `addresses`; `None`: the interface's own address.
+    pub unicast_source: Option<IpAddr>,
+    /// The program to run on each transition, by absolute path, and its first arguments.
+    pub notify: Option<Vec<String>>,
+    /// `None`: nothing is checked.
+    pub check: Option<Rc<CheckConfig>>,
+}
+
+impl RouterConfig {
+    /// The family of its addresses.
+    pub fn family(&self) -> Family {
+        self.protocol.addresses.first().map_or(Family::V4, |address| Family::of(*address))
+    }
+}
+
+/// The name of a router without `INSTANCE_NAME`, as in keepalived's examples.
+pub(super) fn default_name(number: u16) -> String {
+    format!("VI_{number}")
+}
+
+/// The interface a router sends and receives on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum InterfaceChoice {
+    /// The one whose subnet holds the router's `subnet_hint`, else that of the default route.
+    Auto,
+    /// A name the kernel would accept; it need not exist yet.
+    Named(String),
+}
+
+/// The value of `STATE`. It has no effect at run time: it only selects another image's default priority under `COMPAT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateHint {
+    Master,
+    Backup,
+}
+
+/// One virtual address as it goes on an interface. Displays as the operator may write it:
+/// `10.0.0.2/32 dev eth0`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualAddress {
+    pub address: IpAddr,
+    /// Prefix length, 1 to 32 for IPv4, 1 to 128 for IPv6.
+    pub prefix: u8,
+    /// An interface of its own; `None`: the router's.
+    pub device: Option<String>,
+    /// The label `ip addr` shows, at most 15 bytes; IPv6 has none.
+    pub label: Option<String>,
+}
+
+impl fmt::Display for VirtualAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)?;
+        if let Some(device) = &self.device {
+            write!(f, " dev {device}")?;
+        }
+        if let Some(label) = &self.label {
+            write!(f, " label {label}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What is checked, how often, and what follows a failure. At least one of the three lists is not empty, and every
+/// item of each must pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckConfig {
+    /// Names of processes that must run, each once.
+    pub services: Vec<String>,
+    /// Ports that must accept a connection, each once.
+    pub tcp: Vec<SocketAddr>,
+    /// Pages that must answer with 2xx or 3xx, each once.
+    pub http: Vec<HttpTarget>,
+    /// Time between two checks, 1 ms to one day.
+    pub interval: Duration,
+    /// How long a connection may take, 1 ms to one day; it may be longer than `interval`.
+    pub timeout: Duration,
+    pub weight: Weight,
+    /// Consecutive passes that make the check healthy.
+    pub rise: NonZeroU32,
+    /// Consecutive failures that make it failed.
+    pub fall: NonZeroU32,
+}
+
+/// A page to request over plain HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpTarget {
+    /// The server's address.
+    pub address: SocketAddr,
+    /// The `Host` header, as it was written: `127.0.0.1:8080`, `localhost`, `[::1]`. Plain ASCII.
+    pub host: String,
+    /// The request target: at least `/`, with the query if there is one. ASCII without spaces and control
+    /// characters.
+    pub path: String,
+}
+
+/// The socket for health checks, next to the status socket: a health check runs every few seconds and needs little.
+pub fn health_socket(status_socket: &Path) -> PathBuf {
+    let mut path = status_socket.as_os_str().to_owned();
+    path.push(".health");
+    path.into()
+}
+
+/// What is logged, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    pub level: log::LevelFilter,
+    pub format: LogFormat,
+    /// Each line begins with the time, for where neither a container runtime nor journald adds it.
+    pub time: bool,
+}
+
+/// The shape of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// keepalived's sentences, for people and for grep.
+    Text,
+    /// One object per line.
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_virtual_address_reads_as_it_is_written() {
+        let mut vip = VirtualAddress {
+            address: IpAddr::from([10, 0, 0, 2]),
+            prefix: 32,
+            device: Some("eth0".into()),
+            label: None,
+        };
+        assert_eq!(vip.to_string(), "10.0.0.2/32 dev eth0");
+        vip.label = Some("eth0:1".into());
+        assert_eq!(vip.to_string(), "10.0.0.2/32 dev eth0 label eth0:1");
+    }
+}
