@@ -30,6 +30,5 @@ mod serve;
 pub mod status;
 pub mod sys;
 pub mod time;
-pub mod timestamp;
 mod token;
 pub mod vrrp;

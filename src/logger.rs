@@ -15,7 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::config::{LogConfig, LogFormat, one_line};
 use crate::sys::poller::wall_clock;
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// Sends everything logged from now on to standard error.
 ///

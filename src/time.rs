@@ -1,7 +1,10 @@
-//! Moments on the daemon's clock, passed to the core as arguments; reads no clock.
+//! Moments on the daemon's clock and in the calendar, passed in as arguments. Reads no clock.
 
+use std::fmt;
 use std::ops::Add;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde::{Serialize, Serializer};
 
 /// Time since the daemon started, on a clock that never steps. Read at the edge, passed in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,7 +43,100 @@ impl Add<Duration> for Instant {
     }
 }
 
+/// A moment in UTC with a resolution of a millisecond. Displays as `2026-11-24T12:03:04.118Z` (RFC 3339).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp {
+    since_epoch_ms: u64,
+}
+
+impl Timestamp {
+    /// The end of the year 9999, the last that RFC 3339 can write.
+    const MAX_MS: u64 = 253_402_300_799_999;
+
+    /// The moment `since` after 1970-01-01 00:00:00 UTC; at most the end of the year 9999.
+    pub fn after_epoch(since: Duration) -> Self {
+        Self { since_epoch_ms: millis(since).min(Self::MAX_MS) }
+    }
+
+    /// Milliseconds since 1970-01-01 00:00:00 UTC.
+    pub const fn milliseconds(self) -> u64 {
+        self.since_epoch_ms
+    }
+
+    /// The moment `wait` earlier, but not before 1970.
+    #[must_use]
+    pub fn before(self, wait: Duration) -> Self {
+        Self { since_epoch_ms: self.since_epoch_ms.saturating_sub(millis(wait)) }
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let moment = UNIX_EPOCH + Duration::from_millis(self.since_epoch_ms);
+        humantime::format_rfc3339_millis(moment).fmt(f)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// A duration in whole milliseconds, rounded down.
 pub fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(seconds: u64) -> String {
+        Timestamp::after_epoch(Duration::from_secs(seconds)).to_string()
+    }
+
+    #[test]
+    fn a_timestamp_displays_in_rfc_3339() {
+        // As `date -u -d @SECONDS` prints them.
+        for (seconds, expected) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399, "2000-02-28T23:59:59.000Z"),
+            (951_782_400, "2000-02-29T00:00:00.000Z"),
+            (951_868_800, "2000-03-01T00:00:00.000Z"),
+            (1_735_689_599, "2024-12-31T23:59:59.000Z"),
+            (1_795_521_784, "2026-11-24T12:03:04.000Z"),
+            (4_107_542_400, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(text(seconds), expected);
+        }
+        let with_millis = Timestamp::after_epoch(Duration::from_millis(1_795_521_784_118));
+        assert_eq!(with_millis.to_string(), "2026-11-24T12:03:04.118Z");
+        assert_eq!(with_millis.before(Duration::from_millis(18)).milliseconds(), 1_795_521_784_100);
+    }
+
+    /// Year, month and day.
+    fn date(day: u64) -> (u64, u64, u64) {
+        let text = text(day * 86_400);
+        let number = |at: std::ops::Range<usize>| text[at].parse().unwrap();
+        (number(0..4), number(5..7), number(8..10))
+    }
+
+    #[test]
+    fn each_day_follows_the_one_before() {
+        let mut last = date(0);
+        for day in 1..60_000 {
+            let next = date(day);
+            let (year, month, date) = last;
+            let following = [(year, month, date + 1), (year, month + 1, 1), (year + 1, 1, 1)];
+            assert!(following.contains(&next) && next.2 <= 31, "{last:?} {next:?}");
+            last = next;
+        }
+        assert_eq!(last, (2134, 4, 10));
+    }
+
+    #[test]
+    fn no_time_is_too_late_to_be_written() {
+        assert_eq!(Timestamp::after_epoch(Duration::MAX).to_string(), "9999-12-31T23:59:59.999Z");
+    }
 }

@@ -5,8 +5,7 @@ use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use super::text::span;
-use crate::time::Instant;
-use crate::timestamp::Timestamp;
+use crate::time::{Instant, Timestamp};
 use crate::vrrp::Role;
 
 /// How many transitions are remembered, of all routers together.

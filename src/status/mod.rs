@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 use crate::vrrp::Role;
 
 pub use document::{Document, FEW, Part};

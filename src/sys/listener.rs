@@ -1,24 +1,21 @@
-//! Sockets that others connect to, over a path or TCP, and what is said over them without ever waiting; knows no
-//! request.
+//! Listening sockets, at a path or a TCP port, and their connections. Nothing here blocks. Knows no protocol.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _};
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
 use nix::sys::stat::{Mode, fchmod};
-use nix::unistd::mkdir;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::Error;
 
-/// Connections that may wait to be accepted.
+/// How many connections can wait to be accepted.
 const BACKLOG: i32 = 16;
 
-/// A socket that listens. Dropping it removes its path.
+/// A listening socket. Dropping it removes its path.
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
@@ -26,32 +23,32 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// At `path`, for the user of this process alone (mode 0600). The folder is made if it is missing, and what a
-    /// predecessor that was killed left there is replaced.
+    /// Listens at `path`, with access only for the user of this process (mode 0600). Creates the folder if it is missing
+    /// and replaces a socket that a killed process left behind.
     ///
     /// # Errors
-    /// The folder cannot be written to, the path is something else than a socket, or somebody answers there.
+    /// The folder is not writable, the path exists and is not a socket, or another process listens there.
     pub fn at_path(path: &Path) -> Result<Self, Error> {
         let failed = |e: io::Error| Error::doing("listen at", path.display())(e);
         let address = SockAddr::unix(path).map_err(failed)?;
-        if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
-            make(folder).map_err(failed)?;
+        if let Some(folder) = path.parent() {
+            DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(failed)?;
         }
         let socket = open(Domain::UNIX).map_err(failed)?;
-        if let Err(e) = bind_for_us_alone(&socket, &address) {
-            if e.kind() != ErrorKind::AddrInUse || !is_abandoned(path, &address).map_err(failed)? {
+        if let Err(e) = bind_private(&socket, &address) {
+            if e.kind() != ErrorKind::AddrInUse || !is_stale(path, &address).map_err(failed)? {
                 return Err(failed(e));
             }
-            fs::remove_file(path).and_then(|()| bind_for_us_alone(&socket, &address)).map_err(failed)?;
+            fs::remove_file(path).and_then(|()| bind_private(&socket, &address)).map_err(failed)?;
         }
         socket.listen(BACKLOG).map_err(failed)?;
         Ok(Self { socket, path: Some(path.to_owned()) })
     }
 
-    /// At a TCP port; the unspecified IPv6 address takes both families, or IPv4 where there is no IPv6.
+    /// Listens at a TCP port. The unspecified IPv6 address accepts both families, or only IPv4 on a host without IPv6.
     ///
     /// # Errors
-    /// The port is taken, or the address is none of this machine's.
+    /// The port is in use, or the host does not have the address.
     pub fn at_port(address: SocketAddr) -> Result<Self, Error> {
         let listen = |address: SocketAddr| {
             let socket = open(Domain::for_address(address))?;
@@ -74,18 +71,18 @@ impl Listener {
         .map_err(Error::doing("listen at", address))
     }
 
-    /// The next connection; `None` when nobody waits.
+    /// Accepts the next connection; `None` if none is waiting.
     ///
     /// # Errors
-    /// The process is out of descriptors or memory; who waits goes on waiting.
+    /// The process is out of descriptors or memory. The connection stays in the queue.
     pub fn accept(&self) -> Result<Option<Stream>, Error> {
         match self.socket.accept() {
             Ok((socket, _)) => {
                 socket.set_nonblocking(true).map_err(Error::doing("accept", "a connection"))?;
                 Ok(Some(Stream(socket)))
             }
-            // Who went away before it was its turn is nobody.
-            Err(e) if is_later(&e) || e.kind() == ErrorKind::ConnectionAborted => Ok(None),
+            // The client closed the connection before it was accepted.
+            Err(e) if would_block(&e) || e.kind() == ErrorKind::ConnectionAborted => Ok(None),
             Err(e) => Err(Error::doing("accept", "a connection")(e)),
         }
     }
@@ -109,24 +106,15 @@ fn open(domain: Domain) -> io::Result<Socket> {
     Socket::new(domain, Type::STREAM.nonblocking().cloexec(), None)
 }
 
-/// The folder and those it is in. Not `create_dir_all`, which is 3 KB.
-fn make(folder: &Path) -> io::Result<()> {
-    let create = || mkdir(folder, Mode::from_bits_truncate(0o755));
-    match (create(), folder.parent()) {
-        (Err(Errno::ENOENT), Some(above)) => make(above).and_then(|()| Ok(create()?)),
-        (made, _) => Ok(made?),
-    }
-}
-
 /// Linux gives the file the mode of the socket that is bound, so no other user can ever connect. A umask would do the
 /// same, but for every thread of the process.
-fn bind_for_us_alone(socket: &Socket, address: &SockAddr) -> io::Result<()> {
+fn bind_private(socket: &Socket, address: &SockAddr) -> io::Result<()> {
     fchmod(socket, Mode::from_bits_truncate(0o600))?;
     socket.bind(address)
 }
 
-/// Whether it is a socket at which nobody listens.
-fn is_abandoned(path: &Path, address: &SockAddr) -> io::Result<bool> {
+/// Whether `path` is a socket without a listener.
+fn is_stale(path: &Path, address: &SockAddr) -> io::Result<bool> {
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
         return Ok(false);
     }
@@ -136,7 +124,7 @@ fn is_abandoned(path: &Path, address: &SockAddr) -> io::Result<bool> {
     }
 }
 
-fn is_later(error: &io::Error) -> bool {
+fn would_block(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
@@ -144,14 +132,14 @@ fn is_later(error: &io::Error) -> bool {
 #[derive(Debug)]
 pub struct Stream(Socket);
 
-/// How far an attempt to read or write came.
+/// The result of a read or write that does not block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// So many octets, at least one.
+    /// This many octets were transferred, at least one.
     Some(usize),
-    /// None for now.
+    /// It would block.
     Later,
-    /// None any more: the other end has gone or will say no more.
+    /// The connection is closed or broken, or the peer has finished sending.
     Ended,
 }
 
@@ -164,7 +152,7 @@ impl Stream {
         progress(self.0.write(octets))
     }
 
-    /// Says that nothing more comes; the other end may still write.
+    /// Shuts down the sending direction. The peer can still send.
     pub fn finish(&self) {
         let _ = self.0.shutdown(Shutdown::Write);
     }
@@ -174,7 +162,7 @@ fn progress(result: io::Result<usize>) -> Progress {
     match result {
         Ok(0) => Progress::Ended,
         Ok(count) => Progress::Some(count),
-        Err(e) if is_later(&e) => Progress::Later,
+        Err(e) if would_block(&e) => Progress::Later,
         Err(_) => Progress::Ended,
     }
 }
@@ -192,7 +180,7 @@ mod tests {
 
     use super::*;
 
-    /// A folder of this test's own, removed at its end.
+    /// A temporary folder, removed at the end of the test.
     struct Folder(PathBuf);
 
     impl Folder {
@@ -210,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_is_for_its_user_alone_and_goes_with_its_listener() {
+    fn a_socket_is_private_and_removed_with_its_listener() {
         let folder = Folder::new("listener-mode");
         let path = folder.0.join("run/status.sock");
         let listener = Listener::at_path(&path).unwrap();
@@ -221,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_predecessor_left_is_replaced_and_a_living_one_is_not() {
+    fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
         let folder = Folder::new("listener-left");
         let path = folder.0.join("status.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
@@ -243,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_says_when_it_has_to_wait_and_when_it_is_over() {
+    fn a_stream_reports_when_it_would_block_and_when_it_has_ended() {
         let folder = Folder::new("listener-stream");
         let path = folder.0.join("status.sock");
         let listener = Listener::at_path(&path).unwrap();

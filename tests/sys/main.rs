@@ -5,5 +5,6 @@ mod net;
 mod notify;
 mod own_process;
 mod panic;
+mod poller;
 mod probe;
 mod process;
