@@ -34,7 +34,8 @@ fn sources(place: &str) -> Vec<PathBuf> {
             if path.is_dir() { folders.push(path) } else { found.push(path) }
         }
     }
-    found.retain(|path| path.file_name().is_none_or(|name| name != "tests.rs"));
+    let of_tests = |path: &PathBuf| path.iter().any(|part| part == "tests" || part == "tests.rs");
+    found.retain(|path| !of_tests(&path.strip_prefix(root).unwrap().to_owned()));
     assert!(!found.is_empty(), "no sources at {place}");
     found
 }
