@@ -1,4 +1,8 @@
-//! Index types, so that the number of a check cannot be taken for the number of a socket; knows nothing else.
+//! Index types, so that the number of a router cannot be taken for the number of a check; knows nothing else.
+
+/// A virtual router, by its place in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct RouterId(pub(crate) usize);
 
 /// A health check. Routers with the same check share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -62,6 +62,11 @@ impl Interfaces {
         self.links.iter().find(|link| link.name == name)
     }
 
+    /// Whether the link of that name exists and is up.
+    pub fn is_up(&self, name: &str) -> bool {
+        self.named(name).is_some_and(|link| link.up)
+    }
+
     /// The link of that index.
     pub fn link(&self, index: u32) -> Option<&Link> {
         self.links.iter().find(|link| link.index == index)

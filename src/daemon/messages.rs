@@ -1,11 +1,14 @@
-//! What a router's facts are called in the log; keepalived's phrases where people grep for them.
+//! The sentences about routers, for log, status and history; keepalived's phrases where people grep for them.
 //! Decides nothing.
 
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
+use log::{Level, Record};
+
+use crate::checks::Outcome;
 use crate::config::InterfaceChoice;
-use crate::health::Weight;
+use crate::health::{Verdict, Weight};
 use crate::sys::Error;
 use crate::time::millis;
 use crate::vrrp::{Advert, Cause, DropReason, Family, Peer, Priority, Report, Role, Settings, Vrid, Why};
@@ -13,20 +16,103 @@ use crate::vrrp::{Advert, Cause, DropReason, Family, Peer, Priority, Report, Rol
 /// The router that a sentence is about.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Subject<'a> {
-    pub(super) interface: &'a str,
-    /// What its check looks at.
-    pub(super) watches: &'a [String],
+    pub(super) name: &'a str,
+    pub(super) settings: &'a Settings,
     pub(super) family: Family,
+    /// The interface in use, otherwise the configured one.
+    pub(super) interface: &'a str,
+    /// What its check watches.
+    pub(super) watched: &'a [String],
+}
+
+impl Subject<'_> {
+    /// Writes one line about this router to the log.
+    pub(super) fn log(&self, level: Level, event: &str, text: impl fmt::Display) {
+        self.log_with(level, event, &[], &text);
+    }
+
+    /// The same with further keys, for programs that read the log.
+    pub(super) fn log_with(&self, level: Level, event: &str, more: &[(&str, &str)], text: &dyn fmt::Display) {
+        let name = self.name;
+        let keys = [&[("event", event), ("instance", name)], more].concat();
+        let args = format_args!("({name}) {text}");
+        log::logger().log(&Record::builder().level(level).key_values(&keys).args(args).build());
+    }
+}
+
+/// Logs a transition with both states and the cause as keys.
+pub(super) fn log_transition(subject: &Subject<'_>, from: Role, to: Role, why: &Why) {
+    let level = if to == Role::Fault { Level::Warn } else { Level::Info };
+    let report = Report::Transition { from, to, why: *why };
+    let cause = cause(why, subject);
+    let keys = [("state", to.as_str()), ("from", from.as_str()), ("cause", &*cause)];
+    log_with_peer(subject, level, "transition", &keys, &report);
+}
+
+/// Logs any other report.
+pub(super) fn log_report(subject: &Subject<'_>, report: &Report) {
+    let (level, event) = match report {
+        Report::Transition { .. } => (Level::Info, "transition"),
+        Report::Cause { .. } => (Level::Warn, "fault"),
+        Report::Priority { .. } => (Level::Info, "priority"),
+        Report::Yield | Report::Leaving => (Level::Info, "yield"),
+        Report::Master(_) | Report::Released(_) => (Level::Info, "master"),
+        Report::Lower(_) | Report::Loser(_) => (Level::Info, "lower"),
+        Report::TwoMasters(_) => (Level::Warn, "two_masters"),
+        Report::PutBack => (Level::Warn, "address_restored"),
+        Report::Dropped { .. } | Report::OtherAddresses(_) | Report::OtherInterval(_) => {
+            (Level::Warn, "dropped")
+        }
+    };
+    log_with_peer(subject, level, event, &[], report);
+}
+
+/// Logs that a virtual address was missing and was added again. `expired`: its lease ran out while this process was
+/// held up; otherwise another program removed it.
+pub(super) fn log_restored(subject: &Subject<'_>, expired: bool) {
+    if expired {
+        let text = "The lease of a virtual address ended while this process was held up: put back";
+        subject.log(Level::Warn, "address_restored", text);
+    } else {
+        log_report(subject, &Report::PutBack);
+    }
+}
+
+/// Logs what a check found.
+pub(super) fn log_outcome(subject: &Subject<'_>, outcome: &Outcome) {
+    for e in &outcome.errors {
+        subject.log(Level::Error, "check_error", e);
+    }
+    for news in &outcome.news {
+        subject.log(Level::Info, "service", news);
+    }
+    let names = subject.watched.join(", ");
+    match outcome.verdict {
+        Some(Verdict::Healthy) => {
+            subject.log(Level::Info, "check", format_args!("Check of {names} succeeded"));
+        }
+        Some(Verdict::Failed | Verdict::Unknown) => {
+            subject.log(Level::Warn, "check", format_args!("Check of {names} failed"));
+        }
+        None => {}
+    }
+}
+
+fn log_with_peer(subject: &Subject<'_>, level: Level, event: &str, keys: &[(&str, &str)], report: &Report) {
+    let peer = speaker(report).map(|address| address.to_string());
+    let mut keys = keys.to_vec();
+    keys.extend(peer.iter().map(|address| ("peer", address.as_str())));
+    subject.log_with(level, event, &keys, &self::report(report, subject));
 }
 
 /// What is wrong.
 pub(super) fn fault(cause: Cause, of: &Subject<'_>) -> String {
-    let Subject { interface, watches, family } = of;
+    let Subject { interface, watched, family, .. } = of;
     match cause {
         Cause::Interface => format!("interface {interface} is missing or down"),
         Cause::Source => format!("interface {interface} has no {family} address to send from"),
         Cause::Vrid => format!("another router here has our VRID on {interface}"),
-        Cause::Service => format!("the check of {} does not pass", watches.join(", ")),
+        Cause::Service => format!("the check of {} does not pass", watched.join(", ")),
         Cause::Tracked => "a tracked interface is missing or down".into(),
         Cause::Partner => "the router of the other address family is in FAULT".into(),
         Cause::Address => "the kernel refused a virtual address".into(),
@@ -39,7 +125,7 @@ fn peer(peer: &Peer) -> String {
 
 /// The cause of a transition as half a sentence.
 pub(super) fn cause(why: &Why, of: &Subject<'_>) -> String {
-    let Subject { interface, watches, family } = of;
+    let Subject { interface, watched, family, .. } = of;
     match why {
         Why::Startup => "started".into(),
         Why::Silence(Some(master)) => format!("{} fell silent", peer(master)),
@@ -53,7 +139,7 @@ pub(super) fn cause(why: &Why, of: &Subject<'_>) -> String {
         Why::Recovered(Cause::Vrid) => format!("our VRID is free on {interface}"),
         Why::Recovered(Cause::Tracked) => "the tracked interfaces are up".into(),
         Why::Recovered(Cause::Partner) => "the router of the other address family works".into(),
-        Why::Recovered(Cause::Service) => format!("the check of {} passes", watches.join(", ")),
+        Why::Recovered(Cause::Service) => format!("the check of {} passes", watched.join(", ")),
         Why::Recovered(Cause::Address) => "trying the virtual addresses again".into(),
         Why::Late(late) => format!("held up for {} ms, another may have been elected", millis(*late)),
         Why::Shutdown => "stopping".into(),
@@ -124,13 +210,20 @@ pub(super) fn report(report: &Report, of: &Subject<'_>) -> String {
     }
 }
 
+/// What we do about an advert that differs from our configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reaction {
+    Dropping,
+    /// The RFC demands it.
+    Obeying,
+}
+
 /// Why an advert for our VRID was dropped, with both values where two differ: such a disagreement ends
 /// in two masters.
 pub(super) struct Conflict<'a> {
     pub(super) from: IpAddr,
     pub(super) reason: DropReason,
-    /// It differs, and must be obeyed all the same.
-    pub(super) obeyed: bool,
+    pub(super) reaction: Reaction,
     pub(super) ours: &'a Settings,
     /// The advert, when it could be read.
     pub(super) theirs: Option<&'a Advert>,
@@ -138,8 +231,11 @@ pub(super) struct Conflict<'a> {
 
 impl fmt::Display for Conflict<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { from, reason, obeyed, ours, theirs } = self;
-        let verb = if *obeyed { "Obeying" } else { "Dropping" };
+        let Self { from, reason, reaction, ours, theirs } = self;
+        let verb = match reaction {
+            Reaction::Dropping => "Dropping",
+            Reaction::Obeying => "Obeying",
+        };
         write!(f, "{verb} adverts from {from} ({reason})")?;
         let Some(theirs) = theirs else { return f.write_str(": not a VRRP advert we may obey") };
         #[expect(clippy::wildcard_enum_match_arm, reason = "the other reasons have no two values to name")]
@@ -165,41 +261,47 @@ impl fmt::Display for Conflict<'_> {
             }
             _ => return Ok(()),
         }
-        f.write_str(match (*obeyed, reason) {
-            (true, DropReason::Interval) => "; while it is master we wait by its own",
-            (true, _) => "; another cluster may use our VRID",
-            (false, _) => "; until they agree, both can be master at once",
+        f.write_str(match (reaction, reason) {
+            (Reaction::Obeying, DropReason::Interval) => "; while it is master we wait by its own",
+            (Reaction::Obeying, _) => "; another cluster may use our VRID",
+            (Reaction::Dropping, _) => "; until they agree, both can be master at once",
         })
     }
 }
 
-/// A backup that could not replace the master it follows, if the service died there: why, and what would help.
-pub(super) fn no_spare(
-    own: Priority,
-    master: &Peer,
-    weight: Weight,
-    healthy: bool,
-    preempts: bool,
-) -> String {
+/// Why a backup would not replace its master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Obstacle {
+    NoPreemption,
+    /// The service is down here too.
+    ServiceDown,
+    /// The weight does not bring the master below us.
+    Weight(Weight),
+}
+
+/// A backup that would not replace the master it follows if the service failed there: why, and what would help.
+pub(super) fn failover_impossible(own: Priority, master: &Peer, obstacle: Obstacle) -> String {
     let mut text = format!("No spare: if the service of {} died, it would stay master", peer(master));
-    if !preempts {
-        text +=
-            ": with PREEMPT=false we follow it however low it falls; CHECK_WEIGHT=0 makes it a FAULT there";
-    } else if !healthy {
-        text += "; the service does not run here either";
-    } else if master.priority == Priority::OWNER {
-        text += "; an address owner never falls, CHECK_WEIGHT=0 makes it a FAULT there";
-    } else {
-        let lacking = master.priority.octet().saturating_sub(own.octet());
-        let _ = write!(
-            text,
-            ": CHECK_WEIGHT {weight} is too small, it must be above {lacking} (or below -{lacking}, or 0: FAULT) on both"
-        );
+    match obstacle {
+        Obstacle::NoPreemption => {
+            text += ": with PREEMPT=false we follow it however low it falls; CHECK_WEIGHT=0 makes it a FAULT there";
+        }
+        Obstacle::ServiceDown => text += "; the service does not run here either",
+        Obstacle::Weight(_) if master.priority == Priority::OWNER => {
+            text += "; an address owner never falls, CHECK_WEIGHT=0 makes it a FAULT there";
+        }
+        Obstacle::Weight(weight) => {
+            let lacking = master.priority.octet().saturating_sub(own.octet());
+            let _ = write!(
+                text,
+                ": CHECK_WEIGHT {weight} is too small, it must be above {lacking} (or below -{lacking}, or 0: FAULT) on both"
+            );
+        }
     }
     text
 }
 
-/// A master that has heard nobody since the start.
+/// No other router was heard since the start.
 pub(super) fn never_heard(vrid: Vrid) -> String {
     format!(
         "No other router of VRID {vrid} was heard yet. Backups are silent, so all may be well; but if another is \
@@ -208,12 +310,14 @@ pub(super) fn never_heard(vrid: Vrid) -> String {
     )
 }
 
-/// Where a router is to speak cannot be told yet.
-pub(super) fn no_place(choice: &InterfaceChoice, home: IpAddr) -> String {
+/// There is no link to speak on yet.
+pub(super) fn no_link(choice: &InterfaceChoice, subnet_hint: IpAddr) -> String {
     match choice {
         InterfaceChoice::Named(name) => format!("Interface {name} is not there: waiting for it"),
         InterfaceChoice::Auto => {
-            format!("No interface has the subnet of {home}, and there is no default route: waiting for one")
+            format!(
+                "No interface has the subnet of {subnet_hint}, and there is no default route: waiting for one"
+            )
         }
     }
 }
@@ -226,8 +330,8 @@ pub(super) fn vrid_taken(vrid: Vrid, interface: &str, holder: &str) -> String {
     )
 }
 
-/// The kernel does not let an advert out.
-pub(super) fn mute(error: &Error) -> String {
+/// The kernel refused to send an advert.
+pub(super) fn send_failed(error: &Error) -> String {
     let mut text = error.to_string();
     if error.is_permission() {
         text += "; the others cannot hear us and become master too: look for an output rule against IP protocol 112";
@@ -277,8 +381,14 @@ mod tests {
 
     #[test]
     fn transitions_keep_the_phrases_that_people_grep_for() {
-        let watches = ["haproxy".to_owned()];
-        let of = Subject { interface: "eth0", watches: &watches, family: Family::V4 };
+        let (settings, watched) = (settings(), ["haproxy".to_owned()]);
+        let of = Subject {
+            name: "VI_1",
+            settings: &settings,
+            family: Family::V4,
+            interface: "eth0",
+            watched: &watched,
+        };
         let master = Peer { address: "10.0.0.11".parse().unwrap(), priority: Priority::new(13).unwrap() };
         let text = |from, to, why| report(&Report::Transition { from, to, why }, &of);
         assert_eq!(
@@ -310,8 +420,10 @@ mod tests {
             addresses: vec!["10.0.0.3".parse().unwrap(), "10.0.0.4".parse().unwrap()],
         };
         let from = "10.0.0.12".parse().unwrap();
-        let text =
-            |reason| Conflict { from, reason, obeyed: false, ours: &ours, theirs: Some(&theirs) }.to_string();
+        let text = |reason| {
+            Conflict { from, reason, reaction: Reaction::Dropping, ours: &ours, theirs: Some(&theirs) }
+                .to_string()
+        };
         for (reason, difference) in [
             (DropReason::VersionMismatch, "it speaks VRRPv3, we speak VRRPv2"),
             (DropReason::AuthMismatch, "it uses a password, we use no authentication"),
@@ -333,7 +445,8 @@ mod tests {
             Advert { interval: Interval::from_centiseconds(50).unwrap(), ..ours.advert(ours.priority) };
         let from = "10.0.0.12".parse().unwrap();
         let reason = DropReason::Interval;
-        let conflict = Conflict { from, reason, obeyed: true, ours: &ours, theirs: Some(&theirs) };
+        let conflict =
+            Conflict { from, reason, reaction: Reaction::Obeying, ours: &ours, theirs: Some(&theirs) };
         assert_eq!(
             conflict.to_string(),
             "Obeying adverts from 10.0.0.12 (interval): its interval is 0.5 s, ours 1 s; while it is master we wait by its own"

@@ -1,54 +1,50 @@
-//! The join of core and edges: waits, translates what the kernel said into events, hands them to the state
-//! machines and performs their answers in order. Nothing else knows both.
+//! The event loop: waits for descriptors, signals and deadlines, and passes each to its owner. Everything that knows
+//! the protocol is in `routers`; nothing here does.
 
-mod checks;
-mod due;
+mod binding;
+mod dispatcher;
+mod held;
+mod incoming;
 mod messages;
 mod network;
-mod place;
+mod queue;
 mod rate_limiter;
-mod receive;
 mod respond;
 mod router;
-mod schedule;
+mod routers;
 mod snapshot;
 mod sweep;
+mod telemetry;
+mod timers;
 mod vrid_table;
-mod warnings;
 
-use std::cell::Cell;
-use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
-use std::vec::IntoIter;
 
 use log::Level;
 
-use crate::checks::Checks;
+use crate::checks::{Checks, Outcome};
 use crate::config::{Config, is_secret};
+use crate::ids::CheckId;
 use crate::serve::Server;
-use crate::status::History;
 use crate::sys::Error;
 use crate::sys::notify::{Notifier, Outcome as Notice};
 use crate::sys::poller::Clock;
 use crate::sys::reaper;
 use crate::sys::signals::{Signal, Signals};
-use crate::sys::socket::Inbox;
 use crate::time::Instant;
 use crate::token::{Poller, Token};
-use crate::vrrp::{Action, Advert, Cause, DropReason, Event, Peer, Report, Role};
-use network::Kernel;
-use router::Router;
-use schedule::Schedule;
-use vrid_table::Seats;
+use crate::vrrp::Role;
+use network::Network;
+use routers::Routers;
 
-/// A deadline that was missed by more than this was missed because the process was held up.
-const HELD_UP: Duration = Duration::from_millis(10);
+/// A deadline missed by more than this was missed because this process was held up.
+const LATE: Duration = Duration::from_millis(10);
 
-/// How long a stop waits for the programs that are told of it.
-const LAST_NOTICES: Duration = Duration::from_secs(1);
+/// How long a stop waits for the NOTIFY programs.
+const NOTIFY_DEADLINE: Duration = Duration::from_secs(1);
 
-/// What a turn of the loop left to do.
+/// What to do after a turn of the loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     Turn,
@@ -57,292 +53,181 @@ pub enum Next {
     Stopped,
 }
 
-/// All virtual routers of the process and what they share. Dropping it removes every virtual address.
+/// How far a stop has come.
+#[derive(Clone, Copy, Debug)]
+enum Stop {
+    /// The routers leave.
+    Leaving,
+    /// Every router has stopped; the NOTIFY programs may run until then.
+    Notifying(Instant),
+}
+
+/// The daemon. Dropping it removes every virtual address.
 #[derive(Debug)]
 pub struct Daemon {
     poller: Poller,
-    /// What the time is taken to be for all that happens at once: see [`Daemon::now`].
-    moment: Cell<Instant>,
     signals: Signals,
-    kernel: Kernel,
-    routers: Vec<Router>,
-    /// When each router is due.
-    schedule: Schedule,
-    /// Routers whose leases are to be renewed, and what each does after that.
-    renewals: Vec<(usize, IntoIter<Action>)>,
-    /// Which router packets are for.
-    seats: Seats,
-    /// Routers with the same check share it.
+    routers: Routers,
     checks: Checks,
+    server: Server,
     notifier: Notifier,
     notify_failures: u64,
-    history: History,
-    serving: Server,
-    /// Every configured virtual address that is not an owner's real one, sorted: no source for adverts.
-    virtual_addresses: Vec<IpAddr>,
-    look_again: Option<Instant>,
-    /// The kernel's notices could not be read; it was said.
-    blind: bool,
-    /// What was forbidden to us at the start, which no waiting mends.
-    forbidden: Option<Error>,
-    stopping: bool,
-    /// Until when programs that are told of the stop may run.
-    linger: Option<Instant>,
-    inbox: Option<Inbox>,
+    /// `None` until it is told to stop.
+    stop: Option<Stop>,
 }
 
 impl Daemon {
     /// Opens everything, removes what a killed predecessor left, and starts the routers.
     ///
     /// # Errors
-    /// What the kernel refuses and no waiting can mend; a missing interface is not among it.
+    /// A refusal of the kernel that no waiting can mend; a missing interface is none.
     pub fn start(config: Config) -> Result<Self, Error> {
         let signals = Signals::install()?;
-        // Those that ended before the handlers were in place; later ones may be the notifier's.
+        // Children that ended before the handlers were in place; later ones may be the notifier's.
         reaper::reap();
         let poller = Poller::new(Clock::start()?)?;
-        let kernel = Kernel::open()?;
+        let network = Network::open()?;
         poller.watch(signals.as_fd(), Token::Signals)?;
-        poller.watch(kernel.monitor().as_fd(), Token::Netlink)?;
+        poller.watch(network.monitor_fd(), Token::Netlink)?;
+        let mut checks = Checks::new()?;
+        let routers = Routers::new(config.routers, network, &mut checks, &poller)?;
         let mut daemon = Self {
             poller,
-            moment: Cell::new(Instant::START),
             signals,
-            kernel,
-            virtual_addresses: vec![],
-            schedule: Schedule::new(config.routers.len()),
-            renewals: vec![],
-            seats: Seats::default(),
-            routers: config.routers.into_iter().map(Router::new).collect(),
-            checks: Checks::new()?,
+            routers,
+            checks,
+            server: Server::new(config.serve),
             notifier: Notifier::new(is_secret),
             notify_failures: 0,
-            history: History::default(),
-            serving: Server::new(config.serve),
-            look_again: None,
-            blind: false,
-            forbidden: None,
-            stopping: false,
-            linger: None,
-            inbox: None,
+            stop: None,
         };
-        daemon.prepare();
-        match daemon.forbidden.take() {
-            Some(e) => Err(e),
-            None => Ok(daemon),
-        }
-    }
-
-    fn prepare(&mut self) {
-        self.share_checks();
-        self.find_partners();
-        self.gather_virtual_addresses();
-        if self.checks.are_blinded_by_hidepid() {
+        if daemon.checks.are_blinded_by_hidepid() {
             log::error!(event = "hidepid"; "/proc is mounted with hidepid: services of other users look dead; mount it without");
         }
-        for router in &self.routers {
-            sweep::sweep(&mut self.kernel, router);
-        }
-        // What was swept is out of the tables before anybody looks at them.
-        self.notices();
-        self.kernel.interfaces.forget_virtual();
-        for id in 0..self.routers.len() {
-            self.refresh(id);
-            // Until its first look says otherwise, a service of weight 0 is not known to run.
-            self.apply_health(id);
-        }
-        self.check();
-        for id in 0..self.routers.len() {
-            self.dispatch(id, Event::Startup);
-        }
-        self.flush();
+        daemon.poll_checks();
+        daemon.routers.startup();
+        daemon.run_notifications();
+        Ok(daemon)
     }
 
-    /// The routers of one number, which are next to each other.
-    fn find_partners(&mut self) {
-        for id in 1..self.routers.len() {
-            if self.routers[id - 1].config.number == self.routers[id].config.number {
-                self.routers[id - 1].partner = Some(id);
-                self.routers[id].partner = Some(id - 1);
-            }
-        }
-    }
-
-    /// The role of each router, by name, in the order of the configuration.
+    /// The name and the role of each router, in the order of the configuration.
     pub fn roles(&self) -> impl Iterator<Item = (&str, Role)> {
-        self.routers.iter().map(|r| (r.name(), r.instance.role()))
+        self.routers.iter().map(|router| (router.name(), router.role()))
     }
 
-    /// Waits for what comes next and deals with it.
+    /// Waits for the next event and handles it.
     ///
     /// # Errors
-    /// What leaves the daemon deaf or blind: waiting or signals failed.
+    /// When waiting or signals fail: the daemon cannot go on.
     pub fn turn(&mut self) -> Result<Next, Error> {
-        let mut reload = false;
         let deadline = self.deadline();
         let tokens = self.poller.wait(deadline)?;
-        self.moment.set(self.poller.now());
-        if deadline.is_some_and(|at| self.now().since(at) > HELD_UP) {
-            self.catch_up();
+        let now = self.routers.start_turn();
+        if deadline.is_some_and(|at| now.since(at) > LATE) {
+            self.routers.catch_up();
         }
+        let mut reload = false;
         for token in tokens {
             match token {
-                Token::Signals => reload |= self.take_signals(),
-                Token::Netlink => self.notices(),
-                Token::Port(port) => self.packets(port),
+                Token::Signals => reload |= self.handle_signals(),
+                Token::Netlink => self.routers.network_changed(&self.poller),
+                Token::Port(port) => self.routers.receive(port),
                 Token::Listener(listener) => {
-                    self.serving.accept_ready(listener, self.poller.now(), &self.poller);
+                    self.server.accept_ready(listener, self.poller.now(), &self.poller);
                 }
-                Token::Connection(number) => self.serving.connection_ready(number, &self.poller),
-                Token::Process(check, _) | Token::Probe(check, _) => self.ready(check, token),
+                Token::Connection(number) => self.server.connection_ready(number, &self.poller),
+                Token::Process(check, _) | Token::Probe(check, _) => self.check_ready(check, token),
             }
         }
         self.expire();
-        if self.kernel.take_echo() {
-            self.notices();
-        }
-        self.flush();
-        // What takes long comes when all is sent.
-        self.answer_next();
-        Ok(match (self.has_left(), reload) {
+        self.routers.follow_own_changes(&self.poller);
+        self.routers.flush();
+        self.run_notifications();
+        // Last, when everything is sent: a response may take long.
+        self.respond();
+        Ok(match (self.is_stopped(), reload) {
             (true, _) => Next::Stopped,
             (false, true) => Next::Reload,
             (false, false) => Next::Turn,
         })
     }
 
+    /// Stops as on SIGTERM: a master may first wait for its successor. A second call does not wait.
+    pub fn stop(&mut self) {
+        self.stop.get_or_insert(Stop::Leaving);
+        self.routers.stop();
+        self.run_notifications();
+    }
+
     /// Whether nothing is left to do after a stop.
-    fn has_left(&mut self) -> bool {
-        if !self.stopping || self.roles().any(|(_, role)| role != Role::Init) {
+    fn is_stopped(&mut self) -> bool {
+        let Some(stop) = self.stop else { return false };
+        if !self.routers.are_stopped() {
             return false;
         }
         let now = self.poller.now();
-        let linger = *self.linger.get_or_insert(now + LAST_NOTICES);
-        self.notifier.deadline().is_none() || linger <= now
-    }
-
-    /// Takes leave as on SIGTERM: a master may first wait for its successor. Called again it does not wait.
-    pub fn stop(&mut self) {
-        self.stopping = true;
-        for id in 0..self.routers.len() {
-            self.dispatch(id, Event::Shutdown);
-        }
-        self.flush();
+        let until = match stop {
+            Stop::Leaving => now + NOTIFY_DEADLINE,
+            Stop::Notifying(until) => until,
+        };
+        self.stop = Some(Stop::Notifying(until));
+        self.notifier.deadline().is_none() || until <= now
     }
 
     fn deadline(&mut self) -> Option<Instant> {
-        let routers = self.schedule.next(|id| self.routers[id].deadline());
-        let checks = self.checks.deadline().into_iter();
-        let asked = self.serving.next_ask().map(|_| self.poller.now());
-        let others = [self.look_again, self.notifier.deadline(), self.linger, self.serving.deadline(), asked];
-        checks.chain(routers).chain(others.into_iter().flatten()).min()
+        let response = self.server.next_ask().map(|_| self.poller.now());
+        let stop = match self.stop {
+            Some(Stop::Notifying(until)) => Some(until),
+            Some(Stop::Leaving) | None => None,
+        };
+        let (routers, checks) = (self.routers.deadline(), self.checks.deadline());
+        let others = [self.notifier.deadline(), self.server.deadline(), response, stop];
+        [routers, checks].into_iter().chain(others).flatten().min()
     }
 
     fn expire(&mut self) {
+        self.routers.retry(&self.poller);
+        self.poll_checks();
         let now = self.poller.now();
-        if self.look_again.take_if(|at| *at <= now).is_some() {
-            self.notices();
-        }
-        self.check();
         if self.notifier.deadline().is_some_and(|at| at <= now) {
             let outcomes = self.notifier.expire(now);
             self.report_notices(&outcomes);
         }
-        for e in self.serving.expire(now, &self.poller) {
+        for e in self.server.expire(now, &self.poller) {
             log::warn!(event = "serving"; "{e}; trying again, everything else works");
         }
-        self.timers();
+        self.routers.fire_timers();
     }
 
-    /// Hands one event to a router and performs the answers.
-    fn dispatch(&mut self, id: usize, event: Event<'_>) {
-        // Those that wait for a renewal have something left to do, which comes first.
-        self.renew();
-        self.hand_over(id, event);
-    }
-
-    fn hand_over(&mut self, id: usize, event: Event<'_>) {
-        let now = self.now();
-        let heard = if let Event::Advert { from, advert } = event { Some((from, advert)) } else { None };
-        let actions = self.routers[id].instance.handle(now, event);
-        self.carry_out(now, id, actions.into_iter(), heard);
-    }
-
-    /// Performs the answers in order, to the end, to a refusal or to a renewal, which waits for those of others.
-    fn carry_out(
-        &mut self,
-        now: Instant,
-        id: usize,
-        mut actions: IntoIter<Action>,
-        heard: Option<(IpAddr, &Advert)>,
-    ) {
-        let theirs = heard.map(|(_, advert)| advert);
-        let mut obeyed = heard;
-        let mut refused = false;
-        let mut entered = None;
-        while let Some(action) = actions.next() {
-            if action == Action::Renew {
-                self.renewals.push((id, actions));
-                break;
-            }
-            let router = &mut self.routers[id];
-            if let Action::Report(Report::Dropped { from, reason }) = action {
-                router.dropped(now, from, reason, theirs);
-                obeyed = None;
-                continue;
-            }
-            if let Action::Report(Report::OtherAddresses(from)) = action {
-                router.differs(now, from, DropReason::Addresses, theirs);
-                continue;
-            }
-            if let Action::Report(Report::OtherInterval(from)) = action {
-                router.differs(now, from, DropReason::Interval, theirs);
-                continue;
-            }
-            if let Action::Report(report) = &action {
-                entered = self.note(now, id, report).or(entered);
-            }
-            let router = &mut self.routers[id];
-            if router.perform(now, id, &mut self.kernel, action).is_err() {
-                refused = true;
-                break;
-            }
-        }
-        if let Some((address, advert)) = obeyed {
-            self.routers[id].heard = Some((now, Peer { address, priority: advert.priority }));
-        }
-        if let Some(role) = entered {
-            self.notify(now, id, role);
-        }
-        self.schedule.set(id, self.routers[id].deadline());
-        if refused {
-            self.dispatch(id, Event::Refused);
-        }
-        self.tell_partner(id);
-    }
-
-    fn notify(&mut self, now: Instant, id: usize, role: Role) {
-        let router = &self.routers[id];
-        if let Some(program) = &router.config.notify {
-            let outcomes = self.notifier.queue(now, program, router.notice(role));
-            self.report_notices(&outcomes);
+    /// Polls the checks that are due.
+    fn poll_checks(&mut self) {
+        let now = self.poller.now();
+        for check in self.checks.due(now) {
+            let outcome = self.checks.expire(check, now, &self.poller);
+            self.apply_outcome(check, outcome);
         }
     }
 
-    /// The IPv4 and the IPv6 router of one `VIP` move together: what stops one stops the other.
-    fn tell_partner(&mut self, id: usize) {
-        let Some(other) = self.routers[id].partner else { return };
-        let stopped = self.routers[id].instance.faults().iter().any(|cause| *cause != Cause::Partner);
-        let told = self.routers[other].instance.faults().contains(&Cause::Partner);
-        match (stopped, told) {
-            (true, false) => self.dispatch(other, Event::Fault(Cause::Partner)),
-            (false, true) => self.dispatch(other, Event::Clear(Cause::Partner)),
-            (true, true) | (false, false) => {}
-        }
+    fn check_ready(&mut self, check: CheckId, token: Token) {
+        let outcome = self.checks.ready(check, token, self.poller.now(), &self.poller);
+        self.apply_outcome(check, outcome);
     }
 
-    /// Answers whether a reload was asked for.
-    fn take_signals(&mut self) -> bool {
+    fn apply_outcome(&mut self, check: CheckId, outcome: Outcome) {
+        self.routers.apply_outcome(check, outcome, self.checks.result(check));
+    }
+
+    /// Answers one request in each turn: clients, however many, delay an advert by no more than that.
+    fn respond(&mut self) {
+        let Some((connection, request)) = self.server.next_ask() else { return };
+        let now = self.poller.now();
+        let (routers, checks) = (&mut self.routers, &self.checks);
+        let response = respond::respond(request, routers, checks, now, self.notify_failures);
+        self.server.reply(connection, response, &self.poller);
+    }
+
+    /// Returns whether a reload was requested.
+    fn handle_signals(&mut self) -> bool {
         let mut reload = false;
         for signal in self.signals.pending() {
             match signal {
@@ -351,7 +236,11 @@ impl Daemon {
                     self.stop();
                 }
                 Signal::Reload => reload = true,
-                Signal::Dump => self.dump(),
+                Signal::Dump => {
+                    let now = self.poller.now();
+                    let status = snapshot::status(&mut self.routers, &self.checks, now, self.notify_failures);
+                    snapshot::log_status(&self.routers, &status);
+                }
                 Signal::Child => self.reap(),
             }
         }
@@ -360,29 +249,28 @@ impl Daemon {
 
     fn reap(&mut self) {
         let reaped = reaper::reap();
-        for orphan in &reaped {
-            log::debug!(event = "reaped"; "Reaped {orphan}");
+        for process in &reaped {
+            log::debug!(event = "reaped"; "Reaped {process}");
         }
         let outcomes = self.notifier.reaped(self.poller.now(), &reaped);
         self.report_notices(&outcomes);
     }
 
-    /// What became of the programs that are told of transitions.
+    /// Starts the NOTIFY programs for the transitions since the last call.
+    fn run_notifications(&mut self) {
+        for notification in self.routers.take_notifications() {
+            let now = self.poller.now();
+            let outcomes = self.notifier.queue(now, &notification.program, notification.arguments);
+            self.report_notices(&outcomes);
+        }
+    }
+
+    /// Logs what became of NOTIFY programs.
     fn report_notices(&mut self, outcomes: &[Notice]) {
         for outcome in outcomes {
             let level = if outcome.is_success() { Level::Info } else { Level::Warn };
             self.notify_failures += u64::from(!outcome.is_success());
             log::log!(level, event = "notify"; "{outcome}");
         }
-    }
-}
-
-/// A panic unwinds through here: whatever else is broken, no virtual address stays behind.
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        for (id, router) in self.routers.iter_mut().enumerate() {
-            router.abandon(id, &mut self.kernel);
-        }
-        self.kernel.flush();
     }
 }

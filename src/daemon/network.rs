@@ -1,54 +1,65 @@
-//! What the kernel holds for us: sockets by interface, addresses, and its notices; decides nothing about
-//! routers.
+//! The kernel's side of the daemon: VRRP sockets, links, addresses, and notifications about them; decides nothing
+//! about routers.
 
+use std::io;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::config::{InterfaceChoice, VirtualAddress};
-use crate::ids::PortId;
+use crate::ids::{PortId, RouterId};
 use crate::interfaces::Interfaces;
 use crate::sys::Error;
 use crate::sys::neighbor::Announcer;
 use crate::sys::netlink::{Address, Assignment, Change, Link, Monitor, Netlink};
 use crate::sys::route::default_route_interface;
-use crate::sys::socket::{Outbox, Socket};
+use crate::sys::socket::{Inbox, Outbox, Received, Socket};
 use crate::token::{Poller, Token};
-use crate::vrrp::{Drops, Family, GROUP_V4, GROUP_V6};
+use crate::vrrp::{DropReason, Drops, Family, GROUP_V4, GROUP_V6};
 
-/// So many adverts wait for each other at most.
-const AT_ONCE: usize = 32;
+/// Adverts that wait to be sent together, at most.
+const BATCH: usize = 32;
 
-/// One interface that at least one router speaks on.
+/// The VRRP sockets of one channel on one link.
 #[derive(Debug)]
 pub(super) struct Port {
-    pub(super) index: u32,
+    id: PortId,
+    /// The index of the link.
+    index: u32,
     channel: Channel,
-    pub(super) id: PortId,
-    pub(super) socket: Socket,
-    pub(super) interface: String,
-    /// Adverts to the group that are to leave together.
+    interface: String,
+    socket: Socket,
+    /// Multicast adverts that are sent together.
     outbox: Outbox,
     /// Packets that concern none of our routers.
-    pub(super) drops: Drops,
+    drops: Drops,
 }
 
 impl Port {
     /// Whether it serves this channel on this link.
-    pub(super) fn is(&self, index: u32, channel: Option<Channel>) -> bool {
-        self.index == index && Some(self.channel) == channel
+    fn serves(&self, index: u32, channel: Channel) -> bool {
+        (self.index, self.channel) == (index, channel)
+    }
+
+    pub(super) fn interface(&self) -> &str {
+        &self.interface
+    }
+
+    /// Packets that concern none of our routers, by reason.
+    pub(super) fn drops(&self) -> &Drops {
+        &self.drops
     }
 }
 
-/// By which way a router speaks on its interface.
+/// How a router sends its adverts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Channel {
     Multicast(Family),
-    /// To peers, from this address of ours.
+    /// To each peer, from this address of ours.
     Unicast(IpAddr),
 }
 
 impl Channel {
-    /// Where adverts go that are for nobody in particular.
+    /// The multicast group of the family.
     pub(super) fn group(self) -> IpAddr {
         match self {
             Self::Multicast(Family::V6) | Self::Unicast(IpAddr::V6(_)) => GROUP_V6.into(),
@@ -57,40 +68,40 @@ impl Channel {
     }
 }
 
-/// The kernel's side of the daemon.
+/// Sockets, links and addresses, as the kernel last reported them.
 #[derive(Debug)]
-pub(super) struct Kernel {
+pub(super) struct Network {
     netlink: Netlink,
     monitor: Monitor,
-    pub(super) interfaces: Interfaces,
-    pub(super) ports: Vec<Port>,
-    /// With the index of their interface.
+    interfaces: Interfaces,
+    ports: Vec<Port>,
+    /// With the index of their link.
     announcers: Vec<(u32, Announcer)>,
-    /// Which routers could not send, and why.
-    unsent: Vec<(usize, Error)>,
-    /// We changed an address, and its notice is waiting.
-    echo: bool,
-    /// Notices were lost: everything must be listed anew.
-    stale: bool,
-    /// How many ports were opened, so that each gets another token.
+    /// Routers whose adverts could not be sent, and why.
+    send_errors: Vec<(RouterId, Error)>,
+    /// We removed an address, and the notification about it is waiting.
+    own_change_pending: bool,
+    /// Notifications were lost: everything must be listed again.
+    needs_resync: bool,
+    /// The number of ports opened so far: the next port's id.
     opened: u32,
 }
 
-/// What the notices mean for those who hold addresses.
+/// What the notifications mean for the routers.
 #[derive(Debug, Default)]
-pub(super) struct News {
-    /// Addresses that were gone when the notice was written, with the index of their link.
-    pub(super) gone: Vec<(u32, IpAddr)>,
-    /// Notices were lost: any address may be gone.
+pub(super) struct Changes {
+    /// Addresses that were removed, with the index of their link. They may have been added again since.
+    pub(super) removed: Vec<(u32, IpAddr)>,
+    /// Notifications were lost: any address may be gone.
     pub(super) lost: bool,
-    /// Links that have another hardware address than was announced.
+    /// Links whose hardware address differs from the announced one.
     pub(super) other_mac: Vec<u32>,
-    /// Something changed that decides where a router speaks: more than somebody's virtual addresses.
-    pub(super) places: bool,
+    /// A link or an address changed that may decide where a router speaks; not one of the virtual addresses.
+    pub(super) rebind: bool,
 }
 
-impl Kernel {
-    /// Subscribes to the notices first and lists then, so that nothing is missed between.
+impl Network {
+    /// Subscribes to the notifications first and lists links and addresses then, so that no change is missed.
     pub(super) fn open() -> Result<Self, Error> {
         let monitor = Monitor::open()?;
         let mut netlink = Netlink::open()?;
@@ -101,99 +112,113 @@ impl Kernel {
             interfaces,
             ports: vec![],
             announcers: vec![],
-            unsent: vec![],
-            echo: false,
-            stale: false,
+            send_errors: vec![],
+            own_change_pending: false,
+            needs_resync: false,
             opened: 0,
         })
     }
 
-    pub(super) fn monitor(&self) -> &Monitor {
-        &self.monitor
+    /// The descriptor that becomes readable with a notification.
+    pub(super) fn monitor_fd(&self) -> BorrowedFd<'_> {
+        self.monitor.as_fd()
     }
 
-    /// Whether a notice of our own doing waits: read at once, it is no wake-up of its own.
-    pub(super) fn take_echo(&mut self) -> bool {
-        std::mem::take(&mut self.echo)
+    /// Links and addresses; virtual addresses are not followed.
+    pub(super) fn interfaces(&self) -> &Interfaces {
+        &self.interfaces
     }
 
-    /// Reads the notices and follows them. After an error what is known may be old, and the next call lists
-    /// everything anew.
-    pub(super) fn notices(&mut self) -> Result<News, Error> {
-        let changes = self.monitor.read().inspect_err(|_| self.stale = true)?;
-        // What a full queue still holds is older than what it lost.
-        if self.stale || changes.contains(&Change::Overrun) {
-            self.stale = true;
-            return self.list_anew();
+    /// Stops following the virtual addresses that the first listing had.
+    pub(super) fn forget_virtual_addresses(&mut self) {
+        self.interfaces.forget_virtual();
+    }
+
+    /// Whether a notification about a change of our own waits, once: read at once, it costs no wake-up.
+    pub(super) fn take_own_change(&mut self) -> bool {
+        std::mem::take(&mut self.own_change_pending)
+    }
+
+    /// Reads the notifications and follows them. After an error the next call lists everything again.
+    pub(super) fn changes(&mut self) -> Result<Changes, Error> {
+        let notifications = self.monitor.read().inspect_err(|_| self.needs_resync = true)?;
+        // The notifications still in a queue that overflowed are older than those it lost.
+        if self.needs_resync || notifications.contains(&Change::Overrun) {
+            self.needs_resync = true;
+            return self.resync();
         }
-        let mut news = News::default();
-        for change in changes {
-            news.places |= self.interfaces.apply(&change);
+        let mut changes = Changes::default();
+        for change in notifications {
+            changes.rebind |= self.interfaces.apply(&change);
             match change {
-                Change::Link(link) => self.forget_other_mac(link.index, link.mac, &mut news),
+                Change::Link(link) => self.close_stale_announcer(link.index, link.mac, &mut changes),
                 Change::LinkGone { index, .. } => {
                     self.ports.retain(|port| port.index != index);
                     self.announcers.retain(|(i, _)| *i != index);
                 }
-                Change::AddressGone(address) => news.gone.push((address.index, address.address)),
+                Change::AddressGone(address) => changes.removed.push((address.index, address.address)),
                 Change::Address(_) | Change::Overrun => {}
             }
         }
-        Ok(news)
+        Ok(changes)
     }
 
-    /// Every address of the machine, as the kernel has it now, with what is left of each lifetime.
+    fn resync(&mut self) -> Result<Changes, Error> {
+        self.interfaces = Interfaces::new(self.netlink.links()?, self.netlink.addresses()?);
+        self.interfaces.forget_virtual();
+        self.needs_resync = false;
+        self.ports.retain(|port| self.interfaces.link(port.index).is_some());
+        let mut changes = Changes { rebind: true, lost: true, ..Changes::default() };
+        for index in self.announcers.iter().map(|(index, _)| *index).collect::<Vec<_>>() {
+            let mac = self.interfaces.link(index).and_then(|link| link.mac);
+            self.close_stale_announcer(index, mac, &mut changes);
+        }
+        Ok(changes)
+    }
+
+    /// An announcement must carry the link's present hardware address.
+    fn close_stale_announcer(&mut self, index: u32, mac: Option<[u8; 6]>, changes: &mut Changes) {
+        let before = self.announcers.len();
+        self.announcers.retain(|(i, open)| *i != index || Some(open.mac()) == mac);
+        if self.announcers.len() < before {
+            changes.other_mac.push(index);
+        }
+    }
+
+    /// Every address of the host as the kernel has it now, with the rest of each lifetime.
     pub(super) fn addresses(&mut self) -> Result<Vec<Address>, Error> {
         self.netlink.addresses()
     }
 
-    fn list_anew(&mut self) -> Result<News, Error> {
-        let fresh = Interfaces::new(self.netlink.links()?, self.netlink.addresses()?);
-        self.interfaces = fresh;
-        self.interfaces.forget_virtual();
-        self.stale = false;
-        self.ports.retain(|port| self.interfaces.link(port.index).is_some());
-        let mut news = News { places: true, lost: true, ..News::default() };
-        for index in self.announcers.iter().map(|(index, _)| *index).collect::<Vec<_>>() {
-            let mac = self.interfaces.link(index).and_then(|link| link.mac);
-            self.forget_other_mac(index, mac, &mut news);
-        }
-        Ok(news)
-    }
-
-    /// An announcement must carry the hardware address of today.
-    fn forget_other_mac(&mut self, index: u32, mac: Option<[u8; 6]>, news: &mut News) {
-        let before = self.announcers.len();
-        self.announcers.retain(|(i, open)| *i != index || Some(open.mac()) == mac);
-        if self.announcers.len() < before {
-            news.other_mac.push(index);
-        }
-    }
-
-    /// The link a router is to speak on, if it is there. `known` is the one in use: a subnet that fits is
-    /// better, a default route is not.
+    /// The link a router speaks on, if it exists. `known` is the interface in use: with `auto` a link whose subnet
+    /// contains `subnet_hint` is better, the default route's link is not.
     pub(super) fn resolve(
         &self,
         choice: &InterfaceChoice,
-        home: IpAddr,
+        subnet_hint: IpAddr,
         known: Option<&str>,
     ) -> Option<&Link> {
-        let auto = || {
-            let subnet = self.interfaces.on_subnet_of(home);
-            let known = || known.and_then(|name| self.interfaces.named(name));
-            subnet
-                .or_else(known)
-                .or_else(|| self.interfaces.named(&default_route_interface(Family::of(home))?))
-        };
         match choice {
             InterfaceChoice::Named(name) => self.interfaces.named(name),
-            InterfaceChoice::Auto => auto(),
+            InterfaceChoice::Auto => {
+                let known = || known.and_then(|name| self.interfaces.named(name));
+                let default = || self.interfaces.named(&default_route_interface(Family::of(subnet_hint))?);
+                self.interfaces.on_subnet_of(subnet_hint).or_else(known).or_else(default)
+            }
         }
     }
 
-    /// Opens the sockets of a channel on an interface, unless they are, and has them watched.
+    /// The index of the link that a virtual address belongs on: `index` unless it names its own.
+    pub(super) fn device(&self, index: u32, vip: &VirtualAddress) -> Result<u32, Error> {
+        let Some(name) = &vip.device else { return Ok(index) };
+        let missing = || io::Error::from(io::ErrorKind::NotFound);
+        let link = self.interfaces.named(name).map(|link| link.index);
+        link.ok_or_else(|| Error::doing("find the device of the address", vip)(missing()))
+    }
+
+    /// Opens the sockets of a channel on a link, unless they are open, and has them watched.
     pub(super) fn open_port(&mut self, poller: &Poller, link: &Link, channel: Channel) -> Result<(), Error> {
-        if self.port(link.index, channel).is_some() {
+        if self.is_open(link.index, channel) {
             return Ok(());
         }
         let socket = match channel {
@@ -204,86 +229,107 @@ impl Kernel {
         let id = PortId(self.opened);
         poller.watch(socket.as_fd(), Token::Port(id))?;
         self.opened += 1;
-        let (index, interface) = (link.index, link.name.clone());
         self.ports.push(Port {
-            index,
-            channel,
             id,
+            index: link.index,
+            channel,
+            interface: link.name.clone(),
             socket,
-            interface,
             outbox: Outbox::default(),
             drops: Drops::default(),
         });
         Ok(())
     }
 
-    /// The open sockets of a channel on an interface.
-    pub(super) fn port(&self, index: u32, channel: Channel) -> Option<&Port> {
-        self.ports.iter().find(|port| port.is(index, Some(channel)))
+    pub(super) fn ports(&self) -> &[Port] {
+        &self.ports
     }
 
-    /// Adds virtual addresses; those that are there already have their leases renewed. Answers which were refused.
-    pub(super) fn add(&mut self, assignments: &[Assignment]) -> Vec<(usize, Error)> {
-        self.flush();
-        self.netlink.add_all(assignments)
+    pub(super) fn port_ids(&self) -> Vec<PortId> {
+        self.ports.iter().map(|port| port.id).collect()
     }
 
-    /// Removes an address; it may be gone already, with its link.
-    pub(super) fn remove(&mut self, index: u32, address: IpAddr, prefix: u8) -> Result<(), Error> {
-        self.flush();
-        self.echo = true;
-        self.netlink.remove(index, address, prefix)
+    /// Whether the sockets of a channel on a link are open.
+    pub(super) fn is_open(&self, index: u32, channel: Channel) -> bool {
+        self.ports.iter().any(|port| port.serves(index, channel))
     }
 
-    /// The index of the link that a virtual address belongs on.
-    pub(super) fn device(&self, index: u32, vip: &VirtualAddress) -> Result<u32, Error> {
-        let Some(name) = &vip.device else { return Ok(index) };
-        let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
-        self.interfaces
-            .named(name)
-            .map(|link| link.index)
-            .ok_or_else(|| Error::doing("find the device of the address", vip)(missing()))
+    /// The link and the channel of a port; `None` once it is closed.
+    pub(super) fn location(&self, id: PortId) -> Option<(u32, Channel)> {
+        self.ports.iter().find(|port| port.id == id).map(|port| (port.index, port.channel))
     }
 
-    /// Sends a router's message; to nobody while the port is not open. One to the group may wait until
-    /// [`Kernel::flush`], which comes before anything else that anybody notices: the order stays.
+    /// The next packets of a port, and whether there may be more.
+    pub(super) fn receive<'a>(&self, id: PortId, inbox: &'a mut Inbox) -> (Vec<Received<'a>>, bool) {
+        let Some(port) = self.ports.iter().find(|port| port.id == id) else { return (vec![], false) };
+        port.socket.receive_all(inbox).unwrap_or_else(|e| {
+            // The link is gone; the notification follows.
+            log::debug!(event = "receive_failed"; "{e}");
+            (vec![], false)
+        })
+    }
+
+    /// Counts a packet that concerns none of our routers.
+    pub(super) fn count_drop(&mut self, id: PortId, reason: DropReason) {
+        if let Some(port) = self.ports.iter_mut().find(|port| port.id == id) {
+            port.drops.count(reason);
+        }
+    }
+
+    /// Sends a router's message if the port is open. A multicast one may wait until [`Network::flush`], which comes
+    /// before anything else that the network can notice: the order is kept.
     pub(super) fn send(
         &mut self,
-        router: usize,
+        router: RouterId,
         index: u32,
         channel: Channel,
         (from, to): (IpAddr, IpAddr),
         message: &[u8],
     ) {
-        let Some(port) = self.ports.iter_mut().find(|port| port.is(index, Some(channel))) else { return };
+        let Some(port) = self.ports.iter_mut().find(|port| port.serves(index, channel)) else { return };
         let sent = match channel {
-            Channel::Multicast(_) => port.socket.queue(&mut port.outbox, router, from, to, message),
+            Channel::Multicast(_) => port.socket.queue(&mut port.outbox, router.0, from, to, message),
             Channel::Unicast(_) => port.socket.send(from, to, message),
         };
-        self.unsent.extend(sent.err().map(|e| (router, e)));
-        if port.outbox.len() >= AT_ONCE {
+        self.send_errors.extend(sent.err().map(|e| (router, e)));
+        if port.outbox.len() >= BATCH {
             self.flush();
         }
     }
 
-    /// Sends what waits to be sent.
+    /// Sends the waiting messages.
     pub(super) fn flush(&mut self) {
         for port in self.ports.iter_mut().filter(|port| !port.outbox.is_empty()) {
-            self.unsent.extend(port.socket.flush(&mut port.outbox, port.channel.group()));
+            let failed = port.socket.flush(&mut port.outbox, port.channel.group());
+            self.send_errors.extend(failed.into_iter().map(|(router, e)| (RouterId(router), e)));
         }
     }
 
-    /// Which routers could not send, and why, since the last call.
-    pub(super) fn take_unsent(&mut self) -> Vec<(usize, Error)> {
-        std::mem::take(&mut self.unsent)
+    /// The routers whose messages could not be sent since the last call, and why.
+    pub(super) fn take_send_errors(&mut self) -> Vec<(RouterId, Error)> {
+        std::mem::take(&mut self.send_errors)
     }
 
-    /// Tells the neighbours that the address is here.
+    /// Adds virtual addresses and renews the leases of those that exist. Returns the refused ones by their place in
+    /// `assignments`.
+    pub(super) fn add(&mut self, assignments: &[Assignment]) -> Vec<(usize, Error)> {
+        self.flush();
+        self.netlink.add_all(assignments)
+    }
+
+    /// Removes an address; that it is already gone is no error.
+    pub(super) fn remove(&mut self, index: u32, address: IpAddr, prefix: u8) -> Result<(), Error> {
+        self.flush();
+        self.own_change_pending = true;
+        self.netlink.remove(index, address, prefix)
+    }
+
+    /// Announces the address to the neighbors by gratuitous ARP or an unsolicited neighbor advertisement.
     pub(super) fn announce(&mut self, index: u32, vip: &VirtualAddress) -> Result<(), Error> {
         self.flush();
         let index = self.device(index, vip)?;
         let Some(link) = self.interfaces.link(index).filter(|link| link.mac.is_some()) else {
-            // Point-to-point links have no neighbours to tell.
+            // A point-to-point link has no neighbor cache to update.
             return Ok(());
         };
         let at = if let Some(at) = self.announcers.iter().position(|(i, _)| *i == index) {

@@ -1,33 +1,42 @@
-//! What is sent to whoever asks for the state; knows no connection.
+//! The response to a client's request; knows no connection.
 
-use super::Daemon;
+use super::routers::Routers;
+use super::snapshot;
+use crate::checks::Checks;
 use crate::serve::{Ask, Page, response};
 use crate::status::{Brief, Document, metrics};
+use crate::time::Instant;
 use crate::vrrp::Role;
 
-impl Daemon {
-    /// One answer in each turn of the loop: those who ask, however many, delay an advert by no more than that.
-    pub(super) fn answer_next(&mut self) {
-        let Some((asker, ask)) = self.serving.next_ask() else { return };
-        let octets = match ask {
-            Ask::Document => Document::write(&self.status(), &self.history).into_bytes(),
-            Ask::Health => Document::write_health(&self.brief()).into_bytes(),
-            Ask::Http { page: Page::Metrics, body } => {
-                response("200 OK", metrics::CONTENT_TYPE, &metrics::text(&self.status()), body)
-            }
-            Ask::Http { page: Page::Status, body } => {
-                response("200 OK", "application/json", &self.status().json(), body)
-            }
-            Ask::Http { page: page @ (Page::Health | Page::Ready | Page::Master), body } => {
-                let (status, text) = verdict(page, &self.brief());
-                response(status, "text/plain", &text, body)
-            }
-        };
-        self.serving.reply(asker, octets, &self.poller);
+/// The whole response.
+pub(super) fn respond(
+    request: Ask,
+    routers: &mut Routers,
+    checks: &Checks,
+    now: Instant,
+    notify_failures: u64,
+) -> Vec<u8> {
+    let mut status = || snapshot::status(routers, checks, now, notify_failures);
+    match request {
+        Ask::Document => {
+            let status = status();
+            Document::write(&status, routers.history()).into_bytes()
+        }
+        Ask::Health => Document::write_health(&snapshot::brief(routers)).into_bytes(),
+        Ask::Http { page: Page::Metrics, body } => {
+            response("200 OK", metrics::CONTENT_TYPE, &metrics::text(&status()), body)
+        }
+        Ask::Http { page: Page::Status, body } => {
+            response("200 OK", "application/json", &status().json(), body)
+        }
+        Ask::Http { page: page @ (Page::Health | Page::Ready | Page::Master), body } => {
+            let (status, text) = verdict(page, &snapshot::brief(routers));
+            response(status, "text/plain", &text, body)
+        }
     }
 }
 
-/// The status line and what is wrong otherwise.
+/// The status line, and the problems if there are any.
 fn verdict(page: Page, brief: &Brief) -> (&'static str, String) {
     let all = |wanted: &[Role]| brief.states.iter().all(|(_, state)| wanted.contains(state));
     let well = match page {

@@ -1,57 +1,66 @@
 //! Removes what a killed predecessor left on the interfaces, before the first advert; knows no state machine.
 
-use std::fmt;
-
 use log::Level;
 
-use super::network::Kernel;
+use super::network::Network;
 use super::router::Router;
 use crate::sys::netlink::{Address, MARK};
 use crate::vrrp::Priority;
 
-/// Removes the router's virtual addresses wherever a predecessor left them: those with our mark on any
-/// link, and unmarked ones on the link where the router will put them, as keepalived does. Those an
-/// address owner really has are its own (RFC 3768 §5.3.4).
-pub(super) fn sweep(kernel: &mut Kernel, router: &Router) {
-    let owner = router.config.protocol.priority == Priority::OWNER;
-    let home =
-        kernel.resolve(&router.config.interface, router.config.subnet_hint, None).map(|link| link.index);
-    let ours = |found: &&Address| router.managed().any(|vip| vip.address == found.address);
-    let left: Vec<_> = kernel.interfaces.addresses().iter().filter(ours).cloned().collect();
+/// What to do with an address that equals one of the router's virtual addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// A vrrp-init that was killed left it.
+    RemoveOurs,
+    /// It is where and as the router will add it, though not marked as ours; keepalived removes such a one too.
+    RemoveUnmarked,
+    /// An address owner's real address (RFC 3768 §5.3.4).
+    KeepOwned,
+    /// Something else uses it.
+    KeepForeign,
+}
+
+/// Removes the router's virtual addresses wherever a predecessor left them: those with our mark on any link, and
+/// unmarked ones on the link where the router will add them.
+pub(super) fn sweep(network: &mut Network, router: &Router) {
+    let left: Vec<_> = network.interfaces().addresses().to_vec();
     for found in left {
-        let Some(vip) = router.managed().find(|vip| vip.address == found.address) else {
-            continue;
+        let Some(verdict) = judge(network, router, &found) else { continue };
+        let address = format!("{}/{}", found.address, found.prefix);
+        let (level, text) = match verdict {
+            Verdict::KeepOwned => (Level::Info, format!("{address} is this host's own address and stays")),
+            Verdict::KeepForeign => (
+                Level::Warn,
+                format!("{address} is on this host already, and not from vrrp-init: left alone"),
+            ),
+            Verdict::RemoveOurs | Verdict::RemoveUnmarked => {
+                match network.remove(found.index, found.address, found.prefix) {
+                    Err(e) => (Level::Error, e.to_string()),
+                    Ok(()) if verdict == Verdict::RemoveOurs => {
+                        (Level::Info, format!("Removed {address}, left by a predecessor that was killed"))
+                    }
+                    Ok(()) => {
+                        (Level::Warn, format!("Removed {address}, which something else had put on this host"))
+                    }
+                }
+            }
         };
-        let marked = found.mark == Some(MARK);
-        let at_home =
-            home.is_some_and(|home| kernel.device(home, vip).is_ok_and(|index| index == found.index));
-        let whole = format!("{}/{}", found.address, found.prefix);
-        if !marked && owner && at_home {
-            say(router, Level::Info, format_args!("{whole} is this host's own address and stays"));
-            continue;
-        }
-        if !marked && (!at_home || vip.prefix != found.prefix) {
-            let text = "is on this host already, and not from vrrp-init: left alone";
-            say(router, Level::Warn, format_args!("{whole} {text}"));
-            continue;
-        }
-        match kernel.remove(found.index, found.address, found.prefix) {
-            Err(e) => say(router, Level::Error, format_args!("{e}")),
-            Ok(()) if marked => {
-                say(
-                    router,
-                    Level::Info,
-                    format_args!("Removed {whole}, left by a predecessor that was killed"),
-                );
-            }
-            Ok(()) => {
-                let text = "which something else had put on this host";
-                say(router, Level::Warn, format_args!("Removed {whole}, {text}"));
-            }
-        }
+        router.log(level, "sweep", text);
     }
 }
 
-fn say(router: &Router, level: Level, text: fmt::Arguments<'_>) {
-    router.say(level, "sweep", text);
+/// `None` for an address that is not one of the router's virtual ones.
+fn judge(network: &Network, router: &Router, found: &Address) -> Option<Verdict> {
+    let vip = router.managed().find(|vip| vip.address == found.address)?;
+    if found.mark == Some(MARK) {
+        return Some(Verdict::RemoveOurs);
+    }
+    let home = router.link(network).map(|link| link.index);
+    let at_home = home.is_some_and(|home| network.device(home, vip).is_ok_and(|index| index == found.index));
+    let owner = router.config().protocol.priority == Priority::OWNER;
+    Some(match (at_home, owner) {
+        (true, true) => Verdict::KeepOwned,
+        (true, false) if vip.prefix == found.prefix => Verdict::RemoveUnmarked,
+        (true | false, _) => Verdict::KeepForeign,
+    })
 }

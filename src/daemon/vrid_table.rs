@@ -1,44 +1,48 @@
-//! Who has which virtual router identifier on which link: one router of each family; knows no socket.
+//! Which router uses which virtual router identifier on which link: one router of each family; knows no socket.
 
+use crate::ids::RouterId;
 use crate::vrrp::{Family, Vrid};
 
-/// A link's index, and what must be there once.
-pub(super) type Seat = (u32, Family, Vrid);
+/// What only one router can have: a VRID of one family on one link, which its index names.
+pub(super) type Slot = (u32, Family, Vrid);
 
-/// Seats taken and by which router, sorted.
+/// The slots in use and by which router, sorted.
 #[derive(Debug, Default)]
-pub(super) struct Seats(Vec<(Seat, usize)>);
+pub(super) struct VridTable(Vec<(Slot, RouterId)>);
 
-impl Seats {
-    /// The router that has it.
-    pub(super) fn holder(&self, seat: Seat) -> Option<usize> {
-        self.find(seat).ok().map(|at| self.0[at].1)
+impl VridTable {
+    /// The router that uses the slot.
+    pub(super) fn holder(&self, slot: Slot) -> Option<RouterId> {
+        self.find(slot).ok().map(|at| self.0[at].1)
     }
 
-    /// Gives the router this seat, and only this, if no other has it; then the other is the error.
-    pub(super) fn take(&mut self, seat: Seat, id: usize) -> Result<(), usize> {
-        match self.holder(seat) {
+    /// Gives the router this slot, and no other.
+    ///
+    /// # Errors
+    /// The router that already uses it.
+    pub(super) fn claim(&mut self, slot: Slot, id: RouterId) -> Result<(), RouterId> {
+        match self.holder(slot) {
             Some(holder) if holder == id => Ok(()),
             Some(holder) => {
-                self.leave(id);
+                self.release(id);
                 Err(holder)
             }
             None => {
-                self.leave(id);
-                let at = self.find(seat).unwrap_or_else(|at| at);
-                self.0.insert(at, (seat, id));
+                self.release(id);
+                let at = self.find(slot).unwrap_or_else(|at| at);
+                self.0.insert(at, (slot, id));
                 Ok(())
             }
         }
     }
 
-    /// The router needs none.
-    pub(super) fn leave(&mut self, id: usize) {
+    /// The router uses no slot.
+    pub(super) fn release(&mut self, id: RouterId) {
         self.0.retain(|(_, holder)| *holder != id);
     }
 
-    fn find(&self, seat: Seat) -> Result<usize, usize> {
-        self.0.binary_search_by_key(&seat, |(seat, _)| *seat)
+    fn find(&self, slot: Slot) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&slot, |(slot, _)| *slot)
     }
 }
 
@@ -46,22 +50,23 @@ impl Seats {
 mod tests {
     use super::*;
 
-    fn seat(link: u32, family: Family, vrid: u8) -> Seat {
+    fn slot(link: u32, family: Family, vrid: u8) -> Slot {
         (link, family, Vrid::new(vrid).unwrap())
     }
 
     #[test]
-    fn the_first_to_come_has_it_until_it_leaves() {
-        let mut seats = Seats::default();
-        let here = seat(2, Family::V4, 51);
-        assert_eq!(seats.take(here, 7), Ok(()));
-        assert_eq!(seats.take(here, 7), Ok(()));
-        assert_eq!(seats.take(here, 3), Err(7));
-        for other in [seat(2, Family::V6, 51), seat(3, Family::V4, 51), seat(2, Family::V4, 52)] {
-            assert_eq!((seats.holder(other), seats.take(other, 3)), (None, Ok(())));
+    fn the_first_router_keeps_a_vrid_until_it_releases_it() {
+        let mut table = VridTable::default();
+        let here = slot(2, Family::V4, 51);
+        let (first, second) = (RouterId(7), RouterId(3));
+        assert_eq!(table.claim(here, first), Ok(()));
+        assert_eq!(table.claim(here, first), Ok(()));
+        assert_eq!(table.claim(here, second), Err(first));
+        for other in [slot(2, Family::V6, 51), slot(3, Family::V4, 51), slot(2, Family::V4, 52)] {
+            assert_eq!((table.holder(other), table.claim(other, second)), (None, Ok(())));
         }
-        assert_eq!(seats.holder(seat(3, Family::V4, 51)), None, "one at a time");
-        seats.leave(7);
-        assert_eq!((seats.take(here, 3), seats.holder(here)), (Ok(()), Some(3)));
+        assert_eq!(table.holder(slot(3, Family::V4, 51)), None, "one slot at a time");
+        table.release(first);
+        assert_eq!((table.claim(here, second), table.holder(here)), (Ok(()), Some(second)));
     }
 }

@@ -1,0 +1,274 @@
+//! Hands events to the state machines and performs their actions, in order and without recursion; decides nothing and
+//! knows no descriptor.
+
+use std::time::Duration;
+use std::vec::IntoIter;
+
+use super::messages;
+use super::network::Network;
+use super::queue::{Next, Queue, Renewal};
+use super::router::{Performed, Refused, Router};
+use super::timers::{BatchClock, Timers};
+use crate::config::RouterConfig;
+use crate::ids::RouterId;
+use crate::status::{History, Transition};
+use crate::sys::poller::{Clock, wall_clock};
+use crate::time::Instant;
+use crate::vrrp::{Action, Advert, Cause, Event, Peer, Report, Role, Why};
+
+/// A transition for which the router's NOTIFY program must run.
+#[derive(Debug)]
+pub(super) struct Notification {
+    /// The program's absolute path and its first arguments.
+    pub(super) program: Vec<String>,
+    /// `INSTANCE`, name, state, priority.
+    pub(super) arguments: [String; 4],
+}
+
+/// The routers, and everything that their actions need. Dropping it removes every virtual address.
+#[derive(Debug)]
+pub(super) struct Dispatcher {
+    clock: BatchClock,
+    routers: Vec<Router>,
+    timers: Timers,
+    queue: Queue,
+    network: Network,
+    history: History,
+    notifications: Vec<Notification>,
+}
+
+impl Dispatcher {
+    pub(super) fn new(configs: Vec<RouterConfig>, network: Network, clock: Clock) -> Self {
+        Self {
+            clock: BatchClock::new(clock),
+            timers: Timers::new(configs.len()),
+            routers: configs.into_iter().map(Router::new).collect(),
+            queue: Queue::default(),
+            network,
+            history: History::default(),
+            notifications: vec![],
+        }
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = RouterId> + use<> {
+        (0..self.routers.len()).map(RouterId)
+    }
+
+    pub(super) fn routers(&self) -> &[Router] {
+        &self.routers
+    }
+
+    pub(super) fn router(&self, id: RouterId) -> &Router {
+        &self.routers[id.0]
+    }
+
+    pub(super) fn router_mut(&mut self, id: RouterId) -> &mut Router {
+        &mut self.routers[id.0]
+    }
+
+    pub(super) fn network(&self) -> &Network {
+        &self.network
+    }
+
+    pub(super) fn network_mut(&mut self) -> &mut Network {
+        &mut self.network
+    }
+
+    /// The routers and the network, to be used together.
+    pub(super) fn parts(&mut self) -> (&mut [Router], &mut Network) {
+        (&mut self.routers, &mut self.network)
+    }
+
+    pub(super) fn history(&self) -> &History {
+        &self.history
+    }
+
+    pub(super) fn clock(&mut self) -> &mut BatchClock {
+        &mut self.clock
+    }
+
+    /// Adds a fact that may explain the router's next transition.
+    pub(super) fn note(&mut self, id: RouterId, fact: String) {
+        let now = self.clock.now();
+        self.history.add_evidence(id.0, now, fact);
+    }
+
+    /// When the next timer fires.
+    pub(super) fn deadline(&mut self) -> Option<Instant> {
+        self.timers.next(|id| self.routers[id.0].deadline())
+    }
+
+    /// Fires the timers that are due.
+    pub(super) fn fire_timers(&mut self) {
+        let now = self.clock.now();
+        for id in self.timers.due(now, |id| self.routers[id.0].deadline()) {
+            self.queue.push(id, Event::Timer);
+        }
+        self.drain();
+    }
+
+    /// Hands one event to a router, and handles everything that follows from it.
+    pub(super) fn dispatch(&mut self, id: RouterId, event: Event<'_>) {
+        self.handle(id, event);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(next) = self.queue.next() {
+            match next {
+                Next::Handle(id, event) => self.handle(id, event),
+                Next::Renew(renewals) => self.renew(renewals),
+            }
+        }
+    }
+
+    fn handle(&mut self, id: RouterId, event: Event<'_>) {
+        let now = self.clock.now();
+        let advert = if let Event::Advert { from, advert } = event { Some((from, advert)) } else { None };
+        let actions = self.routers[id.0].handle(now, event);
+        let dropped = actions.iter().any(|a| matches!(a, Action::Report(Report::Dropped { .. })));
+        if let Some((address, advert)) = advert.filter(|_| !dropped) {
+            self.routers[id.0].accepted(now, Peer { address, priority: advert.priority });
+        }
+        self.perform(now, id, actions.into_iter(), advert.map(|(_, advert)| advert));
+    }
+
+    /// Performs the actions in order, until the end, a refusal, or a lease renewal.
+    fn perform(
+        &mut self,
+        now: Instant,
+        id: RouterId,
+        mut actions: IntoIter<Action>,
+        advert: Option<&Advert>,
+    ) {
+        let mut refused = false;
+        while let Some(action) = actions.next() {
+            if let Action::Report(report) = &action {
+                self.record(now, id, report);
+            }
+            match self.routers[id.0].perform(now, id, &mut self.network, action, advert) {
+                Performed::Done => {}
+                Performed::AwaitsRenewal => {
+                    self.queue.await_renewal(id, actions);
+                    break;
+                }
+                Performed::Refused => {
+                    refused = true;
+                    break;
+                }
+            }
+        }
+        self.timers.set(id, self.router(id).deadline());
+        self.update_partner(id);
+        if refused {
+            self.queue.push_next(id, Event::Refused);
+        }
+    }
+
+    /// Renews the leases in one netlink call, and performs what each router does afterwards.
+    fn renew(&mut self, renewals: Vec<Renewal>) {
+        let now = self.clock.exact();
+        let mut assignments = vec![];
+        // Each router's error, if any, and the end of its assignments.
+        let mut results = vec![];
+        for renewal in &renewals {
+            let assigned = self.routers[renewal.router.0].assign(&self.network, &mut assignments);
+            results.push((assigned.err(), assignments.len()));
+        }
+        for (at, refusal) in self.network.add(&assignments) {
+            let of = results.partition_point(|(_, end)| *end <= at);
+            results[of].0.get_or_insert(refusal);
+        }
+        for (Renewal { router: id, rest }, (refusal, _)) in renewals.into_iter().zip(results) {
+            match self.routers[id.0].renewed(now, refusal) {
+                Ok(()) => self.perform(now, id, rest, None),
+                Err(Refused) => self.queue.push_next(id, Event::Refused),
+            }
+        }
+    }
+
+    /// Keeps the facts that `why` reports, and the program to run. The router is still as it was before.
+    fn record(&mut self, now: Instant, id: RouterId, report: &Report) {
+        match report {
+            Report::Priority { from, to } => {
+                self.history.add_evidence(id.0, now, format!("priority {from} to {to}"));
+            }
+            Report::Released(from) => self.history.add_evidence(id.0, now, format!("{from} said priority 0")),
+            Report::Transition { from, to, why } => self.record_transition(now, id, (*from, *to), why),
+            Report::Master(_)
+            | Report::Lower(_)
+            | Report::Loser(_)
+            | Report::TwoMasters(_)
+            | Report::OtherAddresses(_)
+            | Report::OtherInterval(_)
+            | Report::Yield
+            | Report::Leaving
+            | Report::Dropped { .. }
+            | Report::PutBack
+            | Report::Cause { .. } => {}
+        }
+    }
+
+    fn record_transition(&mut self, now: Instant, id: RouterId, (from, to): (Role, Role), why: &Why) {
+        let router = &self.routers[id.0];
+        if let (Why::Silence(Some(_)), Some((heard, _))) = (why, router.telemetry().last_heard()) {
+            self.history.add_evidence(id.0, heard, "its last advert came".into());
+        }
+        let transition = Transition {
+            time: wall_clock(),
+            router: router.name().to_owned(),
+            from,
+            to,
+            lasted: now.since(router.telemetry().since()),
+            evidence: vec![],
+            cause: messages::cause(why, &router.subject()),
+            delay: Duration::ZERO,
+        };
+        self.history.record(id.0, now, transition);
+        if let Some(program) = router.config().notify.clone() {
+            self.notifications.push(Notification { program, arguments: router.notify_arguments(to) });
+        }
+    }
+
+    /// The IPv4 and the IPv6 router of one `VIP` move together: a fault of one stops the other.
+    fn update_partner(&mut self, id: RouterId) {
+        let Some(partner) = self.partner(id) else { return };
+        let stopped = self.router(id).instance().faults().iter().any(|cause| *cause != Cause::Partner);
+        let known = self.router(partner).instance().faults().contains(&Cause::Partner);
+        match (stopped, known) {
+            (true, false) => self.queue.push_next(partner, Event::Fault(Cause::Partner)),
+            (false, true) => self.queue.push_next(partner, Event::Clear(Cause::Partner)),
+            (true, true) | (false, false) => {}
+        }
+    }
+
+    /// The router of the other address family with the same number; the two are neighbors in the list.
+    fn partner(&self, id: RouterId) -> Option<RouterId> {
+        let number = self.router(id).config().number;
+        let neighbors = [id.0.checked_sub(1), Some(id.0 + 1)].into_iter().flatten().map(RouterId);
+        neighbors.into_iter().find(|id| self.routers.get(id.0).is_some_and(|r| r.config().number == number))
+    }
+
+    /// Sends the waiting messages.
+    pub(super) fn flush(&mut self) {
+        self.network.flush();
+        for (id, e) in self.network.take_send_errors() {
+            self.routers[id.0].send_failed(&e);
+        }
+    }
+
+    /// The NOTIFY programs to run, in the order of the transitions, since the last call.
+    pub(super) fn take_notifications(&mut self) -> Vec<Notification> {
+        std::mem::take(&mut self.notifications)
+    }
+}
+
+/// A panic unwinds through here: whatever else is broken, no virtual address stays behind.
+impl Drop for Dispatcher {
+    fn drop(&mut self) {
+        for id in self.ids() {
+            self.routers[id.0].release_all(id, &mut self.network);
+        }
+        self.network.flush();
+    }
+}

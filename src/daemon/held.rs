@@ -1,0 +1,83 @@
+//! The virtual addresses that a router has put on this host, and the age of their lease; decides nothing.
+
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::network::Network;
+use crate::config::VirtualAddress;
+use crate::sys::Error;
+use crate::sys::netlink::Assignment;
+use crate::time::Instant;
+use crate::vrrp::Lease;
+
+/// Addresses that may be in the kernel, and when their lease was last renewed.
+#[derive(Debug)]
+pub(super) struct HeldAddresses {
+    lease: Option<Lease>,
+    /// The index of the link, the address and the prefix length of each.
+    addresses: Vec<(u32, IpAddr, u8)>,
+    renewed_at: Instant,
+    /// The time between the last two renewals.
+    renewed_after: Duration,
+}
+
+impl HeldAddresses {
+    pub(super) fn new(lease: Option<Lease>) -> Self {
+        Self { lease, addresses: vec![], renewed_at: Instant::START, renewed_after: Duration::ZERO }
+    }
+
+    /// The addresses that should be in the kernel, each with the index of its link.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, IpAddr)> {
+        self.addresses.iter().map(|(index, address, _)| (*index, *address))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.addresses.is_empty()
+    }
+
+    /// Whether one of `removed` should be in the kernel.
+    pub(super) fn lost_any(&self, removed: &[(u32, IpAddr)]) -> bool {
+        self.iter().any(|held| removed.contains(&held))
+    }
+
+    /// The request to add `vip` to the link `index`, or to renew its lease. The address counts as held from now on,
+    /// even if the kernel will refuse it: it may be there in part.
+    pub(super) fn assign(&mut self, index: u32, vip: &VirtualAddress) -> Assignment {
+        let VirtualAddress { address, prefix, ref label, .. } = *vip;
+        let held = (index, address, prefix);
+        if !self.addresses.contains(&held) {
+            self.addresses.reserve_exact(1);
+            self.addresses.push(held);
+        }
+        Assignment { index, address, prefix, label: label.clone(), lifetime: self.lease.map(Lease::seconds) }
+    }
+
+    /// The kernel accepted every address `now`.
+    pub(super) fn renewed(&mut self, now: Instant) {
+        self.renewed_after = now.since(self.renewed_at);
+        self.renewed_at = now;
+    }
+
+    /// Whether a refused renewal must be given up on. A lease lasts for several renewals, so an error that may pass
+    /// is no reason to release the addresses.
+    pub(super) fn is_final(&self, refusal: &Error, now: Instant) -> bool {
+        let lease = self.lease.map_or(0, Lease::seconds);
+        let nearly_over = now.since(self.renewed_at) * 4 > Duration::from_secs(lease.into()) * 3;
+        nearly_over || refusal.is_permission() || refusal.source.kind() == io::ErrorKind::InvalidInput
+    }
+
+    /// Whether the lease ran out between the last two renewals, as it does while this process is paused.
+    pub(super) fn expired_before_renewal(&self) -> bool {
+        let lease = self.lease.map_or(u32::MAX, Lease::seconds);
+        self.renewed_after >= Duration::from_secs(lease.into())
+    }
+
+    /// Removes every address, the last one first. Returns the errors; none of them stops the rest.
+    pub(super) fn release(&mut self, network: &mut Network) -> Vec<Error> {
+        let addresses = std::mem::take(&mut self.addresses).into_iter().rev();
+        addresses
+            .filter_map(|(index, address, prefix)| network.remove(index, address, prefix).err())
+            .collect()
+    }
+}

@@ -1,0 +1,399 @@
+//! All virtual routers: binds them to links, and turns packets, kernel notifications and check results into events for
+//! their state machines; performs no action itself.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use log::Level;
+
+use super::binding::{Binding, Unbound};
+use super::dispatcher::{Dispatcher, Notification};
+use super::incoming::Incoming;
+use super::messages;
+use super::network::Network;
+use super::router::Router;
+use super::sweep::sweep;
+use super::vrid_table::VridTable;
+use crate::checks::{Checks, Outcome};
+use crate::config::RouterConfig;
+use crate::health::{Verdict, Weight};
+use crate::ids::{CheckId, PortId, RouterId};
+use crate::status::History;
+use crate::sys::Error;
+use crate::sys::netlink::Address;
+use crate::sys::socket::Inbox;
+use crate::time::Instant;
+use crate::token::Poller;
+use crate::vrrp::{Cause, DropReason, Event, Role};
+
+/// Packets taken from one port before timers are checked again: a flood may not delay an advert.
+const PACKETS: usize = 64;
+/// More packets than a port's queue holds.
+const ALL_PACKETS: usize = 4096;
+/// How often something is tried again when no notification will say that it can succeed.
+const RETRY: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct Routers {
+    dispatcher: Dispatcher,
+    vrids: VridTable,
+    /// Every managed virtual address, sorted: adverts are never sent from one.
+    virtual_addresses: Vec<IpAddr>,
+    inbox: Option<Inbox>,
+    retry_at: Option<Instant>,
+    /// The kernel's notifications could not be read; it is in the log.
+    netlink_failed: bool,
+}
+
+impl Routers {
+    /// Removes what a killed predecessor left, and binds each router to its link. The state machines are not started.
+    ///
+    /// # Errors
+    /// A missing capability, which no waiting can mend; a missing interface is no error.
+    pub(super) fn new(
+        configs: Vec<RouterConfig>,
+        network: Network,
+        checks: &mut Checks,
+        poller: &Poller,
+    ) -> Result<Self, Error> {
+        let mut routers = Self {
+            dispatcher: Dispatcher::new(configs, network, poller.clock()),
+            vrids: VridTable::default(),
+            virtual_addresses: vec![],
+            inbox: None,
+            retry_at: None,
+            netlink_failed: false,
+        };
+        let (all, network) = routers.dispatcher.parts();
+        for router in all {
+            router.share_check(checks);
+            sweep(network, router);
+        }
+        routers.update_virtual_addresses();
+        // The removed addresses must be out of the table before a source address is chosen.
+        routers.network_changed(poller);
+        routers.dispatcher.network_mut().forget_virtual_addresses();
+        let mut forbidden = Ok(());
+        for id in routers.dispatcher.ids() {
+            forbidden = forbidden.and(routers.rebind(id, poller));
+            // A service with weight 0 counts as failed until its first check.
+            if let Some(check) = routers.dispatcher.router(id).check() {
+                routers.apply_health(id, checks.result(check));
+            }
+        }
+        forbidden.map(|()| routers)
+    }
+
+    /// Starts the state machines.
+    pub(super) fn startup(&mut self) {
+        self.dispatch_to_all(&Event::Startup);
+    }
+
+    /// Leaves as on SIGTERM: a master may first wait for its successor. A second call does not wait.
+    pub(super) fn stop(&mut self) {
+        self.dispatch_to_all(&Event::Shutdown);
+    }
+
+    /// Whether every state machine has stopped.
+    pub(super) fn are_stopped(&self) -> bool {
+        self.dispatcher.routers().iter().all(|router| router.role() == Role::Init)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Router> {
+        self.dispatcher.routers().iter()
+    }
+
+    pub(super) fn network(&self) -> &Network {
+        self.dispatcher.network()
+    }
+
+    pub(super) fn history(&self) -> &History {
+        self.dispatcher.history()
+    }
+
+    /// Every address of the host, as the kernel has it now.
+    pub(super) fn kernel_addresses(&mut self) -> Result<Vec<Address>, Error> {
+        self.dispatcher.network_mut().addresses()
+    }
+
+    /// When [`Routers::retry`] or [`Routers::fire_timers`] has something to do.
+    pub(super) fn deadline(&mut self) -> Option<Instant> {
+        let timer = self.dispatcher.deadline();
+        timer.into_iter().chain(self.retry_at).min()
+    }
+
+    /// Starts a turn of the loop. Returns the time.
+    pub(super) fn start_turn(&mut self) -> Instant {
+        self.dispatcher.clock().start_batch()
+    }
+
+    /// Tries again what no notification will report.
+    pub(super) fn retry(&mut self, poller: &Poller) {
+        let now = self.dispatcher.clock().exact();
+        if self.retry_at.take_if(|at| *at <= now).is_some() {
+            self.network_changed(poller);
+        }
+    }
+
+    /// Fires the timers that are due.
+    pub(super) fn fire_timers(&mut self) {
+        self.dispatcher.fire_timers();
+    }
+
+    /// Sends the waiting messages.
+    pub(super) fn flush(&mut self) {
+        self.dispatcher.flush();
+    }
+
+    /// The NOTIFY programs to run, in the order of the transitions, since the last call.
+    pub(super) fn take_notifications(&mut self) -> Vec<Notification> {
+        self.dispatcher.take_notifications()
+    }
+
+    /// Follows a change that we made ourselves, whose notification is already waiting.
+    pub(super) fn follow_own_changes(&mut self, poller: &Poller) {
+        if self.dispatcher.network_mut().take_own_change() {
+            self.network_changed(poller);
+        }
+    }
+
+    /// Takes what a check found.
+    pub(super) fn apply_outcome(&mut self, check: CheckId, outcome: Outcome, result: (Weight, Verdict)) {
+        let ids: Vec<_> =
+            self.dispatcher.ids().filter(|id| self.dispatcher.router(*id).check() == Some(check)).collect();
+        let Some(first) = ids.first().map(|id| self.dispatcher.router(*id)) else { return };
+        messages::log_outcome(&first.subject(), &outcome);
+        for news in outcome.news {
+            for id in &ids {
+                self.dispatcher.note(*id, news.clone());
+            }
+        }
+        if outcome.verdict.is_some() {
+            for id in ids {
+                self.apply_health(id, result);
+            }
+            // Polling other checks may take longer than a backup waits.
+            self.dispatcher.flush();
+        }
+    }
+
+    fn apply_health(&mut self, id: RouterId, result: (Weight, Verdict)) {
+        for event in self.dispatcher.router_mut(id).apply_health(result) {
+            self.dispatcher.dispatch(id, event);
+        }
+    }
+
+    /// Packets came in at a port.
+    pub(super) fn receive(&mut self, port: PortId) {
+        self.receive_at_most(port, PACKETS);
+    }
+
+    /// Receives everything: after this process was held up, a master whose adverts wait in the queue is not silent.
+    pub(super) fn catch_up(&mut self) {
+        for port in self.dispatcher.network().port_ids() {
+            self.receive_at_most(port, ALL_PACKETS);
+        }
+    }
+
+    fn receive_at_most(&mut self, port: PortId, limit: usize) {
+        let mut inbox = self.inbox.take().unwrap_or_default();
+        let mut count = 0;
+        while count < limit {
+            let (packets, more) = self.dispatcher.network().receive(port, &mut inbox);
+            count += packets.len();
+            for packet in &packets {
+                self.packet(port, Incoming::parse(packet));
+            }
+            if !more {
+                break;
+            }
+        }
+        self.inbox = Some(inbox);
+    }
+
+    fn packet(&mut self, port: PortId, incoming: Incoming) {
+        let Some((index, channel)) = self.dispatcher.network().location(port) else { return };
+        let slot = incoming.vrid.map(|vrid| (index, incoming.family(), vrid));
+        let router = slot.and_then(|slot| self.vrids.holder(slot));
+        let router = router.filter(|id| self.dispatcher.router(*id).listens(index, channel));
+        let from = incoming.from;
+        match (router, incoming.advert) {
+            (Some(id), Ok(advert)) => {
+                self.dispatcher.router_mut(id).count_advert(&advert);
+                self.dispatcher.dispatch(id, Event::Advert { from, advert: &advert });
+            }
+            (Some(id), Err(reason)) => {
+                let now = self.dispatcher.clock().exact();
+                self.dispatcher.router_mut(id).drop_packet(now, from, reason);
+            }
+            (None, advert) => {
+                self.dispatcher.network_mut().count_drop(port, advert.err().unwrap_or(DropReason::Vrid));
+            }
+        }
+    }
+
+    /// Links or addresses changed. An error ends nothing: everything is listed again soon.
+    pub(super) fn network_changed(&mut self, poller: &Poller) {
+        let changes = match self.dispatcher.network_mut().changes() {
+            Ok(changes) => changes,
+            Err(e) => {
+                if !std::mem::replace(&mut self.netlink_failed, true) {
+                    log::error!(event = "kernel"; "{e}; trying again");
+                }
+                return self.retry_later();
+            }
+        };
+        self.netlink_failed = false;
+        let held = || self.dispatcher.routers().iter().flat_map(|router| router.held().iter());
+        let removed = if changes.lost { held().collect() } else { changes.removed };
+        let removed = self.still_missing(removed);
+        let owners = self.update_owned();
+        for id in self.dispatcher.ids() {
+            if changes.rebind || self.dispatcher.router(id).binding().is_none() {
+                // An error is in the log, and what can be tried again will be.
+                let _ = self.rebind(id, poller);
+            }
+            let router = self.dispatcher.router(id);
+            let other_mac = router.binding().is_some_and(|b| changes.other_mac.contains(&b.index));
+            if router.held().lost_any(&removed) || owners.contains(&id) {
+                self.dispatcher.dispatch(id, Event::AddressLost);
+            }
+            if other_mac {
+                self.dispatcher.dispatch(id, Event::HardwareAddress);
+            }
+        }
+        if changes.rebind {
+            self.retry_conflicts(poller);
+        }
+    }
+
+    fn retry_later(&mut self) {
+        self.retry_at = Some(self.dispatcher.clock().exact() + RETRY);
+    }
+
+    /// Which of the removed addresses are missing now. A notification may be an old one about our own removal of an
+    /// address that we have added again since, so the kernel is asked.
+    fn still_missing(&mut self, mut removed: Vec<(u32, IpAddr)>) -> Vec<(u32, IpAddr)> {
+        if !self.dispatcher.routers().iter().any(|router| router.held().lost_any(&removed)) {
+            return vec![];
+        }
+        match self.dispatcher.network_mut().addresses() {
+            Ok(present) => removed.retain(|held| !present.iter().any(|a| (a.index, a.address) == *held)),
+            // Then all of them are added again.
+            Err(e) => log::warn!(event = "kernel"; "{e}"),
+        }
+        removed
+    }
+
+    /// Finds out which addresses the owners really have, before a source address is chosen. Returns the owners whose
+    /// list changed: one that lost a real address must hold it as a virtual one.
+    fn update_owned(&mut self) -> Vec<RouterId> {
+        let ids = self.dispatcher.ids();
+        let (routers, network) = self.dispatcher.parts();
+        let changed: Vec<_> = ids.filter(|id| routers[id.0].update_owned(network)).collect();
+        if !changed.is_empty() {
+            self.update_virtual_addresses();
+        }
+        changed
+    }
+
+    fn update_virtual_addresses(&mut self) {
+        let managed = self.dispatcher.routers().iter().flat_map(Router::managed).map(|vip| vip.address);
+        self.virtual_addresses = managed.collect();
+        self.virtual_addresses.sort_unstable();
+    }
+
+    /// Finds the router's link and source address again and tells its state machine the difference.
+    fn rebind(&mut self, id: RouterId, poller: &Poller) -> Result<(), Error> {
+        let tracked = if self.dispatcher.router(id).tracked_are_up(self.dispatcher.network().interfaces()) {
+            Event::Clear(Cause::Tracked)
+        } else {
+            Event::Fault(Cause::Tracked)
+        };
+        self.dispatcher.dispatch(id, tracked);
+        let (routers, network) = self.dispatcher.parts();
+        let router = &mut routers[id.0];
+        let (binding, result) = match router.resolve_binding(network, &self.virtual_addresses, poller) {
+            Ok(binding) => {
+                router.clear_unbound();
+                (Some(binding), Ok(()))
+            }
+            Err(unbound) => (None, self.unbound(id, unbound)),
+        };
+        self.claim_vrid(id, binding.as_ref());
+        self.set_binding(id, binding);
+        result
+    }
+
+    /// Returns the error if a capability is missing.
+    fn unbound(&mut self, id: RouterId, unbound: Unbound) -> Result<(), Error> {
+        if unbound.needs_retry(&self.dispatcher.router(id).config().interface) {
+            self.retry_later();
+        }
+        self.dispatcher.router_mut(id).set_unbound(&unbound);
+        match unbound {
+            Unbound::Refused(e) if e.is_permission() => Err(e),
+            Unbound::Refused(_) | Unbound::NoLink(_) => Ok(()),
+        }
+    }
+
+    fn set_binding(&mut self, id: RouterId, binding: Option<Binding>) {
+        let before = self.dispatcher.router(id).binding();
+        if binding.is_some() && before == binding.as_ref() {
+            return;
+        }
+        let up = binding.as_ref().is_some_and(|binding| binding.up);
+        let moved = before.map(|b| b.index) != binding.as_ref().map(|b| b.index);
+        if !up || moved {
+            // With the old binding still in place: the addresses are removed from its link.
+            self.dispatcher.dispatch(id, Event::Fault(Cause::Interface));
+        }
+        let source = binding.as_ref().and_then(|binding| binding.source);
+        if source.is_none() {
+            self.dispatcher.dispatch(id, Event::Source(None));
+        }
+        self.dispatcher.router_mut(id).set_binding(binding);
+        if source.is_some() {
+            self.dispatcher.dispatch(id, Event::Source(source));
+        }
+        if up {
+            self.dispatcher.dispatch(id, Event::Clear(Cause::Interface));
+        }
+    }
+
+    /// Two of our routers may come to one link by different ways, one by its name and one by its subnet, with the same
+    /// VRID. The first one keeps it.
+    fn claim_vrid(&mut self, id: RouterId, binding: Option<&Binding>) {
+        let router = self.dispatcher.router(id);
+        let Some(binding) = binding else { return self.vrids.release(id) };
+        let vrid = router.config().protocol.vrid;
+        let conflicting = router.instance().faults().contains(&Cause::Vrid);
+        match self.vrids.claim((binding.index, router.config().family(), vrid), id) {
+            Err(holder) if !conflicting => {
+                let holder = self.dispatcher.router(holder).name();
+                let text = messages::vrid_taken(vrid, &binding.interface, holder);
+                router.log(Level::Error, "vrid_taken", text);
+                self.dispatcher.dispatch(id, Event::Fault(Cause::Vrid));
+            }
+            Ok(()) if conflicting => self.dispatcher.dispatch(id, Event::Clear(Cause::Vrid)),
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    /// Lets routers whose VRID was taken claim it again: its holder may have moved.
+    fn retry_conflicts(&mut self, poller: &Poller) {
+        for id in self.dispatcher.ids() {
+            if self.dispatcher.router(id).instance().faults().contains(&Cause::Vrid) {
+                // An error is in the log, and what can be tried again will be.
+                let _ = self.rebind(id, poller);
+            }
+        }
+    }
+
+    fn dispatch_to_all(&mut self, event: &Event<'static>) {
+        for id in self.dispatcher.ids() {
+            self.dispatcher.dispatch(id, *event);
+        }
+        self.dispatcher.flush();
+    }
+}

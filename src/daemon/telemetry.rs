@@ -1,0 +1,319 @@
+//! What the log, the status and the metrics report about one router: counters, the last transition, and warnings an
+//! operator should see before the outage. Bounds every message that the network can cause; changes no protocol state.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use log::Level;
+
+use super::messages::{self, Conflict, Reaction, Subject};
+use super::rate_limiter::{Admission, RateLimiter};
+use crate::health::{Verdict, Weight, would_replace};
+use crate::status::Counters;
+use crate::sys::Error;
+use crate::time::Instant;
+use crate::vrrp::{
+    Advert, DropReason, Drops, Instance, Interval, Peer, Priority, Report, Role, V3Checksum, Vrid,
+};
+
+/// Without any advert for this long after the start, the log mentions that a firewall may drop them.
+const SILENCE_NOTICE: Duration = Duration::from_secs(10);
+
+/// Whether this backup would take over if the master's service died.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Failover {
+    /// No master was heard whose service could die, or nothing is checked.
+    Unknown,
+    Possible,
+    /// Why not, in a sentence.
+    Impossible(String),
+}
+
+#[derive(Debug)]
+pub(super) struct Telemetry {
+    /// The last transition and its cause.
+    since: Instant,
+    cause: Box<str>,
+    counters: Counters,
+    drops: Drops,
+    /// The last advert that was not dropped.
+    last_heard: Option<(Instant, Peer)>,
+    health: Option<(Weight, Verdict)>,
+    failover: Failover,
+    limiter: RateLimiter,
+    /// A limiter of its own: a flood of dropped adverts must not hide the rest.
+    conflicts: RateLimiter,
+    /// Why there is nowhere to speak, as logged.
+    unbound: Option<Box<str>>,
+    /// The last send error, and the value of `adverts_sent` when it happened.
+    send_error: Option<Box<(u64, String)>>,
+    /// How many of the adverts counted as sent the kernel refused.
+    unsent: u64,
+    /// When to log that no other router was heard; `None` once one was heard or it was logged.
+    silence_at: Option<Instant>,
+    /// It was logged that no other router was heard, and none was since.
+    never_heard: bool,
+}
+
+impl Telemetry {
+    pub(super) fn new(interval: Interval) -> Self {
+        Self {
+            since: Instant::START,
+            cause: Box::default(),
+            counters: Counters::default(),
+            drops: Drops::default(),
+            last_heard: None,
+            health: None,
+            failover: Failover::Unknown,
+            limiter: RateLimiter::default(),
+            conflicts: RateLimiter::default(),
+            unbound: None,
+            send_error: None,
+            unsent: 0,
+            silence_at: Some(Instant::START + SILENCE_NOTICE.max(interval.duration() * 4)),
+            never_heard: false,
+        }
+    }
+
+    /// When [`Telemetry::check_silence`] is due.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.silence_at
+    }
+
+    /// The time of the last transition.
+    pub(super) fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// The cause of the last transition.
+    pub(super) fn cause(&self) -> &str {
+        &self.cause
+    }
+
+    /// The last advert that was not dropped, and when it came.
+    pub(super) fn last_heard(&self) -> Option<(Instant, Peer)> {
+        self.last_heard
+    }
+
+    pub(super) fn drops(&self) -> &Drops {
+        &self.drops
+    }
+
+    /// The counters; adverts that the kernel refused were not sent.
+    pub(super) fn counters(&self) -> Counters {
+        let adverts_sent = self.counters.adverts_sent.saturating_sub(self.unsent);
+        Counters { adverts_sent, ..self.counters }
+    }
+
+    /// Whether this backup would take over if the master's service died; `None` if that is not known.
+    pub(super) fn failover_possible(&self, role: Role) -> Option<bool> {
+        match (role, &self.failover) {
+            (Role::Backup, Failover::Possible) => Some(true),
+            (Role::Backup, Failover::Impossible(_)) => Some(false),
+            _ => None,
+        }
+    }
+
+    /// Whether to log one more occurrence of `topic`: a few times a minute, since two masters that do not hear each
+    /// other but both reach us would fill the log.
+    pub(super) fn admits(&mut self, now: Instant, topic: &'static str, peer: IpAddr) -> bool {
+        const LIMIT: u32 = 6;
+        self.limiter.record(now, topic, peer, LIMIT) != Admission::Suppress
+    }
+
+    /// The result of the router's check.
+    pub(super) fn set_health(&mut self, result: (Weight, Verdict)) {
+        self.health = Some(result);
+    }
+
+    /// An advert for our VRID came in; it may still be dropped.
+    pub(super) fn count_advert(&mut self, advert: &Advert, checksum: V3Checksum) {
+        self.counters.adverts_received += 1;
+        self.counters.other_checksums += u64::from(advert.checksum != checksum);
+        self.counters.priority_zero_received += u64::from(advert.priority == Priority::RELEASE);
+        self.silence_at = None;
+        self.never_heard = false;
+    }
+
+    /// An advert was not dropped.
+    pub(super) fn accepted(&mut self, now: Instant, peer: Peer) {
+        self.last_heard = Some((now, peer));
+    }
+
+    /// An advert was handed to the kernel.
+    pub(super) fn sent(&mut self, priority: Priority) {
+        self.counters.adverts_sent += 1;
+        self.counters.priority_zero_sent += u64::from(priority == Priority::RELEASE);
+    }
+
+    /// The kernel refused to send the last advert, or one of the last. Logged once per series of errors.
+    pub(super) fn send_failed(&mut self, error: &Error, subject: &Subject<'_>) {
+        let sent = self.counters.adverts_sent;
+        let text = messages::send_failed(error);
+        // One advert counts once, whatever its number of peers.
+        self.unsent += u64::from(self.send_error.as_ref().is_none_or(|last| last.0 != sent));
+        if self.send_error().is_none() {
+            subject.log(Level::Warn, "send_failed", &text);
+        }
+        self.send_error = Some(Box::new((sent, text)));
+    }
+
+    /// Why the last advert could not be sent.
+    fn send_error(&self) -> Option<&str> {
+        let (at, text) = self.send_error.as_deref()?;
+        (at + 1 >= self.counters.adverts_sent).then_some(text)
+    }
+
+    /// There is nowhere to speak. Logged once until there is.
+    pub(super) fn unbound(&mut self, subject: &Subject<'_>, level: Level, text: String) {
+        if self.unbound.is_none() {
+            subject.log(level, "interface", &text);
+        }
+        self.unbound = Some(text.into());
+    }
+
+    /// There is somewhere to speak.
+    pub(super) fn bound(&mut self) {
+        self.unbound = None;
+    }
+
+    /// Logs once that no other router was heard, when it is time and the router could have heard one.
+    pub(super) fn check_silence(&mut self, now: Instant, subject: &Subject<'_>, instance: &Instance) {
+        if self.silence_at.is_none_or(|at| now < at) {
+            return;
+        }
+        if instance.role() == Role::Fault {
+            self.silence_at = Some(now + SILENCE_NOTICE);
+            return;
+        }
+        self.silence_at = None;
+        self.never_heard = true;
+        subject.log(Level::Info, "never_heard", messages::never_heard(subject.settings.vrid));
+    }
+
+    /// Counts and logs a fact that the state machine reports. `advert` is the advert that caused it, if one did.
+    pub(super) fn report(
+        &mut self,
+        now: Instant,
+        subject: &Subject<'_>,
+        instance: &Instance,
+        report: &Report,
+        advert: Option<&Advert>,
+    ) {
+        match *report {
+            Report::Transition { from, to, why } => {
+                self.since = now;
+                self.cause = messages::cause(&why, subject).into();
+                self.counters.became_master += u64::from(to == Role::Master);
+                self.counters.released_master += u64::from(from == Role::Master);
+                messages::log_transition(subject, from, to, &why);
+            }
+            Report::Dropped { from, reason } => {
+                self.drops.count(reason);
+                return self.conflict(now, subject, (from, reason), Reaction::Dropping, advert);
+            }
+            Report::OtherAddresses(from) => {
+                let what = (from, DropReason::Addresses);
+                return self.conflict(now, subject, what, Reaction::Obeying, advert);
+            }
+            Report::OtherInterval(from) => {
+                let what = (from, DropReason::Interval);
+                return self.conflict(now, subject, what, Reaction::Obeying, advert);
+            }
+            Report::TwoMasters(peer) => self.two_masters(now, subject, report, peer),
+            Report::Master(peer) => self.log_limited(now, subject, "master", report, peer.address),
+            Report::Released(from) => self.log_limited(now, subject, "released", report, from),
+            Report::Lower(peer) => self.log_limited(now, subject, "lower", report, peer.address),
+            Report::Loser(peer) => self.log_limited(now, subject, "loser", report, peer.address),
+            Report::Priority { .. }
+            | Report::Yield
+            | Report::Leaving
+            | Report::PutBack
+            | Report::Cause { .. } => messages::log_report(subject, report),
+        }
+        self.judge_failover(subject, instance);
+    }
+
+    fn log_limited(
+        &mut self,
+        now: Instant,
+        subject: &Subject<'_>,
+        topic: &'static str,
+        report: &Report,
+        peer: IpAddr,
+    ) {
+        if self.admits(now, topic, peer) {
+            messages::log_report(subject, report);
+        }
+    }
+
+    fn two_masters(&mut self, now: Instant, subject: &Subject<'_>, report: &Report, peer: Peer) {
+        self.counters.two_masters += 1;
+        if self.admits(now, "two_masters", peer.address) {
+            self.limiter.keep_warning("two_masters", peer.address, messages::report(report, subject));
+            messages::log_report(subject, report);
+        }
+    }
+
+    /// A disagreement between an advert and our configuration: logged once per sender and reason, with both values.
+    fn conflict(
+        &mut self,
+        now: Instant,
+        subject: &Subject<'_>,
+        (from, reason): (IpAddr, DropReason),
+        reaction: Reaction,
+        advert: Option<&Advert>,
+    ) {
+        if self.conflicts.record(now, reason.as_str(), from, 1) == Admission::Suppress {
+            return;
+        }
+        let conflict =
+            Conflict { from, reason, reaction, ours: subject.settings, theirs: advert }.to_string();
+        let keys = [("reason", reason.as_str()), ("peer", &from.to_string())];
+        subject.log_with(Level::Warn, "dropped", &keys, &conflict);
+        self.conflicts.keep_warning(reason.as_str(), from, conflict);
+    }
+
+    /// A backup hears its master's priority, so it can tell before the outage that it would not take over.
+    fn judge_failover(&mut self, subject: &Subject<'_>, instance: &Instance) {
+        let (Some(master), Some((weight, verdict))) = (instance.master(), self.health) else { return };
+        // Until its first result our own check does not count.
+        if verdict == Verdict::Unknown {
+            return;
+        }
+        let own = instance.priority();
+        let preempts = subject.settings.preempt || weight == Weight::FAULT;
+        if preempts && would_replace(own, master.priority, weight) {
+            self.failover = Failover::Possible;
+            return;
+        }
+        let obstacle = match (preempts, verdict) {
+            (false, _) => messages::Obstacle::NoPreemption,
+            (true, Verdict::Healthy) => messages::Obstacle::Weight(weight),
+            (true, _) => messages::Obstacle::ServiceDown,
+        };
+        let text = messages::failover_impossible(own, &master, obstacle);
+        if !matches!(self.failover, Failover::Impossible(_)) {
+            subject.log(Level::Warn, "no_spare", &text);
+        }
+        self.failover = Failover::Impossible(text);
+    }
+
+    /// The current warnings, a sentence each.
+    pub(super) fn warnings(&self, now: Instant, role: Role, vrid: Vrid) -> Vec<String> {
+        let mut warnings = vec![];
+        if let (Role::Backup, Failover::Impossible(text)) = (role, &self.failover) {
+            warnings.push(text.clone());
+        }
+        if role == Role::Master {
+            warnings.extend(self.send_error().map(str::to_owned));
+        }
+        warnings.extend(self.unbound.as_deref().map(str::to_owned));
+        if self.never_heard {
+            warnings.push(messages::never_heard(vrid));
+        }
+        let limited = self.limiter.warnings(now).chain(self.conflicts.warnings(now));
+        warnings.extend(limited.map(str::to_owned));
+        warnings
+    }
+}

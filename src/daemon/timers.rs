@@ -1,0 +1,161 @@
+//! Which router's timer fires when, and the time that the state machines see; knows only numbers and times.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use crate::ids::RouterId;
+use crate::sys::poller::Clock;
+use crate::time::Instant;
+
+/// Events within this time of each other happen at the same instant.
+const BATCH: Duration = Duration::from_millis(5);
+
+/// The time for the state machines. Events that happen together get the same instant, so routers that become master
+/// together stay together, and one wake-up serves all of them.
+#[derive(Debug)]
+pub(super) struct BatchClock {
+    clock: Clock,
+    instant: Instant,
+}
+
+impl BatchClock {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { clock, instant: Instant::START }
+    }
+
+    /// The exact time; it starts a new batch.
+    pub(super) fn start_batch(&mut self) -> Instant {
+        self.instant = self.clock.now();
+        self.instant
+    }
+
+    /// The instant of the current batch, at most [`BATCH`] ago.
+    pub(super) fn now(&mut self) -> Instant {
+        let exact = self.clock.now();
+        if exact.since(self.instant) > BATCH {
+            self.instant = exact;
+        }
+        self.instant
+    }
+
+    /// The exact time.
+    pub(super) fn exact(&self) -> Instant {
+        self.clock.now()
+    }
+}
+
+/// Deadlines by router. A deadline that moved away is found out when its entry comes up: every advert received moves
+/// one, and sorting it again each time would cost more than reading the advert.
+#[derive(Debug)]
+pub(super) struct Timers {
+    queue: BinaryHeap<Reverse<(Instant, RouterId)>>,
+    /// By router, its live entry in `queue`; all others there are stale.
+    queued: Vec<Option<Instant>>,
+}
+
+impl Timers {
+    pub(super) fn new(routers: usize) -> Self {
+        Self { queue: BinaryHeap::new(), queued: vec![None; routers] }
+    }
+
+    /// The router's deadline is now `at`.
+    pub(super) fn set(&mut self, id: RouterId, at: Option<Instant>) {
+        let Some(at) = at else { return };
+        if self.queued[id.0].is_none_or(|queued| at < queued) {
+            // Adverts that move deadlines nearer and away again must not fill the queue.
+            if self.queue.len() > 4 * self.queued.len() {
+                let queued = &self.queued;
+                self.queue.retain(|Reverse((at, id))| queued[id.0] == Some(*at));
+            }
+            self.queue.push(Reverse((at, id)));
+            self.queued[id.0] = Some(at);
+        }
+    }
+
+    /// The earliest deadline; `real` returns a router's present deadline.
+    pub(super) fn next(&mut self, real: impl Fn(RouterId) -> Option<Instant>) -> Option<Instant> {
+        loop {
+            let Reverse((at, id)) = *self.queue.peek()?;
+            let live = self.queued[id.0] == Some(at);
+            let real = if live { real(id) } else { None };
+            if live && real == Some(at) {
+                return real;
+            }
+            self.queue.pop();
+            if live {
+                self.queued[id.0] = real;
+                self.queue.extend(real.map(|real| Reverse((real, id))));
+            }
+        }
+    }
+
+    /// The routers that are due, in the order of their deadlines. Their next deadlines must be [`set`](Self::set).
+    pub(super) fn due(&mut self, now: Instant, real: impl Fn(RouterId) -> Option<Instant>) -> Vec<RouterId> {
+        let mut due = vec![];
+        while self.next(&real).is_some_and(|at| at <= now) {
+            if let Some(Reverse((_, id))) = self.queue.pop() {
+                self.queued[id.0] = None;
+                due.push(id);
+            }
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const fn at(ms: u64) -> Instant {
+        Instant::from_millis(ms)
+    }
+
+    #[test]
+    fn a_deadline_that_moved_away_is_not_due_and_one_that_came_nearer_is() {
+        let mut timers = Timers::new(2);
+        timers.set(RouterId(0), Some(at(10)));
+        timers.set(RouterId(1), Some(at(20)));
+        let real = |RouterId(id)| Some([at(30), at(5)][id]);
+        timers.set(RouterId(0), real(RouterId(0)));
+        timers.set(RouterId(1), real(RouterId(1)));
+        assert_eq!(timers.due(at(20), real), [RouterId(1)]);
+        assert_eq!(timers.next(|RouterId(id)| [Some(at(30)), None][id]), Some(at(30)));
+    }
+
+    #[test]
+    fn deadlines_that_come_and_go_are_not_kept() {
+        let mut timers = Timers::new(1);
+        for n in 0..10_000 {
+            let far = Some(at(1_000_000 + n));
+            timers.set(RouterId(0), Some(at(500_000 - n)));
+            assert_eq!(timers.next(|_| far), far);
+        }
+        assert!(timers.queue.len() < 10, "{}", timers.queue.len());
+    }
+
+    proptest! {
+        #[test]
+        fn they_agree_with_a_scan_of_every_router(
+            moves in proptest::collection::vec((0usize..4, proptest::option::of(0u64..50)), 0..60),
+        ) {
+            let mut timers = Timers::new(4);
+            let mut real = [None; 4];
+            for (n, (id, to)) in (0u64..).zip(moves) {
+                real[id] = to.map(at);
+                timers.set(RouterId(id), real[id]);
+                prop_assert_eq!(timers.next(|RouterId(id)| real[id]), real.iter().flatten().min().copied());
+                let mut due = timers.due(at(n), |RouterId(id)| real[id]);
+                due.sort_unstable();
+                let expected: Vec<_> =
+                    (0..4).filter(|id| real[*id].is_some_and(|d| d <= at(n))).map(RouterId).collect();
+                prop_assert_eq!(&due, &expected);
+                for RouterId(id) in due {
+                    real[id] = None;
+                }
+            }
+        }
+    }
+}
