@@ -27,12 +27,18 @@ pub(super) struct Subject<'a> {
 
 impl Subject<'_> {
     /// Writes one line about this router to the log.
-    pub(super) fn log(&self, level: Level, event: &str, text: impl fmt::Display) {
-        self.log_with(level, event, &[], &text);
+    pub(super) fn log_event(&self, level: Level, event: &str, text: impl fmt::Display) {
+        self.log_event_with(level, event, &[], &text);
     }
 
     /// The same with further keys, for programs that read the log.
-    pub(super) fn log_with(&self, level: Level, event: &str, more: &[(&str, &str)], text: &dyn fmt::Display) {
+    pub(super) fn log_event_with(
+        &self,
+        level: Level,
+        event: &str,
+        more: &[(&str, &str)],
+        text: &dyn fmt::Display,
+    ) {
         let name = self.name;
         let keys = [&[("event", event), ("instance", name)], more].concat();
         let args = format_args!("({name}) {text}");
@@ -72,7 +78,7 @@ pub(super) fn log_report(subject: &Subject<'_>, report: &Report) {
 pub(super) fn log_restored(subject: &Subject<'_>, expired: bool) {
     if expired {
         let text = "The lease of a virtual address ended while this process was held up: put back";
-        subject.log(Level::Warn, "address_restored", text);
+        subject.log_event(Level::Warn, "address_restored", text);
     } else {
         log_report(subject, &Report::PutBack);
     }
@@ -81,18 +87,18 @@ pub(super) fn log_restored(subject: &Subject<'_>, expired: bool) {
 /// Logs what a check found.
 pub(super) fn log_outcome(subject: &Subject<'_>, outcome: &Outcome) {
     for e in &outcome.errors {
-        subject.log(Level::Error, "check_error", e);
+        subject.log_event(Level::Error, "check_error", e);
     }
     for news in &outcome.news {
-        subject.log(Level::Info, "service", news);
+        subject.log_event(Level::Info, "service", news);
     }
     let names = subject.watched.join(", ");
     match outcome.verdict {
         Some(Verdict::Healthy) => {
-            subject.log(Level::Info, "check", format_args!("Check of {names} succeeded"));
+            subject.log_event(Level::Info, "check", format_args!("Check of {names} succeeded"));
         }
         Some(Verdict::Failed | Verdict::Unknown) => {
-            subject.log(Level::Warn, "check", format_args!("Check of {names} failed"));
+            subject.log_event(Level::Warn, "check", format_args!("Check of {names} failed"));
         }
         None => {}
     }
@@ -102,7 +108,7 @@ fn log_with_peer(subject: &Subject<'_>, level: Level, event: &str, keys: &[(&str
     let peer = speaker(report).map(|address| address.to_string());
     let mut keys = keys.to_vec();
     keys.extend(peer.iter().map(|address| ("peer", address.as_str())));
-    subject.log_with(level, event, &keys, &self::report(report, subject));
+    subject.log_event_with(level, event, &keys, &self::report(report, subject));
 }
 
 /// What is wrong.

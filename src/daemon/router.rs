@@ -103,8 +103,8 @@ impl Router {
     }
 
     /// Writes one line about this router to the log.
-    pub(super) fn log(&self, level: Level, event: &str, text: impl fmt::Display) {
-        self.subject().log(level, event, text);
+    pub(super) fn log_event(&self, level: Level, event: &str, text: impl fmt::Display) {
+        self.subject().log_event(level, event, text);
     }
 
     /// When [`Event::Timer`] is due.
@@ -199,7 +199,7 @@ impl Router {
 
     fn added(&mut self, now: Instant, refusal: Option<Error>) -> Result<(), Refused> {
         if let Some(e) = refusal {
-            self.log(Level::Error, "address_refused", e);
+            self.log_event(Level::Error, "address_refused", e);
             return Err(Refused);
         }
         self.held.renewed(now);
@@ -224,7 +224,7 @@ impl Router {
     pub(super) fn renewed(&mut self, now: Instant, refusal: Option<Error>) -> Result<(), Refused> {
         match refusal {
             Some(e) if !self.held.is_final(&e, now) => {
-                self.log(Level::Warn, "renewal_failed", e);
+                self.log_event(Level::Warn, "renewal_failed", e);
                 Ok(())
             }
             refusal => self.added(now, refusal),
@@ -233,7 +233,7 @@ impl Router {
 
     fn release(&mut self, network: &mut Network) {
         for e in self.held.release(network) {
-            self.log(Level::Error, "address_remove_failed", e);
+            self.log_event(Level::Error, "address_remove_failed", e);
         }
     }
 
@@ -270,7 +270,7 @@ impl Router {
             if let Err(e) = network.announce(binding.index, vip)
                 && self.telemetry.admits(now, "announce_failed", vip.address)
             {
-                self.subject().log(Level::Warn, "announce_failed", e);
+                self.subject().log_event(Level::Warn, "announce_failed", e);
             }
         }
     }
@@ -375,7 +375,7 @@ impl Router {
             let Settings { vrid, priority, .. } = *self.config.protocol;
             let (interface, addresses) = (&binding.interface, listed(&self.config.addresses, ", "));
             let text = format!("VRID {vrid} on {interface}, priority {priority}, for {addresses}");
-            self.log(Level::Info, "interface", text);
+            self.log_event(Level::Info, "interface", text);
         }
     }
 

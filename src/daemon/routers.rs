@@ -372,7 +372,7 @@ impl Routers {
             Err(holder) if !conflicting => {
                 let holder = self.dispatcher.router(holder).name();
                 let text = messages::vrid_taken(vrid, &binding.interface, holder);
-                router.log(Level::Error, "vrid_taken", text);
+                router.log_event(Level::Error, "vrid_taken", text);
                 self.dispatcher.dispatch(id, Event::Fault(Cause::Vrid));
             }
             Ok(()) if conflicting => self.dispatcher.dispatch(id, Event::Clear(Cause::Vrid)),

@@ -66,7 +66,7 @@ pub(super) fn log_status(routers: &Routers, status: &Status) {
     let few = status.routers.len() <= status::FEW;
     for (router, status) in routers.iter().zip(&status.routers).filter(|_| few) {
         for line in status::details(status).lines().skip(1) {
-            router.log(Level::Info, "status", line.trim_start());
+            router.log_event(Level::Info, "status", line.trim_start());
         }
     }
     for port in routers.network().ports() {

@@ -45,7 +45,7 @@ pub(super) fn sweep(network: &mut Network, router: &Router) {
                 }
             }
         };
-        router.log(level, "sweep", text);
+        router.log_event(level, "sweep", text);
     }
 }
 

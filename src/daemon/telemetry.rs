@@ -153,7 +153,7 @@ impl Telemetry {
         // One advert counts once, whatever its number of peers.
         self.unsent += u64::from(self.send_error.as_ref().is_none_or(|last| last.0 != sent));
         if self.send_error().is_none() {
-            subject.log(Level::Warn, "send_failed", &text);
+            subject.log_event(Level::Warn, "send_failed", &text);
         }
         self.send_error = Some(Box::new((sent, text)));
     }
@@ -167,7 +167,7 @@ impl Telemetry {
     /// There is nowhere to speak. Logged once until there is.
     pub(super) fn unbound(&mut self, subject: &Subject<'_>, level: Level, text: String) {
         if self.unbound.is_none() {
-            subject.log(level, "interface", &text);
+            subject.log_event(level, "interface", &text);
         }
         self.unbound = Some(text.into());
     }
@@ -188,7 +188,7 @@ impl Telemetry {
         }
         self.silence_at = None;
         self.never_heard = true;
-        subject.log(Level::Info, "never_heard", messages::never_heard(subject.settings.vrid));
+        subject.log_event(Level::Info, "never_heard", messages::never_heard(subject.settings.vrid));
     }
 
     /// Counts and logs a fact that the state machine reports. `advert` is the advert that caused it, if one did.
@@ -270,7 +270,7 @@ impl Telemetry {
         let conflict =
             Conflict { from, reason, reaction, ours: subject.settings, theirs: advert }.to_string();
         let keys = [("reason", reason.as_str()), ("peer", &from.to_string())];
-        subject.log_with(Level::Warn, "dropped", &keys, &conflict);
+        subject.log_event_with(Level::Warn, "dropped", &keys, &conflict);
         self.conflicts.keep_warning(reason.as_str(), from, conflict);
     }
 
@@ -294,7 +294,7 @@ impl Telemetry {
         };
         let text = messages::failover_impossible(own, &master, obstacle);
         if !matches!(self.failover, Failover::Impossible(_)) {
-            subject.log(Level::Warn, "no_spare", &text);
+            subject.log_event(Level::Warn, "no_spare", &text);
         }
         self.failover = Failover::Impossible(text);
     }

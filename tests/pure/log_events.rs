@@ -46,20 +46,20 @@ fn emitted() -> Events {
         for (at, before) in text.match_indices("(\"event\", \"") {
             found(event(&text[at + before.len()..]), "");
         }
-        // `say(Level::Warn, "name"` and `=> (if … { Level::Info }, "name")`.
+        // `log_event(Level::Warn, "name"` and `=> (if … { Level::Info }, "name")`.
         for rest in text.split("Level::").skip(1) {
             let (level, rest) = rest.split_at(rest.find(|c: char| !c.is_alphabetic()).unwrap_or(0));
             let next = rest.trim_start_matches([' ', '}']).strip_prefix(',').map(str::trim_start);
             let name = next.and_then(|next| event(next.strip_prefix('"')?));
             found(name, &level.to_ascii_lowercase());
         }
-        for rest in text.split(".say(level, \"").skip(1) {
+        for rest in text.split(".log_event(level, \"").skip(1) {
             found(event(rest), "");
         }
         // No line without an event: then what is above has found all.
         let calls = [
-            ".say(",
-            ".say_with(",
+            ".log_event(",
+            ".log_event_with(",
             "log::error!(",
             "log::warn!(",
             "log::info!(",
