@@ -1,6 +1,6 @@
 # Everything below works on a fresh Debian or Ubuntu with Rust and root: each target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup image images stand-ins demo bench test test-fast fuzz lint
+.PHONY: help setup image images stand-ins demo demo-down bench test test-fast fuzz lint
 SHELL := /bin/bash
 scripts := tests/scripts
 ARCHITECTURE ?= arm64
@@ -20,8 +20,11 @@ images: image ## build vrrp-init:arm64 as well, or for ARCHITECTURE=armv7
 stand-ins: setup
 	@$(scripts)/with-docker.sh $(scripts)/stand-ins.sh haproxy
 
-demo: setup ## two nodes on this machine; kills haproxy on the master and prints what a client saw
-	@$(scripts)/with-docker.sh bash -c '$(MAKE) --no-print-directory image stand-ins && compose/demo/run.sh'
+demo: ## two nodes on this machine; kills haproxy on the master, shows what a client sees; KEEP=1 leaves it running
+	@KEEP=$(KEEP) compose/demo/run.sh
+
+demo-down: ## remove what `make demo KEEP=1` left running
+	@compose/demo/run.sh down
 
 bench: setup ## failover, load, idle and scale figures beside keepalived, 30 minutes; BENCH=quick: 5
 	cargo bench --locked --target $(shell uname -m)-unknown-linux-musl --bench side_by_side

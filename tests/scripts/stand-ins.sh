@@ -38,6 +38,7 @@ debian() {
     suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
     if grep -q '^ID=ubuntu' /etc/os-release; then components=main,universe; fi
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $suite" | head -n 1)
+    "$here/setup.sh" stand-ins
     echo "stand-ins: unpacking $suite, once (about a minute)" >&2
     rm -rf "$tree"
     mkdir -p "$work"

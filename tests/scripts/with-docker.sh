@@ -1,6 +1,7 @@
 #!/bin/bash
 # Runs a command with a Docker Engine: the one that runs, or one started for the command's duration.
 # Usage: with-docker.sh COMMAND ARGUMENT...
+# KEEP_ENGINE=FILE leaves an engine that had to be started running, and writes its process id to FILE.
 set -euo pipefail
 
 docker info >/dev/null 2>&1 && exec "$@"
@@ -9,9 +10,14 @@ docker info >/dev/null 2>&1 && exec "$@"
 command -v dockerd >/dev/null || { echo "with-docker: no Docker Engine answers, and dockerd is not installed (make setup)" >&2; exit 1; }
 
 log=$(mktemp -t vrrp-init-dockerd.XXXXXX)
-dockerd >"$log" 2>&1 &
+# In a session of its own: Ctrl-C must not stop it before the command has cleaned up.
+setsid dockerd >"$log" 2>&1 &
 engine=$!
-trap 'kill "$engine" 2>/dev/null || true; wait "$engine" || true; rm -f "$log"' EXIT
+if [ -n "${KEEP_ENGINE:-}" ]; then
+    echo "$engine" >"$KEEP_ENGINE"
+else
+    trap 'kill "$engine" 2>/dev/null || true; wait "$engine" || true; rm -f "$log"' EXIT
+fi
 for _ in $(seq 150); do
     docker info >/dev/null 2>&1 && break
     if ! kill -0 "$engine" 2>/dev/null; then break; fi
