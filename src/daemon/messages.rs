@@ -362,27 +362,11 @@ impl fmt::Display for List<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::vrrp::{Interval, V3Checksum, Version};
+    use crate::vrrp::{Interval, Version};
 
     fn settings() -> Settings {
-        Settings {
-            vrid: Vrid::new(51).unwrap(),
-            version: Version::V2,
-            priority: Priority::new(100).unwrap(),
-            interval: Interval::DEFAULT,
-            preempt: true,
-            preempt_delay: Duration::ZERO,
-            auth: None,
-            checksum: V3Checksum::PseudoHeader,
-            peers: vec![],
-            addresses: vec!["10.0.0.2".parse().unwrap()],
-            fast: true,
-            refresh: None,
-            lease: None,
-        }
+        Settings::new(Vrid::new(51).unwrap(), Priority::new(100).unwrap(), vec!["10.0.0.2".parse().unwrap()])
     }
 
     #[test]

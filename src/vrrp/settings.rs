@@ -117,6 +117,26 @@ impl Lease {
 }
 
 impl Settings {
+    /// A VRRPv2 router with the defaults of RFC 3768: multicast, one advert a second, preemption without delay, no
+    /// password. Fast failover is on; addresses are neither refreshed nor leased.
+    pub fn new(vrid: Vrid, priority: Priority, addresses: Vec<IpAddr>) -> Self {
+        Self {
+            vrid,
+            version: Version::V2,
+            priority,
+            interval: Interval::DEFAULT,
+            preempt: true,
+            preempt_delay: Duration::ZERO,
+            auth: None,
+            checksum: V3Checksum::default(),
+            peers: vec![],
+            addresses,
+            fast: true,
+            refresh: None,
+            lease: None,
+        }
+    }
+
     /// Whether an advert lists the same addresses; the order is only advice (RFC 3768 §5.3.9).
     pub fn same_addresses(&self, theirs: &[IpAddr]) -> bool {
         self.addresses == theirs

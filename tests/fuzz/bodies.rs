@@ -99,20 +99,16 @@ impl World {
         let seconds = u16::from(choices.octet() % 40) + 1;
         let interval = if v3 { seconds } else { seconds * 100 };
         let address = if v6 { IpAddr::V6(Ipv6Addr::from(0x100)) } else { IpAddr::from([10, 0, 0, 100]) };
+        let priority = Priority::new(choices.octet().max(1)).expect("not 0");
         let router = Instance::new(Settings {
-            vrid: Vrid::new(51).expect("a number"),
             version: if v3 { Version::V3 } else { Version::V2 },
-            priority: Priority::new(choices.octet().max(1)).expect("not 0"),
             interval: Interval::from_centiseconds(interval).expect("not 0"),
             preempt: kind & 4 == 0,
             preempt_delay: Duration::from_millis(u64::from(choices.octet()) * 20),
-            auth: None,
-            checksum: V3Checksum::PseudoHeader,
-            peers: vec![],
-            addresses: vec![address],
             fast: kind & 8 == 0,
             refresh: (kind & 16 == 16).then(|| Duration::from_secs(u64::from(choices.octet()) + 1)),
             lease: Lease::from_seconds(u32::from(choices.octet() % 8)),
+            ..Settings::new(Vrid::new(51).expect("a number"), priority, vec![address])
         });
         Self { now: Instant::START, router, holds: false, refuses: false }
     }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use vrrp_init::time::Instant;
 use vrrp_init::vrrp::{
     Action, Advert, Cause, DropReason, Envelope, Event, GROUP_V4, GROUP_V6, Instance, Interval, Lease,
-    Password, Peer, Priority, Report, Settings, V3Checksum, Version, Vrid, Why,
+    Password, Peer, Priority, Report, Settings, Version, Vrid, Why,
 };
 
 #[test]
@@ -89,20 +89,20 @@ fn start(line: &str) -> Instance {
         words[at.unwrap_or_else(|| panic!("no {word} in {line}")) + 1]
     };
     let option = |word: &str| words.contains(&word).then(|| after(word));
+    let vrid = Vrid::new(after("vrid").parse().unwrap()).unwrap();
+    let priority = Priority::new(after("priority").parse().unwrap()).unwrap();
+    let addresses = after("vip").split(',').map(|a| a.parse().unwrap()).collect();
     let settings = Settings {
-        vrid: Vrid::new(after("vrid").parse().unwrap()).unwrap(),
         version: if words.contains(&"v3") { Version::V3 } else { Version::V2 },
-        priority: Priority::new(after("priority").parse().unwrap()).unwrap(),
         interval: interval(after("interval")),
         preempt: !words.contains(&"nopreempt"),
         preempt_delay: option("delay").map_or(Duration::ZERO, |s| seconds(s).since_start()),
         auth: option("password").map(|p| Password::new(p.as_bytes()).unwrap()),
-        checksum: V3Checksum::PseudoHeader,
         peers: option("peers").map_or(vec![], |l| l.split(',').map(|a| a.parse().unwrap()).collect()),
-        addresses: after("vip").split(',').map(|a| a.parse().unwrap()).collect(),
         fast: words.contains(&"fast"),
         refresh: option("refresh").map(|s| seconds(s).since_start()),
         lease: option("lease").map(|s| Lease::from_seconds(s.parse().unwrap()).unwrap()),
+        ..Settings::new(vrid, priority, addresses)
     };
     let mut router = Instance::new(settings);
     let source: IpAddr = words[1].parse().unwrap();

@@ -14,8 +14,7 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use vrrp_init::time::Instant;
 use vrrp_init::vrrp::{
-    Action, Advert, Cause, Event, Instance, Interval, Lease, Priority, Role, Settings, V3Checksum, Version,
-    Vrid,
+    Action, Advert, Cause, Event, Instance, Interval, Lease, Priority, Role, Settings, Vrid,
 };
 
 /// The longest one-way time of a packet.
@@ -67,19 +66,14 @@ impl Wire {
         let host = |(n, &(priority, preempt)): (usize, &(u8, bool))| {
             let address = IpAddr::from(Ipv4Addr::new(10, 0, 0, u8::try_from(n).unwrap() + 1));
             let mut router = Instance::new(Settings {
-                vrid: Vrid::new(51).unwrap(),
-                version: Version::V2,
-                priority: Priority::new(priority).unwrap(),
-                interval: Interval::DEFAULT,
                 preempt,
-                preempt_delay: Duration::ZERO,
-                auth: None,
-                checksum: V3Checksum::PseudoHeader,
-                peers: vec![],
-                addresses: vec!["10.0.0.100".parse().unwrap()],
                 fast,
-                refresh: None,
                 lease: Lease::from_seconds(LEASE),
+                ..Settings::new(
+                    Vrid::new(51).unwrap(),
+                    Priority::new(priority).unwrap(),
+                    vec!["10.0.0.100".parse().unwrap()],
+                )
             });
             assert!(router.handle(Instant::START, Event::Source(Some(address))).is_empty());
             Host {
