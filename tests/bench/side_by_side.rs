@@ -14,6 +14,7 @@ mod idle;
 mod load;
 mod machine;
 mod pair;
+mod picture;
 mod report;
 mod scale;
 #[expect(dead_code, reason = "written for the tests; the measurements need a part of it")]
@@ -32,8 +33,8 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    const PARTS: [&str; 9] =
-        ["failover", "service", "sigterm", "sigkill", "link", "sigstop", "load", "idle", "scale"];
+    const PARTS: [&str; 10] =
+        ["failover", "service", "sigterm", "sigkill", "link", "sigstop", "load", "idle", "scale", "picture"];
 
     fn from_environment() -> Self {
         let read = |name| std::env::var(name).unwrap_or_default();
@@ -59,8 +60,11 @@ impl Plan {
 }
 
 fn main() {
-    machine::demand_programs();
     let plan = Plan::from_environment();
+    if plan.only == ["picture"] {
+        return report::draw();
+    }
+    machine::demand_programs();
     let started = Instant::now();
     failover::run(&plan);
     if plan.has("load") {

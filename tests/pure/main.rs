@@ -4,10 +4,13 @@
 mod alerts;
 mod architecture;
 mod conformance;
+mod failover_picture;
 mod fuzz;
 mod log_events;
 #[path = "../support/log_table.rs"]
 mod log_table;
+#[path = "../bench/picture.rs"]
+mod picture;
 #[path = "../support/promtool.rs"]
 mod promtool;
 mod readme;
