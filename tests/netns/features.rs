@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::capture::{Capture, Captured};
 use crate::support::lab::{Host, Lab};
-use crate::support::pair::{Pair, START};
+use crate::support::pair::{Pair, QUIET, START, master_down};
 use crate::support::process::children_of;
 use crate::support::router::{Kind, Node, Router};
 use crate::support::service::Haproxy;
@@ -289,7 +289,7 @@ fn two_routers_on_one_interface_are_masters_on_different_hosts() {
         (holds(&host_a), holds(&host_b)) == ([true, false], [false, true])
     });
     let marks = [a.run.log.mark(), b.run.log.mark()];
-    std::thread::sleep(seconds(4));
+    std::thread::sleep(QUIET);
     assert_eq!(a.run.log.since(marks[0], "Entering"), Vec::<String>::new());
     assert_eq!(b.run.log.since(marks[1], "Entering"), Vec::<String>::new());
     let mark = a.run.log.mark();
@@ -306,7 +306,7 @@ fn twenty_routers_converge_and_all_move_when_the_master_stops() {
     let mut a = Router::start(Kind::Ours, &host_a, &several(200, COUNT));
     let b = Router::start(Kind::Ours, &host_b, &several(100, COUNT));
     wait_until("a holds all", START, || held(&host_a, COUNT) == usize::from(COUNT));
-    std::thread::sleep(seconds(2));
+    std::thread::sleep(QUIET);
     assert_eq!(held(&host_b, COUNT), 0);
     assert_eq!(b.run.log.since(0, "Entering MASTER"), Vec::<String>::new(), "b never was master");
     let start = Instant::now();
@@ -326,7 +326,8 @@ fn without_preemption_a_lower_master_stays_until_it_falls_silent() {
     low.wait_master(0, START);
     let high = Router::start(Kind::Ours, &host_a, &Node::plain(200).with("PREEMPT", "false"));
     high.wait_backup(0, seconds(1));
-    std::thread::sleep(seconds(6));
+    // With preemption it would be master by then.
+    std::thread::sleep(master_down(200) + millis(300));
     assert!(low.holds_vip() && !high.holds_vip());
     assert_eq!(high.run.log.since(0, "Entering MASTER"), Vec::<String>::new());
     low.run.kill();

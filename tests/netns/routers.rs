@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::support::lab::{Host, Lab};
 use crate::support::many::Many;
-use crate::support::pair::START;
+use crate::support::pair::{QUIET, START};
 use crate::support::process::{Launch, Running};
 use crate::support::router::{Kind, Node, OURS, Router};
 use crate::support::{millis, seconds, wait_until};
@@ -38,7 +38,7 @@ fn hundreds_of_routers_converge_stay_and_all_move_when_the_master_stops() {
     assert_eq!(a.wait_exit(seconds(5)), 0);
     assert_eq!((MANY.held(&hosts[0]), MANY.held(&hosts[1])), (0, MANY.0));
     let mark = b.log.mark();
-    std::thread::sleep(seconds(4));
+    std::thread::sleep(QUIET);
     assert_eq!(b.log.since(mark, "Entering"), Vec::<String>::new(), "nothing moves back");
 }
 

@@ -4,7 +4,8 @@
 //! * at quiescence there is exactly one master, the best one;
 //! * on an uncut wire two hosts hold the address for no longer than messages take to settle it, and with a router
 //!   that can work, none does for no longer than the longest Master_Down_Interval;
-//! * a host that is paused for ever loses the address with its lease.
+//! * a host that is paused for ever loses the address with its lease;
+//! * while nothing happens, nothing moves, for an hour.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
@@ -59,6 +60,8 @@ struct Wire {
     /// Since when several hold the address, or nobody does, in the kernel's view.
     several: Option<Instant>,
     none: Option<Instant>,
+    /// How often a router has changed its role.
+    transitions: usize,
 }
 
 impl Wire {
@@ -97,6 +100,7 @@ impl Wire {
             accountable: start,
             several: None,
             none: None,
+            transitions: 0,
         }
     }
 
@@ -108,6 +112,7 @@ impl Wire {
     /// Hands one event to a router and performs its answer, as the daemon does.
     fn event(&mut self, n: usize, event: Event<'_>) {
         let fired = event == Event::Timer;
+        let before = self.hosts[n].router.role();
         let actions = self.hosts[n].router.handle(self.now, event);
         for action in actions {
             let host = &mut self.hosts[n];
@@ -123,6 +128,7 @@ impl Wire {
             }
         }
         let host = &self.hosts[n];
+        self.transitions += usize::from(host.router.role() != before);
         let master = host.router.role() == Role::Master;
         assert_eq!(host.holds_until.is_some(), master, "a master holds the address, nobody else");
         // Otherwise the daemon would spin. A rise in priority may leave one in the past, for one Timer.
@@ -406,6 +412,45 @@ fn the_better_of_two_is_master_and_the_other_takes_over_in_its_master_down_inter
     wire.hosts[0].side = 0;
     wire.wait(Duration::from_secs(2));
     assert_eq!(wire.masters(0), [0]);
+}
+
+/// For an hour: no router changes its role, and `master` alone holds the address all the time.
+fn stays_with(wire: &mut Wire, master: usize) {
+    let before = wire.transitions;
+    for _ in 0..3_600 {
+        wire.wait(Duration::from_secs(1));
+        assert!(wire.several.is_none() && wire.none.is_none(), "not one holder at {:?}", wire.now);
+    }
+    assert_eq!((wire.masters(0), wire.transitions), (vec![master], before));
+}
+
+#[test]
+fn in_a_quiet_hour_nothing_moves() {
+    for fast in [true, false] {
+        let mut wire = Wire::new(&[(200, true), (100, true), (50, true)], fast);
+        (0..3).for_each(|n| wire.event(n, Event::Startup));
+        wire.wait(Duration::from_secs(10));
+        stays_with(&mut wire, 0);
+        // After the master has stopped, nothing moves back by itself.
+        wire.event(0, Event::Shutdown);
+        wire.wait(Duration::from_secs(10));
+        stays_with(&mut wire, 1);
+    }
+}
+
+#[test]
+fn without_preemption_a_better_router_leaves_a_lower_master_alone_for_an_hour() {
+    for fast in [true, false] {
+        let mut wire = Wire::new(&[(200, false), (100, true)], fast);
+        wire.event(1, Event::Startup);
+        wire.wait(Duration::from_secs(10));
+        wire.event(0, Event::Startup);
+        stays_with(&mut wire, 1);
+        // Until it falls silent.
+        wire.hosts[1].side = 1;
+        wire.wait(Duration::from_secs(4));
+        assert_eq!(wire.masters(0), [0]);
+    }
 }
 
 #[test]

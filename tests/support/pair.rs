@@ -16,6 +16,9 @@ pub(crate) const START: Duration = seconds(8);
 pub(crate) const OVERLAP: Duration = millis(100);
 /// What a busy machine may add to the time of a fast takeover.
 pub(crate) const SLACK: Duration = millis(60);
+/// How long to wait before the end of a test in which nothing may move: longer than an advert interval. That nothing
+/// moves for an hour is shown in virtual time, by `tests/pure/simulation.rs`.
+pub(crate) const QUIET: Duration = millis(1_500);
 /// The longest fast skew: of the lowest priority.
 const FAST: Duration = millis(4);
 
