@@ -7,7 +7,7 @@ use super::model::VirtualAddress;
 use super::value::{self, Parsed, Value};
 
 const NO_ADDRESS: &str = "is not an address such as 10.0.0.2, 10.0.0.2/24 or fd00::2";
-const NO_WORD: &str = "is neither an address nor a word that may follow one, such as dev or label";
+const NO_WORD: &str = "is neither an address nor an option that may follow one, such as dev or label";
 
 /// What a list says, with everything wrong and everything ignored in it.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -33,7 +33,7 @@ struct Entry<'a> {
 pub(super) fn virtual_addresses(text: &str) -> Parsed<Vec<VirtualAddress>> {
     let AddressList { addresses, mut problems, ignored } = parse(text);
     if addresses.is_empty() && problems.is_empty() {
-        problems.push((text.to_owned(), "holds no address".into()));
+        problems.push((text.to_owned(), "contains no address".into()));
     }
     Parsed { value: Some(addresses), problems, warnings: ignored }
 }
@@ -78,8 +78,8 @@ fn parse(text: &str) -> AddressList {
         };
         let argument = if takes_value { words.next() } else { Some("") };
         match (&mut entry, argument) {
-            (None, _) => list.refuse(word, "must come after an address"),
-            (Some(entry), None) => list.refuse(format!("{} {word}", entry.written), "needs a word after it"),
+            (None, _) => list.refuse(word, "must follow an address"),
+            (Some(entry), None) => list.refuse(format!("{} {word}", entry.written), "needs a value"),
             (Some(entry), Some(argument)) => list.follow(entry, word, argument),
         }
     }
@@ -139,11 +139,11 @@ impl AddressList {
             ("scope", "global" | "0") | ("preferred_lft", "forever") => None,
             ("nodad", _) if v6 => None,
             ("noprefixroute", _) if host => None,
-            ("scope", _) => Some("is not supported: only scope global is".into()),
+            ("scope", _) => Some("is not supported: only scope global works".into()),
             ("noprefixroute", _) if v6 => {
-                Some("is not supported: write /128, which makes no prefix route".into())
+                Some("is not supported: use /128, which adds no prefix route".into())
             }
-            ("noprefixroute", _) => Some("is not supported: write /32, which makes no prefix route".into()),
+            ("noprefixroute", _) => Some("is not supported: use /32, which adds no prefix route".into()),
             ("peer", _) => Some("is not supported: a virtual address has no peer".into()),
             ("use_vmac", _) => Some("is not supported: the interface keeps its own MAC address".into()),
             ("brd" | "broadcast", _) => {
@@ -151,15 +151,15 @@ impl AddressList {
                 None
             }
             ("no_track", _) => {
-                self.ignore(entry, whole, "a virtual address that somebody deletes is put back");
+                self.ignore(entry, whole, "a deleted virtual address is always restored");
                 None
             }
             ("-nodad", _) if v6 => {
-                self.ignore(entry, whole, "a virtual address is not probed for, its router is elected");
+                self.ignore(entry, whole, "there is no duplicate address detection for virtual addresses");
                 None
             }
             _ => {
-                self.ignore(entry, whole, "it has no meaning for a virtual address");
+                self.ignore(entry, whole, "it does not apply to virtual addresses");
                 None
             }
         };
@@ -204,7 +204,7 @@ fn no_host(address: IpAddr) -> Option<&'static str> {
         IpAddr::V4(v4) if v4.octets()[0] == 0 => Some("in the unspecified network 0.0.0.0/8"),
         IpAddr::V4(Ipv4Addr::BROADCAST) => Some("the broadcast address"),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Some("the unspecified address"),
-        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => Some("an IPv4 address in IPv6 clothing"),
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => Some("an IPv4-mapped IPv6 address"),
         _ if address.is_loopback() => Some("a loopback address"),
         _ if address.is_multicast() => Some("a multicast group"),
         IpAddr::V4(_) | IpAddr::V6(_) => None,
@@ -293,12 +293,12 @@ mod tests {
         );
         assert_eq!(
             ignored("10.0.0.2 no_track"),
-            ["10.0.0.2: no_track is ignored: a virtual address that somebody deletes is put back"]
+            ["10.0.0.2: no_track is ignored: a deleted virtual address is always restored"]
         );
         for word in ["-nodad", "nodad", "home", "mngtmpaddr", "autojoin", "preferred_lft 0"] {
             assert_eq!(
                 ignored(&format!("10.0.0.2 {word} dev eth0")),
-                [format!("10.0.0.2: {word} is ignored: it has no meaning for a virtual address")]
+                [format!("10.0.0.2: {word} is ignored: it does not apply to virtual addresses")]
             );
         }
     }
@@ -313,11 +313,11 @@ mod tests {
 
     #[test]
     fn words_that_would_change_the_address_are_refused() {
-        refused("10.0.0.2 scope link", "10.0.0.2 scope link", "is not supported: only scope global is");
+        refused("10.0.0.2 scope link", "10.0.0.2 scope link", "is not supported: only scope global works");
         refused(
             "10.0.0.2/24 noprefixroute",
             "10.0.0.2/24 noprefixroute",
-            "is not supported: write /32, which makes no prefix route",
+            "is not supported: use /32, which adds no prefix route",
         );
         refused(
             "10.0.0.2 peer 10.0.0.3",
@@ -390,7 +390,7 @@ mod tests {
             ("::", "the unspecified address"),
             ("::1", "a loopback address"),
             ("ff02::12", "a multicast group"),
-            ("::ffff:10.0.0.2", "an IPv4 address in IPv6 clothing"),
+            ("::ffff:10.0.0.2", "an IPv4-mapped IPv6 address"),
         ] {
             refused(text, text, &format!("cannot be a virtual address: it is {what}"));
         }
@@ -405,15 +405,15 @@ mod tests {
         assert_eq!(
             ignored("fd00::2/64 -nodad home"),
             [
-                "fd00::2/64: -nodad is ignored: a virtual address is not probed for, its router is elected",
-                "fd00::2/64: home is ignored: it has no meaning for a virtual address",
+                "fd00::2/64: -nodad is ignored: there is no duplicate address detection for virtual addresses",
+                "fd00::2/64: home is ignored: it does not apply to virtual addresses",
             ]
         );
         assert_eq!(good("fd00::2 noprefixroute"), ["fd00::2/128"]);
         refused(
             "fd00::2/64 noprefixroute",
             "fd00::2/64 noprefixroute",
-            "is not supported: write /128, which makes no prefix route",
+            "is not supported: use /128, which adds no prefix route",
         );
     }
 
@@ -434,8 +434,8 @@ mod tests {
 
     #[test]
     fn a_word_without_its_address_or_value_is_refused() {
-        refused("dev eth0 10.0.0.2", "dev", "must come after an address");
-        refused("10.0.0.2 dev", "10.0.0.2 dev", "needs a word after it");
+        refused("dev eth0 10.0.0.2", "dev", "must follow an address");
+        refused("10.0.0.2 dev", "10.0.0.2 dev", "needs a value");
     }
 
     #[test]

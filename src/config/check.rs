@@ -25,17 +25,17 @@ pub(super) fn check(priority: Option<Priority>, reader: &mut Reader<'_>) -> Opti
         for variable in VARIABLES.iter().filter(|variable| variable.name.starts_with("CHECK_")) {
             reader.unused(
                 variable,
-                "has no effect: nothing is watched without SERVICE, CHECK_TCP or CHECK_HTTP",
+                "has no effect: nothing is checked without SERVICE, CHECK_TCP or CHECK_HTTP",
             );
         }
         return None;
     }
     if tcp.is_empty() && http.is_empty() {
-        reader.unused(&CHECK_TIMEOUT, "has no effect: it is for CHECK_TCP and CHECK_HTTP");
+        reader.unused(&CHECK_TIMEOUT, "has no effect: it applies to CHECK_TCP and CHECK_HTTP only");
     }
     let (interval, weight) = (interval?, weight?);
     if priority == Some(Priority::OWNER) && weight != Weight::FAULT {
-        let why = format!("{weight} has no effect: PRIORITY 255 is the address owner's and never changes");
+        let why = format!("{weight} has no effect: the priority of an address owner, 255, never changes");
         reader.warn(&CHECK_WEIGHT, why);
     }
     let timeout = timeout.unwrap_or(interval);

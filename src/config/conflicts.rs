@@ -60,20 +60,19 @@ fn problem(claim: Claim<'_>, variable: &str, earlier: &str) -> Problem {
     let (value, why) = match claim {
         Claim::Number(vrid, family, InterfaceChoice::Named(interface)) => (
             vrid.to_string(),
-            format!("is {earlier} too: the {family} routers on {interface} must have different numbers"),
+            format!("equals {earlier}: the {family} routers on {interface} must have different numbers"),
         ),
         Claim::Number(vrid, family, InterfaceChoice::Auto) => (
             vrid.to_string(),
             format!(
-                "is {earlier} too: the {family} routers on one interface must have different numbers; if they are on two, name each INTERFACE"
+                "equals {earlier}: the {family} routers on one interface must have different numbers; if \
+                 they use different interfaces, set INTERFACE for each"
             ),
         ),
         Claim::Address(address, _) => {
-            (address.to_string(), format!("is in {earlier} too: an address belongs to one router, once"))
+            (address.to_string(), format!("is also in {earlier}: an address belongs to one router, once"))
         }
-        Claim::Name(name) => {
-            (name.to_owned(), format!("is {earlier} too: every router must have a name of its own"))
-        }
+        Claim::Name(name) => (name.to_owned(), format!("equals {earlier}: every router needs a unique name")),
     };
     Problem { variable: variable.to_owned(), value: Some(value), why }
 }

@@ -10,7 +10,7 @@ const HTTP_PORT: u16 = 80;
 /// `127.0.0.1:80`, `[::1]:80` or `localhost:80`.
 pub(super) fn tcp(text: &str) -> Value<SocketAddr> {
     address(text, None).ok_or_else(|| {
-        "must be host:port, such as 127.0.0.1:80, [::1]:80 or localhost:80; other names are not looked up"
+        "must be host:port, such as 127.0.0.1:80, [::1]:80 or localhost:80; other names are not resolved"
             .into()
     })
 }
@@ -21,7 +21,8 @@ pub(super) fn http(text: &str) -> Value<HttpTarget> {
         |scheme: &str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
     if scheme("https://") {
         return Err(
-            "is https, which is not spoken here: ask a page of plain http, or CHECK_TCP for the port".into(),
+            "uses https, which is not supported: check a page over plain http, or the port with CHECK_TCP"
+                .into(),
         );
     }
     if !scheme("http://") {
@@ -30,10 +31,10 @@ pub(super) fn http(text: &str) -> Value<HttpTarget> {
     let rest = &text["http://".len()..];
     let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let address = address(host, Some(HTTP_PORT))
-        .ok_or("must name an IP address or localhost, and a port if not 80; other names are not looked up")?;
+        .ok_or("must name an IP address or localhost, and a port if not 80; other names are not resolved")?;
     let (path, _fragment) = path.split_once('#').unwrap_or((path, ""));
     if !path.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err("must have a path of ASCII letters; write others as %C3%A9".into());
+        return Err("must have a path of ASCII characters; encode others as in %C3%A9".into());
     }
     let root = if path.starts_with('/') { "" } else { "/" };
     Ok(HttpTarget { address, host: host.to_owned(), path: format!("{root}{path}") })
@@ -103,7 +104,7 @@ mod tests {
         ] {
             assert_eq!(
                 tcp(text).unwrap_err(),
-                "must be host:port, such as 127.0.0.1:80, [::1]:80 or localhost:80; other names are not looked up",
+                "must be host:port, such as 127.0.0.1:80, [::1]:80 or localhost:80; other names are not resolved",
                 "{text}"
             );
         }
@@ -127,7 +128,7 @@ mod tests {
         for text in ["https://localhost/", "HTTPS://web"] {
             refused(
                 text,
-                "is https, which is not spoken here: ask a page of plain http, or CHECK_TCP for the port",
+                "uses https, which is not supported: check a page over plain http, or the port with CHECK_TCP",
             );
         }
         for text in ["localhost:8080", "/health", "ftp://localhost", "http:/localhost", "é"] {
@@ -136,11 +137,11 @@ mod tests {
         for text in ["http://", "http://web/", "http://u@127.0.0.1/", "http://::1/", "http://127.0.0.1:0/"] {
             refused(
                 text,
-                "must name an IP address or localhost, and a port if not 80; other names are not looked up",
+                "must name an IP address or localhost, and a port if not 80; other names are not resolved",
             );
         }
         for text in ["http://localhost/é", "http://localhost/\u{1}"] {
-            refused(text, "must have a path of ASCII letters; write others as %C3%A9");
+            refused(text, "must have a path of ASCII characters; encode others as in %C3%A9");
         }
     }
 

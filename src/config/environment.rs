@@ -142,7 +142,8 @@ fn raw_set(
             continue;
         };
         if let Some(ours) = names.excludes(&full, conversion) {
-            let why = format!("is not read beside {}; the variable is {}", ours.name, variable.name);
+            let why =
+                format!("is ignored because {} is set; the variable here is {}", ours.name, variable.name);
             problems.warn(log::Level::Info, &full, why);
             continue;
         }
@@ -174,7 +175,7 @@ fn text(
     let path = path.and_then(|path| utf8(path, &path_name, problems));
     match (text, path) {
         (Some(_), Some(path)) => {
-            problems.refuse(&path_name, Some(&path), format!("{name} is set too; keep one of them"));
+            problems.refuse(&path_name, Some(&path), format!("{name} is also set; keep one of them"));
             None
         }
         (Some(text), None) => Some((text, None)),

@@ -33,9 +33,8 @@ pub fn as_markdown() -> String {
 
 /// The aliases as plain text, a variable a paragraph, each line ended.
 fn aliases_as_help() -> String {
-    let mut text = String::from(
-        "\nnames of other images that are understood too (any name may begin with KEEPALIVED_):\n",
-    );
+    let mut text =
+        String::from("\nnames of other images that also work (any name may begin with KEEPALIVED_):\n");
     for variable in VARIABLES {
         let mut names = String::new();
         for alias in aliases().filter(|alias| alias.sets(variable)) {
@@ -116,18 +115,18 @@ pub(super) mod tests {
             let names: Vec<_> = alias.each().map(|name| format!("`{name}{number}{}", star(name))).collect();
             let how = match alias.conversion {
                 Conversion::Same | Conversion::Item => "",
-                Conversion::Common => ", where the addresses are not called `VIP`",
+                Conversion::Common => ", if `VIP` is not set",
                 Conversion::Number => ", if it is a number",
                 Conversion::Prefix => ": the prefix length of IPv4 addresses without one",
-                Conversion::Port => ": the port, of `CHECK_IP` or else this host; 0 is none",
-                Conversion::Host => ": the host of `CHECK_PORT`; `any` is this one",
-                Conversion::Not => ", the other way round",
+                Conversion::Port => ": the port to check on `CHECK_IP`, else on this host; 0: no check",
+                Conversion::Host => ": the host of `CHECK_PORT`; `any` is this host",
+                Conversion::Not => ", inverted",
                 Conversion::Preemption => {
                     ": `nopreempt`, or `preempt_delay` and the seconds of `PREEMPT_DELAY`"
                 }
-                Conversion::AuthType => ": `PASS` needs it, `none` refuses it",
-                Conversion::Debug => ": true is `debug`",
-                Conversion::Ignored => "has no meaning and is ignored",
+                Conversion::AuthType => ": `PASS` requires it, `none` forbids it",
+                Conversion::Debug => ": true means `debug`",
+                Conversion::Ignored => "has no effect and is ignored",
                 Conversion::Missing(why) => why,
             };
             let of = alias.of.map_or_else(String::new, |variable| format!("`{}`", variable.name));

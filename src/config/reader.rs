@@ -54,7 +54,7 @@ impl<'a> Reader<'a> {
             return;
         }
         let since = match self.effective.own.values.first() {
-            Some(first) if self.number() > 1 => format!(", since {} is set", first.name),
+            Some(first) if self.number() > 1 => format!(", because {} is set", first.name),
             Some(_) | None => String::new(),
         };
         let name = self.full_name(variable);

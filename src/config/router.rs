@@ -25,7 +25,7 @@ pub(super) fn routers(reader: &mut Reader<'_>) -> Vec<RouterConfig> {
     let families = [Family::V4, Family::V6].into_iter().filter(|family| per_family.has(*family));
     let routers: Vec<_> = families.map(|family| per_family.router(family, common.clone(), reader)).collect();
     if !routers.iter().any(|r| r.family() == Family::V4 && r.protocol.version == Version::V3) {
-        reader.unused(&V3_CHECKSUM, "has no effect: nothing here speaks VRRPv3 over IPv4");
+        reader.unused(&V3_CHECKSUM, "has no effect: no router here uses VRRPv3 over IPv4");
     }
     routers
 }
@@ -169,18 +169,19 @@ impl PerFamily {
     fn version(&self, family: Family, interval: Interval, reader: &mut Reader<'_>) -> Version {
         let version = match (family, self.version) {
             (Family::V6, Some(Version::V2)) => {
-                let why = "cannot carry the IPv6 addresses of VIP; without it they go by VRRPv3";
+                let why = "cannot carry the IPv6 addresses in VIP; unset it, and they use VRRPv3";
                 reader.refuse_text(&VRRP_VERSION, why);
                 return Version::V3;
             }
             (Family::V6, None) => {
-                reader.inform(&VIP, "holds IPv6 addresses: they go by VRRPv3");
+                reader.inform(&VIP, "contains IPv6 addresses: they use VRRPv3");
                 Version::V3
             }
             (Family::V4, None) if interval.fits(Version::V2) => Version::V2,
             (Family::V4, None) => {
-                let why =
-                    format!("of {interval} is not for VRRPv2: this is VRRPv3, as it must be on all nodes");
+                let why = format!(
+                    "of {interval} needs VRRPv3, which this router uses; all nodes must use the same version"
+                );
                 reader.warn(&ADVERT_INT, why);
                 Version::V3
             }
@@ -189,7 +190,7 @@ impl PerFamily {
         if !interval.fits(version) {
             let why = match version {
                 Version::V2 => "must be whole seconds, 1 to 255, with VRRP_VERSION=2",
-                Version::V3 => "must be 0.01 to 40.95 seconds with VRRPv3, which this is",
+                Version::V3 => "must be 0.01 to 40.95 seconds with VRRPv3, which this router uses",
             };
             reader.refuse_text(&ADVERT_INT, why);
         }
@@ -200,11 +201,11 @@ impl PerFamily {
         let (ours, others): (Vec<_>, Vec<_>) =
             self.peers.iter().partition(|peer| Family::of(**peer) == family);
         if ours.is_empty() && !others.is_empty() {
-            let why = format!("holds no {family} address, which {} needs", full_name(VIP.name, number));
+            let why = format!("contains no {family} address, which {} needs", full_name(VIP.name, number));
             reader.refuse_text(&UNICAST_PEERS, why);
         } else if !mixed {
             for other in others {
-                reader.unused(&UNICAST_PEERS, format!("{other} is ignored: VIP holds {family} alone"));
+                reader.unused(&UNICAST_PEERS, format!("{other} is ignored: VIP has only {family} addresses"));
             }
         }
         ours
@@ -215,10 +216,13 @@ impl PerFamily {
         for &source in &self.sources {
             if Family::of(source) != family {
                 if !mixed {
-                    reader.unused(&UNICAST_SRC_IP, format!("{source} is ignored: VIP holds {family} alone"));
+                    reader.unused(
+                        &UNICAST_SRC_IP,
+                        format!("{source} is ignored: VIP has only {family} addresses"),
+                    );
                 }
             } else if ours.replace(source).is_some() {
-                reader.refuse_text(&UNICAST_SRC_IP, format!("holds more than one {family} address"));
+                reader.refuse_text(&UNICAST_SRC_IP, format!("contains more than one {family} address"));
             }
         }
         ours
@@ -232,7 +236,7 @@ fn check_addresses(family: Family, addresses: &[IpAddr], reader: &mut Reader<'_>
     let most = if family == Family::V4 { 255 } else { 90 };
     let count = addresses.len();
     if count > most {
-        let why = format!("are more than the {most} that one advert can carry; put the rest in VIP_EXCLUDED");
+        let why = format!("are more than the {most} that fit in one advert; move the rest to VIP_EXCLUDED");
         reader.refuse(&VIP, &format!("{count} {family} addresses"), why);
     }
     if let Some(IpAddr::V6(v6)) = addresses.first().filter(|first| !is_link_local(first)) {

@@ -46,7 +46,7 @@ pub(super) fn list<T: PartialEq>(text: &str, what: &str, parse: impl Fn(&str) ->
         }
     }
     if items(text).next().is_none() {
-        problems.push((text.to_owned(), format!("holds no {what}")));
+        problems.push((text.to_owned(), format!("contains no {what}")));
     }
     Parsed { value: Some(values), problems, warnings }
 }
@@ -98,9 +98,7 @@ fn seconds(text: &str) -> Option<Duration> {
 /// keepalived reads 0 as 1; a contradiction is better settled by its author.
 pub(super) fn check_interval(text: &str) -> Value<Duration> {
     const ALLOWED: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(24);
-    seconds(text)
-        .filter(|time| ALLOWED.contains(time))
-        .ok_or_else(|| "must be seconds above 0, from 0.001 to 86400".into())
+    seconds(text).filter(|time| ALLOWED.contains(time)).ok_or_else(|| "must be 0.001 to 86400 seconds".into())
 }
 
 /// What VRRPv2 or VRRPv3 can carry; which of them it is depends on more than this text.
@@ -136,7 +134,7 @@ pub(super) fn v3_checksum(text: &str) -> Value<V3Checksum> {
 
 pub(super) fn preempt_delay(text: &str) -> Value<Duration> {
     const LONGEST: Duration = Duration::from_secs(1_000);
-    seconds(text).filter(|time| *time <= LONGEST).ok_or_else(|| "must be seconds from 0 to 1000".into())
+    seconds(text).filter(|time| *time <= LONGEST).ok_or_else(|| "must be 0 to 1000 seconds".into())
 }
 
 /// `None`: never.
@@ -145,14 +143,14 @@ pub(super) fn refresh(text: &str) -> Value<Option<Duration>> {
     match seconds(text) {
         Some(Duration::ZERO) => Ok(None),
         Some(time) if ALLOWED.contains(&time) => Ok(Some(time)),
-        Some(_) | None => Err("must be seconds from 1 to 86400, or 0 for never".into()),
+        Some(_) | None => Err("must be 1 to 86400 seconds, or 0 for never".into()),
     }
 }
 
 /// The whole text, white space and all: the other nodes compare octets. The reason does not repeat it.
 pub(super) fn password(text: &str) -> Value<Password> {
     if text.contains(|c: char| c.is_control()) {
-        return Err("must not hold a line break or another control character".into());
+        return Err("must not contain a line break or another control character".into());
     }
     Password::new(text.as_bytes()).ok_or_else(|| {
         let (longest, length) = (Password::LONGEST, text.len());
@@ -195,7 +193,7 @@ pub(super) fn metrics_listen(text: &str) -> Value<Option<SocketAddr>> {
 /// A program and its arguments, divided at white space.
 pub(super) fn command(text: &str) -> Value<Vec<String>> {
     if text.contains(['"', '\'']) {
-        return Err("holds quotes, but no shell reads it: words are divided at white space alone".into());
+        return Err("contains quotes, but no shell runs it: arguments are split at white space only".into());
     }
     let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
     match words.first() {
@@ -208,7 +206,7 @@ pub(super) fn boolean(text: &str) -> Value<bool> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" => Ok(true),
         "false" | "no" | "off" | "0" => Ok(false),
-        _ => Err("must be true or false (yes, no, on, off, 1 and 0 will do)".into()),
+        _ => Err("must be true or false (yes, no, on, off, 1 and 0 also work)".into()),
     }
 }
 
@@ -230,7 +228,7 @@ pub(super) fn lease(text: &str) -> Value<LeaseChoice> {
         Some(seconds) if seconds <= LONGEST => {
             Ok(Lease::from_seconds(seconds).map_or(LeaseChoice::Off, LeaseChoice::For))
         }
-        _ => Err(format!("must be whole seconds from 1 to {LONGEST}, 0 for an address without end, or auto")),
+        _ => Err(format!("must be 1 to {LONGEST} whole seconds, 0 for no limit, or auto")),
     }
 }
 
@@ -274,7 +272,7 @@ pub(super) fn service(text: &str) -> Value<String> {
     }
     // A compose list entry SERVICE="haproxy" keeps its quotes; no process would ever be found.
     if text.contains(['"', '\'']) {
-        return Err("must be the name of a process; leave out the quotes".into());
+        return Err("must be the name of a process, without quotes".into());
     }
     Ok(text.to_owned())
 }

@@ -188,30 +188,33 @@ variables! {
         aliases: "VIPS VIRTUAL_IP VIRTUAL_IPS VRRP_VIRTUAL_IP APISERVER_VIP OPENSHIFT_HA_VIRTUAL_IPS",
         scope: Own,
         default: Required("the virtual addresses, such as 10.0.0.2/24"),
-        help: "the virtual addresses, separated by comma, space or newline; each may say `/24` (else /32 \
-               or /128), `dev eth0` and `label eth0:1` as in keepalived; IPv6 addresses among them form a second \
-               router of the same number that moves with the first",
+        help: "the virtual addresses, separated by comma, space or newline; each may have a prefix length \
+               such as `/24` (default /32 or /128), `dev eth0` and `label eth0:1`, as in keepalived; if \
+               there are both IPv4 and IPv6 addresses, the IPv6 ones form a second router of the same \
+               number, which moves with the first",
     }
     VIRTUAL_ROUTER virtual_router: Vrid {
         parse: single value::vrid,
         aliases: "VRID VIRTUAL_ROUTER_ID VRRP_ROUTER_ID KEEPALIVED_ROUTER_ID KEEPALIVED_ROUTE_ID",
         scope: Own,
         default: Required("the number that all nodes of one virtual router share, 1 to 255"),
-        help: "virtual router identifier, 1 to 255, the same on all nodes",
+        help: "virtual router identifier (VRID), 1 to 255, the same on all nodes",
     }
     INTERFACE interface: InterfaceChoice {
         parse: single value::interface,
         aliases: "IFACE VRRP_INTERFACE OPENSHIFT_HA_NETWORK_INTERFACE vip_interface",
         scope: Inherited,
         default: Value("auto"),
-        help: "interface to speak on; `auto`: the one whose subnet holds the first VIP, else that of the default route",
+        help: "interface to use for VRRP; `auto`: the one whose subnet contains the first VIP, else that of \
+               the default route",
     }
     STATE state: StateHint {
         parse: single value::state,
         aliases: "VRRP_STATE",
         scope: Inherited,
         default: Value("BACKUP"),
-        help: "MASTER or BACKUP; a hint as in keepalived: the election decides",
+        help: "MASTER or BACKUP, accepted for compatibility: the election decides, whatever it is; it only \
+               selects the default PRIORITY of another image under COMPAT",
     }
     PRIORITY priority: Priority {
         parse: single value::priority,
@@ -225,19 +228,21 @@ variables! {
         aliases: "CHECK_PROCESS",
         scope: Inherited,
         default: None,
-        help: "names of the processes to watch, separated by comma, space or newline; every one must run",
+        help: "names of the processes to check, separated by comma, space or newline; all of them must run",
     }
     CHECK_TCP check_tcp: Vec<SocketAddr> {
         parse: list "host:port" endpoint::tcp,
         scope: Inherited,
         default: None,
-        help: "ports that must accept a connection, such as `127.0.0.1:80 [::1]:443 localhost:8080`; no other names",
+        help: "ports that must accept a connection, such as `127.0.0.1:80 [::1]:443 localhost:8080`; names \
+               other than localhost are not resolved",
     }
     CHECK_HTTP check_http: Vec<HttpTarget> {
         parse: list "URL" endpoint::http,
         scope: Inherited,
         default: None,
-        help: "pages that must answer with 2xx or 3xx, such as `http://localhost:8080/health`; no https, no other names",
+        help: "pages that must answer with 2xx or 3xx, such as `http://localhost:8080/health`; no https, \
+               and names other than localhost are not resolved",
     }
     CHECK_INTERVAL check_interval: Duration {
         parse: single value::check_interval,
@@ -251,8 +256,8 @@ variables! {
         aliases: "KUBE_APISERVER_CHK_WEIGHT",
         scope: Inherited,
         default: Value("0"),
-        help: "-253 to 253: added to PRIORITY while healthy if above 0, taken from it while failed if below 0; \
-               0: a failure is a FAULT, the address is given up at once",
+        help: "-253 to 253: above 0, it raises PRIORITY while the check passes; below 0, it lowers PRIORITY \
+               while the check fails; 0: a failure is a FAULT, which releases the addresses at once",
     }
     CHECK_TIMEOUT check_timeout: Duration {
         parse: single value::check_interval,
@@ -265,35 +270,35 @@ variables! {
         aliases: "KUBE_APISERVER_CHK_RISE",
         scope: Inherited,
         default: Value("1"),
-        help: "checks that must pass in a row to be healthy",
+        help: "consecutive passes until the check is healthy",
     }
     CHECK_FALL check_fall: NonZeroU32 {
         parse: single value::count,
         aliases: "KUBE_APISERVER_CHK_FALL",
         scope: Inherited,
         default: Value("1"),
-        help: "checks that must fail in a row to be failed",
+        help: "consecutive failures until the check is failed",
     }
     ADVERT_INT advert_int: Interval {
         parse: single value::advert_interval,
         aliases: "ADVERTISE_INTERVAL VRRP_ADVERT_INT",
         scope: Inherited,
         default: Value("1"),
-        help: "seconds between two advertisements, the same on all nodes: whole, 1 to 255, or with VRRPv3 0.01 to \
-               40.95 in steps of 0.01",
+        help: "seconds between two advertisements, the same on all nodes: 1 to 255 in whole seconds, or \
+               with VRRPv3 0.01 to 40.95 in steps of 0.01",
     }
     VRRP_VERSION vrrp_version: Option<Version> {
         parse: single value::version,
         scope: Inherited,
         default: Value("auto"),
-        help: "2 or 3, the same on all nodes; `auto`: 3 for IPv6 and for an ADVERT_INT that is not whole, else 2",
+        help: "2 or 3, the same on all nodes; `auto`: 3 for IPv6 and for a fractional ADVERT_INT, else 2",
     }
     V3_CHECKSUM v3_checksum: V3Checksum {
         parse: single value::v3_checksum,
         scope: Inherited,
         default: Value("pseudo-header"),
-        help: "in VRRPv3 over IPv4: `pseudo-header` as keepalived and FRR send it, or `rfc9568`, without; both are \
-               accepted",
+        help: "checksum of VRRPv3 over IPv4: `pseudo-header`, as keepalived and FRR send it, or `rfc9568`, \
+               without a pseudo-header; both are accepted",
     }
     PREEMPT preempt: bool {
         parse: single value::boolean,
@@ -305,7 +310,7 @@ variables! {
         parse: single value::preempt_delay,
         scope: Inherited,
         default: Value("0"),
-        help: "seconds to leave such a master alone first, 0 to 1000",
+        help: "seconds to wait before replacing such a master, 0 to 1000",
     }
     AUTH_PASS auth_pass: Password {
         parse: single value::password,
@@ -313,80 +318,85 @@ variables! {
         scope: Inherited,
         default: None,
         secret: true,
-        help: "simple password of VRRPv2, 1 to 8 bytes, the same on all nodes; it travels in the clear",
+        help: "plain-text password of VRRPv2, 1 to 8 bytes, the same on all nodes; it is sent unencrypted",
     }
     UNICAST_PEERS unicast_peers: Vec<IpAddr> {
         parse: list "address" address::host_address,
         aliases: "OPENSHIFT_HA_UNICAST_PEERS",
         scope: Inherited,
         default: None,
-        help: "addresses of the other nodes, to send to instead of the multicast group; only they are believed, at any \
-               TTL, since a peer may be behind a router; our own may be among them, so that all nodes have the same list",
+        help: "addresses of the other nodes, to send to instead of the multicast group; adverts from other \
+               addresses are dropped, and any TTL is accepted, since a peer may be behind a router; this \
+               node's own address may be in the list, so that all nodes can share one list",
     }
     UNICAST_SRC_IP unicast_src_ip: Vec<IpAddr> {
         parse: list address::sources,
         scope: Inherited,
         default: Value("auto"),
-        help: "address to send from with UNICAST_PEERS, one of each family at most; `auto`: the interface's",
+        help: "source address to use with UNICAST_PEERS, at most one of each family; `auto`: the \
+               interface's own address",
     }
     TRACK_INTERFACE track_interface: Vec<String> {
         parse: list "interface" value::interface_name,
         scope: Inherited,
         default: None,
-        help: "further interfaces that must be up, a list",
+        help: "further interfaces that must be up, separated by comma, space or newline",
     }
     VIP_EXCLUDED vip_excluded: Vec<VirtualAddress> {
         parse: list address::virtual_addresses,
         scope: Own,
         default: None,
-        help: "addresses that move with VIP and are not advertised, written like VIP, of either family",
+        help: "addresses that move with VIP but are not advertised, of either family, written like VIP",
     }
     FAST_FAILOVER fast_failover: bool {
         parse: single value::boolean,
         scope: Inherited,
         default: Value("true"),
-        help: "hand over in milliseconds where vrrp-init hears it can; false: the RFC's timing alone",
+        help: "fast handover between vrrp-init nodes, in milliseconds; false: the timing of the RFC only",
     }
     VIP_LEASE vip_lease: LeaseChoice {
         parse: single value::lease,
         scope: Inherited,
         default: Value("auto"),
-        help: "whole seconds after which the kernel itself removes an address that is no longer renewed, to 86400; \
-               0: never; `auto`: the time to miss a master, rounded up, at least 3",
+        help: "whole seconds, up to 86400, after which the kernel removes an address that is no longer \
+               renewed; 0: never; `auto`: the time after which a backup takes over, rounded up, at least 3",
     }
     GARP_REFRESH garp_refresh: Option<Duration> {
         parse: single value::refresh,
         scope: Inherited,
         default: Value("0"),
-        help: "seconds between two announcements of a master's addresses, 1 to 86400; 0: only after a change",
+        help: "seconds between two announcements (gratuitous ARP, neighbor advertisement) of a master's \
+               addresses, 1 to 86400; 0: only after a change",
     }
     INSTANCE_NAME instance_name: String {
         parse: single value::one_word,
         aliases: "VRRP_INSTANCE VRRP_INSTANCE_NAME",
         scope: Own,
         default: Value("VI_1"),
-        help: "name in the log and for NOTIFY; `VI_2` for the suffix `_2`",
+        help: "name in the log and for NOTIFY; the default is `VI_2` for the suffix `_2`",
     }
     NOTIFY notify: Vec<String> {
         parse: single value::command,
         aliases: "NOTIFY_SCRIPT_PATH KEEPALIVED_NOTIFY_SCRIPT OPENSHIFT_HA_NOTIFY_SCRIPT",
         scope: Inherited,
         default: None,
-        help: "program, by absolute path, and first arguments, run without a shell on each transition; \
-               `INSTANCE name STATE priority` are added, as keepalived does",
+        help: "program to run on each transition, by absolute path, with its first arguments; it runs \
+               without a shell and gets `INSTANCE name STATE priority` as further arguments, as in \
+               keepalived",
     }
     COMPAT compat: String {
         parse: single value::one_word,
         scope: Process,
         default: Value("auto"),
-        help: "while nodes of another image take part: whose defaults hold for what is unset, osixia, arcts, neoassist, \
-               shawly, ednxzu, rmartin16, alterway or none; `auto`: told by the names in use, and said in the log",
+        help: "the image whose defaults apply to unset variables while nodes with that image still run: \
+               osixia, arcts, neoassist, shawly, ednxzu, rmartin16, alterway or none; `auto`: detected from \
+               the names in use, and logged",
     }
     STATUS_SOCKET status_socket: Option<PathBuf> {
         parse: single value::status_socket,
         scope: Process,
         default: Value("/run/vrrp-init.sock"),
-        help: "absolute path of the unix socket that status, why and healthcheck ask, or `off`",
+        help: "absolute path of the unix socket that status, why and healthcheck connect to, or `off`",
     }
     METRICS_LISTEN metrics_listen: Option<SocketAddr> {
         parse: single value::metrics_listen,
@@ -404,8 +414,8 @@ variables! {
         parse: single value::log_format,
         scope: Process,
         default: Value("text"),
-        help: "text, or json: one object a line; `text+time` and `json+time` \
-               begin with the time, where neither a container runtime nor journald adds it",
+        help: "text, or json with one object per line; `text+time` and `json+time` start each line with the \
+               time, for where neither a container runtime nor journald adds it",
     }
 }
 

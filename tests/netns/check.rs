@@ -125,7 +125,7 @@ fn every_problem_of_the_environment_is_one_report() {
         lines,
         [
             "vrrp-init: 2 problems in the environment",
-            "KEEPALIVED_PRIORITY=12 PRIORITY is set too, to something else; keep one of them",
+            "KEEPALIVED_PRIORITY=12 PRIORITY is also set, to another value; keep one of them",
             "AUTH_PASS must be 1 to 8 bytes, not 16; keepalived sends the first 8 of a longer one",
         ]
     );

@@ -76,7 +76,7 @@ static CONVERTED: &[Alias] = &[
     ),
     alias(
         None,
-        Conversion::Missing("is not read: there is no keepalived.conf here, give its values as variables"),
+        Conversion::Missing("is ignored: there is no keepalived.conf here, set variables instead"),
         "KEEPALIVED_CONF KEEPALIVED_CUSTOM_CONFIG",
     ),
     alias(
@@ -88,7 +88,7 @@ static CONVERTED: &[Alias] = &[
     ),
     alias(
         None,
-        Conversion::Missing("is not used: advertisements go to the VRRP group, or to UNICAST_PEERS"),
+        Conversion::Missing("is ignored: advertisements go to the VRRP group, or to UNICAST_PEERS"),
         "MCAST_GROUP",
     ),
 ];

@@ -84,7 +84,7 @@ impl Converter {
         let Some(known) = self.set.get(raw.variable) else { return self.set.values.push(raw) };
         let same = if secret { known.text == raw.text } else { known.text.trim() == raw.text.trim() };
         if !same {
-            let why = format!("{} is set too, to something else; keep one of them", known.name);
+            let why = format!("{} is also set, to another value; keep one of them", known.name);
             problems.refuse(&raw.name, (!secret).then_some(&raw.text), why);
         }
     }
@@ -141,9 +141,9 @@ impl Converter {
         let why = match self.set.get(variable) {
             _ if text.trim().eq_ignore_ascii_case("PASS") => return Some(name),
             _ if !text.trim().eq_ignore_ascii_case("none") => {
-                "must be PASS or none: AH is not spoken here".into()
+                "must be PASS or none: AH is not supported".into()
             }
-            Some(password) => format!("{} is set too; keep one of them", password.name),
+            Some(password) => format!("{} is also set; keep one of them", password.name),
             None => {
                 self.skip(variable);
                 return None;
@@ -167,7 +167,7 @@ pub(in crate::config) fn no_equivalent(
             problems.warn(log::Level::Warn, name, why);
         }
     } else {
-        problems.warn(log::Level::Info, name, "has no meaning here and is ignored");
+        problems.warn(log::Level::Info, name, "has no effect here and is ignored");
     }
 }
 

@@ -141,7 +141,7 @@ pub(in crate::config) fn apply_defaults(
         ("none", _) => {}
         (_, Some(profile)) => {
             if let Some(added) = add_defaults(profile, set) {
-                let why = format!("is {choice}: what is unset is as in that image,{added}");
+                let why = format!("is {choice}: the defaults of that image apply to unset variables:{added}");
                 problems.warn(log::Level::Info, name, why);
             }
         }
@@ -171,14 +171,15 @@ fn detect(set: &mut RawSet, in_use: &NamesInUse, compat: &str, problems: &mut Pr
     let Profile { name, names, .. } = profile;
     let (level, why) = if in_use.virtual_router {
         let why = format!(
-            "is auto: {names} tells of the image {name}, but VIRTUAL_ROUTER is start.sh's, so no default of {name} \
-             holds; COMPAT={name} takes them"
+            "is auto: {names} indicates the image {name}, but VIRTUAL_ROUTER is a name of vrrp-init, so no \
+             default of {name} applies; set COMPAT={name} to apply them"
         );
         (log::Level::Info, why)
     } else if let Some(added) = add_defaults(profile, set) {
         let why = format!(
-            "is auto: {names} tells of the image {name}, so what is unset is as there,{added}; a node that differs \
-             from the others makes two masters; COMPAT={name} confirms it, COMPAT=none takes our own defaults"
+            "is auto: {names} indicates the image {name}, so its defaults apply to unset variables:{added}; \
+             nodes with different values make two masters; set COMPAT={name} to confirm this, or \
+             COMPAT=none for the defaults of vrrp-init"
         );
         (log::Level::Warn, why)
     } else {
@@ -225,8 +226,8 @@ fn refuse_inverted(set: &RawSet, problems: &mut Problems) {
     let number = theirs.and_then(|value| value::integer::<u8>(&value.text));
     let Some(number) = number.filter(|number| (1..=254).contains(number)) else { return };
     let why = format!(
-        "is {0} in the image that also has {INVERTED}, where it counts from 255 down: set PRIORITY={0} instead, or \
-         COMPAT=none to take it as it is",
+        "means {0} in the image that also has {INVERTED}, which subtracts it from 255: set PRIORITY={0} \
+         instead, or COMPAT=none to use the number as it is",
         255 - number,
     );
     problems.refuse(NAME, Some(&number.to_string()), why);

@@ -72,7 +72,7 @@ fn a_required_value_in_an_unreadable_file_is_one_problem() {
 fn a_variable_and_its_file_together_are_a_contradiction() {
     assert_eq!(
         problems(with(&[("PRIORITY", "100"), ("PRIORITY_FILE", "/run/value")])),
-        ["PRIORITY_FILE=/run/value  PRIORITY is set too; keep one of them"]
+        ["PRIORITY_FILE=/run/value  PRIORITY is also set; keep one of them"]
     );
     assert_eq!(router(with(&[("PRIORITY", "7"), ("PRIORITY_FILE", "")])).protocol.priority.octet(), 7);
 }

@@ -95,14 +95,14 @@ fn two_names_that_agree_are_one_and_two_that_differ_are_named_both() {
     assert_eq!(
         problems(with(&[("PRIORITY", "7"), ("KEEPALIVED_PRIORITY", "8"), ("VRRP_PRIORITY", "9")])),
         [
-            "KEEPALIVED_PRIORITY=8  PRIORITY is set too, to something else; keep one of them",
-            "VRRP_PRIORITY=9  PRIORITY is set too, to something else; keep one of them"
+            "KEEPALIVED_PRIORITY=8  PRIORITY is also set, to another value; keep one of them",
+            "VRRP_PRIORITY=9  PRIORITY is also set, to another value; keep one of them"
         ]
     );
     let second = [("VIP_2", "10.0.0.3"), ("VIRTUAL_ROUTER_2", "52"), ("VRID_2", "53")];
     assert_eq!(
         problems(with(&second)),
-        ["VRID_2=53  VIRTUAL_ROUTER_2 is set too, to something else; keep one of them"]
+        ["VRID_2=53  VIRTUAL_ROUTER_2 is also set, to another value; keep one of them"]
     );
 }
 
@@ -113,7 +113,7 @@ fn a_secret_that_differs_is_not_shown_under_any_name() {
         assert!(!format!("{outcome:?}").contains("hunter2"), "{name}");
         assert_eq!(
             problems(outcome),
-            [format!("{name}  AUTH_PASS is set too, to something else; keep one of them")]
+            [format!("{name}  AUTH_PASS is also set, to another value; keep one of them")]
         );
         let long = plain(&[(name, "hunter2-and-more")]);
         assert!(!format!("{long:?}").contains("hunter2"), "{name}");
@@ -125,7 +125,7 @@ fn a_secret_that_differs_is_not_shown_under_any_name() {
 fn a_common_name_is_read_only_where_the_addresses_have_a_foreign_name() {
     assert_eq!(
         warnings(with(&[("PASSWORD", "hunter2")])),
-        ["PASSWORD is not read beside VIP; the variable is AUTH_PASS"]
+        ["PASSWORD is ignored because VIP is set; the variable here is AUTH_PASS"]
     );
     assert_eq!(router(plain(&[("PASSWORD", "hunter2")])).protocol.auth.unwrap().octets(), *b"hunter2\0");
     let named = [("KEEPALIVED_VIRTUAL_ROUTER", "51"), ("ROUTER_ID", "node-1"), ("VIP", "10.0.0.2")];
@@ -158,7 +158,7 @@ fn what_much_else_is_called_too_changes_no_environment_of_start_sh() {
     assert_eq!(warnings.len(), accident.len(), "{warnings:?}");
     for (name, _) in accident {
         let said = warnings.iter().find(|warning| warning.variable == name).unwrap();
-        assert!(said.level == log::Level::Info && said.why.starts_with("is not read beside VI"), "{said}");
+        assert!(said.level == log::Level::Info && said.why.starts_with("is ignored because VI"), "{said}");
     }
     let silent = [
         ("CONFIG", "x"),
@@ -233,14 +233,12 @@ fn a_port_and_its_host_are_a_check() {
     assert_eq!(tcp(&[("OPENSHIFT_HA_MONITOR_PORT", "0")]), None);
     assert_eq!(
         problems(plain(&[("CHECK_PORT", "http")])),
-        [
-            "CHECK_PORT=127.0.0.1:http  must be host:port, such as 127.0.0.1:80, [::1]:80 or localhost:80; other names \
-          are not looked up"
-        ]
+        ["CHECK_PORT=127.0.0.1:http  must be host:port, such as 127.0.0.1:80, [::1]:80 or localhost:80; \
+             other names are not resolved"]
     );
     assert_eq!(
         problems(plain(&[("CHECK_PORT", "80"), ("CHECK_TCP", "localhost:81")])),
-        ["CHECK_PORT=127.0.0.1:80  CHECK_TCP is set too, to something else; keep one of them"]
+        ["CHECK_PORT=127.0.0.1:80  CHECK_TCP is also set, to another value; keep one of them"]
     );
     assert_eq!(warnings(plain(&[("CHECK_IP", "any")])), ["CHECK_IP has no effect without CHECK_PORT"]);
 }
@@ -256,12 +254,12 @@ fn preemption_is_said_in_three_ways() {
         problems(plain(&[("NOPREEMPT", "maybe"), ("OPENSHIFT_HA_PREEMPTION", "preempt")])),
         [
             "OPENSHIFT_HA_PREEMPTION=preempt  must be nopreempt, or preempt_delay and seconds",
-            "NOPREEMPT=maybe  must be true or false (yes, no, on, off, 1 and 0 will do)"
+            "NOPREEMPT=maybe  must be true or false (yes, no, on, off, 1 and 0 also work)"
         ]
     );
     assert_eq!(
         problems(plain(&[("NOPREEMPT", "true"), ("PREEMPT", "true")])),
-        ["NOPREEMPT=false  PREEMPT is set too, to something else; keep one of them"]
+        ["NOPREEMPT=false  PREEMPT is also set, to another value; keep one of them"]
     );
 }
 
@@ -273,9 +271,9 @@ fn an_authentication_type_must_fit_the_password() {
     assert_eq!(problems(auth("PASS", &[])), ["AUTH_TYPE=PASS  needs AUTH_PASS, which is not set"]);
     assert_eq!(
         problems(auth("none", &[("PASS", "hunter2")])),
-        ["AUTH_TYPE=none  PASS is set too; keep one of them"]
+        ["AUTH_TYPE=none  PASS is also set; keep one of them"]
     );
-    assert_eq!(problems(auth("AH", &[])), ["AUTH_TYPE=AH  must be PASS or none: AH is not spoken here"]);
+    assert_eq!(problems(auth("AH", &[])), ["AUTH_TYPE=AH  must be PASS or none: AH is not supported"]);
 }
 
 #[test]
@@ -294,10 +292,10 @@ fn what_has_no_equivalent_is_said_with_what_has() {
     assert_eq!(
         warnings(outcome),
         [
-            "KEEPALIVED_AUTOCONF has no meaning here and is ignored",
-            "KEEPALIVED_CONF is not read: there is no keepalived.conf here, give its values as variables",
+            "KEEPALIVED_AUTOCONF has no effect here and is ignored",
+            "KEEPALIVED_CONF is ignored: there is no keepalived.conf here, set variables instead",
             &format!("KEEPALIVED_CHECK_SCRIPT {instead}"),
-            "MCAST_GROUP is not used: advertisements go to the VRRP group, or to UNICAST_PEERS",
+            "MCAST_GROUP is ignored: advertisements go to the VRRP group, or to UNICAST_PEERS",
         ]
     );
     let debug = plain(&[("KEEPALIVED_DEBUG", "true")]).unwrap().0;

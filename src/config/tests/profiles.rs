@@ -13,9 +13,10 @@ fn osixias_defaults_hold_and_are_said_once_with_the_way_out() {
     let outcome = only(&OSIXIA);
     assert_eq!(
         warnings(outcome.clone()),
-        ["COMPAT is auto: KEEPALIVED_VIRTUAL_IPS tells of the image osixia, so what is unset is as there, \
-             VIRTUAL_ROUTER=51 PRIORITY=150 PREEMPT=false AUTH_PASS (not shown); a node that differs from the others \
-             makes two masters; COMPAT=osixia confirms it, COMPAT=none takes our own defaults"]
+        ["COMPAT is auto: KEEPALIVED_VIRTUAL_IPS indicates the image osixia, so its defaults apply to \
+             unset variables: VIRTUAL_ROUTER=51 PRIORITY=150 PREEMPT=false AUTH_PASS (not shown); nodes \
+             with different values make two masters; set COMPAT=osixia to confirm this, or COMPAT=none for \
+             the defaults of vrrp-init"]
     );
     let (config, warnings) = outcome.unwrap();
     assert_eq!(warnings[0].level, log::Level::Warn);
@@ -29,7 +30,8 @@ fn osixias_defaults_hold_and_are_said_once_with_the_way_out() {
         (confirmed.1[0].level, confirmed.1[0].to_string().as_str()),
         (
             log::Level::Info,
-            "COMPAT is osixia: what is unset is as in that image, VIRTUAL_ROUTER=51 PRIORITY=150 PREEMPT=false \
+            "COMPAT is osixia: the defaults of that image apply to unset variables: VIRTUAL_ROUTER=51 \
+             PRIORITY=150 PREEMPT=false \
              AUTH_PASS (not shown)"
         )
     );
@@ -68,8 +70,8 @@ fn start_shs_own_name_implies_nothing() {
         warnings.iter().map(|w| (w.level, w.to_string())).collect::<Vec<_>>(),
         [(
             log::Level::Info,
-            "COMPAT is auto: KEEPALIVED_VIRTUAL_IPS tells of the image osixia, but VIRTUAL_ROUTER is start.sh's, so \
-             no default of osixia holds; COMPAT=osixia takes them"
+            "COMPAT is auto: KEEPALIVED_VIRTUAL_IPS indicates the image osixia, but VIRTUAL_ROUTER is a \
+             name of vrrp-init, so no default of osixia applies; set COMPAT=osixia to apply them"
                 .to_owned()
         )]
     );
@@ -97,7 +99,7 @@ fn the_other_profiles_are_told_by_their_names_too() {
     let defaults = |vars: &[(&str, &str)]| {
         let (config, warnings) = only(vars).unwrap();
         let first = warnings.iter().find(|warning| warning.variable == "COMPAT").unwrap().to_string();
-        let image = first.split_once("of the image ").unwrap().1.split_once(',').unwrap().0.to_owned();
+        let image = first.split_once("indicates the image ").unwrap().1.split_once(',').unwrap().0.to_owned();
         let router = &config.routers[0];
         let auth = router.protocol.auth.map(|auth| String::from_utf8_lossy(&auth.octets()).replace('\0', ""));
         (
@@ -146,7 +148,7 @@ fn profiles_as_markdown() -> String {
         let defaults: Vec<_> = defaults.collect();
         format!("| `{name}` | `{names}` | {} |\n", defaults.join(", "))
     });
-    let head = "| `COMPAT` | `auto` tells it by | what is unset is |\n|---|---|---|\n";
+    let head = "| `COMPAT` | `auto` detects it by | defaults of unset variables |\n|---|---|---|\n";
     rows.fold(head.to_owned(), |table, row| table + &row)
 }
 
@@ -190,10 +192,8 @@ fn an_inverted_priority_is_converted_for_the_reader_only() {
     ];
     assert_eq!(
         problems(only(&angelnu)),
-        [
-            "KEEPALIVED_PRIORITY=11  is 244 in the image that also has HOST_IP KEEPALIVED_VIRTUAL_IP, where it counts \
-             from 255 down: set PRIORITY=244 instead, or COMPAT=none to take it as it is"
-        ]
+        ["KEEPALIVED_PRIORITY=11  means 244 in the image that also has HOST_IP KEEPALIVED_VIRTUAL_IP, \
+             which subtracts it from 255: set PRIORITY=244 instead, or COMPAT=none to use the number as it is"]
     );
     let taken = router(only(&[&angelnu[..], &[("COMPAT", "none")]].concat()));
     assert_eq!(taken.protocol.priority.octet(), 11);

@@ -14,8 +14,8 @@ fn advert_int_is_what_a_packet_can_carry() {
     }
     for (version, value, why) in [
         ("2", "0.5", "must be whole seconds, 1 to 255, with VRRP_VERSION=2"),
-        ("3", "50", "must be 0.01 to 40.95 seconds with VRRPv3, which this is"),
-        ("3", "41", "must be 0.01 to 40.95 seconds with VRRPv3, which this is"),
+        ("3", "50", "must be 0.01 to 40.95 seconds with VRRPv3, which this router uses"),
+        ("3", "41", "must be 0.01 to 40.95 seconds with VRRPv3, which this router uses"),
     ] {
         let outcome = with(&[("ADVERT_INT", value), ("VRRP_VERSION", version)]);
         assert_eq!(problems(outcome), [format!("ADVERT_INT={value}  {why}")]);
@@ -33,7 +33,7 @@ fn a_fractional_interval_makes_it_version_3_and_says_so() {
     let outcome = with(&[("ADVERT_INT", "0.2")]);
     assert_eq!(
         warnings(outcome.clone()),
-        ["ADVERT_INT of 0.2 s is not for VRRPv2: this is VRRPv3, as it must be on all nodes"]
+        ["ADVERT_INT of 0.2 s needs VRRPv3, which this router uses; all nodes must use the same version"]
     );
     assert_eq!(outcome.unwrap().0.routers[0].protocol.version, Version::V3);
 }
@@ -55,7 +55,7 @@ fn v3_checksum_is_one_of_two() {
     assert_eq!(checksum("pseudo-header"), V3Checksum::PseudoHeader);
     assert_eq!(
         warnings(with(&[("V3_CHECKSUM", "rfc9568")])),
-        ["V3_CHECKSUM has no effect: nothing here speaks VRRPv3 over IPv4"]
+        ["V3_CHECKSUM has no effect: no router here uses VRRPv3 over IPv4"]
     );
 }
 
@@ -75,7 +75,7 @@ fn a_password_is_1_to_8_bytes_and_is_in_no_message() {
     assert!(!format!("{outcome:?}").contains("hunter2"));
     assert_eq!(
         problems(outcome),
-        ["AUTH_PASS  must not hold a line break or another control character (read from /run/value)"]
+        ["AUTH_PASS  must not contain a line break or another control character (read from /run/value)"]
     );
     let both = with(&[("AUTH_PASS", SECRET), ("AUTH_PASS_FILE", "/run/value")]);
     assert!(!format!("{both:?}").contains("hunter2"));
@@ -105,7 +105,7 @@ fn a_password_with_version_3_is_ignored_with_a_warning() {
 #[test]
 fn preempt_delay_is_seconds_up_to_1000() {
     for value in ["-1", "1000.1", "a minute"] {
-        refused("PREEMPT_DELAY", value, "must be seconds from 0 to 1000");
+        refused("PREEMPT_DELAY", value, "must be 0 to 1000 seconds");
     }
     let delay = |value| router(with(&[("PREEMPT_DELAY", value)])).protocol.preempt_delay;
     assert_eq!((delay("0"), delay("2.5")), (Duration::ZERO, Duration::from_millis(2_500)));
@@ -158,11 +158,14 @@ fn unicast_peers_are_hosts_each_once() {
     peer("ff02::12", "must be the address of one host: it is a multicast group");
     peer("0.0.0.0", "must be the address of one host: it is in the unspecified network 0.0.0.0/8");
     peer("::", "must be the address of one host: it is the unspecified address");
-    peer(",", "holds no address");
-    peer("fd00::11", "holds no IPv4 address, which VIP needs");
+    peer(",", "contains no address");
+    peer("fd00::11", "contains no IPv4 address, which VIP needs");
     assert_eq!(
         warnings(with(&[("UNICAST_PEERS", "10.0.0.11 fd00::11 10.0.0.11")])),
-        ["UNICAST_PEERS lists 10.0.0.11 twice", "UNICAST_PEERS fd00::11 is ignored: VIP holds IPv4 alone"]
+        [
+            "UNICAST_PEERS lists 10.0.0.11 twice",
+            "UNICAST_PEERS fd00::11 is ignored: VIP has only IPv4 addresses"
+        ]
     );
 }
 
@@ -174,11 +177,14 @@ fn unicast_src_ip_is_one_address_of_the_family() {
     for (value, why) in [
         ("eth0", "must be an IP address such as 10.0.0.11 or fd00::11"),
         ("127.0.0.1", "must be the address of one host: it is a loopback address"),
-        ("10.0.0.12 10.0.0.13", "holds more than one IPv4 address"),
+        ("10.0.0.12 10.0.0.13", "contains more than one IPv4 address"),
     ] {
         assert_eq!(problems(from(value)), [format!("UNICAST_SRC_IP={value}  {why}")]);
     }
-    assert_eq!(warnings(from("fd00::12")), ["UNICAST_SRC_IP fd00::12 is ignored: VIP holds IPv4 alone"]);
+    assert_eq!(
+        warnings(from("fd00::12")),
+        ["UNICAST_SRC_IP fd00::12 is ignored: VIP has only IPv4 addresses"]
+    );
     assert_eq!(
         warnings(with(&[("UNICAST_SRC_IP", "10.0.0.12")])),
         ["UNICAST_SRC_IP has no effect without UNICAST_PEERS"]
@@ -194,7 +200,7 @@ fn track_interface_is_a_list_of_names() {
         "eth1/0",
         "must be an interface name: 1 to 15 bytes without slash, colon or space",
     );
-    refused("TRACK_INTERFACE", ",", "holds no interface");
+    refused("TRACK_INTERFACE", ",", "contains no interface");
     assert_eq!(warnings(with(&[("TRACK_INTERFACE", "eth1 eth1")])), ["TRACK_INTERFACE lists eth1 twice"]);
 }
 
@@ -205,8 +211,8 @@ fn vip_excluded_is_written_like_vip_in_either_family() {
     assert_eq!(excluded, ["10.0.0.3/24 dev eth1", "fd00::3/128"]);
     assert_eq!(router.protocol.addresses.len(), 1);
     refused("VIP_EXCLUDED", "10.0.0.300", "is not an address such as 10.0.0.2, 10.0.0.2/24 or fd00::2");
-    refused("VIP_EXCLUDED", ",", "holds no address");
-    refused("VIP_EXCLUDED", "10.0.0.2", "is in VIP too: an address belongs to one router, once");
+    refused("VIP_EXCLUDED", ",", "contains no address");
+    refused("VIP_EXCLUDED", "10.0.0.2", "is also in VIP: an address belongs to one router, once");
 }
 
 #[test]
@@ -216,15 +222,13 @@ fn one_advert_must_carry_the_whole_vip() {
     let v6 = format!("fe80::1 {}", list(90, "fd00::"));
     assert_eq!(
         problems(with(&[("VIP", &v6)])),
-        [
-            "VIP=91 IPv6 addresses  are more than the 90 that one advert can carry; put the rest in VIP_EXCLUDED"
-        ]
+        ["VIP=91 IPv6 addresses  are more than the 90 that fit in one advert; move the rest to VIP_EXCLUDED"]
     );
     let v4 = format!("10.0.2.1 {}", list(255, "10.0.1."));
     assert_eq!(
         problems(with(&[("VIP", &v4)])),
         [
-            "VIP=256 IPv4 addresses  are more than the 255 that one advert can carry; put the rest in VIP_EXCLUDED"
+            "VIP=256 IPv4 addresses  are more than the 255 that fit in one advert; move the rest to VIP_EXCLUDED"
         ]
     );
 }
@@ -241,7 +245,7 @@ fn notify_is_a_program_and_its_arguments() {
     refused(
         "NOTIFY",
         "/bin/sh -c 'echo'",
-        "holds quotes, but no shell reads it: words are divided at white space alone",
+        "contains quotes, but no shell runs it: arguments are split at white space only",
     );
 }
 
@@ -250,7 +254,7 @@ fn garp_refresh_is_off_or_seconds() {
     let refresh = |value| router(with(&[("GARP_REFRESH", value)])).protocol.refresh;
     assert_eq!((refresh("0"), refresh("60")), (None, Some(Duration::from_mins(1))));
     for value in ["0.5", "86401", "-1", "off"] {
-        refused("GARP_REFRESH", value, "must be seconds from 1 to 86400, or 0 for never");
+        refused("GARP_REFRESH", value, "must be 1 to 86400 seconds, or 0 for never");
     }
 }
 
@@ -266,15 +270,15 @@ fn ports_and_pages_are_checks_without_any_service() {
         (
             "CHECK_TCP",
             "web:80",
-            "must be host:port, such as 127.0.0.1:80, [::1]:80 or localhost:80; other names are not looked up",
+            "must be host:port, such as 127.0.0.1:80, [::1]:80 or localhost:80; other names are not resolved",
         ),
-        ("CHECK_TCP", ",", "holds no host:port"),
+        ("CHECK_TCP", ",", "contains no host:port"),
         (
             "CHECK_HTTP",
             "https://localhost/",
-            "is https, which is not spoken here: ask a page of plain http, or CHECK_TCP for the port",
+            "uses https, which is not supported: check a page over plain http, or the port with CHECK_TCP",
         ),
-        ("CHECK_HTTP", ",", "holds no URL"),
+        ("CHECK_HTTP", ",", "contains no URL"),
     ] {
         refused(name, value, why);
     }
@@ -290,12 +294,9 @@ fn check_timeout_is_the_interval_unless_set() {
     let timeout = |outcome| router(outcome).check.unwrap().timeout;
     assert_eq!(timeout(vars("CHECK_TIMEOUT", "")), Duration::from_secs(3));
     assert_eq!(timeout(vars("CHECK_TIMEOUT", "0.2")), Duration::from_millis(200));
-    assert_eq!(
-        problems(vars("CHECK_TIMEOUT", "0")),
-        ["CHECK_TIMEOUT=0  must be seconds above 0, from 0.001 to 86400"]
-    );
+    assert_eq!(problems(vars("CHECK_TIMEOUT", "0")), ["CHECK_TIMEOUT=0  must be 0.001 to 86400 seconds"]);
     assert_eq!(
         warnings(with(&[("SERVICE", "haproxy"), ("CHECK_TIMEOUT", "1")])),
-        ["CHECK_TIMEOUT has no effect: it is for CHECK_TCP and CHECK_HTTP"]
+        ["CHECK_TIMEOUT has no effect: it applies to CHECK_TCP and CHECK_HTTP only"]
     );
 }

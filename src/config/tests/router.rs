@@ -155,7 +155,7 @@ fn priority_is_1_to_255() {
 fn vip_must_hold_addresses_a_router_can_have() {
     refused("VIP", "10.0.0.300", "is not an address such as 10.0.0.2, 10.0.0.2/24 or fd00::2");
     refused("VIP", "10.0.0.2/33", "must have a prefix length of 1 to 32");
-    refused("VIP", ",", "holds no address");
+    refused("VIP", ",", "contains no address");
     refused("VIP", "127.0.0.2", "cannot be a virtual address: it is a loopback address");
     assert_eq!(problems(with(&[("VIP", "10.0.0.2\n10.0.0.2/24")])), ["VIP=10.0.0.2/24  is listed twice"]);
 }
@@ -179,7 +179,7 @@ fn check_weight_is_at_most_253_either_way() {
 #[test]
 fn check_interval_is_above_zero() {
     for value in ["0", "-1", "0.0", "0.0001", "86401", "2s", "often"] {
-        refused("CHECK_INTERVAL", value, "must be seconds above 0, from 0.001 to 86400");
+        refused("CHECK_INTERVAL", value, "must be 0.001 to 86400 seconds");
     }
 }
 
@@ -196,7 +196,7 @@ fn rise_and_fall_are_counts() {
 fn preempt_and_fast_failover_are_booleans() {
     for name in ["PREEMPT", "FAST_FAILOVER"] {
         for value in ["maybe", "2", "true false"] {
-            refused(name, value, "must be true or false (yes, no, on, off, 1 and 0 will do)");
+            refused(name, value, "must be true or false (yes, no, on, off, 1 and 0 also work)");
         }
     }
     assert!(!router(with(&[("FAST_FAILOVER", "Off")])).protocol.fast);
@@ -205,7 +205,7 @@ fn preempt_and_fast_failover_are_booleans() {
 #[test]
 fn vip_lease_is_whole_seconds_never_or_auto() {
     for value in ["-1", "0.5", "86401", "forever", "4s"] {
-        let why = "must be whole seconds from 1 to 86400, 0 for an address without end, or auto";
+        let why = "must be 1 to 86400 whole seconds, 0 for no limit, or auto";
         refused("VIP_LEASE", value, why);
     }
     let lease = |value| router(with(&[("VIP_LEASE", value)])).protocol.lease;
@@ -226,8 +226,8 @@ fn interface_is_a_name_the_kernel_takes() {
 fn service_is_a_name_not_a_path() {
     refused("SERVICE", "/usr/sbin/haproxy", "must be the name of a process, not a path: haproxy");
     refused("SERVICE", "bin/", "must be the name of a process, not a path");
-    refused("SERVICE", "\"haproxy\"", "must be the name of a process; leave out the quotes");
-    refused("SERVICE", ",", "holds no process name");
+    refused("SERVICE", "\"haproxy\"", "must be the name of a process, without quotes");
+    refused("SERVICE", ",", "contains no process name");
     assert_eq!(
         problems(with(&[("SERVICE", "haproxy /bin/a /bin/b")])),
         [
@@ -276,7 +276,7 @@ fn a_weight_that_cannot_move_an_owner_is_a_warning() {
     let owner = |weight| with(&[("PRIORITY", "255"), ("SERVICE", "haproxy"), ("CHECK_WEIGHT", weight)]);
     assert_eq!(
         warnings(owner("-20")),
-        ["CHECK_WEIGHT -20 has no effect: PRIORITY 255 is the address owner's and never changes"]
+        ["CHECK_WEIGHT -20 has no effect: the priority of an address owner, 255, never changes"]
     );
     assert_eq!(warnings(owner("0")), [""; 0]);
 }
@@ -286,8 +286,8 @@ fn a_check_of_nothing_is_a_warning() {
     assert_eq!(
         warnings(with(&[("CHECK_WEIGHT", "2"), ("CHECK_FALL", "2")])),
         [
-            "CHECK_WEIGHT has no effect: nothing is watched without SERVICE, CHECK_TCP or CHECK_HTTP",
-            "CHECK_FALL has no effect: nothing is watched without SERVICE, CHECK_TCP or CHECK_HTTP"
+            "CHECK_WEIGHT has no effect: nothing is checked without SERVICE, CHECK_TCP or CHECK_HTTP",
+            "CHECK_FALL has no effect: nothing is checked without SERVICE, CHECK_TCP or CHECK_HTTP"
         ]
     );
 }

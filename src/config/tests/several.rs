@@ -35,7 +35,7 @@ fn a_mixed_list_is_two_routers_of_one_number_that_move_together() {
     assert_eq!(
         warnings(outcome.clone()),
         [
-            "VIP holds IPv6 addresses: they go by VRRPv3",
+            "VIP contains IPv6 addresses: they use VRRPv3",
             "AUTH_PASS is not used for IPv6: VRRPv3 has no authentication"
         ]
     );
@@ -73,11 +73,11 @@ fn a_first_ipv6_address_that_is_not_link_local_is_a_warning() {
 
 #[test]
 fn version_2_and_a_long_interval_cannot_carry_ipv6() {
-    let why = "cannot carry the IPv6 addresses of VIP; without it they go by VRRPv3";
+    let why = "cannot carry the IPv6 addresses in VIP; unset it, and they use VRRPv3";
     assert_eq!(problems(with(&[MIXED, ("VRRP_VERSION", "2")])), [format!("VRRP_VERSION=2  {why}")]);
     assert_eq!(
         problems(with(&[MIXED, ("ADVERT_INT", "60")])),
-        ["ADVERT_INT=60  must be 0.01 to 40.95 seconds with VRRPv3, which this is"]
+        ["ADVERT_INT=60  must be 0.01 to 40.95 seconds with VRRPv3, which this router uses"]
     );
     let fast = routers(with(&[MIXED, ("ADVERT_INT", "0.5")]));
     assert!(fast.iter().all(|router| router.protocol.version == Version::V3));
@@ -95,7 +95,7 @@ fn peers_and_source_go_to_the_router_of_their_family() {
     assert_eq!(speaks(&routers[1]), ("fd00::11".into(), Some("fd00::12".parse().unwrap())));
     assert_eq!(
         problems(with(&[MIXED, ("UNICAST_PEERS", "10.0.0.11")])),
-        ["UNICAST_PEERS=10.0.0.11  holds no IPv6 address, which VIP needs"]
+        ["UNICAST_PEERS=10.0.0.11  contains no IPv6 address, which VIP needs"]
     );
 }
 
@@ -122,7 +122,7 @@ fn a_file_may_hold_the_value_of_a_further_router() {
     assert_eq!(passwords, [*b"first\0\0\0", *b"second\0\0"]);
     assert_eq!(
         problems(two(&[("PRIORITY_2", "1"), ("PRIORITY_2_FILE", "/run/value")])),
-        ["PRIORITY_2_FILE=/run/value  PRIORITY_2 is set too; keep one of them"]
+        ["PRIORITY_2_FILE=/run/value  PRIORITY_2 is also set; keep one of them"]
     );
     let wrong = [&SECOND[..], &[("PRIORITY_2_FILE", "/run/value")]].concat();
     assert_eq!(
@@ -136,8 +136,8 @@ fn a_further_router_needs_its_own_address_and_number() {
     assert_eq!(
         problems(with(&[("PRIORITY_2", "8")])),
         [
-            "VIP_2  is required, since PRIORITY_2 is set: the virtual addresses, such as 10.0.0.2/24",
-            "VIRTUAL_ROUTER_2  is required, since PRIORITY_2 is set: the number that all nodes of one virtual \
+            "VIP_2  is required, because PRIORITY_2 is set: the virtual addresses, such as 10.0.0.2/24",
+            "VIRTUAL_ROUTER_2  is required, because PRIORITY_2 is set: the number that all nodes of one virtual \
              router share, 1 to 255"
         ]
     );
@@ -166,7 +166,7 @@ fn an_inherited_mistake_is_one_problem_and_its_own_is_named_with_the_suffix() {
     );
     assert_eq!(
         warnings(two(&[("ADVERT_INT", "0.2")])),
-        ["ADVERT_INT of 0.2 s is not for VRRPv2: this is VRRPv3, as it must be on all nodes"]
+        ["ADVERT_INT of 0.2 s needs VRRPv3, which this router uses; all nodes must use the same version"]
     );
 }
 
@@ -175,7 +175,7 @@ fn what_only_another_router_uses_is_no_warning() {
     assert_eq!(warnings(two(&[("CHECK_FALL", "2"), ("SERVICE_2", "haproxy")])), [""; 0]);
     assert_eq!(
         warnings(two(&[("CHECK_FALL_2", "2")])),
-        ["CHECK_FALL_2 has no effect: nothing is watched without SERVICE, CHECK_TCP or CHECK_HTTP"]
+        ["CHECK_FALL_2 has no effect: nothing is checked without SERVICE, CHECK_TCP or CHECK_HTTP"]
     );
 }
 
@@ -194,14 +194,12 @@ fn what_concerns_the_process_takes_no_suffix() {
 fn two_routers_may_not_have_one_number_on_one_interface() {
     assert_eq!(
         problems(two(&[("VIRTUAL_ROUTER_2", "51"), ("INTERFACE", "eth0")])),
-        ["VIRTUAL_ROUTER_2=51  is VIRTUAL_ROUTER too: the IPv4 routers on eth0 must have different numbers"]
+        ["VIRTUAL_ROUTER_2=51  equals VIRTUAL_ROUTER: the IPv4 routers on eth0 must have different numbers"]
     );
     assert_eq!(
         problems(two(&[("VIRTUAL_ROUTER_2", "51")])),
-        [
-            "VIRTUAL_ROUTER_2=51  is VIRTUAL_ROUTER too: the IPv4 routers on one interface must have different \
-          numbers; if they are on two, name each INTERFACE"
-        ]
+        ["VIRTUAL_ROUTER_2=51  equals VIRTUAL_ROUTER: the IPv4 routers on one interface must have \
+             different numbers; if they use different interfaces, set INTERFACE for each"]
     );
     let apart = [("VIRTUAL_ROUTER_2", "51"), ("INTERFACE", "eth0"), ("INTERFACE_2", "eth1")];
     assert_eq!(routers(two(&apart)).len(), 2);
@@ -211,11 +209,14 @@ fn two_routers_may_not_have_one_number_on_one_interface() {
 
 #[test]
 fn an_address_belongs_to_one_router() {
-    let too = "too: an address belongs to one router, once";
-    assert_eq!(problems(two(&[("VIP_2", "10.0.0.2/24")])), [format!("VIP_2=10.0.0.2  is in VIP {too}")]);
+    let why = "an address belongs to one router, once";
+    assert_eq!(
+        problems(two(&[("VIP_2", "10.0.0.2/24")])),
+        [format!("VIP_2=10.0.0.2  is also in VIP: {why}")]
+    );
     assert_eq!(
         problems(two(&[("VIP_EXCLUDED_2", "10.0.0.2")])),
-        [format!("VIP_EXCLUDED_2=10.0.0.2  is in VIP {too}")]
+        [format!("VIP_EXCLUDED_2=10.0.0.2  is also in VIP: {why}")]
     );
     let link_local = |interface| {
         two(&[
@@ -227,14 +228,14 @@ fn an_address_belongs_to_one_router() {
         ])
     };
     assert_eq!(routers(link_local("eth1")).len(), 2);
-    assert_eq!(problems(link_local("eth0")), [format!("VIP_2=fe80::2  is in VIP {too}")]);
+    assert_eq!(problems(link_local("eth0")), [format!("VIP_2=fe80::2  is also in VIP: {why}")]);
 }
 
 #[test]
 fn a_name_belongs_to_one_router() {
     assert_eq!(
         problems(two(&[("INSTANCE_NAME", "VI_2")])),
-        ["INSTANCE_NAME_2=VI_2  is INSTANCE_NAME too: every router must have a name of its own"]
+        ["INSTANCE_NAME_2=VI_2  equals INSTANCE_NAME: every router needs a unique name"]
     );
 }
 
