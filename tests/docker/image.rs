@@ -175,7 +175,7 @@ impl Drop for Container {
 }
 
 #[test]
-fn the_engine_calls_a_router_in_fault_healthy_and_one_that_is_stuck_not() {
+fn docker_reports_a_router_in_fault_as_healthy_and_a_stuck_one_as_unhealthy() {
     images();
     // No eth0 is there: it waits for it, in FAULT.
     let id = must(&mut program(&format!(

@@ -106,7 +106,7 @@ fn perform(pair: &Pair, homes: &Homes, block: &Block) {
 }
 
 #[test]
-fn everything_the_readme_says_can_be_done_as_it_says() {
+fn every_instruction_of_the_readme_works() {
     let pair = Pair::with(&[IMAGE, HAPROXY]);
     let homes = Homes::new();
     let mut documents = vec![repository().join("README.md")];

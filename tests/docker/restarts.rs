@@ -101,7 +101,7 @@ impl Node {
 }
 
 #[test]
-fn each_row_of_the_restart_matrix_is_as_written() {
+fn each_row_of_the_restart_matrix_is_correct() {
     let mut node = Node::with("hardened");
     node.healthy("both run");
 
@@ -168,7 +168,7 @@ fn each_row_of_the_restart_matrix_is_as_written() {
 }
 
 #[test]
-fn with_the_hosts_process_namespace_nobody_dies_with_anybody() {
+fn in_the_hosts_pid_namespace_no_container_takes_another_down() {
     let mut node = Node::with("pid-host");
     let haproxy = node.pid("haproxy");
     node.host.docker("restart keepalived");

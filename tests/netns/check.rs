@@ -22,7 +22,7 @@ fn has(lines: &[String], line: &str) {
 }
 
 #[test]
-fn beside_a_running_daemon_everything_is_found_and_nothing_is_changed() {
+fn next_to_a_running_daemon_check_finds_everything_and_changes_nothing() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     let node = Node::watching_haproxy(11).with("KEEPALIVED_PASSWORD", "hunter2").with("CHECK_RISE", "2");
@@ -53,7 +53,7 @@ fn beside_a_running_daemon_everything_is_found_and_nothing_is_changed() {
 }
 
 #[test]
-fn the_daemon_says_at_its_start_what_it_would_not_say_otherwise() {
+fn at_its_start_the_daemon_logs_only_the_facts_it_would_not_log_later() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     let router = Router::start(Kind::Ours, &host, &Node::watching_haproxy(11).with("VIP", "192.0.2.1"));
@@ -65,7 +65,7 @@ fn the_daemon_says_at_its_start_what_it_would_not_say_otherwise() {
 }
 
 #[test]
-fn a_namespace_that_holds_nobody_else_is_said_with_what_would_share_it() {
+fn an_empty_pid_namespace_is_reported_with_the_way_to_share_one() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     let node = Node::watching_haproxy(11);
@@ -86,7 +86,7 @@ fn a_namespace_that_holds_nobody_else_is_said_with_what_would_share_it() {
 }
 
 #[test]
-fn what_the_daemon_waits_for_is_a_warning() {
+fn a_missing_interface_is_a_warning() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     let node = Node::plain(11).with("INTERFACE", "eth9");
@@ -100,7 +100,7 @@ fn what_the_daemon_waits_for_is_a_warning() {
 }
 
 #[test]
-fn a_missing_capability_is_told_with_all_the_rest() {
+fn a_missing_capability_is_reported_with_everything_else() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     for (capability, name) in [("net_admin", "NET_ADMIN"), ("net_raw", "NET_RAW")] {

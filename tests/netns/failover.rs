@@ -180,7 +180,7 @@ fn a_stopped_master_hands_over_and_the_client_learns_the_new_one_from_gratuitous
 
 /// OP-02: within its second of waiting for a successor.
 #[test]
-fn a_master_that_stops_alone_waits_for_a_successor_and_leaves() {
+fn a_stopping_master_without_a_successor_waits_its_time_and_exits() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     let mut router = Router::start(Kind::Ours, &host, &Node::plain(200));
@@ -196,7 +196,7 @@ fn a_master_that_stops_alone_waits_for_a_successor_and_leaves() {
 }
 
 #[test]
-fn a_master_told_twice_to_stop_does_not_wait() {
+fn a_second_signal_ends_the_wait_for_a_successor() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     let mut router = Router::start(Kind::Ours, &host, &Node::plain(200));
@@ -213,7 +213,7 @@ fn a_master_told_twice_to_stop_does_not_wait() {
 
 /// ST-13.
 #[test]
-fn a_stopped_backup_leaves_at_once_and_in_silence() {
+fn a_stopped_backup_exits_at_once_without_an_advert() {
     let mut pair = Pair::plain();
     let capture = pair.capture("leave");
     pair.b.run.signal(Signal::SIGTERM);
@@ -244,7 +244,7 @@ fn a_killed_master_is_replaced_and_the_kernel_takes_its_address_away() {
 }
 
 #[test]
-fn a_master_that_was_paused_does_not_go_on_as_if_nothing_had_been() {
+fn a_master_that_was_paused_becomes_backup_first() {
     let pair = Pair::plain();
     let marks = pair.marks();
     pair.a.run.signal(Signal::SIGSTOP);
@@ -315,7 +315,7 @@ fn a_reload_of_nginx_is_no_failure() {
 }
 
 #[test]
-fn the_end_of_one_of_several_processes_is_no_failure_and_that_of_the_last_is() {
+fn only_the_exit_of_the_last_of_several_processes_is_a_failure() {
     let (pair, last) = start_with_service("haproxy", Haproxy::start, "1");
     nothing_happens_during(&pair, || {
         let another = Haproxy::start_another(&pair.a.host, &pair.a.run);
@@ -329,7 +329,7 @@ fn the_end_of_one_of_several_processes_is_no_failure_and_that_of_the_last_is() {
 }
 
 #[test]
-fn a_service_that_crashes_again_and_again_does_not_take_the_address_along() {
+fn a_service_that_keeps_crashing_does_not_move_the_address_each_time() {
     let program = |host: &Host| host.file("flaky");
     let start = |host: &Host, init: &Running| {
         fs::copy("/usr/bin/sleep", program(host)).expect("a temporary file can be written");
@@ -351,7 +351,7 @@ fn a_service_that_crashes_again_and_again_does_not_take_the_address_along() {
 }
 
 #[test]
-fn an_address_whose_lease_ended_in_a_pause_is_put_back_and_nobody_else_is_blamed() {
+fn an_address_whose_lease_ended_in_a_pause_is_restored_without_blaming_others() {
     let lab = Lab::new();
     let node = Node { advert_int: "3", ..Node::plain(200) }.with("VIP_LEASE", "1");
     let router = Router::start(Kind::Ours, &lab.host("a", 1), &node);

@@ -41,7 +41,7 @@ fn has(host: &Host, address: &str) -> bool {
 }
 
 #[test]
-fn a_program_is_told_of_each_transition_in_order_with_the_arguments_of_keepalived() {
+fn a_notify_program_runs_for_each_transition_in_order_with_keepalived_arguments() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     let told = host.file("told");
@@ -61,7 +61,7 @@ fn a_program_is_told_of_each_transition_in_order_with_the_arguments_of_keepalive
 }
 
 #[test]
-fn a_program_that_hangs_or_is_missing_delays_no_advert_and_no_stop() {
+fn a_notify_program_that_hangs_or_is_missing_delays_no_advert_and_no_stop() {
     let lab = Lab::new();
     let (host_a, host_b, client) = (lab.host("a", 1), lab.host("b", 2), lab.host("client", 250));
     let program = script(&host_a, "exec sleep 60");
@@ -84,7 +84,7 @@ fn a_program_that_hangs_or_is_missing_delays_no_advert_and_no_stop() {
 }
 
 #[test]
-fn a_program_that_does_not_end_is_killed_after_its_limit_and_the_later_ones_are_told_in_order() {
+fn a_notify_program_is_killed_at_its_limit_and_later_runs_keep_their_order() {
     let lab = Lab::new();
     let (host, client) = (lab.host("a", 1), lab.host("client", 250));
     let told = host.file("told");
@@ -153,7 +153,7 @@ fn a_page_that_answers_raises_the_priority_until_it_does_not() {
 }
 
 #[test]
-fn a_page_with_status_500_is_a_fault_of_weight_0_though_port_and_process_are_well() {
+fn with_weight_0_status_500_is_a_fault_even_if_port_and_process_are_healthy() {
     let lab = Lab::new();
     let (host, other) = (lab.host("a", 1), lab.host("b", 2));
     let node = Node::plain(200).with("CHECK_INTERVAL", "0.3").with("CHECK_WEIGHT", "0");

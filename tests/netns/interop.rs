@@ -280,7 +280,7 @@ fn two_of_ours_a_hundred_times_a_second() {
 }
 
 #[test]
-fn two_of_ours_over_ipv6_are_followed_by_neighbours() {
+fn two_of_ours_over_ipv6_are_followed_by_neighbors() {
     shared(|| {
         let duel = Duel::start([Kind::Ours; 2], &Protocol::new(3, "1", V6));
         duel.client.ip("-6 address add fd00::250/64 dev enp0s3 nodad");

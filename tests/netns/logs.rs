@@ -85,7 +85,7 @@ fn is_silent(what: &str, text: &str) {
 }
 
 #[test]
-fn no_password_ever_gets_out() {
+fn no_password_appears_in_any_output() {
     let lab = Lab::new();
     let [a, b] = [("a", 1), ("b", 2)].map(|(name, number)| lab.host(name, number));
     let file = a.file("password");

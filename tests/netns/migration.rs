@@ -94,7 +94,7 @@ fn from_arcts() {
 
 /// The control: why the other image's defaults are not left out silently.
 #[test]
-fn without_the_other_images_defaults_there_are_two_masters_and_it_is_said() {
+fn without_the_other_images_defaults_two_masters_are_detected() {
     let lab = Lab::new();
     let (a, b) = (lab.host("a", 1), lab.host("b", 2));
     let _old = Router::start(Kind::Keepalived, &a, &theirs(150, "BACKUP", "d0cker", " nopreempt\n"));

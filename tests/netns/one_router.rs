@@ -150,7 +150,7 @@ fn an_interface_without_its_own_address_is_a_fault_until_it_has_one_again() {
 }
 
 #[test]
-fn by_default_the_address_is_lent_and_renewed_and_with_a_lease_of_0_it_is_for_ever() {
+fn by_default_the_address_is_leased_and_renewed_and_with_a_lease_of_0_it_is_permanent() {
     let lab = Lab::new();
     let (host_a, host_b) = (lab.host("a", 1), lab.host("b", 2));
     let lent = Router::start(Kind::Ours, &host_a, &Node::plain(200));
@@ -215,7 +215,7 @@ fn between_two_checks_nothing_is_read_from_proc_until_a_process_ends() {
 
 /// OP-04.
 #[test]
-fn what_a_killed_predecessor_left_is_removed_at_the_next_start() {
+fn an_address_left_by_a_killed_predecessor_is_removed_at_the_next_start() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     let mut first = Router::in_container(Kind::Ours, &host, &Node::plain(200));
@@ -238,7 +238,7 @@ fn what_a_killed_predecessor_left_is_removed_at_the_next_start() {
 }
 
 #[test]
-fn an_equal_address_of_somebody_else_is_removed_with_a_warning() {
+fn an_equal_address_of_another_program_is_removed_with_a_warning() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     host.ip(&format!("address add {VIP}/32 dev enp0s3"));

@@ -93,7 +93,7 @@ const HARMLESS: [Signal; 9] = [
 
 /// OP-02.
 #[test]
-fn as_pid_1_only_sigterm_ends_it_and_well() {
+fn as_pid_1_only_sigterm_ends_it_cleanly() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     let mut router = Router::start(Kind::Ours, &host, &Node::plain(200));
@@ -106,7 +106,7 @@ fn as_pid_1_only_sigterm_ends_it_and_well() {
 }
 
 #[test]
-fn as_pid_1_only_sigint_ends_it_and_well() {
+fn as_pid_1_only_sigint_ends_it_cleanly() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     let mut router = Router::start(Kind::Ours, &host, &Node::plain(200));
@@ -124,7 +124,7 @@ fn not_being_pid_1_makes_no_difference() {
 }
 
 #[test]
-fn sigterm_before_the_interface_exists_ends_it_well() {
+fn sigterm_before_the_interface_exists_ends_it_cleanly() {
     let lab = Lab::new();
     let host = lab.bare_host("a", 1);
     let mut router = Router::start(Kind::Ours, &host, &Node::plain(200));
@@ -135,7 +135,7 @@ fn sigterm_before_the_interface_exists_ends_it_well() {
 
 /// As with Kubernetes' `shareProcessNamespace`, where PID 1 is the pause container.
 #[test]
-fn beside_another_pid_1_it_still_sees_the_service() {
+fn in_the_pid_namespace_of_another_pid_1_it_still_finds_the_service() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     let pause = idle(&host);
@@ -171,7 +171,7 @@ fn every_problem_of_the_environment_is_named_and_the_code_is_78() {
 }
 
 #[test]
-fn a_value_that_is_no_text_is_refused_but_one_of_a_stranger_is_not_looked_at() {
+fn a_value_that_is_not_text_is_refused_and_unrelated_variables_are_ignored() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     let noise = || OsString::from_vec(vec![0x66, 0xff, 0x6f]);
@@ -183,7 +183,7 @@ fn a_value_that_is_no_text_is_refused_but_one_of_a_stranger_is_not_looked_at() {
 }
 
 #[test]
-fn a_word_it_does_not_know_is_a_usage_error() {
+fn an_unknown_argument_is_a_usage_error() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     for word in ["frobnicate", "--frobnicate"] {

@@ -43,7 +43,7 @@ fn hundreds_of_routers_converge_stay_and_all_move_when_the_master_stops() {
 }
 
 #[test]
-fn two_routers_that_find_the_same_number_on_one_interface_are_one_and_a_fault() {
+fn the_second_router_of_a_vrid_on_one_interface_is_in_fault() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     let node = Node::plain(200).with("INTERFACE", "auto").with("INTERFACE_2", "enp0s3");
@@ -74,7 +74,7 @@ fn two_routers_that_find_the_same_number_on_one_interface_are_one_and_a_fault() 
 }
 
 #[test]
-fn both_families_of_a_list_speak_on_the_interface_whose_subnet_holds_the_ipv4_address() {
+fn both_families_of_a_list_use_the_interface_whose_subnet_holds_the_ipv4_address() {
     let lab = Lab::new();
     let host = lab.bare_host("a", 1);
     // It has a link-local subnet too, and comes first.
@@ -91,7 +91,7 @@ fn both_families_of_a_list_speak_on_the_interface_whose_subnet_holds_the_ipv4_ad
 }
 
 #[test]
-fn an_interface_that_is_missing_by_name_is_waited_for_without_looking() {
+fn waiting_for_a_named_interface_causes_no_wake_ups() {
     let lab = Lab::new();
     let host = lab.bare_host("a", 1);
     let router = Router::start(Kind::Ours, &host, &Node::plain(200));
@@ -108,7 +108,7 @@ fn an_interface_that_is_missing_by_name_is_waited_for_without_looking() {
 }
 
 #[test]
-fn an_owners_real_address_is_what_the_other_routers_speak_from_also_when_it_comes_late() {
+fn other_routers_send_from_an_owners_real_address_even_if_it_comes_late() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     let node = Node::plain(100).with("VIP_2", "10.77.0.1").with("VIRTUAL_ROUTER_2", "52");
@@ -126,7 +126,7 @@ fn an_owners_real_address_is_what_the_other_routers_speak_from_also_when_it_come
 }
 
 #[test]
-fn an_owner_that_loses_a_real_address_holds_it_all_the_same() {
+fn an_owner_that_loses_a_real_address_restores_it() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     host.ip("address add 10.77.0.7/32 dev enp0s3");
@@ -158,7 +158,7 @@ fn an_owners_real_address_on_a_link_of_its_own_is_left_as_it_is() {
 }
 
 #[test]
-fn backups_that_were_held_up_hear_all_that_waits_before_they_judge() {
+fn delayed_backups_read_all_queued_adverts_before_they_act() {
     const MANY: Many = Many(200);
     let lab = Lab::new();
     let hosts = MANY.hosts(&lab);

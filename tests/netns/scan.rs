@@ -59,7 +59,7 @@ fn misbehave(client: &Host) {
 }
 
 #[test]
-fn a_scan_lists_every_speaker_and_what_is_wrong_with_each_and_between_them() {
+fn a_scan_lists_every_sender_and_every_conflict() {
     let lab = Lab::new();
     let [a, b, client, third] =
         [("a", 1), ("b", 2), ("client", 250), ("third", 251)].map(|(name, number)| lab.host(name, number));
@@ -124,7 +124,7 @@ fn a_scan_lists_every_speaker_and_what_is_wrong_with_each_and_between_them() {
 }
 
 #[test]
-fn beside_a_running_daemon_a_scan_disturbs_nothing_and_says_what_it_cannot_hear() {
+fn next_to_a_running_daemon_a_scan_disturbs_nothing_and_names_what_it_cannot_receive() {
     let lab = Lab::new();
     let (host, other, client) = (lab.host("a", 1), lab.host("b", 2), lab.host("client", 250));
     let node = Node { vrid: 1, ..Node::plain(200) };
@@ -155,7 +155,7 @@ fn beside_a_running_daemon_a_scan_disturbs_nothing_and_says_what_it_cannot_hear(
 }
 
 #[test]
-fn told_to_stop_a_scan_prints_what_it_has_heard_so_far() {
+fn a_stopped_scan_prints_its_results_so_far() {
     let lab = Lab::new();
     let (host, third) = (lab.host("a", 1), lab.host("third", 251));
     let ours = Router::start(Kind::Ours, &host, &Node::plain(200));
@@ -185,7 +185,7 @@ fn a_scan_needs_net_raw_alone() {
 }
 
 #[test]
-fn where_and_how_long_a_scan_listens_is_checked_first() {
+fn a_scan_checks_its_interface_and_duration_first() {
     let lab = Lab::new();
     let host = lab.bare_host("a", 1);
     for args in [&["0"][..], &["abc"], &["3601"], &["5", "5"]] {

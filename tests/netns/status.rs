@@ -24,7 +24,7 @@ fn json(router: &Router) -> serde_json::Value {
 }
 
 #[test]
-fn status_tells_both_sides_what_the_kernel_has_and_why() {
+fn status_shows_role_kernel_addresses_and_cause_on_both_hosts() {
     let pair = Pair::start([Kind::Ours; 2], &[Node::plain(200), Node::plain(100)]);
     let (a, b) = (json(&pair.a), json(&pair.b));
     let (master, backup) = (&a["routers"][0], &b["routers"][0]);
@@ -56,7 +56,7 @@ fn status_tells_both_sides_what_the_kernel_has_and_why() {
 }
 
 #[test]
-fn why_tells_who_died_and_who_took_over_when() {
+fn why_names_who_died_and_who_took_over_when() {
     let nodes = [Node::watching_haproxy(11), Node::watching_haproxy(10)];
     let lab = Lab::new();
     let hosts = [lab.host("a", 1), lab.host("b", 2)];
@@ -84,7 +84,7 @@ fn why_tells_who_died_and_who_took_over_when() {
 }
 
 #[test]
-fn healthcheck_tells_life_readiness_and_mastership_apart() {
+fn healthcheck_distinguishes_alive_ready_and_master() {
     let check =
         Node { check: Some(crate::support::router::Check::each_second("haproxy", 0)), ..Node::plain(200) };
     let lab = Lab::new();
@@ -136,7 +136,7 @@ fn a_healthcheck_ends_though_many_before_it_were_left_waiting() {
 }
 
 #[test]
-fn what_stands_in_the_way_stands_in_the_status() {
+fn every_obstacle_is_in_the_status() {
     let lab = Lab::new();
     // More addresses than a packet of 68 octets holds.
     let vips: Vec<_> = (100..120).map(|n| format!("10.77.0.{n}")).collect();
@@ -165,7 +165,7 @@ fn what_stands_in_the_way_stands_in_the_status() {
 }
 
 #[test]
-fn nobody_to_ask_is_said() {
+fn client_commands_without_a_daemon_say_so() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     let missing = host.file("nobody.sock");
@@ -178,7 +178,7 @@ fn nobody_to_ask_is_said() {
 }
 
 #[test]
-fn a_socket_that_cannot_be_made_is_said_once_and_ends_nothing() {
+fn a_socket_that_cannot_be_opened_is_logged_once_and_stops_nothing() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     let node = Node::plain(200)
@@ -223,7 +223,7 @@ fn metrics_and_probes_are_served_over_http() {
 }
 
 #[test]
-fn those_who_ask_badly_hold_nobody_up() {
+fn slow_and_malformed_clients_delay_no_one() {
     let pair =
         Pair::start([Kind::Ours; 2], &[with_metrics(Node::plain(200)), with_metrics(Node::plain(100))]);
     let marks = pair.marks();
@@ -261,7 +261,7 @@ fn those_who_ask_badly_hold_nobody_up() {
 }
 
 #[test]
-fn those_who_scrape_do_not_cut_short_what_another_reads() {
+fn new_connections_do_not_cut_off_a_slow_reader() {
     const MANY: Many = Many(400);
     let lab = Lab::new();
     let hosts = MANY.hosts(&lab);

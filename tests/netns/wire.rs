@@ -97,7 +97,7 @@ impl Voice {
 /// the hop limit, TX-05 and TX-06 the source, TX-07 protocol and group, TX-09 the checksum, TX-10 the list, TX-14 the
 /// interval. TX-08 is not done: frames carry the hardware address of the interface, as keepalived's do by default.
 #[test]
-fn every_kind_of_advert_is_as_it_should_be_octet_for_octet() {
+fn every_kind_of_advert_is_correct_octet_for_octet() {
     let lab = Lab::new();
     let (host, client) = (lab.host("a", 1), lab.host("client", 250));
     // TX-05, TX-06: a second address and a global one are there, and soon the virtual ones; none is a source.
@@ -312,7 +312,7 @@ fn sealed_icmp(mut icmp: Vec<u8>) -> Vec<u8> {
 /// of it. A host with a virtual address is no router: it sends no router advertisement (NB-08) in either state, as (325)
 /// asks and (630) does not.
 #[test]
-fn a_backup_answers_for_no_virtual_address_and_a_master_for_each_at_once() {
+fn a_backup_answers_for_no_virtual_address_and_a_master_answers_for_each_at_once() {
     const NOTHING: [&str; 0] = [];
     let lab = Lab::new();
     let (host, client) = (lab.host("a", 1), lab.host("client", 250));
@@ -657,7 +657,7 @@ fn faulty_packets_of_each_version_and_family_change_nothing_and_right_ones_do() 
 /// RX-19: a backup hears a master fall silent and faulty packets go on, of every kind and often; and TI-01: it takes
 /// over when the master has been silent for three intervals and the skew, neither before nor later.
 #[test]
-fn what_must_be_discarded_puts_no_takeover_off() {
+fn a_discarded_advert_does_not_delay_the_takeover() {
     const DOWN: Duration = Duration::from_micros(1_804_687);
     let lab = Lab::new();
     let (host, client) = (lab.host("a", 1), lab.host("client", 250));

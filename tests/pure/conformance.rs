@@ -23,7 +23,7 @@ use vrrp_init::vrrp::{
 };
 
 #[test]
-fn every_scenario_goes_as_written() {
+fn every_scenario_runs_as_written() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
     let update = std::env::var_os("UPDATE").is_some();
     let mut files: Vec<_> = folder.read_dir().unwrap().map(|e| e.unwrap().path()).collect();

@@ -454,7 +454,7 @@ fn without_preemption_a_better_router_leaves_a_lower_master_alone_for_an_hour() 
 }
 
 #[test]
-fn of_two_that_take_over_together_the_higher_address_stays() {
+fn when_several_take_over_together_the_highest_address_stays() {
     let mut wire = Wire::new(&[(100, true), (100, true), (100, true)], false);
     (0..3).for_each(|n| wire.event(n, Event::Startup));
     wire.wait(Duration::from_millis(3_612));

@@ -14,7 +14,7 @@ const ETHERNET: usize = 14;
 const IPV6: usize = 40;
 
 #[test]
-fn every_vector_is_parsed_as_it_says() {
+fn every_vector_is_parsed_as_specified() {
     let Some(all) = vectors() else { return };
     let vectors = all["vectors"].as_array().unwrap();
     assert!(vectors.len() >= 67);

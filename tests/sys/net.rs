@@ -281,7 +281,7 @@ fn an_ipv6_host_address_is_leased_renewed_and_never_chosen_as_a_source() {
 }
 
 #[test]
-fn an_address_under_duplicate_detection_is_tentative_until_the_kernel_tells_that_it_is_not() {
+fn an_address_is_tentative_until_the_kernel_reports_the_end_of_duplicate_detection() {
     let (left, _right) = Host::pair_v6();
     let mut monitor = left.monitor();
     let fresh = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x33);
@@ -313,7 +313,7 @@ fn a_label_is_kept() {
 
 /// OP-04: no obstacle to a new master.
 #[test]
-fn adding_an_address_that_somebody_else_left_makes_it_ours() {
+fn adding_an_address_that_is_already_there_makes_it_ours() {
     let host = Host::single();
     for (address, prefix) in both_families() {
         host.ip("address add dev v0", &format!("{address}/{prefix}"));
@@ -345,7 +345,7 @@ fn the_kernel_removes_an_address_whose_lifetime_was_not_renewed() {
 }
 
 #[test]
-fn removing_from_an_interface_that_is_gone_succeeds_and_adding_to_it_says_so() {
+fn removing_from_an_interface_that_is_gone_succeeds_and_adding_to_it_is_an_error() {
     let host = Host::single();
     let assignment = assignment(&host, VIP, 32, None);
     host.ip("link delete", "v0");
@@ -358,7 +358,7 @@ fn removing_from_an_interface_that_is_gone_succeeds_and_adding_to_it_says_so() {
 }
 
 #[test]
-fn of_many_addresses_in_one_go_exactly_those_refused_are_named_and_the_rest_is_there() {
+fn a_batch_names_exactly_the_refused_addresses_and_adds_the_rest() {
     let host = Host::single();
     let mut netlink = host.netlink();
     let vip = |n: u32| Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 10, 0, 0)) + n);
@@ -410,7 +410,7 @@ fn more_links_and_addresses_than_one_datagram_holds_are_all_listed() {
 }
 
 #[test]
-fn the_monitor_tells_of_addresses_that_come_and_go() {
+fn the_monitor_reports_addresses_that_come_and_go() {
     let host = Host::single();
     let (mut monitor, mut netlink) = (host.monitor(), host.netlink());
     assert_eq!(monitor.read().unwrap(), []);
@@ -425,7 +425,7 @@ fn the_monitor_tells_of_addresses_that_come_and_go() {
 }
 
 #[test]
-fn the_monitor_keeps_silent_of_marked_addresses_that_come_or_are_renewed_and_tells_when_they_go() {
+fn the_monitor_reports_marked_addresses_only_when_they_are_removed() {
     let host = Host::single();
     let (mut monitor, mut netlink) = (host.monitor(), host.netlink());
     for (vip, prefix) in both_families() {
@@ -440,7 +440,7 @@ fn the_monitor_keeps_silent_of_marked_addresses_that_come_or_are_renewed_and_tel
 }
 
 #[test]
-fn the_monitor_tells_of_links_up_down_without_carrier_renamed_and_gone() {
+fn the_monitor_reports_links_up_down_without_carrier_renamed_and_gone() {
     let host = Host::single();
     let index = host.index("v0");
     let mut monitor = host.monitor();
@@ -462,7 +462,7 @@ fn the_monitor_tells_of_links_up_down_without_carrier_renamed_and_gone() {
 }
 
 #[test]
-fn a_link_that_leaves_a_bridge_is_not_told_as_gone() {
+fn a_link_that_leaves_a_bridge_is_not_reported_as_gone() {
     let host = Host::single();
     host.ip("link add b0 type", "bridge");
     host.ip("link set v0 master", "b0");
@@ -475,7 +475,7 @@ fn a_link_that_leaves_a_bridge_is_not_told_as_gone() {
 }
 
 #[test]
-fn a_monitor_that_fell_behind_says_so_and_goes_on() {
+fn a_monitor_that_fell_behind_reports_it_and_continues() {
     let host = Host::single();
     let (mut monitor, mut netlink) = (host.monitor(), host.netlink());
     let assignment = assignment(&host, VIP, 32, None);
@@ -551,7 +551,7 @@ fn an_advertisement_leaves_octet_for_octet_as_keepalived_sends_it() {
 }
 
 #[test]
-fn neither_unicast_nor_another_interface_nor_another_group_is_heard() {
+fn unicast_other_interfaces_and_other_groups_are_not_received() {
     let (left, right) = Host::pair();
     right.ip("link add x0 type veth peer name", "x1");
     right.ip("link set up dev", "x0");
@@ -624,7 +624,7 @@ fn an_ipv6_advertisement_leaves_from_the_source_given_and_with_its_own_checksum(
 }
 
 #[test]
-fn an_ipv6_advertisement_is_on_the_wire_octet_for_octet_as_meant() {
+fn an_ipv6_advertisement_is_on_the_wire_octet_for_octet() {
     let (left, right) = Host::pair_v6();
     let heard = right.wire();
     left.socket_v6("v0").send_v6(LEFT_V6, GROUP_V6, MESSAGE).unwrap();
@@ -638,7 +638,7 @@ fn an_ipv6_advertisement_is_on_the_wire_octet_for_octet_as_meant() {
 }
 
 #[test]
-fn over_ipv6_neither_unicast_nor_another_interface_nor_another_group_is_heard() {
+fn over_ipv6_unicast_other_interfaces_and_other_groups_are_not_received() {
     let (left, right) = Host::pair_v6();
     right.ip("link add x0 type veth peer name", "x1");
     right.ip("link set up dev", "x0");
@@ -658,7 +658,7 @@ fn over_ipv6_neither_unicast_nor_another_interface_nor_another_group_is_heard() 
 }
 
 #[test]
-fn the_hop_limit_that_arrived_is_told_and_oversize_is_a_fault() {
+fn the_received_hop_limit_is_reported_and_oversize_is_a_fault() {
     let (left, right) = Host::pair_v6();
     left.ip("link set v0 mtu", "65535");
     right.ip("link set v0 mtu", "65535");
@@ -715,7 +715,7 @@ fn addresses_of_the_wrong_family_are_an_error() {
 
 /// OP-01.
 #[test]
-fn unicast_goes_both_ways_and_hears_nothing_but_its_own_address() {
+fn unicast_works_both_ways_and_receives_only_for_its_own_address() {
     let (left, right) = Host::pair_v6();
     let pairs: [(IpAddr, IpAddr, IpAddr); 3] = [
         (LEFT.into(), RIGHT.into(), GROUP_V4.into()),
@@ -835,7 +835,7 @@ fn a_peer_without_a_route_is_unreachable_until_there_is_one() {
 }
 
 #[test]
-fn sending_on_a_link_that_is_down_or_gone_is_an_error_that_tells_which() {
+fn sending_on_a_link_that_is_down_or_gone_is_an_error_that_distinguishes_them() {
     let (left, _right) = Host::pair();
     let sender = left.socket("v0");
     left.ip("link set down dev", "v0");
@@ -886,7 +886,7 @@ fn frame(heard: &OwnedFd, wanted: impl Fn(&[u8]) -> bool) -> Vec<u8> {
 }
 
 #[test]
-fn an_announcement_goes_out_in_both_forms_and_mends_a_stale_neighbour() {
+fn an_announcement_is_sent_in_both_forms_and_updates_a_stale_neighbor() {
     let (left, right) = Host::pair();
     right.ip("neighbour replace 10.9.0.100 lladdr 02:00:00:00:00:99 nud stale dev", "v0");
     let heard = right.wire();
@@ -908,7 +908,7 @@ fn an_announcement_goes_out_in_both_forms_and_mends_a_stale_neighbour() {
 }
 
 #[test]
-fn a_neighbor_advertisement_mends_a_stale_neighbour_and_says_whether_it_is_a_router() {
+fn a_neighbor_advertisement_updates_a_stale_neighbor_and_its_router_flag() {
     let (left, right) = Host::pair_v6();
     let vip = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0x100);
     let here = left.run(|| Announcer::open("v0")).unwrap();

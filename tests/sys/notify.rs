@@ -131,8 +131,8 @@ fn programs_run_one_at_a_time_in_the_order_of_the_transitions() {
 }
 
 #[test]
-fn every_end_is_told_even_one_by_a_signal_without_a_name() {
-    if runs_as_pid_1(every_end_is_told_even_one_by_a_signal_without_a_name) {
+fn every_exit_is_reported_even_by_a_signal_without_a_name() {
+    if runs_as_pid_1(every_exit_is_reported_even_by_a_signal_without_a_name) {
         return;
     }
     let mut it = Loop::new("ends");
@@ -161,8 +161,8 @@ fn every_end_is_told_even_one_by_a_signal_without_a_name() {
 }
 
 #[test]
-fn an_end_that_nobody_told_of_is_found_at_the_deadline() {
-    if runs_as_pid_1(an_end_that_nobody_told_of_is_found_at_the_deadline) {
+fn an_exit_without_a_notification_is_found_at_the_deadline() {
+    if runs_as_pid_1(an_exit_without_a_notification_is_found_at_the_deadline) {
         return;
     }
     let mut it = Loop::new("untold");
@@ -180,8 +180,8 @@ fn an_end_that_nobody_told_of_is_found_at_the_deadline() {
 }
 
 #[test]
-fn one_that_hangs_is_stopped_with_all_it_started_and_the_next_runs() {
-    if runs_as_pid_1(one_that_hangs_is_stopped_with_all_it_started_and_the_next_runs) {
+fn a_program_that_hangs_is_stopped_with_its_children_and_the_next_runs() {
+    if runs_as_pid_1(a_program_that_hangs_is_stopped_with_its_children_and_the_next_runs) {
         return;
     }
     let mut it = Loop::new("hang");
@@ -217,8 +217,8 @@ fn one_that_hangs_is_stopped_with_all_it_started_and_the_next_runs() {
 }
 
 #[test]
-fn what_outlives_the_sigterm_of_its_parent_is_killed() {
-    if runs_as_pid_1(what_outlives_the_sigterm_of_its_parent_is_killed) {
+fn a_child_that_outlives_its_parents_sigterm_is_killed() {
+    if runs_as_pid_1(a_child_that_outlives_its_parents_sigterm_is_killed) {
         return;
     }
     let mut it = Loop::new("outlive");
@@ -236,8 +236,8 @@ fn what_outlives_the_sigterm_of_its_parent_is_killed() {
 }
 
 #[test]
-fn what_a_program_leaves_in_the_background_goes_on() {
-    if runs_as_pid_1(what_a_program_leaves_in_the_background_goes_on) {
+fn a_background_process_of_a_program_keeps_running() {
+    if runs_as_pid_1(a_background_process_of_a_program_keeps_running) {
         return;
     }
     let mut it = Loop::new("background");
@@ -249,8 +249,8 @@ fn what_a_program_leaves_in_the_background_goes_on() {
 }
 
 #[test]
-fn one_that_does_not_end_though_killed_is_left_behind() {
-    if runs_as_pid_1(one_that_does_not_end_though_killed_is_left_behind) {
+fn a_program_that_survives_sigkill_is_abandoned() {
+    if runs_as_pid_1(a_program_that_survives_sigkill_is_abandoned) {
         return;
     }
     let mut it = Loop::new("left");
@@ -302,8 +302,8 @@ fn a_program_that_cannot_be_started_is_refused_with_what_to_do() {
 }
 
 #[test]
-fn of_a_burst_the_oldest_of_the_same_instance_are_dropped_and_the_last_word_gets_through() {
-    if runs_as_pid_1(of_a_burst_the_oldest_of_the_same_instance_are_dropped_and_the_last_word_gets_through) {
+fn a_burst_drops_the_oldest_runs_of_the_same_instance_and_keeps_the_last() {
+    if runs_as_pid_1(a_burst_drops_the_oldest_runs_of_the_same_instance_and_keeps_the_last) {
         return;
     }
     let mut it = Loop::new("burst");

@@ -126,7 +126,7 @@ fn a_refused_connection_fails_at_once() {
 }
 
 #[test]
-fn a_queue_that_is_full_makes_no_connection_and_costs_no_wake_ups() {
+fn a_full_accept_queue_makes_no_connection_and_causes_no_wake_ups() {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
     socket.listen(0).unwrap();
@@ -144,7 +144,7 @@ fn a_queue_that_is_full_makes_no_connection_and_costs_no_wake_ups() {
 }
 
 #[test]
-fn an_unreachable_network_is_a_failure_and_a_lack_of_ports_is_ours() {
+fn an_unreachable_network_is_a_failure_and_running_out_of_ports_is_not() {
     thread::spawn(|| {
         alone();
         let answer = ask(&Target::Tcp(SocketAddr::from(([10, 9, 0, 1], 80))), PATIENCE);
@@ -163,10 +163,10 @@ fn an_unreachable_network_is_a_failure_and_a_lack_of_ports_is_ours() {
 }
 
 #[test]
-fn a_lack_of_descriptors_is_ours_and_no_failure_of_the_service() {
+fn running_out_of_descriptors_is_not_a_failure_of_the_service() {
     if inside().is_none() {
         let limit = ["sh", "-c", "ulimit -n 40 && exec \"$@\"", "sh"];
-        rerun(a_lack_of_descriptors_is_ours_and_no_failure_of_the_service, &limit, "few descriptors");
+        rerun(running_out_of_descriptors_is_not_a_failure_of_the_service, &limit, "few descriptors");
         return;
     }
     let (_listener, address) = listener();
@@ -180,7 +180,7 @@ fn a_lack_of_descriptors_is_ours_and_no_failure_of_the_service() {
 }
 
 #[test]
-fn the_service_is_asked_for_the_path_at_the_host() {
+fn the_request_names_the_path_and_the_host() {
     let (address, server) = serve(|stream| stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap());
     assert_eq!(ask(&http(address), PATIENCE).step, Step::Passed);
     let agent = concat!("vrrp-init/", env!("CARGO_PKG_VERSION"));
@@ -207,7 +207,7 @@ fn two_and_three_hundreds_pass_and_other_answers_fail_with_their_reason() {
 }
 
 #[test]
-fn a_megabyte_without_a_line_end_fails_after_its_first_octets() {
+fn a_megabyte_without_a_line_ending_fails_early() {
     let (address, server) = serve(|stream| {
         let _ = stream.write_all(b"HTTP/1.1 200 ");
         // Ends with an error when the probe has closed.
@@ -219,7 +219,7 @@ fn a_megabyte_without_a_line_end_fails_after_its_first_octets() {
 }
 
 #[test]
-fn a_silent_service_fails_at_the_deadline_and_costs_no_wake_ups() {
+fn a_silent_service_fails_at_the_deadline_and_causes_no_wake_ups() {
     let (address, server) = serve(|stream| {
         // The probe closing.
         let _ = stream.read(&mut [0]);
@@ -232,7 +232,7 @@ fn a_silent_service_fails_at_the_deadline_and_costs_no_wake_ups() {
 }
 
 #[test]
-fn an_answer_octet_by_octet_is_waited_for_until_the_deadline() {
+fn an_answer_that_comes_octet_by_octet_has_until_the_deadline() {
     let drip = |stream: &mut TcpStream| {
         for octet in b"HTTP/1.1 200 OK\r\n" {
             pause(10);
@@ -253,7 +253,7 @@ fn an_answer_octet_by_octet_is_waited_for_until_the_deadline() {
 }
 
 #[test]
-fn a_reset_says_that_there_had_been_a_connection() {
+fn a_reset_is_reported_as_a_connection_that_was_made() {
     let (address, server) = serve(|stream| {
         socket2::SockRef::from(&*stream).set_linger(Some(Duration::ZERO)).unwrap();
     });
@@ -263,7 +263,7 @@ fn a_reset_says_that_there_had_been_a_connection() {
 }
 
 #[test]
-fn what_came_in_time_counts_though_it_is_looked_at_late() {
+fn an_answer_in_time_counts_even_if_it_is_read_late() {
     let (_listener, address) = listener();
     let clock = Clock::start().unwrap();
     let mut probe = Probe::start(&Target::Tcp(address), clock.now(), Duration::from_millis(1)).unwrap();

@@ -182,7 +182,7 @@ fn a_zombie_is_not_found() {
 }
 
 #[test]
-fn a_scan_is_right_about_those_that_stay_while_others_come_and_go() {
+fn a_scan_finds_lasting_processes_while_others_come_and_go() {
     let programs = Programs::new("m");
     let (steady, passing) = (programs.short(), format!("p{}", programs.tag));
     let path = programs.copy("/bin/sleep", &passing);
@@ -230,13 +230,13 @@ fn a_scan_needs_no_privilege_for_another_users_comm_and_arguments() {
 }
 
 #[test]
-fn a_proc_that_hides_processes_is_recognised() {
+fn a_proc_that_hides_processes_is_recognized() {
     if let Some(case) = inside() {
         let hides = ProcFs::new("/proc").unwrap().hides_processes().unwrap();
         assert_eq!(hides, case == "hidden");
         return;
     }
-    let test = a_proc_that_hides_processes_is_recognised;
+    let test = a_proc_that_hides_processes_is_recognized;
     rerun(test, &PID_NAMESPACE, "open");
     for value in ["1", "2"] {
         let remount = format!("mount -o remount,hidepid={value} /proc && exec \"$@\"");
@@ -246,14 +246,14 @@ fn a_proc_that_hides_processes_is_recognised() {
 }
 
 #[test]
-fn each_capability_is_seen_to_be_missing() {
+fn each_missing_capability_is_detected() {
     if let Some(case) = inside() {
         let set = capabilities::effective().unwrap();
         let missing = [Capability::NetAdmin, Capability::NetRaw].into_iter().filter(|&one| !set.has(one));
         assert_eq!(missing.map(|one| one.to_string()).collect::<Vec<_>>().join(" "), case);
         return;
     }
-    let test = each_capability_is_seen_to_be_missing;
+    let test = each_missing_capability_is_detected;
     rerun(test, &["setpriv", "--bounding-set=-net_admin"], "NET_ADMIN");
     rerun(test, &["setpriv", "--bounding-set=-net_raw"], "NET_RAW");
     rerun(test, &[], "");
@@ -313,9 +313,9 @@ fn a_signal_does_not_shorten_a_wait() {
 }
 
 #[test]
-fn every_orphan_is_reaped_and_every_end_told() {
+fn every_orphan_is_reaped_and_every_exit_reported() {
     if inside().is_none() {
-        rerun(every_orphan_is_reaped_and_every_end_told, &PID_NAMESPACE, "PID 1");
+        rerun(every_orphan_is_reaped_and_every_exit_reported, &PID_NAMESPACE, "PID 1");
         return;
     }
     assert_eq!((std::process::id(), reap()), (1, vec![]));
