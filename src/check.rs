@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use crate::columns::listed;
+use crate::columns::join;
 use crate::config::{Config, InterfaceChoice, RouterConfig, Setting};
 use crate::interfaces::Interfaces;
 use crate::preflight::{Facts, Finding, Processes, findings};
@@ -66,7 +66,7 @@ fn effective(config: &Config, settings: &[Setting]) -> String {
     for setting in settings {
         if heading != Some(setting.number) {
             heading = Some(setting.number);
-            let names = listed(routers(config, setting.number).map(|router| &router.name), " and ");
+            let names = join(routers(config, setting.number).map(|router| &router.name), " and ");
             let title = if names.is_empty() { "process" } else { &names };
             _ = writeln!(text, "{}{title}", if text.is_empty() { "" } else { "\n" });
         }

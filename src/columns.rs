@@ -1,10 +1,10 @@
-//! Many things as one text, in columns under headings or one behind the other; knows no meaning of any.
+//! Text layout: aligned columns under headings, and lists with separators. Does not know what it formats.
 
 use std::fmt::{Display, Write as _};
 
-/// Cells row by row. Not a type for each row: eight or ten strings built at once are kilobytes of clearing up.
+/// A table that is filled cell by cell, row by row.
 pub(crate) struct Columns {
-    /// How many a row has.
+    /// The number of columns.
     count: usize,
     cells: Vec<String>,
 }
@@ -14,12 +14,11 @@ impl Columns {
         Self { count: headings.len(), cells: headings.iter().map(ToString::to_string).collect() }
     }
 
-    #[inline(never)] // dozens of calls
     pub(crate) fn add(&mut self, cell: &dyn Display) {
         self.cells.push(cell.to_string());
     }
 
-    /// Each row a line, ended.
+    /// One line per row, without trailing spaces.
     pub(crate) fn text(&self) -> String {
         let width = |column| {
             let cells = self.cells.iter().skip(column).step_by(self.count);
@@ -38,20 +37,12 @@ impl Columns {
     }
 }
 
-/// One behind the other, with `between` in between. One short loop for each kind of thing, where a list of texts to
-/// join would be half a kilobyte.
-pub(crate) fn listed<T: Display>(items: impl IntoIterator<Item = T>, between: &str) -> String {
+/// The items in order, with `separator` between them.
+pub(crate) fn join<T: Display>(items: impl IntoIterator<Item = T>, separator: &str) -> String {
     let mut text = String::new();
-    for item in items {
-        add(&mut text, between, &item);
+    for (n, item) in items.into_iter().enumerate() {
+        let separator = if n == 0 { "" } else { separator };
+        _ = write!(text, "{separator}{item}");
     }
     text
-}
-
-#[inline(never)]
-fn add(text: &mut String, between: &str, item: &dyn Display) {
-    if !text.is_empty() {
-        text.push_str(between);
-    }
-    _ = write!(text, "{item}");
 }

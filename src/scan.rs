@@ -11,7 +11,7 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::columns::listed;
+use crate::columns::join;
 use crate::config::InterfaceChoice;
 use crate::run::{self, Failure};
 use crate::sys::Error;
@@ -214,7 +214,7 @@ fn report(heard: &Heard, host: &Host, deaf: &[String], after: Option<Duration>) 
 
 /// Nothing where there are no items.
 fn in_line(before: &str, items: &[impl Display], after: &str) -> String {
-    if items.is_empty() { String::new() } else { format!("{before}{}{after}", listed(items, ", ")) }
+    if items.is_empty() { String::new() } else { format!("{before}{}{after}", join(items, ", ")) }
 }
 
 #[cfg(test)]

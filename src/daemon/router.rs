@@ -13,7 +13,7 @@ use super::messages::{self, Subject};
 use super::network::{Channel, Network};
 use super::telemetry::Telemetry;
 use crate::checks::Checks;
-use crate::columns::listed;
+use crate::columns::join;
 use crate::config::{InterfaceChoice, RouterConfig, VirtualAddress};
 use crate::health::{Effective, Verdict, Weight, effective};
 use crate::ids::{CheckId, RouterId};
@@ -373,7 +373,7 @@ impl Router {
         let before = std::mem::replace(&mut self.binding, binding).map(|binding| binding.index);
         if let Some(binding) = self.binding.as_ref().filter(|binding| Some(binding.index) != before) {
             let Settings { vrid, priority, .. } = *self.config.protocol;
-            let (interface, addresses) = (&binding.interface, listed(&self.config.addresses, ", "));
+            let (interface, addresses) = (&binding.interface, join(&self.config.addresses, ", "));
             let text = format!("VRID {vrid} on {interface}, priority {priority}, for {addresses}");
             self.log_event(Level::Info, "interface", text);
         }

@@ -63,7 +63,7 @@ pub(super) fn log_status(routers: &Routers, status: &Status) {
     for line in status::table(status).lines().filter(|line| !line.is_empty()) {
         log::info!(event = "status"; "{line}");
     }
-    let few = status.routers.len() <= status::FEW;
+    let few = status.routers.len() <= status::MAX_DETAILS;
     for (router, status) in routers.iter().zip(&status.routers).filter(|_| few) {
         for line in status::details(status).lines().skip(1) {
             router.log_event(Level::Info, "status", line.trim_start());

@@ -1,45 +1,45 @@
-//! What goes over the status sockets: the same snapshot as four texts, so that whoever asks needs to read none of
-//! them, and for a healthcheck the first of them alone; knows no socket.
+//! The document sent over the status sockets. It holds the snapshot in four forms, so that a client only selects one and
+//! parses nothing; for a healthcheck it is the first form alone. Knows no socket.
 
 use std::fmt::Write as _;
 
 use super::{Brief, History, Status, details, table};
 
-/// Between two parts, and at the end of one that comes alone; in none of them.
+/// Separates the parts, and ends a part that is sent alone. No part contains it.
 const SEPARATOR: char = '\0';
-/// Up to so many routers are told of one by one, more in a table alone.
-pub const FEW: usize = 8;
+/// With more routers than this, people get only the table and no details.
+pub const MAX_DETAILS: usize = 8;
 
-/// The parts in their order.
+/// The parts in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// `healthy`, or why not; then a line for each router, its name and state.
+    /// `healthy` or the problems; then one line per router with its name and state.
     Health,
     /// One line of JSON.
     Json,
-    /// For people.
+    /// Text for people.
     Text,
-    /// The last transitions, a line each.
+    /// The last transitions, one line each.
     Why,
 }
 
-/// A document as it was received.
+/// A received document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document(String);
 
 impl Document {
-    /// The document to send.
+    /// Writes all parts.
     pub fn write(status: &Status, history: &History) -> String {
         let parts = [health(&status.brief()), status.json(), text(status), history.sentences()];
         parts.join(&SEPARATOR.to_string())
     }
 
-    /// Only [`Part::Health`].
+    /// Writes only [`Part::Health`].
     pub fn write_health(brief: &Brief) -> String {
         health(brief) + &SEPARATOR.to_string()
     }
 
-    /// `None` unless it is whole up to this part, the last that is wanted.
+    /// `None` if the document is truncated before the end of `last`, the last part that is needed.
     pub fn read(octets: Vec<u8>, last: Part) -> Option<Self> {
         let text = String::from_utf8(octets).ok()?;
         let separators = if last == Part::Health { 1 } else { Part::Why as usize };
@@ -59,10 +59,10 @@ fn health(brief: &Brief) -> String {
     text
 }
 
-/// The table, and where the routers are few, everything about each.
+/// The table and, unless there are too many routers, the details of each.
 fn text(status: &Status) -> String {
     let mut text = table(status);
-    for router in status.routers.iter().filter(|_| status.routers.len() <= FEW) {
+    for router in status.routers.iter().filter(|_| status.routers.len() <= MAX_DETAILS) {
         _ = write!(text, "\n{}", details(router));
     }
     text
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_that_is_cut_is_none() {
+    fn a_truncated_document_is_rejected() {
         let whole = Document::write(&status(), &History::default());
         let cut = |separator: Option<usize>| whole.as_bytes()[..separator.unwrap()].to_vec();
         assert_eq!(Document::read(cut(whole.rfind(SEPARATOR)), Part::Why), None);

@@ -1,4 +1,4 @@
-//! The last transitions with their cause, evidence and timing, for `why`; knows no state machine and reads no clock.
+//! The last transitions with their cause, evidence and timing, for `why`. Knows no state machine and reads no clock.
 
 use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
@@ -8,23 +8,23 @@ use super::text::span;
 use crate::time::{Instant, Timestamp};
 use crate::vrrp::Role;
 
-/// How many transitions are remembered, of all routers together.
+/// How many transitions are kept, for all routers together.
 const CAPACITY: usize = 200;
-/// How many facts wait for the transition that they explain, of all routers together.
+/// How many facts are kept for a transition that they may explain, for all routers together.
 const FACTS: usize = 64;
-/// How long a fact can be what explains a transition: above the longest wait that a change of priority starts.
+/// How long a fact can explain a transition. Longer than the longest wait that a change of priority starts.
 const FRESH: Duration = Duration::from_secs(10);
 
-/// One transition. Displays as a sentence.
+/// One transition; displays as a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
     pub time: Timestamp,
     pub router: String,
     pub from: Role,
     pub to: Role,
-    /// How long it had been in `from`.
+    /// The time spent in `from`.
     pub lasted: Duration,
-    /// What came before it, oldest first.
+    /// The facts before it, oldest first.
     pub evidence: Vec<String>,
     pub cause: String,
     /// From the first evidence to the transition.
@@ -55,7 +55,7 @@ struct Fact {
     text: String,
 }
 
-/// A ring of transitions, and the facts that may explain the next one.
+/// A ring buffer of transitions, and the facts that may explain the next one.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     transitions: VecDeque<Transition>,
@@ -63,10 +63,9 @@ pub struct History {
 }
 
 impl History {
-    /// Something happened to the router of that number which its next transition may be due to; it may have happened
-    /// before what was noted last.
+    /// Records a fact that may explain the next transition of `router`. Facts need not be added in the order of `at`.
     pub fn add_evidence(&mut self, router: usize, at: Instant, text: String) {
-        // Priority 0 comes three times, and is one fact.
+        // Priority 0 is sent three times, and is one fact.
         if self
             .facts
             .iter()
@@ -81,7 +80,7 @@ impl History {
         self.facts.insert(place, Fact { router, at, text });
     }
 
-    /// The router of that number changes its state `at`; `transition` comes without evidence and gets what was noted.
+    /// Records a transition of `router`, which happened `at`. Adds its evidence to `transition`, which has none yet.
     pub fn record(&mut self, router: usize, at: Instant, mut transition: Transition) {
         let mut first = None;
         self.facts.retain(|fact| {
@@ -99,7 +98,7 @@ impl History {
         self.transitions.push_back(transition);
     }
 
-    /// Oldest first, a line each.
+    /// One line per transition, oldest first.
     pub fn sentences(&self) -> String {
         let mut text = String::new();
         for transition in &self.transitions {
@@ -144,14 +143,14 @@ mod tests {
     }
 
     #[test]
-    fn evidence_is_told_in_the_order_in_which_it_happened() {
+    fn evidence_is_listed_in_the_order_in_which_it_happened() {
         let mut history = History::default();
         let at = Instant::from_millis;
         history.add_evidence(0, at(2_000), "priority 11 to 13".into());
         history.add_evidence(0, at(1_000), "its last advert came".into());
         history.record(0, at(4_600), transition("10.0.0.11 fell silent"));
-        let told = "its last advert came; priority 11 to 13; 10.0.0.11 fell silent, 3.6 s later\n";
-        assert!(history.sentences().ends_with(told), "{}", history.sentences());
+        let expected = "its last advert came; priority 11 to 13; 10.0.0.11 fell silent, 3.6 s later\n";
+        assert!(history.sentences().ends_with(expected), "{}", history.sentences());
     }
 
     #[test]

@@ -1,44 +1,47 @@
-//! A snapshot in Prometheus' text format, under the names of keepalived's exporter where it has one; knows no
-//! socket.
+//! The snapshot in Prometheus' text format, with the names of keepalived's exporter where it has one. Knows no socket.
 
 use std::fmt::{self, Write as _};
 
-use super::{AddressStatus, RouterStatus, Status};
+use super::{AddressStatus, RouterStatus, Status, TargetStatus};
 use crate::vrrp::Role;
 
 /// The media type of [`text`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// What a family of series is.
+/// The name, type and help text of a metric family.
 type Family = (&'static str, &'static str, &'static str);
 
-/// A number of one router, and how its family is called.
-type OfRouter = (Family, fn(&RouterStatus) -> u64);
+/// A family with one sample per router, and how to get its value.
+type RouterFamily = (Family, fn(&RouterStatus) -> u64);
 
-/// What keepalived's exporter has for each router.
-const COUNTERS: &[OfRouter] = &[
+/// The families with one value per router; the first are those of keepalived's exporter.
+const COUNTERS: &[RouterFamily] = &[
     (("advertisements_received_total", COUNTER, "Advertisements received"), |r| r.counters.adverts_received),
     (("advertisements_sent_total", COUNTER, "Advertisements sent"), |r| r.counters.adverts_sent),
     (("become_master_total", COUNTER, "Became master"), |r| r.counters.became_master),
     (("release_master_total", COUNTER, "Released master"), |r| r.counters.released_master),
-    (("packet_length_errors_total", COUNTER, "Packets shorter or longer than they say"), |r| {
-        r.dropped.count("truncated") + r.dropped.count("too_long")
+    (
+        ("packet_length_errors_total", COUNTER, "Packets dropped: shorter or longer than their header says"),
+        |r| r.dropped.count("truncated") + r.dropped.count("too_long"),
+    ),
+    (
+        ("advertisements_interval_errors_total", COUNTER, "Adverts dropped: different interval (VRRPv2)"),
+        |r| r.dropped.count("interval"),
+    ),
+    (("ip_ttl_errors_total", COUNTER, "Adverts dropped: TTL is not 255"), |r| r.dropped.count("ttl")),
+    (("invalid_type_received_total", COUNTER, "Packets dropped: not an advertisement"), |r| {
+        r.dropped.count("type")
     }),
-    (("advertisements_interval_errors_total", COUNTER, "Adverts with another interval (VRRPv2)"), |r| {
-        r.dropped.count("interval")
-    }),
-    (("ip_ttl_errors_total", COUNTER, "Adverts whose TTL is not 255"), |r| r.dropped.count("ttl")),
-    (("invalid_type_received_total", COUNTER, "Packets that are no advert"), |r| r.dropped.count("type")),
-    (("address_list_errors_total", COUNTER, "Adverts with other addresses (VRRPv2)"), |r| {
+    (("address_list_errors_total", COUNTER, "Adverts dropped: different addresses (VRRPv2)"), |r| {
         r.dropped.count("addresses")
     }),
-    (("authentication_invalid_total", COUNTER, "Adverts with an authentication type nobody knows"), |r| {
+    (("authentication_invalid_total", COUNTER, "Adverts dropped: unknown authentication type"), |r| {
         r.dropped.count("auth_type")
     }),
-    (("authentication_mismatch_total", COUNTER, "Adverts with another authentication type"), |r| {
+    (("authentication_mismatch_total", COUNTER, "Adverts dropped: different authentication type"), |r| {
         r.dropped.count("auth_mismatch")
     }),
-    (("authentication_failure_total", COUNTER, "Adverts with another password"), |r| {
+    (("authentication_failure_total", COUNTER, "Adverts dropped: different password"), |r| {
         r.dropped.count("auth_failure")
     }),
     (("priority_zero_received_total", COUNTER, "Adverts with priority 0 received"), |r| {
@@ -47,30 +50,40 @@ const COUNTERS: &[OfRouter] = &[
     (("priority_zero_sent_total", COUNTER, "Adverts with priority 0 sent"), |r| {
         r.counters.priority_zero_sent
     }),
-    (("vrrp_duplicate_master_total", COUNTER, "Times another master was found that does not hear us"), |r| {
-        r.counters.two_masters
-    }),
-    (("vrrp_other_checksum_total", COUNTER, "Adverts obeyed with the other VRRPv3 checksum"), |r| {
-        r.counters.other_checksums
-    }),
-    (("vrrp_warnings", GAUGE, "Warnings that stand now"), |r| r.warnings.len() as u64),
+    (
+        (
+            "vrrp_duplicate_master_total",
+            COUNTER,
+            "Times another master kept advertising with a worse claim: it does not receive our adverts",
+        ),
+        |r| r.counters.two_masters,
+    ),
+    (
+        ("vrrp_other_checksum_total", COUNTER, "Adverts accepted with the other form of the VRRPv3 checksum"),
+        |r| r.counters.other_checksums,
+    ),
+    (("vrrp_warnings", GAUGE, "Number of current warnings"), |r| r.warnings.len() as u64),
 ];
 
 const COUNTER: &str = "counter";
 const GAUGE: &str = "gauge";
 
-/// All series, each line ended.
+/// The whole page.
 pub fn text(status: &Status) -> String {
     let mut page = Page(String::new());
     page.family(&("build_info", GAUGE, "Version of vrrp-init"));
     page.sample("build_info", &format_args!("version=\"{}\"", status.version), &1);
     page.family(&("up", GAUGE, "Status"));
     page.sample("up", &"", &1);
-    page.family(&("healthy", GAUGE, "Whether state and kernel agree, as vrrp-init healthcheck tells"));
+    page.family(&("healthy", GAUGE, "Whether state and kernel agree, as in vrrp-init healthcheck"));
     page.sample("healthy", &"", &u64::from(status.health.healthy));
-    page.family(&("uptime_seconds", GAUGE, "Since the start"));
+    page.family(&("uptime_seconds", GAUGE, "Time since the start"));
     page.sample("uptime_seconds", &"", &(status.uptime_ms / 1_000));
-    page.family(&("notify_failures_total", COUNTER, "Programs of NOTIFY that could not run or failed"));
+    page.family(&(
+        "notify_failures_total",
+        COUNTER,
+        "NOTIFY programs that could not be run, failed or were stopped",
+    ));
     page.sample("notify_failures_total", &"", &status.notify_failures);
     for (family, of) in COUNTERS {
         page.family(family);
@@ -89,7 +102,6 @@ pub fn text(status: &Status) -> String {
 struct Page(String);
 
 impl Page {
-    #[inline(never)] // dozens of calls
     fn family(&mut self, (name, kind, help): &Family) {
         _ = write!(self.0, "# HELP keepalived_{name} {help}\n# TYPE keepalived_{name} {kind}\n");
     }
@@ -103,7 +115,7 @@ impl Page {
         };
     }
 
-    /// The state is told for each address, as the exporter does.
+    /// One sample per address, like keepalived's exporter.
     fn states(&mut self, status: &Status) {
         self.of_addresses(
             status,
@@ -112,7 +124,7 @@ impl Page {
         );
         self.of_addresses(
             status,
-            &("vrrp_excluded_state", GAUGE, "As keepalived_vrrp_state, for VIP_EXCLUDED"),
+            &("vrrp_excluded_state", GAUGE, "Like keepalived_vrrp_state, for VIP_EXCLUDED"),
             &|router, address| address.excluded.then(|| u64::from(state_number(router.state))),
         );
         self.of_addresses(
@@ -145,7 +157,7 @@ impl Page {
 
     fn priorities(&mut self, status: &Status) {
         const NAME: &str = "vrrp_priority";
-        self.family(&(NAME, GAUGE, "Configured, after weights, and that of the master"));
+        self.family(&(NAME, GAUGE, "Configured, after weights, and of the master"));
         for router in &status.routers {
             let master = router.master.map(|master| master.priority);
             let kinds = [
@@ -173,22 +185,22 @@ impl Page {
     fn times(&mut self, status: &Status) {
         self.optional(
             status,
-            &("vrrp_advert_interval_seconds", GAUGE, "Between two adverts, as configured"),
+            &("vrrp_advert_interval_seconds", GAUGE, "Configured interval between two adverts"),
             &|router| Some(seconds(router.interval_ms)),
         );
         self.optional(
             status,
-            &("vrrp_last_transition_timestamp_seconds", GAUGE, "When the state last changed"),
+            &("vrrp_last_transition_timestamp_seconds", GAUGE, "Time of the last change of state"),
             &|router| Some(seconds(router.since.milliseconds())),
         );
         self.optional(
             status,
-            &("vrrp_seconds_since_peer_advert", GAUGE, "Since another router was last heard"),
+            &("vrrp_seconds_since_peer_advert", GAUGE, "Time since the last advert of another router"),
             &|router| router.heard.map(|heard| seconds(heard.ago_ms)),
         );
     }
 
-    /// Routers of which it cannot be told have no sample.
+    /// Routers without a value have no sample.
     fn optional(
         &mut self,
         status: &Status,
@@ -203,28 +215,26 @@ impl Page {
         }
     }
 
-    /// Routers with the same check share it: a name is told once.
+    /// Routers can share a check. Each name has one sample.
     fn checks(&mut self, status: &Status) {
-        let mut told: Vec<&str> = vec![];
-        let mut targets = vec![];
+        let mut targets: Vec<&TargetStatus> = vec![];
         for target in status.routers.iter().filter_map(|r| r.check.as_ref()).flat_map(|c| &c.targets) {
-            if !told.contains(&target.name.as_str()) {
-                told.push(&target.name);
+            if targets.iter().all(|known| known.name != target.name) {
                 targets.push(target);
             }
         }
-        self.family(&("script_status", GAUGE, "1 passed, 0 failed, of each thing that is checked"));
+        self.family(&("script_status", GAUGE, "1 passed, 0 failed, for each target of a check"));
         for target in &targets {
             if let Some(passed) = target.passed {
                 let name = Escaped(&target.name);
                 self.sample("script_status", &format_args!("name=\"{name}\""), &u8::from(passed));
             }
         }
-        self.family(&("script_state", GAUGE, "0 idle: nothing is ever run"));
+        self.family(&("script_state", GAUGE, "Always 0, idle: no script is ever run"));
         for target in &targets {
             self.sample("script_state", &format_args!("name=\"{}\"", Escaped(&target.name)), &0);
         }
-        self.family(&("check_processes", GAUGE, "Live processes of that name"));
+        self.family(&("check_processes", GAUGE, "Live processes with this name"));
         for target in targets.iter().filter(|target| target.is_process) {
             let name = Escaped(&target.name);
             self.sample("check_processes", &format_args!("name=\"{name}\""), &target.pids.len());
@@ -234,13 +244,13 @@ impl Page {
     fn drops(&mut self, status: &Status) {
         const OURS: &str = "vrrp_dropped_total";
         const OTHERS: &str = "vrrp_unclaimed_dropped_total";
-        self.family(&(OURS, COUNTER, "Packets for the router that were dropped"));
+        self.family(&(OURS, COUNTER, "Dropped packets for the router"));
         for router in &status.routers {
             for (reason, count) in &router.dropped.0 {
                 self.sample(OURS, &format_args!("{},reason=\"{reason}\"", Labels(router)), count);
             }
         }
-        self.family(&(OTHERS, COUNTER, "Packets for no router of this process"));
+        self.family(&(OTHERS, COUNTER, "Packets for none of this process's routers"));
         for interface in &status.interfaces {
             for (reason, count) in &interface.dropped.0 {
                 let intf = Escaped(&interface.interface);
@@ -274,7 +284,7 @@ fn seconds(ms: u64) -> String {
     format!("{}.{:03}", ms / 1_000, ms % 1_000)
 }
 
-/// A label's value: backslash, quote and line feed have escapes.
+/// A label value, in which backslash, quote and line feed are escaped.
 struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {
@@ -341,7 +351,7 @@ mod tests {
 
     /// `docs/monitoring/README.md` has a row for each, with its type.
     #[test]
-    fn every_family_is_documented_and_no_other() {
+    fn every_family_is_documented_and_nothing_else() {
         let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/monitoring/README.md");
         let page = std::fs::read_to_string(page).unwrap();
         let rows = page.lines().filter(|line| line.starts_with("| `keepalived_"));
@@ -351,10 +361,10 @@ mod tests {
         };
         let mut documented: Vec<_> = rows.map(row).collect();
         let text = text(&status());
-        let mut told: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+        let mut written: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         documented.sort();
-        told.sort_unstable();
-        assert_eq!(documented, told);
+        written.sort_unstable();
+        assert_eq!(documented, written);
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! The one snapshot of everything an operator or a monitor may ask: what `status`, the metrics, `healthcheck` and
-//! SIGUSR1 all tell from; knows no socket, kernel or state machine. The names of its fields are those of
-//! `status --json`, documented in `docs/status.md`.
+//! A snapshot of the daemon's state, from which `status`, `healthcheck`, the metrics and the status in the log are all
+//! written. Knows no socket, kernel or state machine. The names of its fields are those of `status --json`, documented
+//! in `docs/status.md`.
 
 mod document;
 mod history;
@@ -14,39 +14,39 @@ use serde::{Serialize, Serializer};
 use crate::time::Timestamp;
 use crate::vrrp::Role;
 
-pub use document::{Document, FEW, Part};
+pub use document::{Document, MAX_DETAILS, Part};
 pub use history::{History, Transition};
 pub use text::{details, span, table};
 
-/// Everything at one moment. Times ending in `_ms` are milliseconds.
+/// The whole state at one moment. Fields that end in `_ms` are in milliseconds.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
     pub version: &'static str,
     pub time: Timestamp,
-    /// Since the start.
+    /// The time since the start.
     pub uptime_ms: u64,
     pub health: Health,
-    /// Programs that NOTIFY could not run, or that failed.
+    /// How many NOTIFY programs could not be run, failed or were stopped.
     pub notify_failures: u64,
     pub routers: Vec<RouterStatus>,
     pub interfaces: Vec<InterfaceStatus>,
 }
 
-/// Whether a container runtime should leave us alone.
+/// The result of the healthcheck.
 #[derive(Clone, Debug, Serialize)]
 pub struct Health {
-    /// What we say agrees with what the kernel has. A router in FAULT is healthy: a restart would mend nothing, and
-    /// end every process of the shared namespace.
+    /// Whether the state of every router agrees with the kernel. A router in FAULT is healthy: a restart would not repair
+    /// the service, and would end every process in a shared PID namespace.
     pub healthy: bool,
-    /// What is wrong otherwise.
+    /// The reasons if not healthy, each a sentence.
     pub problems: Vec<String>,
 }
 
-/// As much of it all as a healthcheck needs.
+/// The part of the state that a healthcheck needs.
 #[derive(Clone, Debug)]
 pub struct Brief {
     pub health: Health,
-    /// Of each router its name and state.
+    /// The name and state of each router.
     pub states: Vec<(String, Role)>,
 }
 
@@ -57,13 +57,13 @@ pub struct RouterStatus {
     pub vrid: u8,
     /// `IPv4` or `IPv6`.
     pub family: &'static str,
-    /// Of VRRP: 2 or 3.
+    /// The VRRP version: 2 or 3.
     pub protocol: u8,
-    /// The one in use, else the one asked for.
+    /// The interface in use, or the configured one while there is none.
     pub interface: String,
-    /// Where adverts are sent from.
+    /// The address that adverts are sent from.
     pub source: Option<IpAddr>,
-    /// Who is sent to and believed; empty: the multicast group.
+    /// The unicast peers; empty with multicast.
     pub peers: Vec<IpAddr>,
     pub interval_ms: u64,
     /// `INIT`, `BACKUP`, `MASTER` or `FAULT`.
@@ -75,20 +75,20 @@ pub struct RouterStatus {
     pub base_priority: u8,
     pub priority: u8,
     pub preempt: bool,
-    /// Who is master as far as this router knows; itself, too.
+    /// The master as far as this router knows, which may be itself.
     pub master: Option<PeerStatus>,
-    /// The last advert heard and obeyed, answered or discarded for its priority; not one that was dropped.
+    /// The last valid advert received. Dropped ones do not count.
     pub heard: Option<HeardStatus>,
-    /// When the state machine acts next if nothing happens.
+    /// The time until the state machine acts next if nothing happens before.
     pub deadline_ms: Option<u64>,
     pub addresses: Vec<AddressStatus>,
-    /// What keeps it in FAULT.
+    /// The causes of FAULT.
     pub faults: Vec<String>,
     pub check: Option<CheckStatus>,
     pub counters: Counters,
-    /// Packets for this router that were dropped, by reason; reasons that did not occur are left out.
+    /// Dropped packets for this router, by reason. Reasons without a packet are left out.
     pub dropped: Dropped,
-    /// As backup: whether it would take over if the master's service died. `None` where that cannot be told.
+    /// For a backup: whether it would take over if the master's service died. `None` if unknown.
     pub failover_possible: Option<bool>,
     pub warnings: Vec<String>,
 }
@@ -103,24 +103,25 @@ pub struct PeerStatus {
 pub struct HeardStatus {
     pub address: IpAddr,
     pub priority: u8,
-    /// How long ago.
+    /// The time since then.
     pub ago_ms: u64,
 }
 
-/// A virtual address: where it should be, and where the kernel really has it.
+/// A virtual address: whether this host should have it, and whether the kernel has it.
 #[derive(Clone, Debug, Serialize)]
 pub struct AddressStatus {
     /// Without its prefix length.
     pub address: IpAddr,
     pub prefix: u8,
     pub interface: String,
-    /// Moves with the router and is in no advert.
+    /// It moves with the router but is not advertised.
     pub excluded: bool,
-    /// Whether it should be here now.
+    /// Whether this host should have it now.
     pub wanted: bool,
     /// Whether the kernel has it on the interface.
     pub present: bool,
-    /// Whole seconds after which the kernel removes it by itself; `None`: never, or it is not here.
+    /// Whole seconds until the kernel removes it unless the lease is renewed. `None` without a lease, or if the host does
+    /// not have the address.
     pub lease_s: Option<u32>,
 }
 
@@ -129,21 +130,21 @@ pub struct CheckStatus {
     pub weight: i16,
     /// `unknown`, `healthy` or `failed`.
     pub verdict: &'static str,
-    /// Since the verdict last changed.
+    /// The time since the verdict last changed.
     pub verdict_ms: u64,
     pub targets: Vec<TargetStatus>,
 }
 
-/// One thing that a check looks at.
+/// One process, port or page that a check tests.
 #[derive(Clone, Debug, Serialize)]
 pub struct TargetStatus {
     /// A process name, `tcp HOST:PORT` or a URL.
     pub name: String,
-    /// Whether it runs or answers; `None` before the first result.
+    /// Whether it runs or responds; `None` before the first result.
     pub passed: Option<bool>,
-    /// Of a process: all that match.
+    /// The matching processes, if this is a process name.
     pub pids: Vec<i32>,
-    /// Whether it is looked for in /proc; else it is asked over the network.
+    /// Whether this is a process name. Otherwise it is tested over the network.
     pub is_process: bool,
 }
 
@@ -153,22 +154,24 @@ pub struct Counters {
     pub adverts_received: u64,
     pub priority_zero_sent: u64,
     pub priority_zero_received: u64,
-    /// Adverts with the other form of the VRRPv3 checksum, obeyed all the same.
+    /// Accepted adverts whose VRRPv3 checksum has the form that we do not use.
     pub other_checksums: u64,
     pub became_master: u64,
     pub released_master: u64,
-    /// Times a better or equal claim was heard while master, or a loser that goes on.
+    /// How many times, while we were master, a router with a worse claim (a lower priority, or our priority and a lower
+    /// address) kept advertising after we had answered three of its adverts in a row. It does not receive our adverts, so
+    /// both are master.
     pub two_masters: u64,
 }
 
-/// Sockets of one interface, and packets that concern none of our routers.
+/// A VRRP socket, and the packets it dropped because they are for none of our routers.
 #[derive(Clone, Debug, Serialize)]
 pub struct InterfaceStatus {
     pub interface: String,
     pub dropped: Dropped,
 }
 
-/// Counts by reason, as one object.
+/// Counts by reason; serializes as one object.
 #[derive(Clone, Debug, Default)]
 pub struct Dropped(pub Vec<(&'static str, u64)>);
 
@@ -193,7 +196,7 @@ impl Status {
 
     /// One line of JSON.
     pub fn json(&self) -> String {
-        // Nothing in here can fail to be written: no map with odd keys, no float.
+        // Serialization cannot fail: every key is a string, and there are no floats.
         serde_json::to_string(self).unwrap_or_default()
     }
 }
@@ -328,18 +331,18 @@ pub(crate) mod tests {
         assert_eq!(missing, [""; 0], "not in docs/status.md");
     }
 
-    /// Names of everything but the reasons, which `docs/status.md` lists by themselves.
-    fn fields(json: &serde_json::Value, tell: &mut dyn FnMut(&str)) {
+    /// Visits the name of every field but the reasons, which `docs/status.md` lists separately.
+    fn fields(json: &serde_json::Value, visit: &mut dyn FnMut(&str)) {
         match json {
             serde_json::Value::Object(object) => {
                 for (name, value) in object {
-                    tell(name);
+                    visit(name);
                     if name != "dropped" {
-                        fields(value, tell);
+                        fields(value, visit);
                     }
                 }
             }
-            serde_json::Value::Array(items) => items.iter().for_each(|item| fields(item, tell)),
+            serde_json::Value::Array(items) => items.iter().for_each(|item| fields(item, visit)),
             serde_json::Value::Null
             | serde_json::Value::Bool(_)
             | serde_json::Value::Number(_)

@@ -1,13 +1,13 @@
-//! A snapshot for people: a table of routers, and everything about one; knows no terminal.
+//! The snapshot as text for people: a table of routers, and the details of one. Knows no terminal.
 
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 use super::{CheckStatus, Counters, Dropped, RouterStatus, Status, TargetStatus};
-use crate::columns::{Columns, listed};
+use crate::columns::{Columns, join};
 use crate::vrrp::Role;
 
-/// A time in the two units that matter: `3 h 12 min`, `2.5 s`, `9 ms`.
+/// A duration in its two largest units: `3 h 12 min`, `2.5 s`, `9 ms`.
 pub fn span(time: Duration) -> String {
     let seconds = time.as_secs();
     let pair = |large: &str, of: u64, small: &str, part: u64| {
@@ -28,7 +28,7 @@ fn millis(ms: u64) -> String {
     span(Duration::from_millis(ms))
 }
 
-/// A line about the process, then one for each router.
+/// One line about the process, then a table with one row per router.
 pub fn table(status: &Status) -> String {
     let mut text = format!("vrrp-init {}, up {}, ", status.version, millis(status.uptime_ms));
     if status.health.healthy {
@@ -64,7 +64,7 @@ fn row(router: &RouterStatus, rows: &mut Columns) {
     }
 }
 
-/// Everything about one router, a line for each thing there is to say.
+/// The details of one router, one fact per line.
 pub fn details(router: &RouterStatus) -> String {
     let mut lines = Lines(format!("{}\n", router.name));
     lines.add(
@@ -141,7 +141,7 @@ fn priority(router: &RouterStatus) -> String {
 
 fn speaks(router: &RouterStatus) -> String {
     let from = router.source.map_or("no address yet".to_owned(), |source| source.to_string());
-    let to = if router.peers.is_empty() { "all (multicast)".to_owned() } else { listed(&router.peers, ", ") };
+    let to = if router.peers.is_empty() { "all (multicast)".to_owned() } else { join(&router.peers, ", ") };
     format!(
         "VRRPv{} over {}, VRID {}, from {from} on {} to {to}, every {}{}",
         router.protocol,
@@ -164,7 +164,7 @@ fn verdict(check: &CheckStatus) -> String {
 fn target(target: &TargetStatus) -> String {
     let state = match target.passed {
         Some(true) if target.pids.is_empty() => "answers".to_owned(),
-        Some(true) => format!("runs (pid {})", listed(&target.pids, " ")),
+        Some(true) => format!("runs (pid {})", join(&target.pids, " ")),
         Some(false) => "FAILED".to_owned(),
         None => "no result yet".to_owned(),
     };
@@ -189,11 +189,7 @@ fn dropped(dropped: &Dropped) -> String {
     if dropped.0.is_empty() {
         return "none".to_owned();
     }
-    let mut text = String::new();
-    for (reason, count) in &dropped.0 {
-        _ = write!(text, "{}{reason}={count}", if text.is_empty() { "" } else { " " });
-    }
-    text
+    join(dropped.0.iter().map(|(reason, count)| format!("{reason}={count}")), " ")
 }
 
 #[cfg(test)]
@@ -219,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_a_line_for_each_router() {
+    fn the_table_has_a_row_for_each_router() {
         let text = table(&status());
         let expected = "vrrp-init 0.1.0, up 2 min, healthy\n\n\
             router  VRID  interface  state   for    priority  master     addresses\n\
@@ -229,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_about_a_router_is_told_line_by_line() {
+    fn the_details_of_a_router_are_listed_line_by_line() {
         let text = details(&status().routers[0]);
         let expected = "VI_1\n\
             \x20 state:     MASTER for 1.5 s: 10.0.0.12 (priority 12) fell silent\n\
@@ -247,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_says_what_is_missing() {
+    fn a_fault_names_its_cause() {
         let text = details(&status().routers[1]);
         for part in [
             "  fault:     interface eth1 is missing or down\n",
