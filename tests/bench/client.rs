@@ -1,5 +1,5 @@
-//! A client that opens a new connection to the virtual address every 3 ms and notes who answered, and hears the
-//! adverts as any host on the link does; knows no router.
+//! A client that opens a new connection to the virtual address every 3 ms and records which host answered. It also
+//! receives the adverts, as any host on the link does. Knows no router.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
@@ -19,14 +19,14 @@ use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use crate::support::lab::{Host, lock};
 use crate::support::service::PORT;
 
-/// Between the starts of two attempts, whatever became of the earlier ones.
+/// Time between the starts of two attempts, no matter how the earlier ones fared.
 pub(crate) const EVERY: Duration = Duration::from_millis(3);
-/// An attempt without its whole answer after this time has failed and is closed. The kernel would send a lost SYN
-/// again after 1 s and hide the outage.
+/// An attempt without its complete answer after this time has failed and is closed. The kernel would retransmit a lost
+/// SYN after 1 s, and the outage would look like a slow answer.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(250);
 
-/// How long adverts are kept.
-const REMEMBERED: Duration = Duration::from_secs(5);
+/// How long [`Client::begin`] keeps adverts.
+const KEPT: Duration = Duration::from_secs(5);
 
 const REQUEST: &[u8] = b"GET / HTTP/1.0\r\n\r\n";
 const TICK: u64 = u64::MAX;
@@ -46,17 +46,17 @@ pub(crate) struct Heard {
     pub(crate) from: Ipv4Addr,
 }
 
-/// What was seen since [`Client::begin`].
+/// What the client has seen since [`Client::begin`].
 #[derive(Clone, Default)]
 pub(crate) struct Record {
     /// In the order of their ends.
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) adverts: Vec<Heard>,
-    /// Longest time between the starts of two attempts: what the client itself was kept from seeing.
-    pub(crate) blind: Duration,
+    /// Longest time between the starts of two attempts: how coarse the sampling was on a busy machine.
+    pub(crate) longest_pause: Duration,
 }
 
-/// Asks until it is dropped, with pauses.
+/// Sends requests until it is dropped.
 pub(crate) struct Client {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -75,12 +75,12 @@ impl Client {
         let (host, of_thread) = (host.clone(), Arc::clone(&shared));
         let thread = std::thread::spawn(move || {
             host.enter();
-            Asker::new(&host.interface, SocketAddr::from((vip, PORT)), of_thread).run();
+            Sampler::new(&host.interface, SocketAddr::from((vip, PORT)), of_thread).run();
         });
         Self { shared, thread: Some(thread) }
     }
 
-    /// Starts no attempts until [`Client::resume`]; adverts are still heard.
+    /// Starts no attempts until [`Client::resume`]; still receives adverts.
     pub(crate) fn pause(&self) {
         self.shared.paused.store(true, Relaxed);
     }
@@ -89,15 +89,15 @@ impl Client {
         self.shared.paused.store(false, Relaxed);
     }
 
-    /// Forgets what was seen but the last adverts, which an event's times are counted from.
+    /// Clears the record, except for the latest adverts: an event's times are counted from them.
     pub(crate) fn begin(&self) {
         let mut record = lock(&self.shared.record);
         let mut adverts = std::mem::take(&mut record.adverts);
-        adverts.retain(|heard| heard.at.elapsed() < REMEMBERED);
+        adverts.retain(|heard| heard.at.elapsed() < KEPT);
         *record = Record { adverts, ..Record::default() };
     }
 
-    /// What was seen, with the ends of all attempts that have started before this call.
+    /// The record, after all attempts that started before this call have ended.
     pub(crate) fn record(&self) -> Record {
         std::thread::sleep(PATIENCE + 3 * EVERY);
         lock(&self.shared.record).clone()
@@ -120,52 +120,52 @@ impl Drop for Client {
     }
 }
 
-/// A connection under way.
+/// An open connection.
 struct Open {
     socket: Socket,
     started: Instant,
-    asked: bool,
-    got: Vec<u8>,
+    request_sent: bool,
+    answer: Vec<u8>,
 }
 
 enum Progress {
-    Waits,
+    Pending,
     Answered(u8),
     Failed,
 }
 
 /// The client's thread.
-struct Asker {
+struct Sampler {
     shared: Arc<Shared>,
     epoll: Epoll,
     ticks: TimerFd,
     adverts: Socket,
     vip: SocketAddr,
-    /// By number, thus by start.
+    /// By number, that is in the order of their starts.
     open: BTreeMap<u64, Open>,
     count: u64,
     last: Option<Instant>,
 }
 
-impl Asker {
+impl Sampler {
     fn new(interface: &str, vip: SocketAddr, shared: Arc<Shared>) -> Self {
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).expect("epoll is there");
-        let ticks =
-            TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK).expect("timers are there");
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).expect("every kernel has epoll");
+        let ticks = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK)
+            .expect("every kernel has timerfd");
         ticks
             .set(Expiration::Interval(TimeSpec::from_duration(EVERY)), TimerSetTimeFlags::empty())
-            .expect("3 ms is a time");
-        let index = if_nametoindex(interface).expect("the client has its interface");
+            .expect("3 ms is a valid interval");
+        let index = if_nametoindex(interface).expect("the client's interface exists");
         let adverts = Socket::new(Domain::IPV4, Type::RAW.nonblocking().cloexec(), Some(Protocol::from(112)))
             .and_then(|socket| {
                 let group = Ipv4Addr::new(224, 0, 0, 18);
                 socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(index))?;
                 Ok(socket)
             })
-            .expect("root may listen");
+            .expect("root may open a raw socket");
         let readable = EpollFlags::EPOLLIN;
-        epoll.add(&ticks, EpollEvent::new(readable, TICK)).expect("a timer can be waited for");
-        epoll.add(&adverts, EpollEvent::new(readable, ADVERT)).expect("a socket can be waited for");
+        epoll.add(&ticks, EpollEvent::new(readable, TICK)).expect("epoll takes timers");
+        epoll.add(&adverts, EpollEvent::new(readable, ADVERT)).expect("epoll takes sockets");
         Self { shared, epoll, ticks, adverts, vip, open: BTreeMap::new(), count: 0, last: None }
     }
 
@@ -174,12 +174,12 @@ impl Asker {
         while !self.shared.ended.load(Relaxed) {
             let ready = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
                 Err(Errno::EINTR) => continue,
-                ready => ready.expect("the epoll is ours"),
+                ready => ready.expect("the descriptor is an epoll"),
             };
             for event in &events[..ready] {
                 match event.data() {
                     TICK => self.tick(),
-                    ADVERT => self.hear(),
+                    ADVERT => self.receive_adverts(),
                     number => self.advance(number),
                 }
             }
@@ -187,12 +187,12 @@ impl Asker {
     }
 
     fn tick(&mut self) {
-        // Only says how many ticks were missed, which `blind` tells.
+        // Returns how many ticks were missed, which `longest_pause` covers.
         let _ = self.ticks.wait();
         let now = Instant::now();
         while let Some(oldest) = self.open.first_entry().filter(|e| e.get().started + PATIENCE < now) {
             oldest.remove();
-            self.note(None);
+            self.record(None);
         }
         if self.shared.paused.load(Relaxed) {
             self.last = None;
@@ -200,46 +200,46 @@ impl Asker {
         }
         if let Some(last) = self.last.replace(now) {
             let mut record = lock(&self.shared.record);
-            record.blind = record.blind.max(now - last);
+            record.longest_pause = record.longest_pause.max(now - last);
         }
         self.connect(now);
     }
 
     fn connect(&mut self, now: Instant) {
-        let socket =
-            Socket::new(Domain::IPV4, Type::STREAM.nonblocking().cloexec(), None).expect("sockets are there");
-        // Closing resets: neither side keeps a port in TIME_WAIT.
-        socket.set_linger(Some(Duration::ZERO)).expect("an option of every TCP socket");
+        let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking().cloexec(), None)
+            .expect("a TCP socket can be opened");
+        // Closing sends a reset, so that neither side keeps a port in TIME_WAIT.
+        socket.set_linger(Some(Duration::ZERO)).expect("every TCP socket has SO_LINGER");
         match socket.connect(&self.vip.into()) {
-            Err(e) if e.raw_os_error() != Some(Errno::EINPROGRESS as i32) => return self.note(None),
+            Err(e) if e.raw_os_error() != Some(Errno::EINPROGRESS as i32) => return self.record(None),
             _ => {}
         }
         let number = self.count;
         self.count += 1;
         let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLET;
-        self.epoll.add(&socket, EpollEvent::new(flags, number)).expect("a socket can be waited for");
-        self.open.insert(number, Open { socket, started: now, asked: false, got: Vec::new() });
+        self.epoll.add(&socket, EpollEvent::new(flags, number)).expect("epoll takes sockets");
+        self.open.insert(number, Open { socket, started: now, request_sent: false, answer: Vec::new() });
     }
 
-    /// Goes on with one connection; an attempt given up a moment ago may still have its event here.
+    /// Advances one connection; an attempt that has just timed out may still have an event in this batch.
     fn advance(&mut self, number: u64) {
         let Some(open) = self.open.get_mut(&number) else { return };
         match open.advance() {
-            Progress::Waits => return,
-            Progress::Answered(by) => self.note(Some(by)),
-            Progress::Failed => self.note(None),
+            Progress::Pending => return,
+            Progress::Answered(by) => self.record(Some(by)),
+            Progress::Failed => self.record(None),
         }
         self.open.remove(&number);
     }
 
-    fn note(&self, answer: Option<u8>) {
+    fn record(&self, answer: Option<u8>) {
         lock(&self.shared.record).attempts.push(Attempt { ended: Instant::now(), answer });
     }
 
-    fn hear(&self) {
+    fn receive_adverts(&self) {
         let mut packet = [0; 256];
         while let Ok(length) = (&self.adverts).read(&mut packet) {
-            // The IP header comes with it.
+            // A raw socket delivers the IP header too.
             let Some([a, b, c, d]) = packet[..length].get(12..16).and_then(|s| <[u8; 4]>::try_from(s).ok())
             else {
                 continue;
@@ -252,10 +252,10 @@ impl Asker {
 
 impl Open {
     fn advance(&mut self) -> Progress {
-        if !self.asked {
+        if !self.request_sent {
             match (&self.socket).write(REQUEST) {
-                Ok(_) => self.asked = true,
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return Progress::Waits,
+                Ok(_) => self.request_sent = true,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Progress::Pending,
                 Err(_) => return Progress::Failed,
             }
         }
@@ -263,27 +263,27 @@ impl Open {
         loop {
             match (&self.socket).read(&mut part) {
                 Ok(0) => return Progress::Failed,
-                Ok(length) => self.got.extend_from_slice(&part[..length]),
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return Progress::Waits,
+                Ok(length) => self.answer.extend_from_slice(&part[..length]),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Progress::Pending,
                 Err(_) => return Progress::Failed,
             }
-            if let Some(by) = body(&self.got) {
+            if let Some(by) = body(&self.answer) {
                 return Progress::Answered(by);
             }
         }
     }
 }
 
-/// The first octet of the body of a good answer.
-fn body(got: &[u8]) -> Option<u8> {
-    let end = got.windows(4).position(|four| four == b"\r\n\r\n")?;
-    got.starts_with(b"HTTP/1.").then_some(())?;
-    got.windows(5).take(16).any(|five| five == b" 200 ").then(|| got.get(end + 4).copied())?
+/// The first octet of the body of an answer with status 200.
+fn body(answer: &[u8]) -> Option<u8> {
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+    answer.starts_with(b"HTTP/1.").then_some(())?;
+    answer.windows(5).take(16).any(|five| five == b" 200 ").then(|| answer.get(end + 4).copied())?
 }
 
 impl Record {
-    /// From the last good answer before the first one after `event` that does not come from `master`, to that one:
-    /// the outage. `None`: no other host answered.
+    /// The outage: from the last good answer before the first one that another host than `master` gave after `event`, to
+    /// that one. `None`: no other host answered.
     pub(crate) fn handover(&self, master: u8, event: Instant) -> Option<(Instant, Instant)> {
         let good = || self.attempts.iter().filter_map(|a| Some((a.ended, a.answer?)));
         let (first, _) = good().find(|(at, who)| *at > event && *who != master)?;
@@ -291,7 +291,7 @@ impl Record {
         Some((last, first))
     }
 
-    /// Attempts that were under way at `event` or began later, and failed.
+    /// Attempts that were open at `event` or started later, and failed.
     pub(crate) fn failed(&self, event: Instant) -> usize {
         self.attempts.iter().filter(|a| a.ended > event && a.answer.is_none()).count()
     }

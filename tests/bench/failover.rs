@@ -1,4 +1,4 @@
-//! The events of failover, repeated in turn over pairs of programs; knows not what an event is made of.
+//! Repeats the events of failover, in turn over the pairs of programs. Does not know what an event consists of.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::Plan;
 use crate::client::EVERY;
-use crate::events::{Event, GONE, Seen};
+use crate::events::{Event, GONE, Observation};
 use crate::figures::{Spread, ratio, table, time};
 use crate::goals;
 use crate::pair::{CONFIGURATIONS, Configuration, Pair};
@@ -14,10 +14,10 @@ use crate::report;
 use crate::support::millis;
 use crate::support::router::Kind;
 
-/// When the client itself is kept waiting for longer, its figures are the machine's.
-const BLIND: Duration = millis(20);
+/// When the client itself pauses for longer, its figures are about the machine.
+const PAUSE: Duration = millis(20);
 
-/// Who is master and who is backup.
+/// Master and backup.
 pub(crate) const PAIRS: [[Kind; 2]; 4] = [
     [Kind::Ours, Kind::Ours],
     [Kind::Keepalived, Kind::Keepalived],
@@ -30,10 +30,10 @@ pub(crate) const KEEPALIVED: usize = 1;
 pub(crate) const OUR_MASTER: usize = 2;
 pub(crate) const OUR_BACKUP: usize = 3;
 
-/// One event with its way back, and how often each pair goes through it.
+/// One event with the recovery from it, and how often it happens to each pair.
 struct Round {
     part: &'static str,
-    perform: fn(&mut Pair) -> Vec<(Event, Seen)>,
+    perform: fn(&mut Pair) -> Vec<(Event, Observation)>,
     full: [usize; 4],
     quick: [usize; 4],
 }
@@ -46,22 +46,22 @@ const ROUNDS: [Round; 5] = [
     Round { part: "sigstop", perform: Pair::sigstop, full: [1, 1, 0, 0], quick: [1, 1, 0, 0] },
 ];
 
-/// Everything seen, by event and pair.
+/// All observations, by event and pair.
 #[derive(Default)]
 pub(crate) struct Results {
-    seen: BTreeMap<(Event, usize), Vec<Seen>>,
-    /// How often a pair had to be made anew since it did not settle.
-    remade: [usize; 4],
+    observations: BTreeMap<(Event, usize), Vec<Observation>>,
+    /// How often a pair did not settle and was replaced.
+    replaced: [usize; 4],
 }
 
 impl Results {
-    pub(crate) fn of(&self, event: Event, pair: usize) -> &[Seen] {
-        self.seen.get(&(event, pair)).map_or(&[], Vec::as_slice)
+    pub(crate) fn of(&self, event: Event, pair: usize) -> &[Observation] {
+        self.observations.get(&(event, pair)).map_or(&[], Vec::as_slice)
     }
 
     /// `None` where nothing was measured, or no successor answered in the median case.
     pub(crate) fn outage(&self, event: Event, pair: usize) -> Option<Spread<Duration>> {
-        // An event without a successor counts as longer than everything.
+        // An event without a successor counts as the longest.
         let outages = self.of(event, pair).iter().map(|seen| seen.outage.unwrap_or(Duration::MAX));
         Spread::of(outages)
     }
@@ -70,18 +70,18 @@ impl Results {
         Spread::of(self.of(event, pair).iter().map(|seen| seen.failed))
     }
 
-    /// The spread of a figure that some events show.
+    /// The spread of a figure that only some events show.
     pub(crate) fn spread<T: Ord + Copy>(
         &self,
         event: Event,
         pair: usize,
-        figure: impl Fn(&Seen) -> Option<T>,
+        figure: impl Fn(&Observation) -> Option<T>,
     ) -> Option<Spread<T>> {
         Spread::of(self.of(event, pair).iter().filter_map(figure))
     }
 }
 
-/// Measures and reports what the plan wants of it.
+/// Measures and reports what the plan asks for.
 pub(crate) fn run(plan: &Plan) {
     let whole = plan.has("failover");
     let rounds: Vec<&Round> = ROUNDS.iter().filter(|round| whole || plan.has(round.part)).collect();
@@ -107,11 +107,11 @@ fn measure(plan: &Plan, configuration: &'static Configuration, rounds: &[&Round]
         };
         for repetition in 0..times.into_iter().max().unwrap_or_default() {
             for (n, pair) in pairs.iter_mut().enumerate().filter(|(n, _)| repetition < times[*n]) {
-                results.remade[n] += usize::from(pair.settle());
+                results.replaced[n] += usize::from(pair.settle());
                 std::thread::sleep(phase(repetition));
                 for (event, seen) in (round.perform)(pair) {
                     eprintln!("bench: {} | {} | #{} {seen:?}", event.name(), name(n), repetition + 1);
-                    results.seen.entry((event, n)).or_default().push(seen);
+                    results.observations.entry((event, n)).or_default().push(seen);
                 }
                 pair.recover();
             }
@@ -120,7 +120,7 @@ fn measure(plan: &Plan, configuration: &'static Configuration, rounds: &[&Round]
     results
 }
 
-/// Spreads the events evenly over the 2 s of the slowest timer, adverts or checks, in any number of repetitions.
+/// Spreads any number of repetitions evenly over 2 s, the longest period of adverts and checks.
 fn phase(repetition: usize) -> Duration {
     let golden = u64::try_from(repetition).expect("a small number") * 1_236;
     millis(golden % 2_000)
@@ -148,25 +148,25 @@ fn text(results: &Results, configuration: &Configuration) -> String {
         ],
         &rows(results, [OUR_MASTER, OUR_BACKUP], false),
     ));
-    text.push_str("\nBesides:\n\n");
-    text.push_str(&table(&["figure", "vrrp-init", "keepalived"], &besides(results)));
+    text.push_str("\nOther figures:\n\n");
+    text.push_str(&table(&["figure", "vrrp-init", "keepalived"], &other_figures(results)));
     text.push_str("\nGoals:\n\n");
     text.push_str(&goals::table(results, configuration));
-    let blind: Vec<_> = results.seen.values().flatten().map(|seen| seen.blind).collect();
-    let late = blind.iter().filter(|blind| **blind > BLIND).count();
+    let pauses: Vec<_> = results.observations.values().flatten().map(|seen| seen.longest_pause).collect();
+    let late = pauses.iter().filter(|pause| **pause > PAUSE).count();
     let _ = writeln!(
         text,
-        "\nA busy machine keeps the client from looking, too: for more than {} in {late} of {} events, at worst for {}. \
-         Pairs that did not settle after an event and were made anew, in the order of the columns above: {:?}.",
-        time(BLIND),
-        blind.len(),
-        time(blind.iter().max().copied().unwrap_or_default()),
-        results.remade,
+        "\nA busy machine also delays the client's sampling: by more than {} in {late} of {} events, at worst by {}. \
+         Pairs that did not settle after an event and were replaced, in the order of the columns above: {:?}.",
+        time(PAUSE),
+        pauses.len(),
+        time(pauses.iter().max().copied().unwrap_or_default()),
+        results.replaced,
     );
     text
 }
 
-/// One row for each event that either pair went through.
+/// One row for each event that happened to either pair.
 fn rows(results: &Results, [left, right]: [usize; 2], compared: bool) -> Vec<Vec<String>> {
     let went = |event: &Event| [left, right].iter().any(|pair| !results.of(*event, *pair).is_empty());
     let row = |event: Event| {
@@ -176,7 +176,7 @@ fn rows(results: &Results, [left, right]: [usize; 2], compared: bool) -> Vec<Vec
         }
         let medians = [left, right].map(|pair| results.outage(event, pair).map(|o| o.median.as_micros()));
         if let ([Some(ours), Some(theirs)], true) = (medians, compared) {
-            // Less than two intervals of the client is no outage that it could see.
+            // The client cannot see an outage shorter than two of its intervals.
             let unseen = ours.max(theirs) < 2 * EVERY.as_micros();
             row.push(if unseen { "no outage".into() } else { ratio(theirs, ours) });
         }
@@ -200,13 +200,13 @@ fn cells(results: &Results, event: Event, pair: usize) -> [String; 2] {
     [outage, failed.map_or_else(|| "–".to_owned(), |f| format!("{} ({} to {})", f.median, f.least, f.most))]
 }
 
-fn besides(results: &Results) -> Vec<Vec<String>> {
+fn other_figures(results: &Results) -> Vec<Vec<String>> {
     let both =
         |name: &str, cell: &dyn Fn(usize) -> String| vec![name.to_owned(), cell(OURS), cell(KEEPALIVED)];
-    let spread = |event, pair, figure: fn(&Seen) -> Option<Duration>| {
+    let spread = |event, pair, figure: fn(&Observation) -> Option<Duration>| {
         results.spread(event, pair, figure).map_or_else(|| "–".into(), |spread| spread.text())
     };
-    let yes = |event, pair, answer: fn(&Seen) -> Option<bool>| {
+    let yes = |event, pair, answer: fn(&Observation) -> Option<bool>| {
         let seen = results.of(event, pair);
         format!("{} of {}", seen.iter().filter(|seen| answer(seen) == Some(true)).count(), seen.len())
     };
@@ -215,7 +215,7 @@ fn besides(results: &Results) -> Vec<Vec<String>> {
         both("SIGKILL: last advert to first answer of the successor", &|pair| {
             spread(Event::Sigkill, pair, |s| s.since_advert)
         }),
-        both("SIGKILL: the dead host loses the address after", &|pair| gone(results, pair)),
+        both("SIGKILL: time until the dead host loses the address", &|pair| gone(results, pair)),
         both("SIGKILL: the same container starts again", &|pair| {
             yes(Event::Sigkill, pair, |s| s.starts_again)
         }),
@@ -223,14 +223,14 @@ fn besides(results: &Results) -> Vec<Vec<String>> {
             spread(Event::LinkDown, pair, |s| s.since_advert)
         }),
         both("link up: longest time with two holders", &|pair| spread(Event::LinkUp, pair, |s| s.shared)),
-        both("link up: the preferred host alone holds it after", &|pair| {
+        both("link up: the preferred host alone holds the address afterwards", &|pair| {
             yes(Event::LinkUp, pair, |s| s.one_after)
         }),
         both("SIGSTOP: longest time with two holders", &|pair| spread(Event::Sigstop, pair, |s| s.shared)),
-        both("SIGSTOP: when two holders end, after it", &|pair| {
+        both("SIGSTOP: time until the last moment with two holders", &|pair| {
             spread(Event::Sigstop, pair, |s| s.shared_until)
         }),
-        both("SIGSTOP: the preferred host alone holds it after", &|pair| {
+        both("SIGSTOP: the preferred host alone holds the address afterwards", &|pair| {
             yes(Event::Sigstop, pair, |s| s.one_after)
         }),
     ]

@@ -1,4 +1,4 @@
-//! Figures of repeated measurements and how they are written; knows not what was measured.
+//! Figures of repeated measurements, and how they are written. Does not know what was measured.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -12,7 +12,7 @@ pub(crate) struct Spread<T> {
 }
 
 impl<T: Ord + Copy> Spread<T> {
-    /// Of an even number, the upper of the two in the middle: never the kinder one. `None` of nothing.
+    /// The median of an even number of figures is the larger of the two in the middle. `None` without figures.
     pub(crate) fn of(figures: impl IntoIterator<Item = T>) -> Option<Self> {
         let mut sorted: Vec<T> = figures.into_iter().collect();
         sorted.sort_unstable();
@@ -27,7 +27,7 @@ impl Spread<Duration> {
     }
 }
 
-/// A duration in the unit that suits it, to three figures or so.
+/// A duration in the unit that suits it, with about three digits.
 pub(crate) fn time(time: Duration) -> String {
     let micros = time.as_micros();
     match micros {
@@ -63,7 +63,7 @@ pub(crate) fn decimal(n: u128, d: u128) -> String {
     format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }
 
-/// A table as Markdown has it.
+/// A table in Markdown.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let mut text = format!("| {} |\n|{}\n", head.join(" | "), "---|".repeat(head.len()));
     for row in rows {

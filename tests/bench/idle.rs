@@ -49,22 +49,22 @@ pub(crate) fn run(plan: &Plan) {
             &met(started[0].0.most <= millis(50), "at most 50 ms"),
         ),
         row("SIGTERM to exit, as backup", &|n| started[n].1.text(), ""),
-        row("binary, by plain cargo build", &|n| format!("{} KB", size[n] / 1_000), ""),
-        row("shared libraries it needs", &|n| format!("{} KB", idle[n].libraries / 1_000), ""),
+        row("binary, cargo build --release", &|n| format!("{} KB", size[n] / 1_000), ""),
+        row("shared libraries", &|n| format!("{} KB", idle[n].libraries / 1_000), ""),
     ];
     let text = table(&["figure", "vrrp-init", "keepalived", "goal"], &rows);
     println!("{text}");
     report::write(plan, "idle", &text);
 }
 
-/// What a settled master took.
+/// What a settled master used.
 struct Idle {
     over: Duration,
     cpu: Duration,
     switches: u64,
     pss_kb: u64,
     processes: usize,
-    /// Octets of the files mapped beside the program.
+    /// Octets of the shared libraries that it maps.
     libraries: u64,
 }
 
@@ -79,7 +79,7 @@ impl Idle {
     }
 }
 
-/// Both at once, each alone in its network, as a master with haproxy beside it.
+/// Measures both programs at the same time, each alone in its network, as a master with haproxy.
 fn idle(duration: Duration) -> [Idle; 2] {
     let labs = [Lab::new(), Lab::new()];
     let hosts = labs.each_ref().map(|lab| lab.host("a", 1));
@@ -88,7 +88,7 @@ fn idle(duration: Duration) -> [Idle; 2] {
     for router in &routers {
         router.wait_master(0, seconds(10));
     }
-    // Announcements end 5 s after the start as master, keepalived's a little later.
+    // A new master's announcements end after 5 s, keepalived's a little later.
     std::thread::sleep(seconds(8));
     let groups = routers.each_ref().map(|router| Group::of(&router.run.pids()));
     let before = routers.each_ref().map(|router| switches(&router.run.pids()));
@@ -101,7 +101,7 @@ fn idle(duration: Duration) -> [Idle; 2] {
         Idle {
             over,
             cpu: groups[n].cpu().saturating_sub(cpu[n]),
-            switches: more(&before[n], &switches(&pids)),
+            switches: increase(&before[n], &switches(&pids)),
             pss_kb: pids.iter().map(|pid| pss_kb(*pid)).sum(),
             processes: pids.len(),
             libraries: libraries(&pids),
@@ -109,7 +109,7 @@ fn idle(duration: Duration) -> [Idle; 2] {
     })
 }
 
-/// A control group of the unified hierarchy, for the CPU time of processes that come and go.
+/// A control group of the unified hierarchy: it counts the CPU time of short-lived processes too.
 pub(crate) struct Group {
     path: PathBuf,
 }
@@ -121,12 +121,11 @@ impl Group {
             .lines()
             .map(|line| line.split(' ').collect::<Vec<_>>())
             .find(|words| words[2] == "cgroup2");
-        let unified =
-            unified.expect("cgroup2 is mounted: it counts the time of short-lived processes")[1].to_owned();
+        let unified = unified.expect("cgroup2 is mounted")[1].to_owned();
         let path = Path::new(&unified).join(format!("vrrp-init-bench-{}", pids[0]));
         fs::create_dir(&path).expect("root may make a control group");
         for pid in pids {
-            // A check that has ended since.
+            // A short-lived check may have ended.
             let _ = fs::write(path.join("cgroup.procs"), pid.to_string());
         }
         Self { path }
@@ -141,7 +140,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Only an empty group goes; the root's is where they came from or as good.
+        // Only an empty group can be removed: the processes go to the parent.
         for pid in fs::read_to_string(self.path.join("cgroup.procs")).unwrap_or_default().lines() {
             let _ = fs::write(self.path.with_file_name("cgroup.procs"), pid);
         }
@@ -149,7 +148,7 @@ impl Drop for Group {
     }
 }
 
-/// Context switches so far of each thread: one for each time it slept or was put aside, thus woke.
+/// Context switches of each thread so far. Each one, voluntary or not, is followed by a wake-up.
 fn switches(pids: &[u32]) -> BTreeMap<PathBuf, u64> {
     let tasks =
         pids.iter().flat_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten());
@@ -161,8 +160,8 @@ fn switches(pids: &[u32]) -> BTreeMap<PathBuf, u64> {
     tasks.filter_map(count).collect()
 }
 
-/// Of those that were there before and after.
-fn more(before: &BTreeMap<PathBuf, u64>, after: &BTreeMap<PathBuf, u64>) -> u64 {
+/// Of the threads that existed before and after.
+fn increase(before: &BTreeMap<PathBuf, u64>, after: &BTreeMap<PathBuf, u64>) -> u64 {
     after.iter().filter_map(|(task, count)| Some(count - before.get(task)?)).sum()
 }
 
@@ -183,15 +182,15 @@ fn libraries(pids: &[u32]) -> u64 {
     files.into_iter().filter_map(|file| Some(fs::metadata(file).ok()?.len())).sum()
 }
 
-/// From exec to the VRRP socket in the kernel's table, and from SIGTERM to the exit of what is still a backup.
+/// From exec to the VRRP socket in the kernel's table, and from SIGTERM to exit while still a backup.
 fn starts_and_stops(kind: Kind, times: usize) -> (Spread<Duration>, Spread<Duration>) {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     let (opened, stopped): (Vec<_>, Vec<_>) = (0..times).map(|_| start_and_stop(kind, &host)).unzip();
-    (Spread::of(opened).expect("one start at least"), Spread::of(stopped).expect("one start at least"))
+    (Spread::of(opened).expect("at least one start"), Spread::of(stopped).expect("at least one start"))
 }
 
-/// Started directly, without the wrappers that make a container: the time of exec itself is wanted.
+/// Started directly, without the wrappers that make a container: this measures the program alone.
 fn start_and_stop(kind: Kind, host: &Host) -> (Duration, Duration) {
     let node = SEED.node(0);
     let mut command;
@@ -207,18 +206,18 @@ fn start_and_stop(kind: Kind, host: &Host) -> (Duration, Duration) {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     host.inside(|| {
         let start = Instant::now();
-        let mut child = command.spawn().expect("the program was demanded");
+        let mut child = command.spawn().expect("setup installs the program");
         let table = format!("/proc/{}/net/raw", child.id());
         let is_open = || fs::read_to_string(&table).is_ok_and(|text| text.contains(":0070 "));
         spin_until("a raw socket of protocol 112", is_open, &mut child);
         let opened = start.elapsed();
         // Let it enter BACKUP, then stop.
         std::thread::sleep(millis(500));
-        let told = Instant::now();
-        kill(to_pid(child.id()), Signal::SIGTERM).expect("it runs");
+        let stopped = Instant::now();
+        kill(to_pid(child.id()), Signal::SIGTERM).expect("the child is running");
         let status = child.wait().expect("the child is ours");
         assert!(status.success(), "{kind:?} ended with {status}");
-        (opened, told.elapsed())
+        (opened, stopped.elapsed())
     })
 }
 

@@ -1,4 +1,4 @@
-//! Does a busy machine make a backup believe that its master is gone: every core is kept busy for a minute.
+//! Whether a busy machine makes a backup believe that its master is gone: every core is busy for a minute.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -14,7 +14,7 @@ use crate::support::seconds;
 pub(crate) fn run(plan: &Plan) {
     let duration = if plan.quick { seconds(10) } else { seconds(60) };
     let rows: Vec<_> = CONFIGURATIONS.into_iter().flat_map(|c| measure(c, duration)).collect();
-    let head = ["program, adverts every", "changes of state", "longest time between two adverts", ""];
+    let head = ["program, adverts every", "state changes", "longest time between two adverts", ""];
     let text = table(&head, &rows);
     println!("{text}");
     report::write(plan, "load", &text);
@@ -26,7 +26,7 @@ fn measure(configuration: &'static Configuration, duration: Duration) -> Vec<Vec
         pair.settle();
         pair.client.pause();
     }
-    // The first announcements and checks are over.
+    // Until the first announcements and checks are over.
     std::thread::sleep(seconds(6));
     let marks = pairs.each_ref().map(|pair| [&pair.a, &pair.b].map(|side| side.router.run.log.mark()));
     for pair in &pairs {
@@ -38,7 +38,7 @@ fn measure(configuration: &'static Configuration, duration: Duration) -> Vec<Vec
         let changes: usize =
             sides.map(|(side, mark)| side.router.run.log.since(mark, "Entering … STATE").len()).sum();
         let silence = pair.client.record().longest_silence(pair.a.host.address);
-        // The master was heard at all, and nothing moved.
+        // There were adverts at all, and no state changed.
         let met = changes == 0 && !silence.is_zero();
         let verdict = match (n, met) {
             (OURS, true) => "no false takeover: met",
@@ -51,7 +51,7 @@ fn measure(configuration: &'static Configuration, duration: Duration) -> Vec<Vec
     pairs.iter().enumerate().map(row).collect()
 }
 
-/// One loop of ordinary niceness on every core.
+/// One busy loop per core, at normal priority.
 fn busy(duration: Duration) {
     let ended = Arc::new(AtomicBool::new(false));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -67,6 +67,6 @@ fn busy(duration: Duration) {
     std::thread::sleep(duration);
     ended.store(true, Relaxed);
     for thread in threads {
-        thread.join().expect("it only counts");
+        thread.join().expect("a busy loop does not panic");
     }
 }

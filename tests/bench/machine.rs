@@ -1,4 +1,4 @@
-//! What was measured on: the machine, the programs and their versions, the day.
+//! The circumstances of a measurement: day, machine, programs and their versions.
 
 use std::fs;
 use std::path::Path;
@@ -6,8 +6,8 @@ use std::process::Command;
 
 use crate::support::router::{KEEPALIVED, OURS};
 
-/// Fails, naming what to install, beside what the laboratory itself demands.
-pub(crate) fn demand_programs() {
+/// Panics with the name of the package if a program is missing that the lab itself does not check for.
+pub(crate) fn require_programs() {
     assert!(Path::new("/bin/busybox").exists(), "keepalived's check needs it: apt-get install busybox");
 }
 
@@ -18,7 +18,7 @@ pub(crate) fn about(command: &str) -> String {
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let says = |program: &str, args: &[&str]| {
-        let output = Command::new(program).args(args).output().expect("it was demanded");
+        let output = Command::new(program).args(args).output().expect("setup installs the program");
         let text = [output.stdout, output.stderr].concat();
         String::from_utf8_lossy(&text).lines().next().unwrap_or_default().trim().to_owned()
     };

@@ -1,5 +1,5 @@
-//! Two hosts with haproxy beside their routers and a client, used over and over: brought back to the settled state
-//! between two events; knows not what is measured.
+//! Two hosts, each with a router and haproxy, and a client. A pair serves many events and returns to the settled state
+//! after each. Does not know what is measured.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::support::router::{Check, Kind, Node, Router};
 use crate::support::service::Haproxy;
 use crate::support::{millis, seconds};
 
-/// What both programs are configured to.
+/// The configuration of both programs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Configuration {
     pub(crate) name: &'static str,
@@ -22,14 +22,14 @@ pub(crate) struct Configuration {
     pub(crate) check_interval: u8,
     weight: i16,
     priorities: [u8; 2],
-    /// A third of the repetitions: it is not what most people run.
+    /// A third of the repetitions, because few people run this configuration.
     pub(crate) seldom: bool,
 }
 
-/// All that is measured: a further one is a further table of failover and a further row of load.
+/// Every configuration that is measured. Another one adds a failover table and rows of load.
 pub(crate) const CONFIGURATIONS: [&Configuration; 2] = [&SEED, &FAST];
 
-/// The variables of the two compose files that this product replaces keepalived in.
+/// The variables of the two-host compose files in the README.
 pub(crate) const SEED: Configuration = Configuration {
     name: "VRRPv2, adverts every 1 s, CHECK_INTERVAL 2, CHECK_WEIGHT 2, PRIORITY 11 and 10",
     advert_int: "1",
@@ -40,7 +40,7 @@ pub(crate) const SEED: Configuration = Configuration {
     seldom: false,
 };
 
-/// The shortest interval there is, which both programs know in VRRPv3 alone; everything else the same.
+/// The shortest interval, which VRRPv2 does not have; everything else is the same.
 pub(crate) const FAST: Configuration = Configuration {
     name: "VRRPv3, adverts every 10 ms, CHECK_INTERVAL 1, CHECK_WEIGHT 2, PRIORITY 11 and 10",
     advert_int: "0.01",
@@ -68,13 +68,13 @@ impl Configuration {
         .with("LOG_LEVEL", "info")
     }
 
-    /// Of the backup, its service healthy (RFC 3768 §6.1).
+    /// Skew time of the backup while its service is healthy (RFC 3768 §6.1).
     pub(crate) fn skew(&self) -> Duration {
         let priority = i32::from(self.priorities[1]) + i32::from(self.weight);
         self.advert * u32::try_from(256 - priority).expect("priorities end at 255") / 256
     }
 
-    /// Of the backup, its service healthy.
+    /// Master-down interval of the backup while its service is healthy.
     pub(crate) fn master_down(&self) -> Duration {
         3 * self.advert + self.skew()
     }
@@ -85,10 +85,10 @@ impl Configuration {
     }
 }
 
-/// First letters of the hosts' names, as the client hears them.
+/// First letters of the hosts' names, which the client gets as answers.
 pub(crate) const A: u8 = b'a';
 pub(crate) const B: u8 = b'b';
-/// So many good answers in a row, and the client has settled: 150 ms.
+/// This many good answers in a row, 150 ms, mean a settled client.
 pub(crate) const STEADY: usize = 50;
 const SETTLE: Duration = seconds(25);
 
@@ -113,22 +113,22 @@ impl Side {
         self.web.take().expect("haproxy runs in the settled state").kill()
     }
 
-    /// Answers when it began.
+    /// Returns when it started.
     pub(crate) fn start_web(&mut self) -> Instant {
         let at = Instant::now();
         self.web = Some(Haproxy::start(&self.host, &self.router.run));
         at
     }
 
-    /// To every process of the router: a container is paused as a whole.
+    /// Signals every process of the router, as a container is paused as a whole.
     pub(crate) fn signal_all(&self, signal: Signal) {
         for pid in self.router.run.pids() {
-            // A check that has ended since.
+            // A short-lived check may have ended.
             let _ = kill(to_pid(pid), signal);
         }
     }
 
-    /// Starts the dead router again where it died; whether it works then.
+    /// Starts the dead router again where it died. Returns whether it works.
     pub(crate) fn restart(&mut self) -> bool {
         self.web = None;
         self.router = Router::in_container(self.kind, &self.host, &self.node);
@@ -142,7 +142,7 @@ impl Side {
         false
     }
 
-    /// Has router and haproxy run again, in a fresh container if need be.
+    /// Starts whichever of router and haproxy is not running, the router in a fresh container.
     fn restore(&mut self) {
         if !self.router.run.is_running() {
             let _ = fs::remove_dir_all(self.host.kept_run());
@@ -166,7 +166,7 @@ pub(crate) struct Pair {
     pub(crate) a: Side,
     pub(crate) b: Side,
     pub(crate) client: Client,
-    /// Last: the others live in it.
+    /// Last, because the others live in it.
     _lab: Lab,
 }
 
@@ -177,13 +177,13 @@ impl Pair {
         let client = Client::start(&asker, Node::VIP);
         client.pause();
         let a = Side::start(kinds[0], host_a, configuration.node(0));
-        // Both start with a master-down interval; the better one first.
+        // Both start with a master-down interval; the preferred one first.
         std::thread::sleep(millis(500));
         let b = Side::start(kinds[1], host_b, configuration.node(1));
         Self { kinds, configuration, a, b, client, _lab: lab }
     }
 
-    /// Begins the way back after an event; [`Pair::settle`] waits for its end.
+    /// Starts the recovery from an event; [`Pair::settle`] waits for its end.
     pub(crate) fn recover(&mut self) {
         self.client.pause();
         self.a.host.plug_cable();
@@ -191,14 +191,14 @@ impl Pair {
         self.b.restore();
     }
 
-    /// Waits until the preferred master alone holds the address and the client hears it. A pair that does not get
-    /// there is made anew; answers whether that was needed.
+    /// Waits until the preferred master alone holds the address and answers the client. A pair that does not get there is
+    /// replaced. Returns whether that was necessary.
     pub(crate) fn settle(&mut self) -> bool {
         self.client.resume();
         self.client.begin();
         let settled = self.wait_for_a(SETTLE);
         if !settled {
-            eprintln!("bench: a pair of {:?} did not settle within {SETTLE:?} and is made anew", self.kinds);
+            eprintln!("bench: a pair of {:?} did not settle within {SETTLE:?} and is replaced", self.kinds);
             *self = Self::start(self.kinds, self.configuration);
             self.client.resume();
             assert!(self.wait_for_a(SETTLE), "a new pair of {:?} does not settle", self.kinds);
@@ -210,7 +210,7 @@ impl Pair {
         self.steady(A, STEADY, timeout) && self.a.holds_vip() && !self.b.holds_vip()
     }
 
-    /// Waits until `host` has answered `count` requests in a row; whether it came to that.
+    /// Waits until `host` has answered `count` requests in a row. Returns `false` on timeout.
     pub(crate) fn steady(&self, host: u8, count: usize, timeout: Duration) -> bool {
         let start = Instant::now();
         while !self.client.is_answered_by(host, count) {

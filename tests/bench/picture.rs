@@ -35,7 +35,7 @@ const FONT: &str = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-se
 /// The table's events, and what the picture calls them.
 const EVENTS: [(&str, &str); 7] = [
     ("haproxy killed on the master", "haproxy is killed"),
-    ("haproxy back: failback", "haproxy is back"),
+    ("haproxy started again: failback", "haproxy is back"),
     ("SIGTERM to PID 1 of the master", "docker stop keepalived"),
     ("SIGKILL to PID 1 of the master", "docker kill keepalived"),
     ("link down at the master", "link goes down"),

@@ -1,4 +1,4 @@
-//! `docs/performance.md`: puts what was measured between its markers; knows not what it means.
+//! Puts figures between the markers of `docs/performance.md`, and redraws the picture. Does not know what they mean.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Many virtual routers in one process on each of two hosts: what they cost while nothing happens, and how long all
-//! take to move. Knows one generated configuration, written as either program reads it.
+//! Many virtual routers in one process on each of two hosts: their cost while nothing happens, and the time until all
+//! have moved. Knows one generated configuration, in the format of either program.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -28,7 +28,7 @@ use crate::support::process::{Launch, Running};
 use crate::support::router::{KEEPALIVED, OURS};
 use crate::support::{millis, seconds};
 
-/// How many virtual routers, and how often each advertises: in v3 where that is less than a second.
+/// The number of virtual routers, and their advertisement interval: VRRPv3 if it is below a second.
 struct Size {
     routers: Many,
     advert_int: &'static str,
@@ -42,7 +42,7 @@ const SIZES: [Size; 4] = [
     Size { routers: Many(20), advert_int: "0.01", every: millis(10) },
 ];
 
-/// Longest that either program may take to become master of all, or to hand all over.
+/// Longest time for a program to become master of all, or to hand over all.
 const LIMIT: Duration = seconds(60);
 /// Until the announcements of a new master have ended.
 const SETTLE: Duration = seconds(8);
@@ -103,7 +103,7 @@ impl Program {
     }
 }
 
-/// What one program needs for one size. An `Option` is `None` where it did not come to that within [`LIMIT`].
+/// The cost of one program at one size. An `Option` is `None` if it did not happen within [`LIMIT`].
 struct Figures {
     program: Program,
     /// Of master and backup, over `quiet`.
@@ -154,9 +154,9 @@ pub(crate) fn run(plan: &Plan) {
         "CPU of the backup",
         "PSS of the master, KB",
         "PSS of the backup, KB",
-        "all have a master after the start",
-        "all moved after SIGTERM",
-        "changes of state while nothing happens",
+        "start until all have a master",
+        "SIGTERM until all have moved",
+        "state changes while idle",
     ];
     let text = format!("{}\nGoals:\n\n{}", table(&head, &rows), table(&["goal", "measured", ""], &goals));
     println!("{text}");
@@ -187,11 +187,11 @@ fn judge(size: &Size, [ours, _, keepalived]: &[Figures; 3]) -> Vec<Vec<String>> 
         ours.moved.map_or_else(|| "never".to_owned(), time),
         ours.moved.is_some_and(|moved| moved <= all_within),
     ));
-    goals.push(goal("no change of state".to_owned(), ours.changes.to_string(), ours.changes == 0));
+    goals.push(goal("no state change".to_owned(), ours.changes.to_string(), ours.changes == 0));
     goals
 }
 
-/// All programs are quiet at the same time, each between two hosts of its own; they start and stop in turn.
+/// Measures all programs at the same time, each between two hosts of its own; they start and stop in turn.
 fn measure(size: &Size, quiet: Duration) -> [Figures; 3] {
     eprintln!("bench: {}", size.name());
     let teams = Program::ALL.map(|program| Team::start(program, size));
@@ -202,7 +202,7 @@ fn measure(size: &Size, quiet: Duration) -> [Figures; 3] {
     let (before, start) = (cpu(), Instant::now());
     std::thread::sleep(quiet);
     let (after, quiet) = (cpu(), start.elapsed());
-    // While all run: what the two hosts of a program share counts half for each.
+    // While all run: memory that the two hosts of a program share counts half for each.
     let pss = |run: &Running| run.pids().into_iter().map(pss_kb).sum::<u64>();
     let pss = teams.each_ref().map(|team| team.runs.each_ref().map(pss));
     let mut n = 0..;
@@ -221,13 +221,13 @@ fn measure(size: &Size, quiet: Duration) -> [Figures; 3] {
     })
 }
 
-/// One program on two hosts, a the better one.
+/// One program on two hosts; `a` has the higher priority.
 struct Team {
     program: Program,
     runs: [Running; 2],
     hosts: [Host; 2],
     started: Option<Duration>,
-    /// Last: the others live in it.
+    /// Last, because the others live in it.
     _lab: Lab,
 }
 
@@ -245,7 +245,7 @@ impl Team {
         Self { program, runs: [a, b], hosts, started, _lab: lab }
     }
 
-    /// How long after SIGTERM to `a` the last router was advertised by `b`, which then has all addresses.
+    /// The time from SIGTERM to `a` until `b` has advertised every router; `b` then holds all addresses.
     fn stop_master(mut self, size: &Size) -> Option<Duration> {
         let listener = Listener::start(&self.hosts[0], size.routers, 2);
         let start = Instant::now();
@@ -258,7 +258,7 @@ impl Team {
     }
 }
 
-/// Hears adverts in the network of a host, until it is dropped.
+/// Receives adverts in the network of a host until it is dropped.
 struct Listener {
     heard: Arc<Heard>,
     thread: Option<JoinHandle<()>>,
@@ -266,13 +266,13 @@ struct Listener {
 
 #[derive(Default)]
 struct Heard {
-    /// By source address and VRID, when it was first heard to be master.
+    /// The first advert of each source address and VRID.
     first: Mutex<BTreeMap<(Ipv4Addr, u8), Instant>>,
     ended: AtomicBool,
 }
 
 impl Listener {
-    /// Of the adverts, those from the host whose addresses end in `sender`.
+    /// Listens for adverts of the host whose addresses end in `sender`.
     fn start(host: &Host, routers: Many, sender: u8) -> Self {
         let heard = Arc::new(Heard::default());
         let socket = host.inside(|| {
@@ -286,14 +286,14 @@ impl Listener {
             socket.set_read_timeout(Some(millis(100)))?;
             Ok::<_, std::io::Error>(socket)
         });
-        let socket = socket.expect("root may listen");
+        let socket = socket.expect("root may open a raw socket");
         let of_thread = Arc::clone(&heard);
         let thread = std::thread::spawn(move || {
             let mut packet = [0; 256];
             while !of_thread.ended.load(Relaxed) {
                 let Ok(length) = (&socket).read(&mut packet) else { continue };
                 let at = Instant::now();
-                // The IP header comes with it.
+                // A raw socket delivers the IP header too.
                 let [.., a, b, c, d] = packet[..16] else { continue };
                 let (source, vrid, priority) = (Ipv4Addr::new(a, b, c, d), packet[21], packet[22]);
                 if length > 22 && d == sender && priority > 0 {
@@ -304,7 +304,7 @@ impl Listener {
         Self { heard, thread: Some(thread) }
     }
 
-    /// When the last of `count` virtual routers was first heard.
+    /// When the last of `count` virtual routers was first advertised.
     fn all_heard(&self, count: usize) -> Option<Instant> {
         let start = Instant::now();
         while start.elapsed() < LIMIT {

@@ -1,8 +1,9 @@
-//! Our daemon and Debian's keepalived side by side, in turn in one run: failover as a client sees it, behaviour on a
-//! busy machine, what it costs to wait, and many virtual routers at once. Knows the product only from outside.
+//! vrrp-init and Debian's keepalived side by side, in turn in one run: failover as a client sees it, behavior on a busy
+//! machine, idle cost, and many virtual routers. Knows the product only from outside.
 //!
 //! `BENCH=quick` takes few repetitions; `BENCH_ONLY=` names parts (failover, load, idle, scale) or events (service, sigterm,
-//! sigkill, link, sigstop), separated by commas. Only a whole part of a full run is written to `docs/performance.md`.
+//! sigkill, link, sigstop), separated by commas. Only complete parts of a full run are written to `docs/performance.md`.
+//! `BENCH_ONLY=picture` measures nothing and redraws `docs/failover.svg` from the page's figures.
 #![expect(clippy::disallowed_methods, reason = "a measurement of running programs reads the real clock")]
 
 mod client;
@@ -23,12 +24,12 @@ mod support;
 
 use std::time::Instant;
 
-/// What to do of all that can be measured.
+/// What to measure.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) quick: bool,
     only: Vec<String>,
-    /// When, where, how and with what: as it was at the start.
+    /// Day, command, machine and versions at the start of the run.
     pub(crate) about: String,
 }
 
@@ -48,9 +49,9 @@ impl Plan {
         for part in &only {
             assert!(Self::PARTS.contains(&part.as_str()), "BENCH_ONLY={part}: one of {:?}", Self::PARTS);
         }
-        let asked = if quick { "BENCH=quick " } else { "" };
+        let speed = if quick { "BENCH=quick " } else { "" };
         let part = if only.is_empty() { String::new() } else { format!("BENCH_ONLY={} ", only.join(",")) };
-        let about = machine::about(&format!("{asked}{part}make bench"));
+        let about = machine::about(&format!("{speed}{part}make bench"));
         Self { quick, only, about }
     }
 
@@ -64,7 +65,7 @@ fn main() {
     if plan.only == ["picture"] {
         return report::draw();
     }
-    machine::demand_programs();
+    machine::require_programs();
     let started = Instant::now();
     failover::run(&plan);
     if plan.has("load") {
