@@ -7,23 +7,23 @@ use super::model::VirtualAddress;
 use super::value::{self, Parsed, Value};
 
 const NO_ADDRESS: &str = "is not an address such as 10.0.0.2, 10.0.0.2/24 or fd00::2";
-const NO_WORD: &str = "is neither an address nor an option that may follow one, such as dev or label";
+const NO_OPTION: &str = "is neither an address nor an option that may follow one, such as dev or label";
 
-/// What a list says, with everything wrong and everything ignored in it.
+/// The content of a list, with everything refused and everything ignored in it.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct AddressList {
-    /// The good ones, in order, each address once.
+    /// The valid ones, in order, each address once.
     addresses: Vec<VirtualAddress>,
-    /// The text refused and why.
+    /// The refused texts, and why.
     problems: Vec<(String, String)>,
-    /// What was ignored, each the rest of a sentence that begins with the variable.
+    /// The ignored parts, each the rest of a sentence that begins with the variable.
     ignored: Vec<String>,
 }
 
-/// An address with the words after it, as far as they were read.
+/// An address with its options, as far as they were read.
 struct Entry<'a> {
     written: &'a str,
-    /// `None` when it was refused; its words are still read, so that they are not taken for others.
+    /// `None` when it was refused; its options are still read, so that they are not taken for addresses.
     address: Option<(IpAddr, u8)>,
     device: Option<String>,
     label: Option<String>,
@@ -60,7 +60,7 @@ pub(super) fn is_link_local(address: &IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
-/// Reads a list of addresses separated by comma, space or newline, each followed by its own words.
+/// Reads a list of addresses separated by comma, space or newline, each followed by its options.
 fn parse(text: &str) -> AddressList {
     let mut list = AddressList::default();
     let mut entry: Option<Entry<'_>> = None;
@@ -80,14 +80,14 @@ fn parse(text: &str) -> AddressList {
         match (&mut entry, argument) {
             (None, _) => list.refuse(word, "must follow an address"),
             (Some(entry), None) => list.refuse(format!("{} {word}", entry.written), "needs a value"),
-            (Some(entry), Some(argument)) => list.follow(entry, word, argument),
+            (Some(entry), Some(argument)) => list.apply(entry, word, argument),
         }
     }
     list.finish(entry);
     list
 }
 
-/// keepalived's own comments: the value used to be pasted into its file.
+/// keepalived's comments: in other images the value is pasted into its configuration file.
 fn without_comment(line: &str) -> &str {
     line.split(['#', '!']).next().unwrap_or(line)
 }
@@ -95,10 +95,6 @@ fn without_comment(line: &str) -> &str {
 impl AddressList {
     fn refuse(&mut self, value: impl Into<String>, why: impl Into<String>) {
         self.problems.push((value.into(), why.into()));
-    }
-
-    fn ignore(&mut self, entry: &Entry<'_>, words: &str, why: &str) {
-        self.ignored.push(format!("{}: {words} is ignored: {why}", entry.written));
     }
 
     fn start<'a>(&mut self, word: &'a str) -> Entry<'a> {
@@ -121,55 +117,72 @@ impl AddressList {
         self.addresses.push(VirtualAddress { address, prefix, device, label });
     }
 
-    /// One word after an address. What has no meaning here may be ignored; what would leave the address in
-    /// another shape than before may not.
-    fn follow(&mut self, entry: &mut Entry<'_>, word: &str, argument: &str) {
-        let host = entry.address.is_none_or(|(address, prefix)| prefix == longest(address));
-        let v6 = entry.address.is_some_and(|(address, _)| address.is_ipv6());
-        let whole = format!("{word} {argument}");
-        let whole = whole.trim_end();
-        let refused = match (word, argument) {
-            ("dev", name) => value::interface_name(name).map(|name| entry.device = Some(name)).err(),
-            ("label", _) if v6 => {
-                self.ignore(entry, whole, "IPv6 addresses have no label");
-                None
+    /// Applies an option to its address, or notes why not.
+    fn apply(&mut self, entry: &mut Entry<'_>, option: &str, argument: &str) {
+        let full = format!("{option} {argument}");
+        match entry.apply(option, argument) {
+            Effect::Applied => {}
+            Effect::Ignored(why) => {
+                self.ignored.push(format!("{}: {} is ignored: {why}", entry.written, full.trim_end()));
             }
-            ("label", text) => label(text).map(|text| entry.label = Some(text)).err(),
-            // What every virtual address has anyway.
-            ("scope", "global" | "0") | ("preferred_lft", "forever") => None,
-            ("nodad", _) if v6 => None,
-            ("noprefixroute", _) if host => None,
-            ("scope", _) => Some("is not supported: only scope global works".into()),
-            ("noprefixroute", _) if v6 => {
-                Some("is not supported: use /128, which adds no prefix route".into())
-            }
-            ("noprefixroute", _) => Some("is not supported: use /32, which adds no prefix route".into()),
-            ("peer", _) => Some("is not supported: a virtual address has no peer".into()),
-            ("use_vmac", _) => Some("is not supported: the interface keeps its own MAC address".into()),
-            ("brd" | "broadcast", _) => {
-                self.ignore(entry, whole, "a virtual address gets no broadcast address");
-                None
-            }
-            ("no_track", _) => {
-                self.ignore(entry, whole, "a deleted virtual address is always restored");
-                None
-            }
-            ("-nodad", _) if v6 => {
-                self.ignore(entry, whole, "there is no duplicate address detection for virtual addresses");
-                None
-            }
-            _ => {
-                self.ignore(entry, whole, "it does not apply to virtual addresses");
-                None
-            }
-        };
-        if let Some(why) = refused {
-            self.refuse(format!("{} {whole}", entry.written), why);
+            Effect::Refused(why) => self.refuse(format!("{} {}", entry.written, full.trim_end()), why),
         }
     }
 }
 
-/// The prefix length of a host alone.
+/// What became of an option.
+enum Effect {
+    Applied,
+    /// It makes no difference to a virtual address.
+    Ignored(&'static str),
+    /// The address would differ from what was asked for.
+    Refused(String),
+}
+
+impl Effect {
+    /// Applied, unless the argument is refused.
+    fn of<T>(argument: Value<T>, apply: impl FnOnce(T)) -> Self {
+        argument.map_or_else(Self::Refused, |value| {
+            apply(value);
+            Self::Applied
+        })
+    }
+
+    fn refused(why: &str) -> Self {
+        Self::Refused(why.to_owned())
+    }
+}
+
+impl Entry<'_> {
+    fn apply(&mut self, option: &str, argument: &str) -> Effect {
+        let is_host = self.address.is_none_or(|(address, prefix)| prefix == longest(address));
+        let is_v6 = self.address.is_some_and(|(address, _)| address.is_ipv6());
+        match (option, argument) {
+            ("dev", name) => Effect::of(value::interface_name(name), |name| self.device = Some(name)),
+            ("label", _) if is_v6 => Effect::Ignored("IPv6 addresses have no label"),
+            ("label", text) => Effect::of(label(text), |text| self.label = Some(text)),
+            // Every virtual address has these anyway.
+            ("scope", "global" | "0") | ("preferred_lft", "forever") => Effect::Applied,
+            ("nodad", _) if is_v6 => Effect::Applied,
+            ("noprefixroute", _) if is_host => Effect::Applied,
+            ("scope", _) => Effect::refused("is not supported: only scope global works"),
+            ("noprefixroute", _) if is_v6 => {
+                Effect::refused("is not supported: use /128, which adds no prefix route")
+            }
+            ("noprefixroute", _) => Effect::refused("is not supported: use /32, which adds no prefix route"),
+            ("peer", _) => Effect::refused("is not supported: a virtual address has no peer"),
+            ("use_vmac", _) => Effect::refused("is not supported: the interface keeps its own MAC address"),
+            ("brd" | "broadcast", _) => Effect::Ignored("a virtual address gets no broadcast address"),
+            ("no_track", _) => Effect::Ignored("a deleted virtual address is always restored"),
+            ("-nodad", _) if is_v6 => {
+                Effect::Ignored("there is no duplicate address detection for virtual addresses")
+            }
+            _ => Effect::Ignored("it does not apply to virtual addresses"),
+        }
+    }
+}
+
+/// The prefix length of a single host.
 const fn longest(address: IpAddr) -> u8 {
     match address {
         IpAddr::V4(_) => 32,
@@ -183,7 +196,7 @@ fn address(word: &str) -> Value<(IpAddr, u8)> {
     let Ok(address) = host.parse::<IpAddr>() else {
         let like_an_address =
             word.contains(['.', ':', '/']) || word.starts_with(|c: char| c.is_ascii_digit());
-        return Err(if like_an_address { NO_ADDRESS } else { NO_WORD }.into());
+        return Err(if like_an_address { NO_ADDRESS } else { NO_OPTION }.into());
     };
     let longest = longest(address);
     let prefix = match prefix {
@@ -198,7 +211,7 @@ fn address(word: &str) -> Value<(IpAddr, u8)> {
     }
 }
 
-/// What `address` is when no host can send from it to another.
+/// What `address` is, if no host can use it to reach another one.
 fn no_host(address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(v4) if v4.octets()[0] == 0 => Some("in the unspecified network 0.0.0.0/8"),
@@ -211,7 +224,7 @@ fn no_host(address: IpAddr) -> Option<&'static str> {
     }
 }
 
-/// What the kernel takes as a label (`IFA_LABEL`): as long as an interface name.
+/// A label that the kernel accepts (`IFA_LABEL`): it may be as long as an interface name.
 fn label(text: &str) -> Value<String> {
     if text.len() > 15 || text.contains(char::is_control) {
         return Err("must have a label of at most 15 bytes".into());
@@ -282,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn harmless_words_are_ignored_and_named() {
+    fn harmless_options_are_ignored_and_named() {
         assert_eq!(
             ignored("10.0.0.2/24 brd +"),
             ["10.0.0.2/24: brd + is ignored: a virtual address gets no broadcast address"]
@@ -304,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_say_the_default_need_no_remark() {
+    fn options_that_are_the_default_anyway_make_no_warning() {
         assert_eq!(
             good("10.0.0.2 scope global preferred_lft forever noprefixroute dev eth0"),
             ["10.0.0.2/32 dev eth0"]
@@ -312,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_would_change_the_address_are_refused() {
+    fn options_that_would_change_the_address_are_refused() {
         refused("10.0.0.2 scope link", "10.0.0.2 scope link", "is not supported: only scope global works");
         refused(
             "10.0.0.2/24 noprefixroute",
@@ -339,7 +352,7 @@ mod tests {
             refused(text, text, NO_ADDRESS);
         }
         for text in ["localhost", "secondary"] {
-            refused(text, text, NO_WORD);
+            refused(text, text, NO_OPTION);
         }
     }
 
@@ -374,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn ipv6_addresses_stand_in_the_same_list() {
+    fn ipv6_addresses_go_in_the_same_list() {
         assert_eq!(
             good("fe80::2, 10.0.0.2/24, FD00::0:2/64 dev eth0\nfd00::3/1 nodad"),
             ["fe80::2/128", "10.0.0.2/24", "fd00::2/64 dev eth0", "fd00::3/1"]
@@ -397,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_ipv6_knows_otherwise_are_ignored_and_named() {
+    fn options_that_ipv6_lacks_are_ignored_and_named() {
         assert_eq!(
             ignored("fd00::2 label eth0:1"),
             ["fd00::2: label eth0:1 is ignored: IPv6 addresses have no label"]
@@ -433,13 +446,13 @@ mod tests {
     }
 
     #[test]
-    fn a_word_without_its_address_or_value_is_refused() {
+    fn an_option_without_its_address_or_value_is_refused() {
         refused("dev eth0 10.0.0.2", "dev", "must follow an address");
         refused("10.0.0.2 dev", "10.0.0.2 dev", "needs a value");
     }
 
     #[test]
-    fn the_words_of_a_refused_address_make_no_further_problems() {
+    fn the_options_of_a_refused_address_make_no_further_problems() {
         let list = parse("10.0.0.300/24 dev eth0 noprefixroute, 10.0.0.3");
         assert_eq!(list.problems.len(), 1);
         assert_eq!(list.addresses.len(), 1);

@@ -1,4 +1,4 @@
-//! What a check connects to, `host:port` and `http://host/path`; asks no name service, opens no connection.
+//! The endpoints of checks, `host:port` and `http://host/path`; resolves no names and opens no connection.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -15,7 +15,7 @@ pub(super) fn tcp(text: &str) -> Value<SocketAddr> {
     })
 }
 
-/// `http://` and a host as in [`tcp`], where the port, path and query may be missing.
+/// `http://` and a host as in [`tcp`]; port, path and query are optional.
 pub(super) fn http(text: &str) -> Value<HttpTarget> {
     let scheme =
         |scheme: &str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
@@ -40,7 +40,7 @@ pub(super) fn http(text: &str) -> Value<HttpTarget> {
     Ok(HttpTarget { address, host: host.to_owned(), path: format!("{root}{path}") })
 }
 
-/// `None` for a name other than `localhost`, for port 0 and for no port where none is usual.
+/// `None` for a name other than `localhost`, for port 0, and for a missing port where there is no `usual_port`.
 fn address(text: &str, usual_port: Option<u16>) -> Option<SocketAddr> {
     const LOCALHOST: &str = "localhost";
     let local;

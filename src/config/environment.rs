@@ -40,9 +40,9 @@ fn split_number(name: &str) -> (&str, &str) {
 
 /// A name of ours, or of another image.
 struct Name {
-    /// In the order of the tables, our own names first; a value comes directly before the file of the same name.
+    /// Sorts names in the order of the tables, our own first, and a value directly before the file of the same name.
     order: u64,
-    /// As it was written, without `_FILE`.
+    /// The name as it was written, without `_FILE`.
     full: String,
     /// `None`: there is no equivalent.
     variable: Option<&'static Variable>,
@@ -65,7 +65,7 @@ impl Name {
             if conversion == Conversion::Item {
                 item = u64::from(n) + 1;
             } else if n < 2 || digits.starts_with('0') || variable?.scope == Scope::Process {
-                // As it is written in messages: no leading zero.
+                // Messages never write a leading zero, so a name has none either.
                 return None;
             } else {
                 number = n;

@@ -231,8 +231,8 @@ impl PerFamily {
 
 /// Checks that the addresses fit in one advert, and that the first one suits the family.
 fn check_addresses(family: Family, addresses: &[IpAddr], reader: &mut Reader<'_>) {
-    // IPv4: the count is an octet. IPv6: 40 octets of header, 8 of VRRP and 16 an address in an Ethernet frame's
-    // 1500, since an advert is never fragmented.
+    // IPv4: the count is one octet. IPv6: an advert is never fragmented, and 1500 octets of an Ethernet frame have
+    // room for 40 of IPv6 header, 8 of VRRP header and 16 per address.
     let most = if family == Family::V4 { 255 } else { 90 };
     let count = addresses.len();
     if count > most {

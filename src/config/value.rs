@@ -95,13 +95,13 @@ fn seconds(text: &str) -> Option<Duration> {
     Some(Duration::new(seconds, integer(&format!("{fraction:0<9}"))?))
 }
 
-/// keepalived reads 0 as 1; a contradiction is better settled by its author.
+/// keepalived reads 0 as 1; here 0 is refused, since its author must have meant something else.
 pub(super) fn check_interval(text: &str) -> Value<Duration> {
     const ALLOWED: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(24);
     seconds(text).filter(|time| ALLOWED.contains(time)).ok_or_else(|| "must be 0.001 to 86400 seconds".into())
 }
 
-/// What VRRPv2 or VRRPv3 can carry; which of them it is depends on more than this text.
+/// An interval that VRRPv2 or VRRPv3 can carry; which of them applies depends on other variables too.
 pub(super) fn advert_interval(text: &str) -> Value<Interval> {
     seconds(text)
         .filter(|time| time.subsec_nanos().is_multiple_of(10_000_000))
@@ -114,7 +114,7 @@ pub(super) fn advert_interval(text: &str) -> Value<Interval> {
         })
 }
 
-/// `None`: whatever the addresses and the interval need.
+/// `None`: the version that the addresses and the interval need.
 pub(super) fn version(text: &str) -> Value<Option<Version>> {
     match text.trim().to_ascii_lowercase().as_str() {
         "auto" => Ok(None),
@@ -147,7 +147,7 @@ pub(super) fn refresh(text: &str) -> Value<Option<Duration>> {
     }
 }
 
-/// The whole text, white space and all: the other nodes compare octets. The reason does not repeat it.
+/// The whole text, including white space: the other nodes compare octets. The reason does not repeat it.
 pub(super) fn password(text: &str) -> Value<Password> {
     if text.contains(|c: char| c.is_control()) {
         return Err("must not contain a line break or another control character".into());
@@ -162,7 +162,7 @@ pub(super) fn password(text: &str) -> Value<Password> {
 
 /// `None`: there is none.
 pub(super) fn status_socket(text: &str) -> Value<Option<PathBuf>> {
-    // What a unix address has room for, less the octet that ends it.
+    // A unix address has room for 108 octets; the health check's socket has a longer name.
     const LONGEST: usize = 100;
     let text = text.trim();
     if text.eq_ignore_ascii_case(OFF) {
@@ -175,13 +175,13 @@ pub(super) fn status_socket(text: &str) -> Value<Option<PathBuf>> {
     }
 }
 
-/// `None`: nowhere.
+/// `None`: there is no metrics server.
 pub(super) fn metrics_listen(text: &str) -> Value<Option<SocketAddr>> {
     let text = text.trim();
     if text.eq_ignore_ascii_case(OFF) {
         return Ok(None);
     }
-    // As other exporters read it: all addresses, of both families.
+    // As in other exporters: all addresses, of both families.
     let all =
         text.strip_prefix(':').and_then(integer).map(|port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
     all.or_else(|| text.parse().ok())
@@ -190,7 +190,7 @@ pub(super) fn metrics_listen(text: &str) -> Value<Option<SocketAddr>> {
         .ok_or_else(|| format!("must be address:port such as 127.0.0.1:9165, [::1]:9165 or :9165, or {OFF}"))
 }
 
-/// A program and its arguments, divided at white space.
+/// A program and its arguments, separated by white space.
 pub(super) fn command(text: &str) -> Value<Vec<String>> {
     if text.contains(['"', '\'']) {
         return Err("contains quotes, but no shell runs it: arguments are split at white space only".into());
@@ -210,10 +210,10 @@ pub(super) fn boolean(text: &str) -> Value<bool> {
     }
 }
 
-/// What VIP_LEASE may ask for.
+/// The choices of VIP_LEASE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LeaseChoice {
-    /// What suits the intervals.
+    /// Derived from the intervals.
     Auto,
     Off,
     For(Lease),
@@ -247,7 +247,7 @@ pub(super) fn interface(text: &str) -> Value<InterfaceChoice> {
     interface_name(text.trim()).map(InterfaceChoice::Named)
 }
 
-/// What the kernel would take as the name of an interface.
+/// A name that the kernel would accept for an interface.
 pub(super) fn interface_name(text: &str) -> Value<String> {
     let strange = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
     if text.is_empty() || text.len() > 15 || text == "." || text == ".." || text.contains(strange) {
@@ -264,13 +264,13 @@ pub(super) fn one_word(text: &str) -> Value<String> {
     Ok(text.to_owned())
 }
 
-/// A process name as `killall` takes it.
+/// A process name, as `killall` takes it.
 pub(super) fn service(text: &str) -> Value<String> {
     if let Some((_, name)) = text.rsplit_once('/') {
         let such = if name.is_empty() { String::new() } else { format!(": {name}") };
         return Err(format!("must be the name of a process, not a path{such}"));
     }
-    // A compose list entry SERVICE="haproxy" keeps its quotes; no process would ever be found.
+    // A compose list entry SERVICE="haproxy" keeps its quotes; no process would ever match.
     if text.contains(['"', '\'']) {
         return Err("must be the name of a process, without quotes".into());
     }
@@ -288,7 +288,7 @@ pub(super) fn log_level(text: &str) -> Value<LevelFilter> {
     }
 }
 
-/// The shape of a line, and whether it begins with the time.
+/// The format of a line, and whether it begins with the time.
 pub(super) fn log_format(text: &str) -> Value<(LogFormat, bool)> {
     let text = text.trim().to_ascii_lowercase();
     let (shape, time) = text.strip_suffix("+time").map_or((text.as_str(), false), |shape| (shape, true));
