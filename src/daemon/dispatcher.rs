@@ -204,7 +204,7 @@ impl Dispatcher {
             | Report::Yield
             | Report::Leaving
             | Report::Dropped { .. }
-            | Report::PutBack
+            | Report::AddressRestored
             | Report::Cause { .. } => {}
         }
     }

@@ -65,7 +65,7 @@ pub(super) fn log_report(subject: &Subject<'_>, report: &Report) {
         Report::Master(_) | Report::Released(_) => (Level::Info, "master"),
         Report::Lower(_) | Report::Loser(_) => (Level::Info, "lower"),
         Report::TwoMasters(_) => (Level::Warn, "two_masters"),
-        Report::PutBack => (Level::Warn, "address_restored"),
+        Report::AddressRestored => (Level::Warn, "address_restored"),
         Report::Dropped { .. } | Report::OtherAddresses(_) | Report::OtherInterval(_) => {
             (Level::Warn, "dropped")
         }
@@ -80,7 +80,7 @@ pub(super) fn log_restored(subject: &Subject<'_>, expired: bool) {
         let text = "The lease of a virtual address ended while this process was held up: put back";
         subject.log_event(Level::Warn, "address_restored", text);
     } else {
-        log_report(subject, &Report::PutBack);
+        log_report(subject, &Report::AddressRestored);
     }
 }
 
@@ -172,7 +172,7 @@ pub(super) fn speaker(report: &Report) -> Option<IpAddr> {
         Report::Priority { .. }
         | Report::Yield
         | Report::Leaving
-        | Report::PutBack
+        | Report::AddressRestored
         | Report::Cause { .. } => None,
     }
 }
@@ -206,7 +206,7 @@ pub(super) fn report(report: &Report, of: &Subject<'_>) -> String {
         Report::Dropped { from, reason } => format!("Dropped advert from {from}: {reason}"),
         Report::Yield => "Yielding (priority 0, then the new one): a better router may take over".into(),
         Report::Leaving => "Leaving (priority 0): answering until another router takes over".into(),
-        Report::PutBack => "A virtual address was removed by somebody else: put back".into(),
+        Report::AddressRestored => "A virtual address was removed by somebody else: put back".into(),
         Report::Cause { cause, raised: true } => {
             format!("In FAULT STATE also because {}", fault(*cause, of))
         }

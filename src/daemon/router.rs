@@ -182,7 +182,7 @@ impl Router {
 
     fn report(&mut self, now: Instant, report: &Report, advert: Option<&Advert>) {
         let subject = subject(&self.config, self.binding.as_ref(), &self.watched);
-        if *report == Report::PutBack {
+        if *report == Report::AddressRestored {
             messages::log_restored(&subject, self.held.expired_before_renewal());
         } else {
             self.telemetry.report(now, &subject, &self.instance, report, advert);

@@ -228,7 +228,7 @@ impl Telemetry {
             Report::Priority { .. }
             | Report::Yield
             | Report::Leaving
-            | Report::PutBack
+            | Report::AddressRestored
             | Report::Cause { .. } => messages::log_report(subject, report),
         }
         self.judge_failover(subject, instance);

@@ -1,11 +1,12 @@
-//! When a master tells the neighbours where the virtual addresses are; knows only times.
+//! The times at which a master announces its virtual addresses to the neighbors (gratuitous ARP, unsolicited neighbor
+//! advertisements). Knows only times.
 
 use std::time::Duration;
 
 use crate::time::Instant;
 
-/// Announcements after becoming master. One burst is lost as a whole while a switch port learns or a
-/// spanning tree settles, so they are spread over seconds.
+/// The announcements after becoming master. A single burst could be lost completely while a switch port learns or a
+/// spanning tree converges, so they are spread over several seconds.
 const SCHEDULE: [Duration; 6] = [
     Duration::ZERO,
     Duration::from_millis(100),
@@ -15,29 +16,29 @@ const SCHEDULE: [Duration; 6] = [
     Duration::from_secs(5),
 ];
 
-/// A router that loses against us may have misled the neighbours; but a deaf one goes on for ever, so
-/// the schedule starts anew for it at most this often.
-const AGAIN_AFTER: Duration = Duration::from_secs(10);
+/// The minimum time between two restarts of the schedule because of a lower router. Its announcements may have misled the
+/// neighbors, but one that does not receive our adverts continues forever.
+const RESTART_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A master's schedule; gone with the state that holds it, so nothing is announced after leaving.
+/// The schedule of a master. It ends with the state that holds it, so that nothing is announced after that.
 #[derive(Clone, Debug)]
 pub(super) struct Announcements {
     since: Instant,
-    /// How many of [`SCHEDULE`] were made.
+    /// How many announcements were made.
     made: usize,
-    /// When a loser last started the schedule anew.
-    again: Option<Instant>,
-    /// From the end of [`SCHEDULE`] on.
+    /// When an advert of a lower router last restarted the schedule.
+    restarted: Option<Instant>,
+    /// The time between announcements after the end of [`SCHEDULE`].
     refresh: Option<Duration>,
 }
 
 impl Announcements {
-    /// The first announcement is being made `now`.
+    /// Starts a schedule whose first announcement is made `now`.
     pub(super) fn started(now: Instant, refresh: Option<Duration>) -> Self {
-        Self { since: now, made: 1, again: None, refresh }
+        Self { since: now, made: 1, restarted: None, refresh }
     }
 
-    /// When the next one is due.
+    /// When the next announcement is due.
     pub(super) fn next(&self) -> Option<Instant> {
         if let Some(wait) = SCHEDULE.get(self.made) {
             return Some(self.since + *wait);
@@ -47,7 +48,7 @@ impl Announcements {
         self.refresh.map(|every| last + every.saturating_mul(times))
     }
 
-    /// Whether one is due; those that were missed count as made with it.
+    /// Whether an announcement is due. Those that were missed are skipped.
     pub(super) fn take(&mut self, now: Instant) -> bool {
         let before = self.made;
         while self.next().is_some_and(|at| at <= now) {
@@ -56,12 +57,13 @@ impl Announcements {
         self.made > before
     }
 
-    /// Whether to announce at once because a loser was heard; the schedule then starts anew.
-    pub(super) fn again(&mut self, now: Instant) -> bool {
-        if self.again.is_some_and(|last| now.since(last) < AGAIN_AFTER) {
+    /// Restarts the schedule because of an advert from a lower router, unless that happened recently. Returns whether to
+    /// announce now.
+    pub(super) fn restart(&mut self, now: Instant) -> bool {
+        if self.restarted.is_some_and(|last| now.since(last) < RESTART_INTERVAL) {
             return false;
         }
-        *self = Self { again: Some(now), ..Self::started(now, self.refresh) };
+        *self = Self { restarted: Some(now), ..Self::started(now, self.refresh) };
         true
     }
 }
@@ -71,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn six_announcements_in_five_seconds_and_then_none() {
+    fn six_announcements_in_five_seconds_and_then_no_more() {
         let at = Instant::from_millis;
         let mut announcements = Announcements::started(at(1_000), None);
         let mut made = vec![];
@@ -84,24 +86,24 @@ mod tests {
     }
 
     #[test]
-    fn after_a_pause_one_announcement_stands_for_all_missed() {
+    fn after_a_pause_one_announcement_replaces_all_missed() {
         let mut announcements = Announcements::started(Instant::START, None);
         assert!(announcements.take(Instant::from_millis(2_500)));
         assert_eq!(announcements.next(), Some(Instant::from_millis(5_000)));
     }
 
     #[test]
-    fn a_loser_starts_them_anew_at_most_every_ten_seconds() {
+    fn a_lower_router_restarts_them_at_most_every_ten_seconds() {
         let at = Instant::from_millis;
         let mut announcements = Announcements::started(at(0), None);
-        assert!(announcements.again(at(7_000)));
+        assert!(announcements.restart(at(7_000)));
         assert_eq!(announcements.next(), Some(at(7_100)));
-        assert!(!announcements.again(at(16_999)));
-        assert!(announcements.again(at(17_000)));
+        assert!(!announcements.restart(at(16_999)));
+        assert!(announcements.restart(at(17_000)));
     }
 
     #[test]
-    fn a_refresh_goes_on_after_the_schedule() {
+    fn a_refresh_continues_after_the_schedule() {
         let at = Instant::from_millis;
         let mut announcements = Announcements::started(at(0), Some(Duration::from_mins(1)));
         assert!(announcements.take(at(5_000)));

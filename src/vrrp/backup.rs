@@ -1,5 +1,4 @@
-//! The Backup state (RFC 3768 §6.4.2, RFC 9568 §6.4.2): whom it follows and how long it waits; sends
-//! nothing.
+//! The Backup state (RFC 3768 §6.4.2, RFC 9568 §6.4.2): the master it follows and how long it waits. Sends nothing.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -8,8 +7,8 @@ use super::event::{Peer, Report, Why};
 use super::{Interval, Priority, Settings, Version};
 use crate::time::Instant;
 
-/// What the skew is a fraction of where a vrrp-init backup knows that its master gave way: enough for the
-/// best of several backups to be heard by the others before they act, and far below any RFC skew.
+/// The base of the skew when a backup knows that its master yielded. Long enough for the others to receive the advert of
+/// the best backup before they act, and much shorter than any skew of the RFC.
 const FAST_SKEW: Duration = Duration::from_millis(4);
 
 #[derive(Clone, Debug)]
@@ -17,22 +16,21 @@ pub(super) struct Backup {
     wait: Wait,
     /// Master_Adver_Interval: learned in v3, our own in v2 (RFC 9568 §6.1).
     interval: Interval,
-    /// The master we follow, as it last advertised.
+    /// The master that we follow, as it last advertised.
     pub(super) master: Option<Peer>,
-    /// The lower master already reported, so that each is reported once.
+    /// The last reported master of lower priority, so that each is reported once.
     lower: Option<Peer>,
-    /// When the first advert of a lower priority came, from which the preempt delay runs.
+    /// When the first advert of a lower priority came. The preempt delay starts then.
     lower_since: Option<Instant>,
 }
 
-/// What the Master_Down_Timer runs for. The deadline is derived, so a change of our priority moves it by
-/// itself and exactly.
+/// The reason why the Master_Down_Timer runs. Its deadline is derived, so a change of our priority moves it exactly.
 #[derive(Clone, Copy, Debug)]
 enum Wait {
     /// The Master_Down_Interval since the last accepted advert.
     MasterDown { since: Instant },
-    /// A skew since the master gave way, but never later than what remained.
-    GaveWay { since: Instant, at_most: Instant, skew: Skew, why: Why },
+    /// A skew since the master yielded, but never later than the timer would have fired without that.
+    Yielded { since: Instant, at_most: Instant, skew: Skew, why: Why },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +42,7 @@ enum Skew {
 }
 
 impl Backup {
-    /// Nobody was heard yet; waits a whole Master_Down_Interval from `now`.
+    /// No master is known. Waits a whole Master_Down_Interval from `now`.
     pub(super) fn waiting(now: Instant, settings: &Settings) -> Self {
         Self {
             wait: Wait::MasterDown { since: now },
@@ -55,17 +53,17 @@ impl Backup {
         }
     }
 
-    /// Obeys `master`, whose advert with `interval` came `now`.
+    /// Follows `master`, whose advert with `interval` came `now`.
     pub(super) fn following(now: Instant, settings: &Settings, master: Peer, interval: Interval) -> Self {
         let interval = if settings.version == Version::V3 { interval } else { settings.interval };
         Self { interval, master: Some(master), ..Self::waiting(now, settings) }
     }
 
-    /// When the Master_Down_Timer fires for a router of priority `own`.
+    /// When the Master_Down_Timer of a router with priority `own` fires.
     pub(super) fn master_down_at(&self, settings: &Settings, own: Priority) -> Instant {
         match self.wait {
             Wait::MasterDown { since } => since + settings.master_down(own, self.interval),
-            Wait::GaveWay { since, at_most, skew, .. } => {
+            Wait::Yielded { since, at_most, skew, .. } => {
                 let wait = match skew {
                     Skew::Rfc => settings.skew(own, self.interval),
                     Skew::Fast => own.skew_of(FAST_SKEW),
@@ -75,16 +73,16 @@ impl Backup {
         }
     }
 
-    /// Why the Master_Down_Timer fires.
+    /// The cause of the transition when the Master_Down_Timer fires.
     pub(super) fn why(&self) -> Why {
         match (self.wait, self.lower) {
-            (Wait::GaveWay { why, .. }, _) => why,
+            (Wait::Yielded { why, .. }, _) => why,
             (Wait::MasterDown { .. }, Some(lower)) => Why::Preempt(lower),
             (Wait::MasterDown { .. }, None) => Why::Silence(self.master),
         }
     }
 
-    /// An advert that passed all checks; `own` is our priority.
+    /// Handles an advert that passed all checks. `own` is our priority.
     pub(super) fn advert(
         &mut self,
         now: Instant,
@@ -106,28 +104,29 @@ impl Backup {
         (!known).then_some(Report::Master(peer))
     }
 
-    /// RFC 3768 §6.4.2: priority 0 leaves only the Skew_Time; of our own master, only the fast one.
+    /// RFC 3768 §6.4.2: after priority 0 we wait only for Skew_Time; if it came from the master that we follow, only for
+    /// the fast skew.
     fn released(&mut self, now: Instant, settings: &Settings, own: Priority, from: IpAddr) -> Report {
         let ours = self.master.is_some_and(|master| master.address == from);
         let skew = if settings.fast && ours { Skew::Fast } else { Skew::Rfc };
-        self.gave_way(now, settings, own, skew, Why::Released(from));
+        self.yielded(now, settings, own, skew, Why::Released(from));
         Report::Released(from)
     }
 
-    /// A lower priority is discarded and the timer runs on. But a master that falls from at least our
-    /// priority to below it gives way as if it had released: whoever runs there has lost its service. Our
-    /// own rise is no such fall, a service that has only just started is not given traffic at once.
+    /// An advert of lower priority is discarded and the timer continues. But a master whose priority falls below ours has
+    /// lost its service, and is treated as if it had released. If instead our own priority rises above the master's, we
+    /// wait: our service has only just started and must not get traffic at once.
     fn lower(&mut self, now: Instant, settings: &Settings, own: Priority, peer: Peer) -> Option<Report> {
         let fell = self.master.is_some_and(|m| m.address == peer.address && m.priority >= own);
         if settings.fast && fell {
-            self.gave_way(now, settings, own, Skew::Fast, Why::Preempt(peer));
+            self.yielded(now, settings, own, Skew::Fast, Why::Preempt(peer));
         }
         let known = self.lower.replace(peer) == Some(peer);
         (!known).then_some(Report::Lower(peer))
     }
 
-    fn gave_way(&mut self, now: Instant, settings: &Settings, own: Priority, skew: Skew, why: Why) {
+    fn yielded(&mut self, now: Instant, settings: &Settings, own: Priority, skew: Skew, why: Why) {
         let at_most = self.master_down_at(settings, own);
-        self.wait = Wait::GaveWay { since: now, at_most, skew, why };
+        self.wait = Wait::Yielded { since: now, at_most, skew, why };
     }
 }

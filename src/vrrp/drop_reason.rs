@@ -1,11 +1,11 @@
-//! Why a received packet was not obeyed: one value per rule, read by the log, the status and the metrics;
-//! knows nothing of packets.
+//! The reasons to drop a received packet, one per rule, with their labels in the log, the status and the metrics. Knows
+//! nothing about packets.
 
 use std::fmt;
 
 macro_rules! drop_reasons {
     ($($(#[doc = $doc:literal])* $name:ident => $label:literal,)*) => {
-        /// Why a received packet was dropped. A dropped packet changes no state and no timer.
+        /// The reason why a received packet was dropped. A dropped packet changes no state and no timer.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum DropReason { $($(#[doc = $doc])* $name,)* }
 
@@ -22,15 +22,15 @@ macro_rules! drop_reasons {
 }
 
 drop_reasons! {
-    /// The IP packet or the VRRP message is shorter than its fields say (RFC 3768 §7.1).
+    /// The IP packet or the VRRP message is shorter than its fields require (RFC 3768 §7.1).
     Truncated => "truncated",
-    /// The packet is longer than a complete message of its count.
+    /// The packet is longer than a complete message with its count of addresses.
     TooLong => "too_long",
-    /// The IP header is not one of IPv4, or its lengths contradict each other.
+    /// The packet is not IPv4, or the lengths in its header are inconsistent.
     IpHeader => "ip_header",
-    /// IP options: no VRRP router sends any.
+    /// It has IP options, which no VRRP router sends.
     IpOptions => "ip_options",
-    /// A fragment: no advert is that long.
+    /// A fragment. No advert is long enough to be fragmented.
     Fragment => "fragment",
     /// Not addressed to the VRRP group.
     Destination => "destination",
@@ -40,29 +40,29 @@ drop_reasons! {
     Version => "version",
     /// The type is not ADVERTISEMENT (RFC 3768 §5.3.2).
     Type => "type",
-    /// An authentication type that nobody knows (RFC 3768 §5.3.6).
+    /// An unknown authentication type (RFC 3768 §5.3.6).
     AuthType => "auth_type",
     /// The checksum is wrong (RFC 3768 §5.3.8, RFC 9568 §5.2.8).
     Checksum => "checksum",
-    /// VRID 0, or one that no router here has on this interface.
+    /// VRID 0, or a VRID that no router of ours has on this interface.
     Vrid => "vrid",
     /// No address in the advert (RFC 9568 §5.2.5, erratum 8299).
     CountZero => "count_zero",
     /// Interval 0 (RFC 9568 §7.1, erratum 8301).
     IntervalZero => "interval_zero",
-    /// Our own packet came back, or somebody else uses our address (RFC 3768 §6.4.3).
+    /// Our own packet came back, or another host uses our address (RFC 3768 §6.4.3).
     OwnAddress => "own_address",
     /// Unicast, and not from one of the peers.
     NotAPeer => "not_a_peer",
     /// The other protocol version.
     VersionMismatch => "version_mismatch",
-    /// Another authentication type than ours (RFC 3768 §7.1).
+    /// An authentication type that differs from ours (RFC 3768 §7.1).
     AuthMismatch => "auth_mismatch",
-    /// Another password than ours (RFC 2338 §5.3.10).
+    /// A password that differs from ours (RFC 2338 §5.3.10).
     AuthFailure => "auth_failure",
-    /// VRRPv2: another interval than ours (RFC 3768 §7.1).
+    /// VRRPv2: an interval that differs from ours (RFC 3768 §7.1).
     Interval => "interval",
-    /// VRRPv2: another list of addresses than ours, not from the owner (RFC 3768 §7.1).
+    /// VRRPv2: a list of addresses that differs from ours, and not from the owner (RFC 3768 §7.1).
     Addresses => "addresses",
 }
 
@@ -77,14 +77,14 @@ impl fmt::Display for DropReason {
 pub struct Drops(Option<Box<[u64; DropReason::ALL.len()]>>);
 
 impl Drops {
-    /// One more packet dropped for `reason`; answers the new count.
+    /// Counts one packet dropped for `reason`. Returns the new count.
     pub fn count(&mut self, reason: DropReason) -> u64 {
         let slot = &mut self.0.get_or_insert_default()[reason as usize];
         *slot = slot.saturating_add(1);
         *slot
     }
 
-    /// The reasons that occurred, with their counts.
+    /// The reasons with a count above 0.
     pub fn iter(&self) -> impl Iterator<Item = (DropReason, u64)> {
         let counts = self.0.as_deref().copied().unwrap_or_default();
         DropReason::ALL.iter().copied().zip(counts).filter(|(_, n)| *n > 0)

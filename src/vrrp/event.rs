@@ -1,4 +1,4 @@
-//! What goes into a virtual router's state machine and what comes out: values only.
+//! The inputs and outputs of a virtual router's state machine, as values.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -7,66 +7,66 @@ use serde::Serialize;
 
 use super::{Advert, DropReason, Priority};
 
-/// What happened to the router.
+/// An input of the state machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
     /// The process is ready: leave Initialize.
     Startup,
     /// The process stops: release everything.
     Shutdown,
-    /// The interface's primary address, which adverts come from; `None` when it has none.
+    /// The interface's primary address, from which adverts are sent; `None` if it has none.
     Source(Option<IpAddr>),
-    /// The router cannot work because of this.
+    /// This cause keeps the router from working.
     Fault(Cause),
-    /// That cause is gone.
+    /// This cause is gone.
     Clear(Cause),
-    /// The effective priority, after weights; never [`Priority::RELEASE`].
+    /// The effective priority, after weights. Never [`Priority::RELEASE`].
     Priority(Priority),
-    /// [`Instance::deadline`](super::Instance::deadline) has come.
+    /// [`Instance::deadline`](super::Instance::deadline) was reached.
     Timer,
-    /// An advert for this VRID that [`Advert::parse`] let through.
+    /// An advert for this VRID that [`Advert::parse`] accepted.
     Advert { from: IpAddr, advert: &'a Advert },
     /// The kernel refused a virtual address: the last [`Action::Acquire`] or [`Action::Renew`] failed.
     Refused,
-    /// A virtual address is gone, and not by our doing.
+    /// A virtual address was removed, and not by us.
     AddressLost,
-    /// The interface has another hardware address.
+    /// The interface's hardware address changed.
     HardwareAddress,
 }
 
-/// Why a router is in FAULT. Each is raised and cleared by itself.
+/// A cause of FAULT. Each is raised and cleared independently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
     /// The interface is missing or down.
     Interface,
     /// The interface has no address to send from.
     Source,
-    /// Another router of this process has our VRID on the interface.
+    /// Another router of this process uses our VRID on the interface.
     Vrid,
-    /// A service with weight 0 does not run.
+    /// A check with weight 0 is not healthy.
     Service,
     /// A tracked interface is missing or down.
     Tracked,
-    /// The router of the other family, which moves with this one, is in FAULT.
+    /// The router of the other address family, which moves together with this one, is in FAULT.
     Partner,
     /// The kernel refused a virtual address.
     Address,
 }
 
-/// What must be done, in this order. When [`Action::Acquire`] or [`Action::Renew`] fails, the rest of the list
-/// is dropped and [`Event::Refused`] is the next event.
+/// An output of the state machine. Actions are performed in order. If [`Action::Acquire`] or [`Action::Renew`] fails, the
+/// rest of the list is dropped and [`Event::Refused`] is the next event.
 #[must_use]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Add all virtual addresses; those already there stay.
+    /// Add all virtual addresses; those that already exist stay.
     Acquire,
     /// Renew the lease of all virtual addresses, before it ends.
     Renew,
-    /// Remove all virtual addresses; those already gone are no error.
+    /// Remove all virtual addresses; it is not an error if one does not exist.
     Release,
-    /// Send this advert to the group.
+    /// Send this advert to the group or the peers.
     Send(Advert),
-    /// Tell the neighbours where the virtual addresses are.
+    /// Announce the virtual addresses to the neighbors.
     Announce,
     /// A fact for the log, the status and the counters.
     Report(Report),
@@ -101,60 +101,60 @@ pub struct Peer {
     pub priority: Priority,
 }
 
-/// A fact that came out of an event.
+/// A fact that results from an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// The role changed; actions in the same list before this one belong to it.
+    /// The role changed. Actions before this one in the same list belong to the change.
     Transition { from: Role, to: Role, why: Why },
     /// Our effective priority changed.
     Priority { from: Priority, to: Priority },
-    /// As backup we follow this master from now on, or it changed its priority.
+    /// As backup, we now follow this master, or it changed its priority.
     Master(Peer),
-    /// As backup we hear a master of lower priority, and shall replace it.
+    /// As backup, we receive adverts of a master with a lower priority, and will replace it.
     Lower(Peer),
-    /// As master we hear a router that loses against us and was told so.
+    /// As master, we answered the advert of a router with a worse claim.
     Loser(Peer),
-    /// It was told so several times and goes on: it does not hear us, and both are master.
+    /// It continues after several answers: it does not receive our adverts, and both are master.
     TwoMasters(Peer),
-    /// A router of our VRID that we must obey all the same advertises other addresses than ours.
+    /// An accepted advert lists addresses that differ from ours.
     OtherAddresses(IpAddr),
-    /// VRRPv3: it advertises at another interval than ours, which we use for as long as it is master.
+    /// VRRPv3: an accepted advert has an interval that differs from ours. We use it while its sender is master.
     OtherInterval(IpAddr),
-    /// The master announced that it leaves or yields.
+    /// The master sent priority 0, because it stops or yields.
     Released(IpAddr),
-    /// Our priority fell while master: the others were told, a better one may take over.
+    /// As master, our priority fell, and we sent priority 0 so that a better router can take over.
     Yield,
-    /// Told to stop while master: the others were told, we answer until one of them does.
+    /// As master, we are stopping: we sent priority 0, and keep the addresses until another router takes over.
     Leaving,
     /// An advert was dropped.
     Dropped { from: IpAddr, reason: DropReason },
-    /// A virtual address that was gone is put back.
-    PutBack,
-    /// While in FAULT a further cause came, or one of several went.
+    /// A virtual address that another program removed is added again.
+    AddressRestored,
+    /// While in FAULT, another cause was raised, or one of several was cleared.
     Cause { cause: Cause, raised: bool },
 }
 
 /// The cause of a transition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// Start of the process.
+    /// The process started.
     Startup,
-    /// No advert for the whole Master_Down_Interval; the master that fell silent, if one was known.
+    /// No advert during the Master_Down_Interval; the master that fell silent, if one was known.
     Silence(Option<Peer>),
-    /// The master announced priority 0 and the skew has passed.
+    /// The master sent priority 0 and the skew has passed.
     Released(IpAddr),
-    /// The master has a lower priority than ours, and we preempt.
+    /// The master's priority is lower than ours, and we preempt.
     Preempt(Peer),
-    /// A better router advertises: higher priority, or equal from a higher address.
+    /// A better router advertises: a higher priority, or the same from a higher address.
     Outranked(Peer),
-    /// Something this router needs is missing.
+    /// A cause of FAULT was raised.
     Fault(Cause),
-    /// The last fault is gone.
+    /// The last cause of FAULT was cleared.
     Recovered(Cause),
-    /// A master that was held up for this much longer than an interval: another may have been elected.
+    /// A master whose process did not run: its advert was late by this much, and another may have been elected.
     Late(Duration),
-    /// Stop of the process.
+    /// The process stops.
     Shutdown,
-    /// Stop of the process, and this router was heard to take over.
+    /// The process stops, and this router has taken over.
     Succeeded(Peer),
 }

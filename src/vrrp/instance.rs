@@ -1,8 +1,8 @@
-//! One virtual router's state machine (RFC 3768 §6.4, RFC 9568 §6.4): events and the time in, actions
-//! out; knows no clock, socket, kernel or log.
+//! The state machine of one virtual router (RFC 3768 §6.4, RFC 9568 §6.4): events and the time in, actions out. Knows no
+//! clock, socket, kernel or log.
 //!
-//! Deadlines are absolute and live in the state. Each is derived from when something happened, and is
-//! set only in the branch that means to: a packet that is dropped or discarded moves no timer.
+//! Deadlines are absolute and part of the state. Each is derived from the time of an event, so a packet that is dropped or
+//! discarded moves no timer.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use super::master::{Leaving, Master};
 use super::{Advert, DropReason, Interval, Priority, Settings, Version};
 use crate::time::Instant;
 
-/// How long a router stays in FAULT after the kernel refused an address, before it tries again.
+/// How long a router stays in FAULT before it retries an address that the kernel refused.
 const REFUSED_RETRY: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ impl Instance {
         Self { settings, priority, source: None, faults: vec![Cause::Source], state: State::Initialize }
     }
 
-    /// What the operator decided.
+    /// The settings of this router.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -54,7 +54,7 @@ impl Instance {
         self.priority
     }
 
-    /// The state, as operators name it. A master that takes its leave still is one.
+    /// The state under keepalived's name. A master that is stopping is still MASTER.
     pub fn role(&self) -> Role {
         match self.state {
             State::Initialize => Role::Init,
@@ -64,17 +64,17 @@ impl Instance {
         }
     }
 
-    /// What keeps the router in FAULT; empty otherwise.
+    /// The causes that keep the router in FAULT; empty in other states.
     pub fn faults(&self) -> &[Cause] {
         &self.faults
     }
 
-    /// The master we follow, while backup and once heard.
+    /// The master that a backup follows, once it has received its advert.
     pub fn master(&self) -> Option<Peer> {
         if let State::Backup(backup) = &self.state { backup.master } else { None }
     }
 
-    /// When [`Event::Timer`] is due; changes with every call of [`Instance::handle`].
+    /// When [`Event::Timer`] is due. Every call of [`Instance::handle`] can change it.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.state {
             State::Initialize => None,
@@ -85,10 +85,10 @@ impl Instance {
         }
     }
 
-    /// Takes one event at the time `now`, which never goes back, and answers what to do.
+    /// Handles one event at the time `now`, which never goes back. Returns the actions to perform.
     pub fn handle(&mut self, now: Instant, event: Event<'_>) -> Vec<Action> {
-        let mut actions = self.wake(now);
-        let answers = match event {
+        let mut actions = self.check_lateness(now);
+        let more = match event {
             Event::Startup => self.startup(now),
             Event::Shutdown => self.shutdown(now),
             Event::Source(source) => self.set_source(now, source),
@@ -102,15 +102,15 @@ impl Instance {
             Event::HardwareAddress => self.hardware_address(now),
         };
         if actions.is_empty() {
-            return answers;
+            return more;
         }
-        actions.extend(answers);
+        actions.extend(more);
         actions
     }
 
-    /// A master that was paused or suspended must not go on as if nothing had been: before anything else
-    /// it drops the addresses and lets the protocol decide.
-    fn wake(&mut self, now: Instant) -> Vec<Action> {
+    /// A master that was paused or suspended must not continue as if nothing had happened. Before anything else, it
+    /// releases the addresses and lets the protocol decide.
+    fn check_lateness(&mut self, now: Instant) -> Vec<Action> {
         let State::Master(master) = &self.state else { return vec![] };
         let Some(late) = master.lateness(now, &self.settings, self.priority) else { return vec![] };
         self.state = State::Backup(Backup::waiting(now, &self.settings));
@@ -130,8 +130,8 @@ impl Instance {
         }
     }
 
-    /// Leaves Initialize or FAULT: the owner is master at once, everybody else waits a whole
-    /// Master_Down_Interval first (RFC 3768 §6.4.1).
+    /// Leaves Initialize or FAULT. The owner becomes master at once, any other router first waits a Master_Down_Interval
+    /// (RFC 3768 §6.4.1).
     fn run(&mut self, now: Instant, why: Why) -> Vec<Action> {
         if self.priority == Priority::OWNER {
             return self.become_master(now, why);
@@ -177,8 +177,8 @@ impl Instance {
         }
     }
 
-    /// RFC 3768 §6.4.2, §6.4.3. A master that may take its leave says so and goes on answering until a
-    /// successor does: nobody notices. Told a second time, it goes at once.
+    /// RFC 3768 §6.4.2, §6.4.3. With `fast`, a master sends priority 0 and keeps its addresses until a successor
+    /// advertises, so that clients notice nothing. A second shutdown stops it at once.
     fn shutdown(&mut self, now: Instant) -> Vec<Action> {
         if self.settings.fast && matches!(self.state, State::Master(_)) {
             self.state = State::Leaving(Leaving::started(now, &self.settings));
@@ -190,8 +190,8 @@ impl Instance {
         self.leave(State::Initialize, Why::Shutdown)
     }
 
-    /// To Initialize or FAULT. A master first gives its addresses up and then says so, so that nobody
-    /// takes over what we still hold (RFC 3768 §6.4.3: priority 0). Twice: a lost one would cost the others
+    /// Enters Initialize or FAULT. A master first removes its addresses and then sends priority 0 (RFC 3768 §6.4.3), so
+    /// that no other router adds an address that we still have. It sends it twice: if it were lost, the others would wait
     /// a Master_Down_Interval.
     fn leave(&mut self, next: State, why: Why) -> Vec<Action> {
         let from = self.role();
@@ -207,9 +207,9 @@ impl Instance {
         actions
     }
 
-    /// A master whose priority falls yields: priority 0 starts the skew of every backup, and the advert
-    /// behind it stops all but the better ones. Twice, since alone the first would be a release. The
-    /// schedule stays.
+    /// A master whose priority falls yields: priority 0 starts the skew of every backup, and the advert after it stops those
+    /// that are not better. That advert is sent twice: if it were lost, priority 0 alone would be a release. The schedule
+    /// does not change.
     fn set_priority(&mut self, to: Priority) -> Vec<Action> {
         let from = std::mem::replace(&mut self.priority, to);
         if from == to {
@@ -242,12 +242,12 @@ impl Instance {
             State::Master(master) => master.timer(now, &self.settings, self.priority),
             State::Leaving(leaving) => match leaving.timer(now, &self.settings) {
                 Some(actions) => actions,
-                None => self.depart(Why::Shutdown),
+                None => self.finish_stop(Why::Shutdown),
             },
         }
     }
 
-    /// The addresses come first: without them there is nothing to advertise.
+    /// Adds the addresses first: without them there is nothing to advertise.
     fn become_master(&mut self, now: Instant, why: Why) -> Vec<Action> {
         let from = self.role();
         self.state = State::Master(Master::started(now, &self.settings));
@@ -261,16 +261,20 @@ impl Instance {
 
     fn address_lost(&mut self, now: Instant) -> Vec<Action> {
         let State::Master(master) = &mut self.state else { return vec![] };
-        vec![Action::Acquire, master.announce_anew(now, &self.settings), Action::Report(Report::PutBack)]
+        vec![
+            Action::Acquire,
+            master.restart_announcements(now, &self.settings),
+            Action::Report(Report::AddressRestored),
+        ]
     }
 
     fn hardware_address(&mut self, now: Instant) -> Vec<Action> {
         let State::Master(master) = &mut self.state else { return vec![] };
-        vec![master.announce_anew(now, &self.settings)]
+        vec![master.restart_announcements(now, &self.settings)]
     }
 
-    /// The end of a leave-taking: priority 0 was said.
-    fn depart(&mut self, why: Why) -> Vec<Action> {
+    /// The end of a stop that began with priority 0.
+    fn finish_stop(&mut self, why: Why) -> Vec<Action> {
         self.state = State::Initialize;
         vec![Action::Release, transition(Role::Master, Role::Init, why)]
     }
@@ -291,7 +295,7 @@ impl Instance {
             }
             State::Master(_) => self.advert_as_master(now, peer, advert.interval),
             State::Leaving(_) if peer.priority == Priority::RELEASE => vec![],
-            State::Leaving(_) => self.depart(Why::Succeeded(peer)),
+            State::Leaving(_) => self.finish_stop(Why::Succeeded(peer)),
         };
         if !self.settings.same_addresses(&advert.addresses) {
             actions.push(Action::Report(Report::OtherAddresses(from)));
@@ -320,7 +324,7 @@ impl Instance {
             (Some(_), Some(_)) => return Err(DropReason::AuthFailure),
             _ => return Err(DropReason::AuthMismatch),
         }
-        // v3 learns another interval and only notes another list; v2 drops both, except the owner's list.
+        // v3 accepts a different interval and only reports a different list; v2 drops both, except the owner's list.
         if advert.version == Version::V2 {
             if advert.interval != ours.interval {
                 return Err(DropReason::Interval);
@@ -346,8 +350,8 @@ impl Instance {
         self.state = State::Backup(Backup::following(now, &self.settings, peer, interval));
         let mut actions = vec![Action::Release, transition(Role::Master, Role::Backup, Why::Outranked(peer))];
         if self.settings.fast {
-            // The better one may have been master all along behind a cut wire, and then it has no reason to
-            // announce; hearing a loser, it does.
+            // After a network split the better router may have been master all along, with no reason to announce its
+            // addresses. Our advert makes it do so.
             actions.insert(0, Action::Send(self.settings.advert(own)));
         }
         actions

@@ -1,5 +1,4 @@
-//! The protocol: VRRPv2 (RFC 3768) and VRRPv3 (RFC 9568) as values and one state machine; knows no clock,
-//! socket or log.
+//! The protocol: VRRPv2 (RFC 3768) and VRRPv3 (RFC 9568) as values and one state machine. Knows no clock, socket or log.
 
 mod advert;
 mod announcements;
@@ -24,9 +23,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// IP protocol number of VRRP (RFC 3768 §5.2.4, RFC 9568 §5.1.1.4).
 pub const PROTOCOL: u8 = 112;
-/// The group that IPv4 advertisements go to (RFC 3768 §5.2.2).
+/// The multicast group of IPv4 advertisements (RFC 3768 §5.2.2).
 pub const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
-/// The group that IPv6 advertisements go to (RFC 9568 §5.1.2.2).
+/// The multicast group of IPv6 advertisements (RFC 9568 §5.1.2.2).
 pub const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
-/// TTL of every advertisement; anything else came through a router (RFC 3768 §5.2.3).
+/// The TTL or hop limit of every advertisement. Any other value means that it came through a router (RFC 3768 §5.2.3).
 pub const TTL: u8 = 255;

@@ -1,4 +1,4 @@
-//! What the operator decided about one virtual router, checked; knows nothing of how it was written down.
+//! The checked settings of one virtual router. Does not know how the operator writes them.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -12,39 +12,39 @@ use super::{Advert, Interval, Priority, Version, Vrid};
 pub struct Settings {
     /// Virtual router identifier.
     pub vrid: Vrid,
-    /// Version we send and accept.
+    /// The version that we send and accept.
     pub version: Version,
-    /// Configured priority, before weights; 255 is the address owner.
+    /// The configured priority, before weights; 255 for the address owner.
     pub priority: Priority,
-    /// Our own advertisement interval; it fits `version`.
+    /// Our advertisement interval, which `version` can carry.
     pub interval: Interval,
-    /// Whether a backup replaces a live master of lower priority (Preempt_Mode, RFC 3768 §6.1).
+    /// Whether a backup replaces a live master with a lower priority (Preempt_Mode, RFC 3768 §6.1).
     pub preempt: bool,
-    /// How long such a master is first left alone, counted from its first advert heard; 0 to 1000 s.
+    /// How long to wait before preempting such a master, from its first advert received; 0 to 1000 s.
     pub preempt_delay: Duration,
-    /// The password in every advert sent and accepted; always `None` in VRRPv3, which has none.
+    /// The password in every advert that we send or accept. Always `None` in VRRPv3, which has no authentication.
     pub auth: Option<Password>,
-    /// How the checksum is made in VRRPv3 over IPv4; other packets know one form only.
+    /// What the checksum covers in VRRPv3 over IPv4. Other packets have only one form.
     pub checksum: V3Checksum,
-    /// Whom to send to and whom alone to believe, of the family of `addresses`, each once, perhaps our own
-    /// address among them; empty: multicast.
+    /// The unicast peers: adverts are sent to them and accepted only from them. Of the family of `addresses`, without
+    /// duplicates; may include our own address. Empty: multicast.
     pub peers: Vec<IpAddr>,
-    /// The addresses in the advert, in configured order, one family, each once.
+    /// The addresses in the advert, in the configured order, all of one family, without duplicates.
     pub addresses: Vec<IpAddr>,
-    /// Yield, fast takeover and hitless stop; without it the RFC's timing alone.
+    /// Enables yield, fast takeover and hitless stop. Without it, only the RFC's timing applies.
     pub fast: bool,
-    /// Time between two announcements of a master; `None`: only after a change.
+    /// The time between two announcements of a master. `None`: it announces only after a change.
     pub refresh: Option<Duration>,
-    /// How long the kernel keeps an address of ours that nobody renews; `None`: for ever.
+    /// How long the kernel keeps a virtual address without a renewal. `None`: forever.
     pub lease: Option<Lease>,
 }
 
-/// A VRRPv2 simple password, zero-filled (RFC 2338 §5.3.10). Nothing ever displays it.
+/// A VRRPv2 simple password, zero-filled (RFC 2338 §5.3.10). It is never displayed.
 #[derive(Clone, Copy)]
 pub struct Password([u8; Self::LONGEST]);
 
 impl Password {
-    /// Octets in the packet.
+    /// The length of the authentication data in octets.
     pub const LONGEST: usize = 8;
 
     /// `None` unless it is 1 to 8 octets long.
@@ -59,8 +59,7 @@ impl Password {
         self.0
     }
 
-    /// Whether a packet's authentication data is this password; the time it takes does not tell how much of
-    /// it is right.
+    /// Whether a packet's authentication data is this password. Takes the same time however much of it matches.
     pub fn matches(&self, theirs: &[u8; Self::LONGEST]) -> bool {
         let difference = self.0.iter().zip(theirs).fold(0, |sum, (ours, theirs)| sum | (ours ^ theirs));
         std::hint::black_box(difference) == 0
@@ -81,14 +80,14 @@ impl fmt::Debug for Password {
     }
 }
 
-/// What the checksum of VRRPv3 over IPv4 is taken over. RFC 9568 §5.2.8 leaves the pseudo-header out; keepalived
-/// and FRR put it in.
+/// What the checksum of VRRPv3 over IPv4 covers. RFC 9568 §5.2.8 excludes the pseudo-header; keepalived and FRR include
+/// it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum V3Checksum {
     /// The IPv4 pseudo-header and the message.
     #[default]
     PseudoHeader,
-    /// The message alone.
+    /// Only the message.
     Message,
 }
 
@@ -97,7 +96,7 @@ pub enum V3Checksum {
 pub struct Lease(NonZeroU32);
 
 impl Lease {
-    /// `None` for 0, which would be an address that is never there.
+    /// `None` for 0, with which the kernel would never keep the address.
     pub const fn from_seconds(seconds: u32) -> Option<Self> {
         match NonZeroU32::new(seconds) {
             Some(seconds) => Some(Self(seconds)),
@@ -110,7 +109,7 @@ impl Lease {
         self.0.get()
     }
 
-    /// How long after one renewal the next is due: three more may fail before the address goes.
+    /// The time between two renewals. Three in a row can fail before the kernel removes the address.
     pub(super) fn renew_after(self) -> Duration {
         Duration::from_secs(self.0.get().into()) / 4
     }
@@ -137,23 +136,23 @@ impl Settings {
         }
     }
 
-    /// Whether an advert lists the same addresses; the order is only advice (RFC 3768 §5.3.9).
+    /// Whether an advert lists the same addresses, in any order (RFC 3768 §5.3.9).
     pub fn same_addresses(&self, theirs: &[IpAddr]) -> bool {
         self.addresses == theirs
             || (self.addresses.len() == theirs.len() && self.addresses.iter().all(|a| theirs.contains(a)))
     }
 
-    /// Skew_Time for a router of priority `own` under a master that advertises every `interval`.
+    /// Skew_Time of a router with priority `own` if the master advertises every `interval`.
     pub(super) fn skew(&self, own: Priority, interval: Interval) -> Duration {
         match self.version {
-            // A second, whatever the interval (RFC 3768 §6.1).
+            // A fraction of one second, whatever the interval (RFC 3768 §6.1).
             Version::V2 => own.skew_of(Duration::from_secs(1)),
             Version::V3 => own.skew_of(interval.duration()),
         }
     }
 
-    /// Master_Down_Interval for a router of priority `own` under a master that advertises every `interval`
-    /// (RFC 3768 §6.1, RFC 9568 §6.1).
+    /// Master_Down_Interval of a router with priority `own` if the master advertises every `interval` (RFC 3768 §6.1,
+    /// RFC 9568 §6.1).
     pub fn master_down(&self, own: Priority, interval: Interval) -> Duration {
         interval.duration() * 3 + self.skew(own, interval)
     }
@@ -171,14 +170,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_is_1_to_8_octets_and_filled_with_zeros() {
+    fn a_password_has_1_to_8_octets_and_is_filled_with_zeros() {
         assert_eq!(Password::new(b"secret").map(Password::octets), Some(*b"secret\0\0"));
         assert_eq!(Password::new(b"12345678").map(Password::octets), Some(*b"12345678"));
         assert_eq!((Password::new(b""), Password::new(b"123456789")), (None, None));
     }
 
     #[test]
-    fn a_password_matches_itself_alone() {
+    fn a_password_matches_only_itself() {
         let password = Password::new(b"secret").unwrap();
         assert!(password.matches(b"secret\0\0"));
         for other in [b"Secret\0\0", b"secret\0x", b"\0\0\0\0\0\0\0\0"] {

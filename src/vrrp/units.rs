@@ -1,10 +1,10 @@
-//! The protocol's numbers, each a type with its range and unit; knows nothing else of the crate.
+//! The protocol's numbers, each a type with its range and unit. Knows nothing else of the crate.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// Address family of a virtual router: IPv4 and IPv6 routers of one VRID are different routers.
+/// The address family of a virtual router. An IPv4 and an IPv6 router with the same VRID are different routers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Family {
     V4,
@@ -30,7 +30,7 @@ impl fmt::Display for Family {
     }
 }
 
-/// Protocol version on the wire.
+/// The protocol version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Version {
     V2,
@@ -58,12 +58,12 @@ impl fmt::Display for Version {
 pub struct Vrid(u8);
 
 impl Vrid {
-    /// `None` for 0, which no router may use.
+    /// `None` for 0, which is not a valid VRID.
     pub const fn new(vrid: u8) -> Option<Self> {
         if vrid == 0 { None } else { Some(Self(vrid)) }
     }
 
-    /// The octet on the wire.
+    /// The octet in the packet.
     pub const fn octet(self) -> u8 {
         self.0
     }
@@ -80,7 +80,7 @@ impl fmt::Display for Vrid {
 pub struct Priority(u8);
 
 impl Priority {
-    /// The master is leaving: never a router's own priority.
+    /// The master gives up its role. Never a router's own priority.
     pub const RELEASE: Self = Self(0);
     /// The router owns the addresses.
     pub const OWNER: Self = Self(255);
@@ -90,18 +90,18 @@ impl Priority {
         if priority == 0 { None } else { Some(Self(priority)) }
     }
 
-    /// Whatever an advert says, 0 included.
+    /// The priority in an advert, which can be 0.
     pub const fn from_wire(octet: u8) -> Self {
         Self(octet)
     }
 
-    /// The octet on the wire.
+    /// The octet in the packet.
     pub const fn octet(self) -> u8 {
         self.0
     }
 
-    /// `(256 - priority) / 256` of `whole`: the skew (RFC 3768 §6.1, RFC 9568 §6.1).
-    /// `whole` is at most some minutes, so the product stays far below `u32` overflow of a `Duration`.
+    /// The skew: `(256 - priority) / 256` of `whole` (RFC 3768 §6.1, RFC 9568 §6.1). `whole` is at most some minutes, so
+    /// the product cannot overflow.
     pub fn skew_of(self, whole: Duration) -> Duration {
         whole * (256 - u32::from(self.0)) / 256
     }
@@ -113,8 +113,8 @@ impl fmt::Display for Priority {
     }
 }
 
-/// Advertisement interval in centiseconds: what both versions' packets can say. v2 uses whole seconds
-/// 1 to 255, v3 1 to 4095 centiseconds; [`Interval::fits`] tells.
+/// An advertisement interval in centiseconds. VRRPv2 packets carry 1 to 255 whole seconds, VRRPv3 packets 1 to 4095
+/// centiseconds; see [`Interval::fits`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Interval(u16);
 
@@ -122,7 +122,7 @@ impl Interval {
     /// One second, the default of both versions.
     pub const DEFAULT: Self = Self(100);
 
-    /// `None` for 0, which would make every backup take over at once (RFC 9568 erratum 8301).
+    /// `None` for 0, with which every backup would take over at once (RFC 9568 erratum 8301).
     pub const fn from_centiseconds(centiseconds: u16) -> Option<Self> {
         if centiseconds == 0 { None } else { Some(Self(centiseconds)) }
     }
@@ -137,12 +137,12 @@ impl Interval {
         self.0
     }
 
-    /// The interval in seconds, rounded down, as VRRPv2 writes it.
+    /// The interval in whole seconds, rounded down, as in a VRRPv2 packet.
     pub fn whole_seconds(self) -> u8 {
         u8::try_from(self.0 / 100).unwrap_or(u8::MAX)
     }
 
-    /// The interval as a time.
+    /// The interval as a duration.
     pub const fn duration(self) -> Duration {
         Duration::from_millis(self.0 as u64 * 10)
     }

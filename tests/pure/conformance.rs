@@ -264,7 +264,7 @@ fn wording(action: &Action) -> String {
             Report::Dropped { reason, .. } => format!("drop {reason}"),
             Report::Yield => "yield".into(),
             Report::Leaving => "leaving".into(),
-            Report::PutBack => "put back".into(),
+            Report::AddressRestored => "put back".into(),
             Report::Cause { cause, raised } => {
                 format!(
                     "{} {}",
