@@ -200,6 +200,12 @@ fn a_scan_checks_its_interface_and_duration_first() {
     };
     refused(&[], "vrrp-init: no interface is up and takes multicast");
     refused(&[("INTERFACE", "eth7")], "vrrp-init: there is no interface eth7");
+    // Under other names too, also while another variable is invalid.
+    let file = host.file("interface");
+    std::fs::write(&file, "eth7\n").unwrap();
+    for (name, value) in [("KEEPALIVED_IFACE", "eth7"), ("INTERFACE_FILE", file.to_str().unwrap())] {
+        refused(&[(name, value), ("PRIORITY", "high")], "vrrp-init: there is no interface eth7");
+    }
     host.plug_in();
     host.ip("link add eth7 type veth peer name eth8");
     let mut all = scan(&host, Launch::NotPidOne, &["1"], &[("INTERFACE", "auto")]);

@@ -175,6 +175,15 @@ fn client_commands_without_a_daemon_say_so() {
         assert_eq!(run.wait_exit(seconds(2)), 1);
         run.log.wait_for(&format!("nobody answers at {}", missing.display()), seconds(1));
     }
+    // The socket is found under other names too, also while another variable is invalid.
+    let file = host.file("socket");
+    fs::write(&file, missing.as_os_str().as_encoded_bytes()).unwrap();
+    for (name, value) in [("KEEPALIVED_STATUS_SOCKET", missing.clone()), ("STATUS_SOCKET_FILE", file)] {
+        let env = [(name.into(), value.into_os_string()), ("PRIORITY".into(), "high".into())];
+        let mut run = Running::start(&host, Launch::NotPidOne, Path::new(OURS), &["status"], &env);
+        assert_eq!(run.wait_exit(seconds(2)), 1);
+        run.log.wait_for(&format!("nobody answers at {}", missing.display()), seconds(1));
+    }
 }
 
 #[test]
