@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use crate::client::Record;
 use crate::pair::{A, B, Pair, STEADY};
 use crate::support::router::Node;
-use crate::support::watch::Sampler;
+use crate::support::sampler::Sampler;
 use crate::support::{millis, seconds};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -29,7 +29,7 @@ fn next_to_a_running_daemon_check_finds_everything_and_changes_nothing() {
     let mut router = Router::start(Kind::Ours, &host, &node);
     let haproxy = Haproxy::start(&host, &router.run);
     router.wait_master(0, seconds(8));
-    let (lines, code) = check(&host, Launch::Beside(&router.run), &node);
+    let (lines, code) = check(&host, Launch::Joining(&router.run), &node);
     assert_eq!(code, 0);
     for line in [
         "VI_1",
@@ -78,11 +78,11 @@ fn an_empty_pid_namespace_is_reported_with_the_way_to_share_one() {
     assert!(shown(Launch::PidOne), "as by docker run");
     let router = Router::start(Kind::Ours, &host, &node);
     router.wait_backup(0, seconds(2));
-    assert!(shown(Launch::Beside(&router.run)), "as by docker exec");
+    assert!(shown(Launch::Joining(&router.run)), "as by docker exec");
     let sleep = Path::new("/usr/bin/sleep");
-    let neighbour = Running::start(&host, Launch::Beside(&router.run), sleep, &["600"], &[]);
+    let neighbour = Running::start(&host, Launch::Joining(&router.run), sleep, &["600"], &[]);
     neighbour.pid();
-    assert!(!shown(Launch::Beside(&router.run)), "another container is there");
+    assert!(!shown(Launch::Joining(&router.run)), "another container is there");
 }
 
 #[test]

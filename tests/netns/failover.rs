@@ -158,10 +158,10 @@ fn haproxy_killed_on_the_master_moves_the_address_in_milliseconds() {
 fn a_stopped_master_hands_over_and_the_client_learns_the_new_one_from_gratuitous_arp() {
     let mut pair = Pair::plain();
     pair.client.http_get(VIP);
-    wait_until("the client knows a", seconds(1), || pair.client.neighbour(VIP) == Some(pair.a.host.mac()));
+    wait_until("the client knows a", seconds(1), || pair.client.neighbor(VIP) == Some(pair.a.host.mac()));
     let capture = Capture::start(&pair.client, "arp", "arp");
     hands_over_on_sigterm(&mut pair);
-    let learned = || pair.client.neighbour(VIP) == Some(pair.b.host.mac());
+    let learned = || pair.client.neighbor(VIP) == Some(pair.b.host.mac());
     wait_until("the client knows b without having asked", seconds(1), learned);
     std::thread::sleep(millis(2_300));
     let captured = capture.finish();
@@ -333,13 +333,13 @@ fn a_service_that_keeps_crashing_does_not_move_the_address_each_time() {
     let program = |host: &Host| host.file("flaky");
     let start = |host: &Host, init: &Running| {
         fs::copy("/usr/bin/sleep", program(host)).expect("a temporary file can be written");
-        Running::start(host, Launch::Beside(init), &program(host), &["600"], &[])
+        Running::start(host, Launch::Joining(init), &program(host), &["600"], &[])
     };
     let (pair, mut steady) = start_with_service("a-flaky", start, "1");
     let (marks, began) = (pair.marks(), Instant::now());
     steady.kill();
     let text = format!("for i in $(seq 60); do {} 0.15; sleep 0.05; done", program(&pair.a.host).display());
-    let beside = Launch::Beside(&pair.a.run);
+    let beside = Launch::Joining(&pair.a.run);
     let mut shell = Running::start(&pair.a.host, beside, Path::new("/bin/dash"), &["-c", &text], &[]);
     assert_eq!(shell.wait_exit(seconds(30)), 0, "all lives are over");
     let crashes = pair.a.run.log.since(marks[0], "is gone").len();

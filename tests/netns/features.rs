@@ -13,7 +13,7 @@ use crate::support::pair::{Pair, QUIET, START, master_down};
 use crate::support::process::children_of;
 use crate::support::router::{Kind, Node, Router};
 use crate::support::service::Haproxy;
-use crate::support::wire::{Message, sealed};
+use crate::support::wire::{Message, with_checksum};
 use crate::support::{millis, seconds, wait_until};
 use nix::sys::signal::Signal;
 
@@ -165,7 +165,7 @@ fn with_weight_0_status_500_is_a_fault_even_if_port_and_process_are_healthy() {
     router.wait_master(0, START);
     let marks = [router.run.log.mark(), backup.run.log.mark()];
     well.kill();
-    let unwell = Haproxy::start_unwell(&host, &router.run);
+    let unwell = Haproxy::start_unhealthy(&host, &router.run);
     router.run.log.wait_for_after(marks[0], "Entering FAULT STATE", seconds(2));
     wait_until("the address is gone", seconds(1), || !router.holds_vip());
     backup.wait_master(marks[1], seconds(2));
@@ -423,7 +423,7 @@ fn bad_adverts() -> Vec<Vec<u8>> {
     };
     let mut all = Vec::new();
     for _ in 0..64 {
-        let almost = sealed([&[0x21, Node::VRID][..], &noise()[2..]].concat());
+        let almost = with_checksum([&[0x21, Node::VRID][..], &noise()[2..]].concat());
         all.extend([wrong_sum.clone(), wrong_interval.clone(), wrong_auth.clone(), noise(), almost]);
     }
     all

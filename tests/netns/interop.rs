@@ -10,8 +10,8 @@ use crate::support::capture::Capture;
 use crate::support::lab::{Host, Lab};
 use crate::support::process::{Launch, Running};
 use crate::support::router::{Check, Kind, Node, Router};
+use crate::support::sampler::Sampler;
 use crate::support::service::Haproxy;
-use crate::support::watch::Sampler;
 use crate::support::{millis, seconds, wait_until, wire};
 use nix::sys::signal::Signal;
 
@@ -292,14 +292,14 @@ fn two_of_ours_over_ipv6_are_followed_by_neighbors() {
             duel.moved(&duel.b, &duel.a);
         });
         wait_until("the client has b's hardware address", seconds(1), || {
-            duel.client.neighbour(vip) == Some(duel.b.host.mac())
+            duel.client.neighbor(vip) == Some(duel.b.host.mac())
         });
         duel.watched("the service is back", millis(300), |duel| {
             duel.web = Some(Haproxy::start(&duel.a.host, &duel.a.run));
             duel.moved(&duel.a, &duel.b);
         });
         wait_until("the client has a's hardware address", seconds(1), || {
-            duel.client.neighbour(vip) == Some(duel.a.host.mac())
+            duel.client.neighbor(vip) == Some(duel.a.host.mac())
         });
         duel.life(millis(1_500));
     });

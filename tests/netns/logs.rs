@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::asking::{ask, ask_as_itself, page, with_metrics};
 use crate::support::lab::Lab;
 use crate::support::log_table::documented;
 use crate::support::pair::START;
 use crate::support::process::{Launch, Running};
+use crate::support::query::{command, command_in_its_environment, page, with_metrics};
 use crate::support::router::{Kind, Node, OURS, Router};
 use crate::support::seconds;
 use crate::support::wire::Message;
@@ -133,7 +133,7 @@ fn no_password_appears_in_any_output() {
     fs::write(&file, IN_A_FILE).unwrap();
 
     for words in [&["status"][..], &["status", "--json"], &["why"], &["healthcheck"], &["check"], &["help"]] {
-        let (code, text) = ask_as_itself(&router, words);
+        let (code, text) = command_in_its_environment(&router, words);
         assert!(code == 0 && !text.is_empty(), "{words:?}: {code}\n{text}");
         assert!(words != ["check"] || text.matches("(set, not shown)").count() == 2, "{text}");
         is_silent(&words.join(" "), &text);
@@ -145,7 +145,7 @@ fn no_password_appears_in_any_output() {
     for (name, value) in wrong {
         let mut env = node.environment(&a);
         env.push((name.into(), value.into()));
-        let mut run = Running::start::<&str>(&a, Launch::Beside(&router.run), Path::new(OURS), &[], &env);
+        let mut run = Running::start::<&str>(&a, Launch::Joining(&router.run), Path::new(OURS), &[], &env);
         assert_eq!(run.wait_exit(seconds(2)), 78);
         let text = run.log.whole(seconds(1));
         assert!(text.contains(name), "{text}");
@@ -155,6 +155,6 @@ fn no_password_appears_in_any_output() {
     let heard = scan.log.whole(seconds(1));
     assert!(heard.contains("password"), "it heard one that has a password: {heard}");
     is_silent("scan", &heard);
-    assert_eq!(ask(&router, &["status"]).0, 0);
+    assert_eq!(command(&router, &["status"]).0, 0);
     is_silent("the log", &log.since(0, "").join("\n"));
 }

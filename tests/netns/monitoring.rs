@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 
-use crate::support::asking::{body, with_metrics};
 use crate::support::lab::{Host, Lab};
 use crate::support::pair::START;
 use crate::support::promtool::{document, promtool};
+use crate::support::query::{body, with_metrics};
 use crate::support::router::{Kind, Node, Router};
 use crate::support::service::Haproxy;
 use crate::support::wire::Message;

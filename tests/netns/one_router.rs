@@ -10,9 +10,9 @@ use crate::support::lab::{Host, Lab};
 use crate::support::pair::{Pair, START};
 use crate::support::process::{Launch, Running};
 use crate::support::router::{Kind, Node, Router};
+use crate::support::sampler::Sampler;
 use crate::support::service::Haproxy;
-use crate::support::watch::Sampler;
-use crate::support::wire::{Message, sealed};
+use crate::support::wire::{Message, with_checksum};
 use crate::support::{millis, seconds, wait_until};
 use nix::sys::signal::Signal;
 
@@ -197,10 +197,10 @@ fn between_two_checks_nothing_is_read_from_proc_until_a_process_ends() {
     let idle = Running::start(&host, Launch::PidOne, Path::new("/usr/bin/sleep"), &["600"], &[]);
     let text = format!("for i in $(seq {BYSTANDERS}); do sleep 600 & done; wait");
     let _bystanders =
-        Running::start(&host, Launch::Beside(&idle), Path::new("/bin/dash"), &["-c", &text], &[]);
+        Running::start(&host, Launch::Joining(&idle), Path::new("/bin/dash"), &["-c", &text], &[]);
     let haproxy = Haproxy::start(&host, &idle);
     let node = Node::watching_haproxy(11).with("CHECK_INTERVAL", "60");
-    let router = Router::ours(&host, &node, Launch::Beside(&idle));
+    let router = Router::ours(&host, &node, Launch::Joining(&idle));
     router.wait_master(0, START);
     let before = router.run.reads();
     std::thread::sleep(seconds(4));
@@ -297,12 +297,12 @@ fn bad_packets() -> Vec<Bad> {
     let largest: Vec<u8> = good().bytes().into_iter().chain(std::iter::repeat(0)).take(65_515).collect();
     vec![
         Bad::message("truncated", good().bytes()[..4].to_vec()),
-        Bad::message("truncated", sealed(good().bytes()[..16].to_vec())),
+        Bad::message("truncated", with_checksum(good().bytes()[..16].to_vec())),
         bad("truncated", Message { count: Some(20), ..good() }),
         bad("version", Message { version: 1, ..good() }),
         Bad::message(
             "version_mismatch",
-            sealed(vec![0x31, Node::VRID, 250, 1, 0, 100, 0, 0, 10, 77, 0, 100]),
+            with_checksum(vec![0x31, Node::VRID, 250, 1, 0, 100, 0, 0, 10, 77, 0, 100]),
         ),
         bad("type", Message { kind: 2, ..good() }),
         Bad::message("checksum", wrong_sum),

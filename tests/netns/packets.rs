@@ -95,7 +95,7 @@ fn life_of_all(lab: &Lab) -> (Captured, Host) {
     }
     for vip in addresses() {
         wait_until(&format!("the client has {vip} at its new place"), seconds(2), || {
-            client.neighbour(vip) == Some(host.mac())
+            client.neighbor(vip) == Some(host.mac())
         });
     }
     // One more advert of each than the first.
@@ -157,7 +157,7 @@ fn checksums_are_right(captured: &Captured) {
         [(false, "vrrp.v3_checksum_as_in_v2:FALSE"), (true, "vrrp.v3_checksum_as_in_v2:TRUE")]
     {
         let fields = ["vrrp.virt_rtr_id", "vrrp.checksum.status", "_ws.expert.message"];
-        let read = captured.tshark_that(prefers, "vrrp && !icmpv6", &fields);
+        let read = captured.tshark_with(prefers, "vrrp && !icmpv6", &fields);
         assert!(read.len() >= 4 * SORTS.len(), "{} adverts", read.len());
         for sort in 0..SORTS.len() {
             let other = is_v3_over_v4(&sort) && alone != (sort == MESSAGE_ALONE);

@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 
 /// Runs a shell script to its end in the PID namespace of `init`.
 fn script(host: &Host, init: &Running, text: &str) {
-    let mut shell = Running::start(host, Launch::Beside(init), Path::new("/bin/dash"), &["-c", text], &[]);
+    let mut shell = Running::start(host, Launch::Joining(init), Path::new("/bin/dash"), &["-c", text], &[]);
     assert_eq!(shell.wait_exit(seconds(60)), 0, "the script ends well");
 }
 
@@ -140,7 +140,7 @@ fn in_the_pid_namespace_of_another_pid_1_it_still_finds_the_service() {
     let host = lab.host("a", 1);
     let pause = idle(&host);
     let node = Node { check: Some(Check::each_second("haproxy", 0)), ..Node::plain(200) };
-    let router = Router::ours(&host, &node, Launch::Beside(&pause));
+    let router = Router::ours(&host, &node, Launch::Joining(&pause));
     router.run.log.wait_for("(VI_1) Entering FAULT STATE", seconds(3));
     let haproxy = Haproxy::start(&host, &pause);
     router.wait_master(0, seconds(10));

@@ -9,7 +9,7 @@ use crate::support::lab::{Host, Lab};
 use crate::support::pair::START;
 use crate::support::process::{Launch, Running};
 use crate::support::router::{Kind, Node, OURS, Router};
-use crate::support::wire::{Message, sealed};
+use crate::support::wire::{Message, with_checksum};
 use crate::support::{millis, seconds};
 use nix::sys::signal::Signal;
 
@@ -48,7 +48,7 @@ fn misbehave(client: &Host) {
         for message in [&cisco, &still, &empty] {
             client.send(255, &[], &message.bytes());
         }
-        client.send(255, &[], &sealed([&[0x2f][..], &good.bytes()[1..]].concat()));
+        client.send(255, &[], &with_checksum([&[0x2f][..], &good.bytes()[1..]].concat()));
         if round == 0 {
             client.send(255, &[1, 1, 1, 0], &good.bytes());
             client.send_as(stranger, 255, &[], &Message { priority: 0, ..other.clone() }.bytes());
@@ -137,7 +137,7 @@ fn next_to_a_running_daemon_a_scan_disturbs_nothing_and_names_what_it_cannot_rec
         (ours.run.log.mark(), Capture::start(&client, "beside", "proto 112 and src host 10.77.0.1"));
     let args: [OsString; 2] = ["scan".into(), "3".into()];
     let env = ours.node.environment(&host);
-    let mut scan = Running::start(&host, Launch::Beside(&ours.run), Path::new(OURS), &args, &env);
+    let mut scan = Running::start(&host, Launch::Joining(&ours.run), Path::new(OURS), &args, &env);
     assert_eq!(scan.wait_exit(seconds(6)), 0);
     assert_eq!(rows(&scan), ["enp0s3 IPv4 2 2 10.77.0.2 100 1 s none right 10.77.0.101"]);
     assert_eq!(problems(&scan), [""; 0]);

@@ -7,18 +7,18 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::support::asking::{ask, body, connect, get, page, with_metrics};
 use crate::support::lab::Lab;
 use crate::support::many::Many;
 use crate::support::pair::{Pair, START};
 use crate::support::process::{Launch, Running};
+use crate::support::query::{body, command, connect, get, page, with_metrics};
 use crate::support::router::{Kind, Node, OURS, Router};
 use crate::support::service::Haproxy;
 use crate::support::{millis, seconds, wait_until};
 use nix::sys::signal::Signal;
 
 fn json(router: &Router) -> serde_json::Value {
-    let (code, text) = ask(router, &["status", "--json"]);
+    let (code, text) = command(router, &["status", "--json"]);
     assert_eq!(code, 0, "{text}");
     serde_json::from_str(&text).unwrap()
 }
@@ -45,7 +45,7 @@ fn status_shows_role_kernel_addresses_and_cause_on_both_hosts() {
     assert!(backup["heard"]["ago_ms"].as_u64().is_some_and(|ago| ago < 2_000), "{backup}");
     assert!(backup["deadline_ms"].as_u64().is_some_and(|left| (1_000..4_000).contains(&left)), "{backup}");
 
-    let (code, text) = ask(&pair.a, &["status"]);
+    let (code, text) = command(&pair.a, &["status"]);
     assert_eq!(code, 0);
     for part in
         ["VI_1    51    enp0s3     MASTER", "10.77.0.100/32 on enp0s3: here, lease ends in", "healthy"]
@@ -68,7 +68,7 @@ fn why_names_who_died_and_who_took_over_when() {
     first.kill();
     b.wait_master(marks[1], seconds(2));
     a.run.log.wait_for_after(marks[0], "Entering BACKUP STATE", seconds(1));
-    let (code, text) = ask(&a, &["why"]);
+    let (code, text) = command(&a, &["why"]);
     assert_eq!(code, 0);
     let last = text.lines().last().unwrap();
     for part in [
@@ -79,7 +79,7 @@ fn why_names_who_died_and_who_took_over_when() {
     ] {
         assert!(last.contains(part), "{part}\n{text}");
     }
-    let (_, text) = ask(&b, &["why"]);
+    let (_, text) = command(&b, &["why"]);
     assert!(text.lines().last().unwrap().contains("VI_1 MASTER after "), "{text}");
 }
 
@@ -92,15 +92,15 @@ fn healthcheck_distinguishes_alive_ready_and_master() {
     let router = Router::start(Kind::Ours, &host, &check);
     router.run.log.wait_for("Entering FAULT STATE", seconds(2));
     // A FAULT because the service is down: a restart would kill what else runs here.
-    assert_eq!(ask(&router, &["healthcheck"]), (0, "healthy, VI_1 FAULT".into()));
-    assert_eq!(ask(&router, &["healthcheck", "--ready"]).0, 1);
+    assert_eq!(command(&router, &["healthcheck"]), (0, "healthy, VI_1 FAULT".into()));
+    assert_eq!(command(&router, &["healthcheck", "--ready"]).0, 1);
     let haproxy = Haproxy::start(&host, &router.run);
     router.run.log.wait_for("Entering BACKUP STATE", seconds(3));
-    assert_eq!(ask(&router, &["healthcheck", "--ready"]).0, 0);
-    assert_eq!(ask(&router, &["healthcheck", "--master"]).0, 1);
+    assert_eq!(command(&router, &["healthcheck", "--ready"]).0, 0);
+    assert_eq!(command(&router, &["healthcheck", "--master"]).0, 1);
     router.wait_master(0, START);
-    assert_eq!(ask(&router, &["healthcheck", "--master", "VI_1"]), (0, "healthy, VI_1 MASTER".into()));
-    assert_eq!(ask(&router, &["healthcheck", "VI_2"]), (1, "there is no router VI_2 here".into()));
+    assert_eq!(command(&router, &["healthcheck", "--master", "VI_1"]), (0, "healthy, VI_1 MASTER".into()));
+    assert_eq!(command(&router, &["healthcheck", "VI_2"]), (1, "there is no router VI_2 here".into()));
     drop(haproxy);
 }
 
@@ -108,11 +108,11 @@ fn healthcheck_distinguishes_alive_ready_and_master() {
 fn healthcheck_fails_for_an_address_in_the_wrong_place_and_a_daemon_that_hangs() {
     let pair = Pair::plain();
     pair.b.host.ip("address add 10.77.0.100/32 dev enp0s3");
-    let (code, text) = ask(&pair.b, &["healthcheck"]);
+    let (code, text) = command(&pair.b, &["healthcheck"]);
     assert_eq!((code, text.contains("VI_1 is BACKUP, but 10.77.0.100 is on enp0s3")), (1, true), "{text}");
     pair.a.run.signal(Signal::SIGSTOP);
     let asked = Instant::now();
-    let (code, text) = ask(&pair.a, &["healthcheck"]);
+    let (code, text) = command(&pair.a, &["healthcheck"]);
     pair.a.run.signal(Signal::SIGCONT);
     assert_eq!((code, text.contains("did not answer within 3 s")), (1, true), "{text}");
     assert!(asked.elapsed() < millis(4_500), "{:?}", asked.elapsed());
@@ -129,10 +129,10 @@ fn a_healthcheck_ends_though_many_before_it_were_left_waiting() {
     for _ in 0..17 {
         drop(UnixStream::connect(&socket).unwrap());
     }
-    let (code, text) = ask(&router, &["healthcheck"]);
+    let (code, text) = command(&router, &["healthcheck"]);
     router.run.signal(Signal::SIGCONT);
     assert_eq!((code, text.contains("did not answer within 3 s")), (1, true), "{text}");
-    wait_until("it answers again", seconds(2), || ask(&router, &["healthcheck"]).0 == 0);
+    wait_until("it answers again", seconds(2), || command(&router, &["healthcheck"]).0 == 0);
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn slow_and_malformed_clients_delay_no_one() {
         // The oldest have been shown out.
         let _ = stream.write_all(&[b'x'; 1_000]);
     }
-    assert_eq!(ask(&pair.a, &["healthcheck"]).0, 0);
+    assert_eq!(command(&pair.a, &["healthcheck"]).0, 0);
     std::thread::sleep(seconds(3));
     drop((idle, lazy));
     let captured = capture.finish();
@@ -275,7 +275,7 @@ fn new_connections_do_not_cut_off_a_slow_reader() {
     let lab = Lab::new();
     let hosts = MANY.hosts(&lab);
     let mut env = MANY.environment(200);
-    env.push(("METRICS_LISTEN".into(), format!(":{}", crate::support::asking::PORT).into()));
+    env.push(("METRICS_LISTEN".into(), format!(":{}", crate::support::query::PORT).into()));
     let run = Running::start::<&str>(&hosts[0], Launch::PidOne, Path::new(OURS), &[], &env);
     run.log.wait_for(&format!("(VI_{}) Entering BACKUP STATE", MANY.0), seconds(5));
     let socket = format!("/proc/{}/root/run/vrrp-init.sock", run.pid());

@@ -13,7 +13,7 @@ use crate::support::lab::{Host, Lab};
 use crate::support::pair::START;
 use crate::support::process::{Launch, Running};
 use crate::support::router::{Kind, Node, Router};
-use crate::support::wire::{Message, sealed};
+use crate::support::wire::{Message, with_checksum};
 use crate::support::{millis, seconds, wait_until};
 
 const US: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
@@ -224,7 +224,7 @@ impl Neighbour {
         let packet =
             [&[0, 1, 8, 0, 6, 4, 0, 1][..], &self.wire.mac, &PEER.octets(), &[0; 6], &vip.octets()].concat();
         let question = ethernet(EVERYONE, self.wire.mac, 0x0806, &packet);
-        let answer = self.wire.ask(&question, PATIENCE, |frame| {
+        let answer = self.wire.request(&question, PATIENCE, |frame| {
             frame[12..14] == [8, 6] && frame[20..22] == [0, 2] && frame[28..32] == vip.octets()
         })?;
         answer[22..28].first_chunk().copied()
@@ -240,7 +240,7 @@ impl Neighbour {
             [&[SOLICITATION, 0, 0, 0, 0, 0, 0, 0][..], &vip.octets(), &[1, 1], &self.wire.mac].concat();
         let macs = ([0x33, 0x33, 0xff, a, b, c], self.wire.mac);
         let question = ip(macs, ends, 255, ICMPV6, &with_sum(ends, body));
-        let answer = self.wire.ask(&question, time, |frame| {
+        let answer = self.wire.request(&question, time, |frame| {
             frame[6..12] == self.dut && claimed(frame) == Some(vip.into()) && frame[0] != 0x33
         })?;
         Some(answer[58..].to_vec())
@@ -252,7 +252,7 @@ impl Neighbour {
         let is_answer = |frame: &[u8]| {
             payload(frame, ICMP).is_some_and(|icmp| icmp[0] == 0) && frame[26..30] == address.octets()
         };
-        self.wire.ask(&frame, PATIENCE, is_answer).is_some()
+        self.wire.request(&frame, PATIENCE, is_answer).is_some()
     }
 
     fn echo_v6(&self, address: Ipv6Addr) -> bool {
@@ -262,7 +262,7 @@ impl Neighbour {
         let is_answer = |frame: &[u8]| {
             payload(frame, ICMPV6).is_some_and(|icmp| icmp[0] == 129) && frame[22..38] == address.octets()
         };
-        self.wire.ask(&frame, PATIENCE, is_answer).is_some()
+        self.wire.request(&frame, PATIENCE, is_answer).is_some()
     }
 
     /// Asks for the virtual addresses in every way; which questions were answered.
@@ -366,11 +366,11 @@ fn a_backup_answers_for_no_virtual_address_and_a_master_answers_for_each_at_once
     let moved = [0x02, 0, 0, 0, 0, 0x99];
     let ends = (PEER_V6.into(), Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1).into());
     let body = [&[ADVERTISEMENT, 0, 0, 0, 0x20, 0, 0, 0][..], &PEER_V6.octets(), &[2, 1], &moved].concat();
-    assert_ne!(host.neighbour(PEER_V6).as_deref(), Some("02:00:00:00:00:99"));
+    assert_ne!(host.neighbor(PEER_V6).as_deref(), Some("02:00:00:00:00:99"));
     let macs = ([0x33, 0x33, 0, 0, 0, 1], neighbour.wire.mac);
     neighbour.wire.send(&ip(macs, ends, 255, ICMPV6, &with_sum(ends, body)));
     wait_until("the neighbour has moved", seconds(1), || {
-        host.neighbour(PEER_V6).as_deref() == Some("02:00:00:00:00:99")
+        host.neighbor(PEER_V6).as_deref() == Some("02:00:00:00:00:99")
     });
     let captured = capture.finish();
     for vip in [LINK_LOCAL_VIP, VIP_V6] {
@@ -486,7 +486,7 @@ impl Channel<'_> {
             spoilt("truncated", &|m| m.count = Some(20)),
             spoilt("truncated", &|m| m.count = Some(255)),
             // RX-05
-            self.fault("truncated", &sealed(good[..good.len() - 8].to_vec())),
+            self.fault("truncated", &with_checksum(good[..good.len() - 8].to_vec())),
             // RX-07
             spoilt("vrid", &|m| m.vrid = 99),
             spoilt("vrid", &|m| m.vrid = 0),
@@ -716,9 +716,9 @@ fn adverts_are_not_forwarded() {
         let good = MessageV3::new(Node::VRID, 100, &[VIP.into()]).bytes(channel.ends());
         wire.send(&channel.frame(255, &good));
     }
-    assert_eq!(beyond.hear(millis(300), is_vrrp), None);
+    assert_eq!(beyond.receive(millis(300), is_vrrp), None);
     // The control: one of protocol 112 too, to a host there.
     let ends = (PEER.into(), v4([10, 88, 0, 2]));
     wire.send(&ip((dut, wire.mac), ends, 255, VRRP, &Message::default().bytes()));
-    assert!(beyond.hear(seconds(1), is_vrrp).is_some(), "other packets are forwarded");
+    assert!(beyond.receive(seconds(1), is_vrrp).is_some(), "other packets are forwarded");
 }

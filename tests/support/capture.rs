@@ -1,4 +1,4 @@
-//! What a host hears: tcpdump into a file, frames with their times out of it, and tshark's opinion of them.
+//! Packet captures on a host: tcpdump writes a file, from which come the frames with their times, and tshark's view of them.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -23,14 +23,14 @@ pub(crate) struct Captured {
     pub(crate) frames: Vec<Frame>,
 }
 
-/// One Ethernet frame and when it was heard, since the epoch.
+/// One Ethernet frame and its time since the epoch.
 pub(crate) struct Frame {
     pub(crate) at: Duration,
     pub(crate) bytes: Vec<u8>,
 }
 
 impl Capture {
-    /// `filter` is tcpdump's; at most one capture of a `name` per host.
+    /// Starts a capture with tcpdump's `filter`. `name` must be unique on its host.
     pub(crate) fn start(host: &Host, name: &str, filter: &str) -> Self {
         let file = host.file(&format!("{name}.pcap"));
         let mut args: Vec<std::ffi::OsString> = [
@@ -56,10 +56,10 @@ impl Capture {
     }
 
     pub(crate) fn finish(mut self) -> Captured {
-        // What was on the wire a moment ago is in the file a moment later.
+        // tcpdump writes the last packets a moment after they were on the wire.
         std::thread::sleep(super::millis(100));
         self.run.signal(Signal::SIGINT);
-        assert_eq!(self.run.wait_exit(super::seconds(5)), 0, "tcpdump ends well");
+        assert_eq!(self.run.wait_exit(super::seconds(5)), 0, "tcpdump exits with 0");
         let lost = self.run.log.wait_for("packets dropped by kernel", super::seconds(1)).text;
         assert!(lost.starts_with("0 "), "the capture is whole: {lost}");
         let frames = frames(&fs::read(&self.file).expect("tcpdump wrote its file"));
@@ -68,7 +68,7 @@ impl Capture {
 }
 
 impl Captured {
-    /// The VRRP frames from `source`, or from anybody.
+    /// The VRRP frames from `source`, or from all hosts.
     pub(crate) fn adverts(&self, source: Option<Ipv4Addr>) -> Vec<&Frame> {
         let of = |frame: &&Frame| frame.is_vrrp() && source.is_none_or(|source| frame.source() == source);
         self.frames.iter().filter(of).collect()
@@ -76,13 +76,13 @@ impl Captured {
 
     /// Fields of the frames that match tshark's `filter`, one row per frame.
     pub(crate) fn tshark(&self, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
-        self.tshark_that("ip.check_checksum:TRUE", filter, fields)
+        self.tshark_with("ip.check_checksum:TRUE", filter, fields)
     }
 
-    /// As [`Captured::tshark`] with one more of its preferences, such as `tcp.check_checksum:TRUE`.
-    pub(crate) fn tshark_that(&self, prefers: &str, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
+    /// [`Captured::tshark`] with one more preference, such as `tcp.check_checksum:TRUE`.
+    pub(crate) fn tshark_with(&self, preference: &str, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
         let mut command = Command::new("tshark");
-        command.arg("-r").arg(&self.file).args(["-n", "-o", "ip.check_checksum:TRUE", "-o", prefers]);
+        command.arg("-r").arg(&self.file).args(["-n", "-o", "ip.check_checksum:TRUE", "-o", preference]);
         command.args(["-Y", filter]);
         command.args(["-T", "fields"]).args(fields.iter().flat_map(|field| ["-e", field]));
         let output = command.output().expect("tshark runs");
@@ -91,7 +91,7 @@ impl Captured {
         text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
     }
 
-    /// What tshark holds against the VRRP frames: warnings, malformed ones, checksums of either layer.
+    /// The faults that tshark finds in the VRRP frames: warnings, malformed packets, checksums of either layer.
     pub(crate) fn complaints(&self) -> Vec<Vec<String>> {
         self.tshark(
             "vrrp && (_ws.expert || _ws.malformed || vrrp.checksum.status != \"Good\" || ip.checksum.status != \"Good\")",
@@ -114,7 +114,7 @@ impl Frame {
         address(&self.bytes[26..30])
     }
 
-    /// The IPv4 packet, without what Ethernet pads.
+    /// The IPv4 packet, without Ethernet's padding.
     pub(crate) fn packet(&self) -> &[u8] {
         let length = usize::from(u16::from_be_bytes([self.bytes[16], self.bytes[17]]));
         &self.bytes[Self::ETHERNET..Self::ETHERNET + length]

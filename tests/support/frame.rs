@@ -1,4 +1,4 @@
-//! Ethernet frames of any content, sent from and heard on an interface of a host; shares no code with the product on
+//! Ethernet frames of any content, sent and received on an interface of a host. Shares no code with the product, on
 //! purpose.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -12,13 +12,13 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType
 use super::lab::Host;
 use super::wire::checksum;
 
-/// What Ethernet pads a frame to, without its check sequence.
+/// The shortest Ethernet frame without its check sequence; shorter ones are padded to it.
 const SHORTEST: usize = 60;
 const VRRP: u8 = 112;
 const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
 
-/// One interface; what it hears is kept by the kernel until it is asked for.
+/// One interface; the kernel queues what it receives.
 pub(crate) struct Wire {
     socket: OwnedFd,
     pub(crate) mac: [u8; 6],
@@ -39,7 +39,7 @@ impl Wire {
         })
     }
 
-    /// Sends one frame, padded with ones: no receiver may look at what is behind the packet.
+    /// Sends one frame, padded with ones: a receiver must not read past the packet.
     pub(crate) fn send(&self, frame: &[u8]) {
         let mut frame = frame.to_vec();
         frame.resize(frame.len().max(SHORTEST), 0xff);
@@ -47,8 +47,8 @@ impl Wire {
         assert_eq!(sent, frame.len());
     }
 
-    /// The next frame that is `wanted`, within `time`.
-    pub(crate) fn hear(&self, time: Duration, wanted: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
+    /// The next frame within `time` that is `wanted`.
+    pub(crate) fn receive(&self, time: Duration, wanted: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
         let until = Instant::now() + time;
         loop {
             let left = u16::try_from(until.saturating_duration_since(Instant::now()).as_millis())
@@ -67,16 +67,16 @@ impl Wire {
         }
     }
 
-    /// What [`Wire::hear`] gets within `time` after `question`, of what came after it.
-    pub(crate) fn ask(
+    /// Sends `request` and returns the next frame within `time` that is `wanted`; frames before the request are dropped.
+    pub(crate) fn request(
         &self,
-        question: &[u8],
+        request: &[u8],
         time: Duration,
         wanted: impl Fn(&[u8]) -> bool,
     ) -> Option<Vec<u8>> {
-        while self.hear(Duration::ZERO, |_| true).is_some() {}
-        self.send(question);
-        self.hear(time, wanted)
+        while self.receive(Duration::ZERO, |_| true).is_some() {}
+        self.send(request);
+        self.receive(time, wanted)
     }
 }
 
@@ -110,7 +110,7 @@ pub(crate) fn ip(
     }
 }
 
-/// Without options; `flags` are the sixteen bits that say whether it is a fragment.
+/// An IPv4 header without options; `flags` are the flags and the fragment offset.
 pub(crate) fn ipv4_header(
     from: Ipv4Addr,
     to: Ipv4Addr,
@@ -130,7 +130,7 @@ pub(crate) fn ipv4_header(
     header
 }
 
-/// The sum of an upper-layer `message` with the pseudo header of its packet.
+/// The checksum of an upper-layer `message` with the pseudo-header of its packet.
 pub(crate) fn with_pseudo_header(ends: (IpAddr, IpAddr), protocol: u8, message: &[u8]) -> u16 {
     let length = u16::try_from(message.len()).expect("a short message").to_be_bytes();
     let header = match ends {
@@ -145,7 +145,7 @@ pub(crate) fn with_pseudo_header(ends: (IpAddr, IpAddr), protocol: u8, message: 
     checksum(&[&header[..], message].concat())
 }
 
-/// The group of a sender's family, and its hardware address.
+/// The VRRP group of the sender's family, and its MAC address.
 pub(crate) fn group(of: IpAddr) -> (IpAddr, [u8; 6]) {
     if of.is_ipv4() {
         (GROUP_V4.into(), [0x01, 0x00, 0x5e, 0x00, 0x00, 0x12])
@@ -154,16 +154,17 @@ pub(crate) fn group(of: IpAddr) -> (IpAddr, [u8; 6]) {
     }
 }
 
-/// A VRRPv3 advertisement (RFC 9568 §5.1): a good one of priority 250, once for each field that may be spoilt.
+/// A VRRPv3 advertisement (RFC 9568 §5.1); [`MessageV3::new`] makes a valid one of priority 250, any field of which a
+/// test can break.
 #[derive(Clone)]
 pub(crate) struct MessageV3 {
     /// Version and type.
     pub(crate) kind: u8,
     pub(crate) vrid: u8,
     pub(crate) priority: u8,
-    /// What the count field says when it is not the number of addresses.
+    /// The count field, if it is not the number of addresses.
     pub(crate) count: Option<u8>,
-    /// Centiseconds, below four reserved bits.
+    /// Four reserved bits and the interval in centiseconds.
     pub(crate) interval: u16,
     pub(crate) vips: Vec<IpAddr>,
 }
@@ -187,12 +188,12 @@ impl MessageV3 {
         bytes
     }
 
-    /// The octets, with the sum over the pseudo header of `ends`.
+    /// The octets, with the checksum over pseudo-header and message.
     pub(crate) fn bytes(&self, ends: (IpAddr, IpAddr)) -> Vec<u8> {
         seal(self.unsealed(), |bytes| with_pseudo_header(ends, VRRP, bytes))
     }
 
-    /// The octets, with the sum over the message alone.
+    /// The octets, with the checksum over the message alone.
     pub(crate) fn bytes_alone(&self) -> Vec<u8> {
         seal(self.unsealed(), checksum)
     }

@@ -1,4 +1,4 @@
-//! Hosts as network namespaces on one bridge, which has a namespace of its own; never touches the machine's own network.
+//! Hosts as network namespaces on one bridge, in a namespace of its own. The machine's own network is never touched.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -25,9 +25,9 @@ pub(crate) struct Lab {
 }
 
 struct Inner {
-    /// Prefix of every name that this laboratory makes.
+    /// Prefix of every name that this lab creates.
     name: String,
-    /// Temporary files, removed at the end.
+    /// Temporary files; removed at the end.
     dir: PathBuf,
     started: Instant,
     hosts: Mutex<Vec<String>>,
@@ -48,7 +48,7 @@ impl Lab {
         static ONCE: Once = Once::new();
         static COUNT: AtomicU32 = AtomicU32::new(0);
         ONCE.call_once(|| {
-            super::demand_privilege_and_programs();
+            super::require_root_and_programs();
             sweep();
         });
         let name = format!("{PREFIX}{}-{}-", owner(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -71,14 +71,14 @@ impl Lab {
         lab
     }
 
-    /// A host `name` with `enp0s3`, 10.77.0.`number`/24, up and running.
+    /// A host `name` whose `enp0s3` is up with 10.77.0.`number`/24.
     pub(crate) fn host(&self, name: &str, number: u8) -> Host {
         let host = self.bare_host(name, number);
         host.plug_in();
         host
     }
 
-    /// A host that has no interface yet but `lo`; [`Host::plug_in`] gives it one.
+    /// A host with only `lo`; [`Host::plug_in`] adds the interface.
     pub(crate) fn bare_host(&self, name: &str, number: u8) -> Host {
         let netns = self.inner.netns(name);
         lock(&self.inner.hosts).push(name.to_owned());
@@ -135,12 +135,12 @@ impl Host {
         Path::new(NETNS_DIR).join(self.netns())
     }
 
-    /// A path for a temporary file of this host, which the laboratory removes.
+    /// A path for a temporary file of this host; the lab removes the file.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.lab.dir.join(format!("{}-{name}", self.name))
     }
 
-    /// Puts the host's interface on the bridge and waits until the kernel calls it running.
+    /// Puts the host's interface on the bridge and waits until the kernel reports it as up.
     pub(crate) fn plug_in(&self) {
         let Self { name, interface, address, .. } = self;
         let netns = self.netns();
@@ -157,28 +157,28 @@ impl Host {
         });
     }
 
-    /// Pulls the cable out of the host's interface, at the bridge.
+    /// Unplugs the host's interface at the bridge.
     pub(crate) fn pull_cable(&self) {
         batch(&self.lab.netns("switch"), &format!("link set p-{} down\n", self.name));
     }
 
-    /// Puts the cable back.
+    /// Plugs it in again.
     pub(crate) fn plug_cable(&self) {
         batch(&self.lab.netns("switch"), &format!("link set p-{} up\n", self.name));
     }
 
-    /// What [`super::process::Launch::Container`] has for /run.
+    /// The /run of [`super::process::Launch::Container`].
     pub(crate) fn kept_run(&self) -> PathBuf {
         let path = self.file("run");
         fs::create_dir_all(&path).expect("a temporary directory can be made");
         path
     }
 
-    /// Runs `ip -n HOST WORDS…`, which must succeed; answers its output.
-    pub(crate) fn ip(&self, words: &str) -> String {
+    /// Runs `ip -n HOST ARGS…`, which must succeed, and returns its output.
+    pub(crate) fn ip(&self, arguments: &str) -> String {
         let netns = self.netns();
         let mut args = vec!["-n", netns.as_str()];
-        args.extend(words.split_whitespace());
+        args.extend(arguments.split_whitespace());
         ip(&args)
     }
 
@@ -193,16 +193,16 @@ impl Host {
         })
     }
 
-    /// Moves the calling thread, and it alone, into this host's network namespace.
+    /// Moves the calling thread, and no other, into this host's network namespace.
     pub(crate) fn enter(&self) {
         enter(&self.open());
     }
 
     pub(crate) fn open(&self) -> File {
-        File::open(self.netns_path()).expect("the namespace lives as long as its laboratory")
+        File::open(self.netns_path()).expect("the namespace lives as long as its lab")
     }
 
-    /// The hardware address of the host's interface, as `ip` writes it.
+    /// The MAC address of the host's interface, as `ip` prints it.
     pub(crate) fn mac(&self) -> String {
         let text = self.ip(&format!("-o link show {}", self.interface));
         let mut words = text.split_whitespace().skip_while(|w| *w != "link/ether").skip(1);
@@ -215,14 +215,14 @@ impl Host {
         self.ip(&format!("-o address show dev {}", self.interface)).contains(&format!(" {address}/"))
     }
 
-    /// The hardware address this host's neighbour table has for `address`.
-    pub(crate) fn neighbour(&self, address: impl Into<IpAddr>) -> Option<String> {
+    /// The MAC address of `address` in this host's neighbor table.
+    pub(crate) fn neighbor(&self, address: impl Into<IpAddr>) -> Option<String> {
         let text = self.ip(&format!("neighbour show {}", address.into()));
         let mut words = text.split_whitespace().skip_while(|w| *w != "lladdr").skip(1);
         words.next().map(str::to_owned)
     }
 
-    /// Has the laboratory print `log` if the test fails.
+    /// The lab prints `log` if the test fails.
     pub(crate) fn keep(&self, log: Log) {
         lock(&self.lab.logs).push(log);
     }
@@ -232,14 +232,14 @@ pub(crate) fn enter(netns: &File) {
     setns(netns, CloneFlags::CLONE_NEWNET).expect("root may enter a network namespace");
 }
 
-/// Runs `ip ARGS…`, which must succeed; answers its output.
+/// Runs `ip ARGS…`, which must succeed, and returns its output.
 pub(crate) fn ip(args: &[&str]) -> String {
     let output = Command::new("ip").args(args).output().expect("ip runs");
     assert!(output.status.success(), "ip {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Several `ip` commands in one namespace with one process.
+/// Runs several `ip` commands in one namespace with one process.
 fn batch(netns: &str, commands: &str) {
     let mut child = Command::new("ip")
         .args(["-n", netns, "-batch", "-"])
@@ -257,7 +257,7 @@ fn batch(netns: &str, commands: &str) {
     assert!(output.status.success(), "ip {commands}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Ends what still runs in a namespace of ours and removes it.
+/// Kills the processes that are left in a namespace of ours and removes it.
 fn remove(netns: &str) {
     if let Ok(namespace) = fs::metadata(Path::new(NETNS_DIR).join(netns)) {
         for pid in processes() {
@@ -270,7 +270,7 @@ fn remove(netns: &str) {
     let _ = Command::new("ip").args(["netns", "delete", netns]).stderr(Stdio::null()).status();
 }
 
-/// Removes what runs that were killed have left behind.
+/// Removes namespaces and files of killed test runs.
 fn sweep() {
     let names_in = |dir: &Path| -> Vec<String> {
         let entries = fs::read_dir(dir).into_iter().flatten().flatten();
@@ -284,7 +284,7 @@ fn sweep() {
     }
 }
 
-/// Whether `name` is of a laboratory whose test process is gone (as far as this PID namespace can tell).
+/// Whether `name` belongs to a lab whose test process is gone, as far as this PID namespace shows.
 fn is_orphan(name: &str) -> bool {
     let Some(rest) = name.strip_prefix(PREFIX) else { return false };
     let mut parts = rest.split('-');
@@ -294,7 +294,7 @@ fn is_orphan(name: &str) -> bool {
     space == pid_namespace() && pid.parse().is_ok_and(|pid| start_time(pid).as_deref() != Some(start))
 }
 
-/// Names this test process uniquely: PID namespace, PID and start time.
+/// A unique name of this test process: PID namespace, PID and start time.
 fn owner() -> String {
     let pid = std::process::id();
     format!("{}-{pid}-{}", pid_namespace(), start_time(pid).expect("this process is in /proc"))
@@ -319,7 +319,7 @@ pub(crate) fn to_pid(pid: u32) -> Pid {
     Pid::from_raw(i32::try_from(pid).expect("the kernel's PIDs are small"))
 }
 
-/// A poisoned lock only means that another thread of a test has failed.
+/// Locks; a poisoned lock only means that another thread of a test has failed.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,20 +1,20 @@
-//! Many virtual routers on each of two hosts, which as many wires join as their numbers need; knows no program.
+//! Many virtual routers on each of two hosts, with as many links between them as the VRIDs need.
 
 use std::ffi::OsString;
 use std::net::Ipv4Addr;
 
 use super::lab::{Host, Lab};
 
-/// An interface has 255 numbers to give; so many are used of each.
+/// Of the 255 VRIDs of an interface, the number that is used.
 const PER_LINK: usize = 250;
 
-/// So many virtual routers, with one address each.
+/// This many virtual routers, with one address each.
 #[derive(Clone, Copy)]
 pub(crate) struct Many(pub(crate) usize);
 
 /// One of them.
 pub(crate) struct One {
-    /// 1 and up: its suffix.
+    /// From 1; the suffix of its variables.
     pub(crate) number: usize,
     pub(crate) interface: String,
     pub(crate) vrid: u8,
@@ -35,7 +35,7 @@ impl Many {
         })
     }
 
-    /// Hosts a and b of a laboratory, with 10.78.LINK.1 and 10.78.LINK.2.
+    /// Hosts a and b of a lab, with 10.78.LINK.1 and 10.78.LINK.2.
     pub(crate) fn hosts(self, lab: &Lab) -> [Host; 2] {
         let hosts = [lab.bare_host("a", 1), lab.bare_host("b", 2)];
         for (link, name) in self.interfaces().enumerate() {
@@ -48,7 +48,7 @@ impl Many {
         hosts
     }
 
-    /// What our daemon has to be told.
+    /// The environment of our daemon.
     pub(crate) fn environment(self, priority: u8) -> Vec<(OsString, OsString)> {
         let mut env: Vec<(OsString, OsString)> = vec![("PRIORITY".into(), priority.to_string().into())];
         for One { number, interface, vrid, vip } in self.each() {

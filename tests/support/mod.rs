@@ -1,11 +1,12 @@
-//! A laboratory of network and PID namespaces for the black-box tests; knows the product only as a program to run.
+//! A lab of network and PID namespaces for the black-box tests. Knows the product only as a program.
 //!
-//! [`lab::Lab`] makes hosts on one bridge, [`process::Running`] runs a program on a host (as PID 1 of its own PID namespace if
-//! asked), [`router::Router`] is our daemon or Debian's keepalived, [`pair::Pair`] two of them, [`many::Many`] hundreds, [`service`] what runs beside, [`asking`] what it answers. [`watch::Sampler`] and
-//! [`capture::Capture`] watch, [`wire`] makes packets by hand, [`frame`] whole frames. Everything ends with the value that stands for it, on a
-//! panic too, and [`lab::Lab`] then prints the logs of all programs.
+//! * [`lab::Lab`] creates hosts on one bridge; [`process::Running`] runs a program on a host.
+//! * [`router::Router`] is our daemon or Debian's keepalived, [`pair::Pair`] two of them, [`many::Many`] hundreds.
+//! * [`service`] has the services they check, [`query`] the client commands and HTTP pages of our daemon.
+//! * [`sampler::Sampler`] and [`capture::Capture`] observe; [`wire`] makes packets by hand, [`frame`] whole frames.
+//!
+//! Dropping a value ends what it started, also in a panic; [`lab::Lab`] then prints the logs of all programs.
 
-pub(crate) mod asking;
 pub(crate) mod capture;
 pub(crate) mod frame;
 pub(crate) mod lab;
@@ -14,14 +15,15 @@ pub(crate) mod many;
 pub(crate) mod pair;
 pub(crate) mod process;
 pub(crate) mod promtool;
+pub(crate) mod query;
 pub(crate) mod router;
+pub(crate) mod sampler;
 pub(crate) mod service;
-pub(crate) mod watch;
 pub(crate) mod wire;
 
 use std::time::{Duration, Instant};
 
-/// Programs the laboratory runs, and the Debian packages that bring them.
+/// The programs the lab needs, with their Debian packages.
 const PROGRAMS: [(&str, &str); 13] = [
     ("ip", "iproute2"),
     ("unshare", "util-linux"),
@@ -38,8 +40,8 @@ const PROGRAMS: [(&str, &str); 13] = [
     ("promtool", "prometheus"),
 ];
 
-/// Fails, naming what to install, where a test cannot mean anything.
-fn demand_privilege_and_programs() {
+/// Fails, with the packages to install, where the tests cannot run.
+fn require_root_and_programs() {
     assert!(nix::unistd::geteuid().is_root(), "these tests make namespaces: run them as root");
     let found = |program: &str| {
         ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
@@ -51,7 +53,7 @@ fn demand_privilege_and_programs() {
     assert!(missing.is_empty(), "these tests need: apt-get install {}", missing.join(" "));
 }
 
-/// Asks again every few milliseconds until `condition` holds; panics with `what` after `timeout`.
+/// Polls every few milliseconds until `condition` holds; panics with `what` after `timeout`.
 pub(crate) fn wait_until(what: &str, timeout: Duration, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {

@@ -1,5 +1,5 @@
-//! Two routers of one virtual router and a client, and how the address moves between them; what is due when follows
-//! from what the two programs are.
+//! Two routers with the same VRID and a client; and how the address moves between them, within the times that follow
+//! from the two programs.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,14 +7,14 @@ use std::time::Duration;
 use super::capture::{Capture, Captured};
 use super::lab::{Host, Lab};
 use super::router::{Kind, Node, Router};
-use super::watch::Sampler;
+use super::sampler::Sampler;
 use super::{millis, seconds};
 
-/// Longest start of a router alone: the master-down interval of the lowest priority used here, and slack.
+/// The longest time until a router alone is master: the master-down interval of the lowest priority used here, and slack.
 pub(crate) const START: Duration = seconds(8);
-/// How long two routers may both hold the address while it moves: the time of one packet and of a busy machine.
+/// The longest time for which both routers may hold the address while it moves: one packet, on a busy machine.
 pub(crate) const OVERLAP: Duration = millis(100);
-/// What a busy machine may add to the time of a fast takeover.
+/// Added to the time of a fast takeover for a busy machine.
 pub(crate) const SLACK: Duration = millis(60);
 /// How long to wait before the end of a test in which nothing may move: longer than an advert interval. That nothing
 /// moves for an hour is shown in virtual time, by `tests/pure/simulation.rs`.
@@ -34,7 +34,7 @@ pub(crate) fn master_down(priority: u8) -> Duration {
 
 /// The default lease of a router: its master-down interval in whole seconds.
 pub(crate) const LEASE: Duration = seconds(4);
-/// What the kernel may take to remove an address whose lease has run out, on a busy machine.
+/// The longest time the kernel takes to remove an address after its lease, on a busy machine.
 pub(crate) const LEASE_SLACK: Duration = millis(1_500);
 
 pub(crate) struct Pair {
@@ -42,7 +42,7 @@ pub(crate) struct Pair {
     pub(crate) a: Router,
     pub(crate) b: Router,
     pub(crate) client: Host,
-    /// Last: it prints the logs of what was dropped before it.
+    /// The last field: when dropped it prints the logs of the others.
     pub(crate) _lab: Lab,
 }
 
@@ -57,7 +57,7 @@ impl Pair {
         Self { kinds, a, b, client, _lab: lab }.settled()
     }
 
-    /// Two of ours without a check, of priority 200 and 100.
+    /// Two of our daemons without a check, of priority 200 and 100.
     pub(crate) fn plain() -> Self {
         Self::start([Kind::Ours; 2], &[Node::plain(200), Node::plain(100)])
     }
@@ -76,17 +76,17 @@ impl Pair {
         Sampler::start(&[&self.a.host, &self.b.host], self.a.node.vip)
     }
 
-    /// What the client hears of VRRP.
+    /// Captures the VRRP packets that reach the client.
     pub(crate) fn capture(&self, name: &str) -> Capture {
         Capture::start(&self.client, name, "proto 112")
     }
 
-    /// Nothing moves for `time`: one holder, one sender of adverts, who answers the client.
+    /// Checks that nothing moves for `time`: one holder, one sender of adverts.
     pub(crate) fn stays_with(&self, master: &Router, time: Duration) {
         self.stays_during(master, time, || std::thread::sleep(time));
     }
 
-    /// As [`Pair::stays_with`] for as long as `work` takes, which is `least` or more.
+    /// [`Pair::stays_with`] for as long as `work` takes, at least `least`.
     pub(crate) fn stays_during(&self, master: &Router, least: Duration, work: impl FnOnce()) {
         let (marks, sampler) = (self.marks(), self.sample());
         let capture = self.capture("steady");
@@ -94,7 +94,7 @@ impl Pair {
         let captured = capture.finish();
         let seen = sampler.finish();
         assert_eq!(self.entered_since(marks), "", "no router changes its state");
-        assert!(seen.blind < millis(500), "the sampler was kept from looking: {seen:?}");
+        assert!(seen.longest_gap < millis(500), "the sampler was delayed: {seen:?}");
         assert_eq!(seen.changes, 0, "{seen:?}");
         assert!(seen.none.is_zero() && seen.several.is_zero(), "{seen:?}");
         let all = captured.adverts(None).len();
@@ -117,7 +117,7 @@ impl Pair {
         lines.join("\n")
     }
 
-    /// `b` took over from `a` in `captured`, when it was due.
+    /// Checks that in `captured` `b` took over from `a` in the time it must.
     pub(crate) fn b_took_over_in_time(&self, captured: &Captured) {
         let handover = Handover::of(captured, &self.a, &self.b);
         let (what, measured, due, slack) = match self.kinds {
@@ -127,22 +127,22 @@ impl Pair {
             }
             _ => ("master-down interval", handover.silence(), master_down(handover.priority), millis(200)),
         };
-        // A timer of keepalived was seen to fire a moment before its time.
+        // keepalived's timers sometimes fire a little early.
         let range = due.saturating_sub(millis(20))..due + slack;
         assert!(range.contains(&measured), "{what} should be in {range:?}: {handover}");
     }
 }
 
-/// How the address moved, as the client heard it.
+/// How the address moved, in the packets that reached the client.
 struct Handover {
-    /// The priority with which the new master took over.
+    /// The priority of the new master.
     priority: u8,
-    /// When the old one sent the last advert that the new one still obeyed, and the first that it did not.
+    /// When the old master sent the last advert that kept the new one a backup, and the first that did not.
     obeyed: Duration,
     gave_way: Duration,
-    /// Whether that one had priority 0, as when it yields or stops.
+    /// Whether that first one had priority 0: the old master yielded or stopped.
     released: bool,
-    /// When the new one sent its first.
+    /// When the new master sent its first advert.
     taken: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! A program on a host, as PID 1 of its own PID namespace or beside one; its output is kept line by line.
+//! A program on a host, as PID 1 of its own PID namespace or in the namespace of another; keeps its output line by line.
 
 use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};
@@ -15,32 +15,32 @@ use nix::sys::signal::{Signal, kill};
 
 use super::lab::{Host, lock, processes, to_pid};
 
-/// What to run, and how it sits in the host.
+/// The namespaces that a program runs in.
 #[derive(Clone, Copy)]
 pub(crate) enum Launch<'a> {
     /// PID 1 of a new PID namespace with its own /proc and /run.
     PidOne,
-    /// As [`Launch::PidOne`] with a /run that outlives the program, as the files of a stopped container do.
+    /// [`Launch::PidOne`] with a /run that outlives the program, like the files of a stopped container.
     Container,
     /// In the machine's PID namespace, with its own /run.
     NotPidOne,
     /// In the PID namespace of another program of the same host.
-    Beside(&'a Running),
-    /// As [`Launch::PidOne`] without one capability, named as `setpriv` does: `net_admin`.
+    Joining(&'a Running),
+    /// [`Launch::PidOne`] without one capability, in `setpriv`'s spelling: `net_admin`.
     Without(&'a str),
 }
 
-/// A started program. It ends, with its whole PID namespace, when the value is dropped or the test process dies.
+/// A started program. Dropping the value, or the death of the test process, kills it and its whole PID namespace.
 pub(crate) struct Running {
     child: Child,
-    /// The program itself, as seen from outside; `child` may be its wrapper.
+    /// The program itself, in the test's PID namespace; `child` may be its wrapper.
     pid: OnceCell<u32>,
     program: String,
     wrapped: bool,
     pub(crate) log: Log,
 }
 
-/// Lines a program wrote; clones share them.
+/// The lines of a program's output; clones share them.
 #[derive(Clone)]
 pub(crate) struct Log {
     title: String,
@@ -50,7 +50,7 @@ pub(crate) struct Log {
 #[derive(Default)]
 struct Written {
     lines: Vec<Line>,
-    /// Streams that may still bring lines.
+    /// Streams that are still open.
     open: u8,
 }
 
@@ -61,9 +61,9 @@ pub(crate) struct Line {
     pub(crate) text: String,
 }
 
-/// Everything below runs in a private mount namespace, so that pid files and sockets in /run do not meet.
+/// Every program has a private mount namespace, so that pid files and sockets in /run do not collide.
 const PRIVATE_RUN: [&str; 4] = ["sh", "-c", "mount -t tmpfs tmpfs /run && exec \"$@\"", "sh"];
-/// The same with a directory, the next argument, for /run.
+/// The same with a directory, the next argument, as /run.
 const KEPT_RUN: [&str; 3] = ["sh", "-c", "mount --bind \"$0\" /run && exec \"$@\""];
 
 impl Running {
@@ -76,7 +76,7 @@ impl Running {
         env: &[(OsString, OsString)],
     ) -> Self {
         let name = program.file_name().expect("a program has a name").to_string_lossy().into_owned();
-        // Dies with the test, however that ends; and with it, by --kill-child, the PID namespace.
+        // Dies with the test, however that ends, and takes its PID namespace with it by --kill-child.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "nsenter"]).arg(with_path("--net=", &host.netns_path()));
         match launch {
@@ -92,7 +92,7 @@ impl Running {
             Launch::NotPidOne => {
                 command.args(["unshare", "--mount"]).args(PRIVATE_RUN);
             }
-            Launch::Beside(other) => {
+            Launch::Joining(other) => {
                 let target = other.pid().to_string();
                 command.args(["--target", &target, "--pid", "--mount", "--"]);
             }
@@ -112,7 +112,7 @@ impl Running {
         Self { child, pid: OnceCell::new(), program: name, wrapped, log }
     }
 
-    /// The program's PID as seen from the test, once it has replaced its wrapper.
+    /// The program's PID in the test's namespace, once it has replaced its wrapper.
     pub(crate) fn pid(&self) -> u32 {
         *self.pid.get_or_init(|| {
             let start = Instant::now();
@@ -128,7 +128,7 @@ impl Running {
         })
     }
 
-    /// The program's PID as it knows itself: in the innermost PID namespace.
+    /// The program's PID in its own PID namespace.
     pub(crate) fn own_pid(&self) -> u32 {
         let all = self.status("NSpid");
         all.split_whitespace().last().and_then(|pid| pid.parse().ok()).expect("NSpid lists PIDs")
@@ -139,7 +139,7 @@ impl Running {
         self.proc_field("status", field)
     }
 
-    /// How many read system calls it has made: none for packets, several for each process in /proc.
+    /// The number of its read system calls: none for packets, several for each process in /proc.
     pub(crate) fn reads(&self) -> u64 {
         self.proc_field("io", "syscr").parse().expect("a count")
     }
@@ -159,7 +159,7 @@ impl Running {
         kill(to_pid(self.pid()), signal).unwrap_or_else(|e| panic!("{signal} to {}: {e}", self.program));
     }
 
-    /// SIGKILL to the program itself, and waits for it.
+    /// Sends SIGKILL to the program itself and waits for it.
     pub(crate) fn kill(&mut self) {
         self.signal(Signal::SIGKILL);
         self.wait_exit(Duration::from_secs(5));
@@ -169,7 +169,7 @@ impl Running {
         self.child.try_wait().expect("the child is ours").is_none()
     }
 
-    /// The exit code, or 128 and the signal; panics if the program still runs after `timeout`.
+    /// The exit code, or 128 plus the signal; panics if the program still runs after `timeout`.
     pub(crate) fn wait_exit(&mut self, timeout: Duration) -> i32 {
         let start = Instant::now();
         loop {
@@ -184,7 +184,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // A wrapper may outlive its program and the program its wrapper: both.
+        // A wrapper may outlive its program, and a program its wrapper: kill both.
         if self.wrapped && self.is_running() {
             for pid in children_of(self.child.id()) {
                 let _ = kill(to_pid(pid), Signal::SIGKILL);
@@ -217,17 +217,17 @@ impl Log {
         });
     }
 
-    /// How many lines there are: a mark for [`Log::wait_for_after`] and [`Log::since`].
+    /// The number of lines so far: a mark for [`Log::wait_for_after`] and [`Log::since`].
     pub(crate) fn mark(&self) -> usize {
         lock(&self.written.0).lines.len()
     }
 
-    /// Waits for a line with all of `words` (separated by `…`, in any case and order).
+    /// Waits for a line with all parts of `words`, which `…` separates; in any case and order.
     pub(crate) fn wait_for(&self, words: &str, timeout: Duration) -> Line {
         self.wait_for_after(0, words, timeout)
     }
 
-    /// As [`Log::wait_for`], of the lines after `mark` alone.
+    /// [`Log::wait_for`], but only in the lines after `mark`.
     pub(crate) fn wait_for_after(&self, mark: usize, words: &str, timeout: Duration) -> Line {
         let deadline = Instant::now() + timeout;
         let mut written = lock(&self.written.0);
@@ -236,21 +236,21 @@ impl Log {
                 return found.clone();
             }
             let title = &self.title;
-            assert_ne!(written.open, 0, "{title} ended without a word of {words:?}");
+            assert_ne!(written.open, 0, "{title} ended without the line {words:?}");
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "{title} did not say {words:?} within {timeout:?}");
+            assert!(!left.is_zero(), "{title} did not print {words:?} within {timeout:?}");
             written = self.written.1.wait_timeout(written, left).expect("no thread panics with the lines").0;
         }
     }
 
-    /// The lines after `mark` that have all of `words`.
+    /// The lines after `mark` with all parts of `words`.
     pub(crate) fn since(&self, mark: usize, words: &str) -> Vec<String> {
         let written = lock(&self.written.0);
         let texts = written.lines.iter().skip(mark).map(|line| &line.text);
         texts.filter(|text| contains(text, words)).cloned().collect()
     }
 
-    /// Everything that was written, once nothing can come any more: a program's end is seen before its last lines.
+    /// The whole output, after its end: a program's exit can be seen before its last lines.
     pub(crate) fn whole(&self, timeout: Duration) -> String {
         super::wait_until("the output has ended", timeout, || lock(&self.written.0).open == 0);
         self.since(0, "").join("\n")

@@ -19,7 +19,7 @@ pub(crate) const KEEPALIVED: &str = "/usr/sbin/keepalived";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Ours,
-    /// Ours with `FAST_FAILOVER=false`: the RFC's timing alone.
+    /// Ours with `FAST_FAILOVER=false`: only the RFC's timing.
     OursByTheRfc,
     Keepalived,
 }
@@ -29,9 +29,9 @@ pub(crate) enum Kind {
 pub(crate) struct Check {
     pub(crate) service: &'static str,
     pub(crate) weight: i16,
-    /// Seconds between two looks.
+    /// Seconds between two checks.
     pub(crate) interval: u8,
-    /// What keepalived runs to look; the name of the service is appended.
+    /// keepalived's check command; the name of the service is appended.
     pub(crate) command: &'static str,
 }
 
@@ -41,21 +41,21 @@ impl Check {
     }
 }
 
-/// The settings both programs understand, plus variables for ours alone.
+/// Settings for both programs, and variables for ours alone.
 #[derive(Clone)]
 pub(crate) struct Node {
     pub(crate) priority: u8,
     pub(crate) vip: Ipv4Addr,
     pub(crate) vrid: u8,
     pub(crate) state: &'static str,
-    /// Seconds between two advertisements, as both programs read it.
+    /// Seconds between two adverts, in the format of both programs.
     pub(crate) advert_int: &'static str,
     pub(crate) check: Option<Check>,
-    /// What else keepalived's file says of the instance; our daemon has it from `extra`.
+    /// More lines for keepalived's instance block; `extra` has the same for our daemon.
     pub(crate) instance: String,
-    /// What keepalived calls virtual addresses when it is not `vip` alone; our daemon has it from `extra`.
+    /// keepalived's list of virtual addresses, if it is not just `vip`; `extra` has the same for our daemon.
     pub(crate) vips: Option<String>,
-    /// Overrides, for our daemon only; an empty value unsets.
+    /// Variables that override, for our daemon only; an empty value unsets one.
     pub(crate) extra: Vec<(OsString, OsString)>,
 }
 
@@ -108,7 +108,7 @@ impl Node {
         env
     }
 
-    /// Writes keepalived's configuration file for `host` and answers its path.
+    /// Writes keepalived's configuration file for `host` and returns its path.
     pub(crate) fn keepalived_file(&self, host: &Host) -> OsString {
         let path = host.file("keepalived.conf");
         fs::write(&path, self.keepalived_conf(host)).expect("a temporary file can be written");
@@ -119,7 +119,7 @@ impl Node {
         let Self { priority, vip, vrid, state, advert_int, instance, .. } = self;
         let vips = self.vips.clone().unwrap_or_else(|| vip.to_string());
         let interface = &host.interface;
-        // As ours does by itself: fractions of a second need VRRPv3.
+        // Fractions of a second need VRRPv3; our daemon switches by itself.
         let fraction = advert_int.contains('.') && !instance.contains("version");
         let version = if fraction { "\n version 3" } else { "" };
         let (script, track) = match self.check {
@@ -152,21 +152,21 @@ impl Router {
             Kind::OursByTheRfc => {
                 Self::ours(host, &node.clone().with("FAST_FAILOVER", "false"), Launch::PidOne)
             }
-            // Pid files in the private /run: 2.2.7 takes a stale one that names PID 1 for itself, and leaves.
+            // Pid files in the private /run: 2.2.7 takes a stale one with PID 1 for its own and exits.
             Kind::Keepalived => {
                 Self::keepalived(host, node, Launch::PidOne, "-n -l -D -G -p /run/k.pid -r /run/kv.pid")
             }
         }
     }
 
-    /// As the container it replaces: started again, it finds the /run it left; keepalived with the usual options.
+    /// Like a container: after a restart it finds its old /run. keepalived runs with the usual options.
     pub(crate) fn in_container(kind: Kind, host: &Host, node: &Node) -> Self {
         match kind {
             Kind::Ours => Self::ours(host, node, Launch::Container),
             Kind::OursByTheRfc => {
                 Self::ours(host, &node.clone().with("FAST_FAILOVER", "false"), Launch::Container)
             }
-            // Without -G it would write to the machine's syslog as well.
+            // Without -G it would also write to the machine's syslog.
             Kind::Keepalived => Self::keepalived(host, node, Launch::Container, "-n -l -G"),
         }
     }
@@ -187,28 +187,29 @@ impl Router {
         self.host.holds(self.node.vip)
     }
 
-    /// Waits until the router has said so and holds its address; answers when it said so.
+    /// Waits until the router logs that it is master and holds its address; returns the time of the log line.
     pub(crate) fn wait_master(&self, mark: usize, timeout: Duration) -> Instant {
-        let said = self.run.log.wait_for_after(mark, "(VI_1) Entering MASTER STATE", timeout);
+        let line = self.run.log.wait_for_after(mark, "(VI_1) Entering MASTER STATE", timeout);
         super::wait_until(&format!("{} holds the address", self.host.name), super::seconds(1), || {
             self.holds_vip()
         });
-        said.at
+        line.at
     }
 
-    /// Waits until the router is ready to hear adverts: it has entered BACKUP.
+    /// Waits until the router is backup, and so ready to receive adverts; returns the time of the log line.
     pub(crate) fn wait_backup(&self, mark: usize, timeout: Duration) -> Instant {
         self.run.log.wait_for_after(mark, "(VI_1) Entering BACKUP STATE", timeout).at
     }
-    /// What it says on SIGUSR1, `… dropped: checksum=3 ttl=3`, of its virtual routers and then of the interface.
+
+    /// The dropped packets by reason, of virtual routers and interface: SIGUSR1 logs `… dropped: checksum=3 ttl=3`.
     pub(crate) fn dropped(&self) -> BTreeMap<String, usize> {
         let first = "(VI_1) … dropped:";
         let mark = self.run.log.mark();
-        // When the second answer begins, the first is whole.
-        for answers in 1..=2 {
+        // When the second report begins, the first is complete.
+        for reports in 1..=2 {
             self.run.signal(Signal::SIGUSR1);
-            super::wait_until("it tells its status", super::seconds(2), || {
-                self.run.log.since(mark, first).len() == answers
+            super::wait_until("it logs its status", super::seconds(2), || {
+                self.run.log.since(mark, first).len() == reports
             });
         }
         let lines = self.run.log.since(mark, "dropped:");

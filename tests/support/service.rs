@@ -1,5 +1,5 @@
-//! What the routers watch: Debian's haproxy and nginx in the PID namespace of a router, answering with their host's
-//! name; and the client that asks them.
+//! The services that routers check: Debian's haproxy and nginx in the PID namespace of a router, which answer with the
+//! name of their host; and an HTTP client.
 
 use std::ffi::OsString;
 use std::fs;
@@ -14,7 +14,7 @@ use super::lab::Host;
 use super::process::{Launch, Running, children_of};
 use super::{seconds, wait_until};
 
-/// Where it listens.
+/// The port they listen on.
 pub(crate) const PORT: u16 = 8080;
 
 pub(crate) struct Haproxy {
@@ -23,31 +23,31 @@ pub(crate) struct Haproxy {
 
 impl Haproxy {
     /// Starts it and waits until it answers on its host's own address.
-    pub(crate) fn start(host: &Host, beside: &Running) -> Self {
-        Self::listen(host, beside, PORT, "-db")
+    pub(crate) fn start(host: &Host, init: &Running) -> Self {
+        Self::listen(host, init, PORT, "-db")
     }
 
-    /// As [`Haproxy::start`], with an error of its own making for `/health` alone.
-    pub(crate) fn start_unwell(host: &Host, beside: &Running) -> Self {
+    /// [`Haproxy::start`], with status 500 for `/health`.
+    pub(crate) fn start_unhealthy(host: &Host, init: &Running) -> Self {
         let rule = " http-request return status 500 if { path /health }\n";
-        Self::listen_with(host, beside, PORT, "-db", rule)
+        Self::listen_with(host, init, PORT, "-db", rule)
     }
 
-    /// Another one beside the first, on another port.
-    pub(crate) fn start_another(host: &Host, beside: &Running) -> Self {
-        Self::listen(host, beside, PORT + 1, "-db")
+    /// A second one, on another port.
+    pub(crate) fn start_another(host: &Host, init: &Running) -> Self {
+        Self::listen(host, init, PORT + 1, "-db")
     }
 
     /// A master process and its worker.
-    pub(crate) fn start_master_and_worker(host: &Host, beside: &Running) -> Self {
-        Self::listen(host, beside, PORT, "-W")
+    pub(crate) fn start_master_and_worker(host: &Host, init: &Running) -> Self {
+        Self::listen(host, init, PORT, "-W")
     }
 
-    fn listen(host: &Host, beside: &Running, port: u16, mode: &str) -> Self {
-        Self::listen_with(host, beside, port, mode, "")
+    fn listen(host: &Host, init: &Running, port: u16, mode: &str) -> Self {
+        Self::listen_with(host, init, port, mode, "")
     }
 
-    fn listen_with(host: &Host, beside: &Running, port: u16, mode: &str, rule: &str) -> Self {
+    fn listen_with(host: &Host, init: &Running, port: u16, mode: &str, rule: &str) -> Self {
         let name = &host.name;
         let conf = host.file(&format!("haproxy-{port}.cfg"));
         let text = format!(
@@ -56,12 +56,12 @@ impl Haproxy {
         );
         fs::write(&conf, text).expect("a temporary file can be written");
         let args = [mode.into(), "-f".into(), conf.into_os_string()];
-        let run = Running::start(host, Launch::Beside(beside), Path::new("/usr/sbin/haproxy"), &args, &[]);
+        let run = Running::start(host, Launch::Joining(init), Path::new("/usr/sbin/haproxy"), &args, &[]);
         answers(host, port);
         Self { run }
     }
 
-    /// SIGKILL; answers when it was sent.
+    /// Kills it and returns the time of the signal.
     pub(crate) fn kill(mut self) -> Instant {
         self.run.pid();
         let at = Instant::now();
@@ -71,7 +71,7 @@ impl Haproxy {
 }
 
 /// nginx with a master process and two workers.
-pub(crate) fn start_nginx(host: &Host, beside: &Running) -> Running {
+pub(crate) fn start_nginx(host: &Host, init: &Running) -> Running {
     let name = &host.name;
     let conf = host.file("nginx.conf");
     let text = format!(
@@ -80,12 +80,12 @@ pub(crate) fn start_nginx(host: &Host, beside: &Running) -> Running {
     );
     fs::write(&conf, text).expect("a temporary file can be written");
     let args: [OsString; 4] = ["-e".into(), "stderr".into(), "-c".into(), conf.into_os_string()];
-    let run = Running::start(host, Launch::Beside(beside), Path::new("/usr/sbin/nginx"), &args, &[]);
+    let run = Running::start(host, Launch::Joining(init), Path::new("/usr/sbin/nginx"), &args, &[]);
     answers(host, PORT);
     run
 }
 
-/// Has a master process replace its workers by `signal`, and waits until none of the old ones is left.
+/// Makes a master process replace its workers, by `signal`, and waits until none of the old ones is left.
 pub(crate) fn reload(master: &Running, signal: Signal) {
     let before = children_of(master.pid());
     assert!(!before.is_empty(), "it has workers");
@@ -103,7 +103,7 @@ fn answers(host: &Host, port: u16) {
 }
 
 impl Host {
-    /// What a web server on `address` answers to this host within a second, if anything.
+    /// The body that a web server on `address` sends to this host within a second, if any.
     pub(crate) fn http_get(&self, address: Ipv4Addr) -> Option<String> {
         self.http_get_port(address, PORT)
     }

@@ -1,4 +1,4 @@
-//! VRRP packets made by hand, right or wrong, and sent from a host; shares no code with the product on purpose.
+//! Handmade VRRP packets, valid or not, sent from a host. Shares no code with the product, on purpose.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
@@ -11,14 +11,14 @@ use super::router::Node;
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 const VRRP: i32 = 112;
 
-/// A VRRPv2 advertisement (RFC 3768 §5.1); the default is a good one for [`Node::VRID`] of priority 250.
+/// A VRRPv2 advertisement (RFC 3768 §5.1); the default is valid, for [`Node::VRID`], of priority 250.
 #[derive(Clone)]
 pub(crate) struct Message {
     pub(crate) version: u8,
     pub(crate) kind: u8,
     pub(crate) vrid: u8,
     pub(crate) priority: u8,
-    /// What the count field says when it is not the number of addresses.
+    /// The count field, if it is not the number of addresses.
     pub(crate) count: Option<u8>,
     pub(crate) auth_type: u8,
     pub(crate) interval: u8,
@@ -43,26 +43,26 @@ impl Default for Message {
 }
 
 impl Message {
-    /// The octets, with the right checksum over whatever they are.
+    /// The octets, with a correct checksum.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let count = self.count.unwrap_or_else(|| u8::try_from(self.vips.len()).expect("few addresses"));
         let mut bytes = vec![self.version << 4 | self.kind, self.vrid, self.priority, count];
         bytes.extend([self.auth_type, self.interval, 0, 0]);
         bytes.extend(self.vips.iter().flat_map(Ipv4Addr::octets));
         bytes.extend(self.auth_data);
-        sealed(bytes)
+        with_checksum(bytes)
     }
 }
 
-/// `message` with the checksum (octets 6 and 7) that makes it right as it is.
-pub(crate) fn sealed(mut message: Vec<u8>) -> Vec<u8> {
+/// `message` with a correct checksum in octets 6 and 7.
+pub(crate) fn with_checksum(mut message: Vec<u8>) -> Vec<u8> {
     message[6..8].fill(0);
     let sum = checksum(&message);
     message[6..8].copy_from_slice(&sum.to_be_bytes());
     message
 }
 
-/// RFC 1071.
+/// The Internet checksum (RFC 1071).
 pub(crate) fn checksum(bytes: &[u8]) -> u16 {
     let words = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
     let mut sum: u32 = words.sum();
@@ -73,17 +73,17 @@ pub(crate) fn checksum(bytes: &[u8]) -> u16 {
 }
 
 impl Host {
-    /// Sends one IPv4 packet to the VRRP group from this host's address. `options` is a multiple of four octets.
+    /// Sends one IPv4 packet to the VRRP group from this host's address. The length of `options` is a multiple of four.
     pub(crate) fn send(&self, ttl: u8, options: &[u8], message: &[u8]) {
         self.send_as(self.address, ttl, options, message);
     }
 
-    /// As [`Host::send`], under any address.
+    /// [`Host::send`] from any source address.
     pub(crate) fn send_as(&self, source: Ipv4Addr, ttl: u8, options: &[u8], message: &[u8]) {
         self.send_packet(GROUP, &packet(source, GROUP, ttl, options, message));
     }
 
-    /// As [`Host::send_as`], to one host.
+    /// [`Host::send_as`] to one host.
     pub(crate) fn send_to(&self, to: Ipv4Addr, source: Ipv4Addr, ttl: u8, message: &[u8]) {
         self.send_packet(to, &packet(source, to, ttl, &[], message));
     }
@@ -106,7 +106,8 @@ impl Host {
         });
     }
 
-    /// Sends `messages` in turn, each under the next of `sources`, `per_milli` each millisecond, for `time`; answers how many.
+    /// Sends `messages` in turn, each from the next of `sources`, `per_milli` each millisecond, for `time`; returns their
+    /// number.
     pub(crate) fn flood(
         &self,
         sources: &[Ipv4Addr],

@@ -1,4 +1,4 @@
-//! Who holds an address, looked at about every millisecond for as long as a test wants to know.
+//! Samples, about every millisecond, which hosts hold an address.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,24 +10,24 @@ use nix::ifaddrs::getifaddrs;
 
 use super::lab::{Host, enter};
 
-/// Watches until [`Sampler::finish`].
+/// Samples until [`Sampler::finish`].
 pub(crate) struct Sampler {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<Sampled>>,
 }
 
-/// What was seen.
+/// The result.
 #[derive(Debug)]
 pub(crate) struct Sampled {
     /// Longest time without a holder.
     pub(crate) none: Duration,
     /// Longest time with two holders or more.
     pub(crate) several: Duration,
-    /// How often the set of holders changed.
+    /// The number of changes of the set of holders.
     pub(crate) changes: usize,
-    /// Longest time between two looks: what could have been missed.
-    pub(crate) blind: Duration,
-    /// From when on which of the hosts held the address: one entry for each change.
+    /// Longest time between two samples: shorter changes can have been missed.
+    pub(crate) longest_gap: Duration,
+    /// For each change its time, and then which of the hosts held the address.
     pub(crate) history: Vec<(Instant, Vec<bool>)>,
     pub(crate) ended: Instant,
 }
@@ -40,7 +40,7 @@ impl Sampler {
         let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
             let mut seen: Vec<(Instant, Vec<bool>)> = Vec::new();
-            let (mut looked, mut blind) = (Instant::now(), Duration::ZERO);
+            let (mut sampled, mut longest_gap) = (Instant::now(), Duration::ZERO);
             while !stopped.load(Ordering::Relaxed) {
                 let look = |namespace| {
                     enter(namespace);
@@ -48,14 +48,14 @@ impl Sampler {
                 };
                 let holders: Vec<bool> = namespaces.iter().map(look).collect();
                 let now = Instant::now();
-                blind = blind.max(now - looked);
-                looked = now;
+                longest_gap = longest_gap.max(now - sampled);
+                sampled = now;
                 if seen.last().is_none_or(|(_, last)| *last != holders) {
                     seen.push((now, holders));
                 }
                 std::thread::sleep(Duration::from_millis(1));
             }
-            Sampled::from(seen, Instant::now(), blind)
+            Sampled::from(seen, Instant::now(), longest_gap)
         });
         Self { stop, thread: Some(thread) }
     }
@@ -63,7 +63,7 @@ impl Sampler {
     pub(crate) fn finish(mut self) -> Sampled {
         self.stop.store(true, Ordering::Relaxed);
         let thread = self.thread.take().expect("finish is called once");
-        thread.join().expect("the sampler only looks")
+        thread.join().expect("the sampler does not panic")
     }
 }
 
@@ -77,11 +77,11 @@ impl Drop for Sampler {
 }
 
 impl Sampled {
-    fn from(history: Vec<(Instant, Vec<bool>)>, ended: Instant, blind: Duration) -> Self {
-        assert!(!history.is_empty(), "the sampler never looked");
+    fn from(history: Vec<(Instant, Vec<bool>)>, ended: Instant, longest_gap: Duration) -> Self {
+        assert!(!history.is_empty(), "the sampler took no sample");
         let zero = Duration::ZERO;
         let mut sampled =
-            Self { none: zero, several: zero, changes: history.len() - 1, blind, history, ended };
+            Self { none: zero, several: zero, changes: history.len() - 1, longest_gap, history, ended };
         let longest = |is: fn(usize) -> bool| {
             let of = sampled.stretches(is);
             of.into_iter().map(|(from, to)| to - from).max().unwrap_or(zero)
@@ -90,7 +90,7 @@ impl Sampled {
         sampled
     }
 
-    /// When the number of holders was as wanted, from and to.
+    /// The spans of time, from and to, in which the number of holders was as wanted.
     pub(crate) fn stretches(&self, wanted: impl Fn(usize) -> bool) -> Vec<(Instant, Instant)> {
         let ends = self.history.iter().skip(1).map(|(at, _)| *at).chain([self.ended]);
         let spans = self.history.iter().zip(ends);

@@ -1,4 +1,4 @@
-//! Asking a router of ours: its commands beside it, and its pages over HTTP.
+//! The client commands of a running router of ours, and its HTTP pages.
 
 use std::ffi::OsString;
 use std::io::{Read as _, Write as _};
@@ -10,21 +10,21 @@ use super::process::{Launch, Running};
 use super::router::{Node, OURS, Router};
 use super::seconds;
 
-/// Where [`with_metrics`] has it listen.
+/// The port of the HTTP server, with [`with_metrics`].
 pub(crate) const PORT: u16 = 9165;
 
-/// What `vrrp-init WORDS…` beside a router says, and its exit code.
-pub(crate) fn ask(router: &Router, words: &[&str]) -> (i32, String) {
-    ask_with(router, words, &[])
+/// Runs `vrrp-init ARGS…` in the namespaces of a router; the exit code and the output.
+pub(crate) fn command(router: &Router, args: &[&str]) -> (i32, String) {
+    command_with(router, args, &[])
 }
 
-/// The same in the environment of the router, as `docker exec` has it.
-pub(crate) fn ask_as_itself(router: &Router, words: &[&str]) -> (i32, String) {
-    ask_with(router, words, &router.node.environment(&router.host))
+/// [`command`] with the environment of the router, as in `docker exec`.
+pub(crate) fn command_in_its_environment(router: &Router, args: &[&str]) -> (i32, String) {
+    command_with(router, args, &router.node.environment(&router.host))
 }
 
-fn ask_with(router: &Router, words: &[&str], env: &[(OsString, OsString)]) -> (i32, String) {
-    let mut run = Running::start(&router.host, Launch::Beside(&router.run), Path::new(OURS), words, env);
+fn command_with(router: &Router, args: &[&str], env: &[(OsString, OsString)]) -> (i32, String) {
+    let mut run = Running::start(&router.host, Launch::Joining(&router.run), Path::new(OURS), args, env);
     let code = run.wait_exit(seconds(5));
     (code, run.log.whole(seconds(1)))
 }
@@ -40,7 +40,7 @@ pub(crate) fn connect(host: &Host) -> TcpStream {
     stream
 }
 
-/// The whole answer to `request`; what the other end closes early is an error.
+/// The whole response to `request`; a connection that is reset is an error.
 pub(crate) fn get(host: &Host, request: &[u8]) -> std::io::Result<String> {
     let mut stream = connect(host);
     stream.write_all(request)?;
@@ -53,7 +53,7 @@ pub(crate) fn page(host: &Host, path: &str) -> String {
     get(host, format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).expect("it answers")
 }
 
-/// The page without its head.
+/// The body of a page.
 pub(crate) fn body(host: &Host, path: &str) -> String {
     let page = page(host, path);
     let (_, body) = page.split_once("\r\n\r\n").expect("a head and a body");
