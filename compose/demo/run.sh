@@ -34,17 +34,19 @@ END
 }
 
 number=0
+ticker=
 step() { # what, command and arguments: runs it quietly and prints how long it took; prints its output if it fails
-    local began=$SECONDS ticker='' code=0
+    local began=$SECONDS code=0
     number=$((number + 1))
     printf '[%d/5] %-60s' "$number" "$1"
     if [ -t 1 ]; then
-        while sleep 1; do printf '\r[%d/5] %-60s %3d s' "$number" "$1" $((SECONDS - began)); done &
+        while sleep 1 && kill -0 $$ 2>/dev/null; do printf '\r[%d/5] %-60s %3d s' "$number" "$1" $((SECONDS - began)); done &
         ticker=$!
     fi
     "${@:2}" >"$log" 2>&1 || code=$?
     if [ -n "$ticker" ]; then
         kill "$ticker" 2>/dev/null || true
+        ticker=
         printf '\r[%d/5] %-60s' "$number" "$1"
     fi
     if [ "$code" != 0 ]; then
@@ -117,13 +119,16 @@ END
 finish() {
     local code=$?
     trap '' INT TERM
-    if [ "$code" != 0 ]; then
-        compose logs --no-color --tail 20 >&2 || true
-    fi
-    if [ -n "$keep" ]; then
-        [ "$code" = 0 ] || echo "demo: failed; make demo-down removes what is left" >&2
-    else
+    [ -z "$ticker" ] || kill "$ticker" 2>/dev/null || true
+    case $code in
+        0) ;;
+        130) echo && echo "demo: interrupted" >&2 ;;
+        *) compose logs --no-color --tail 20 >&2 || true ;;
+    esac
+    if [ -z "$keep" ]; then
         compose down --remove-orphans >/dev/null 2>&1 || true
+    elif [ "$code" != 0 ]; then
+        echo "demo: make demo-down removes what is running" >&2
     fi
     exit "$code"
 }

@@ -82,7 +82,7 @@ fn requests(results: &Results) -> Vec<Goal> {
         }),
     };
     vec![
-        unnoticed("haproxy back", Event::Back, OURS),
+        unnoticed("haproxy started again", Event::Back, OURS),
         unnoticed("SIGTERM", Event::Sigterm, OURS),
         unnoticed("SIGTERM, our master, keepalived backup", Event::Sigterm, OUR_MASTER),
     ]

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Runs a command with a Docker Engine: the one that runs, or one started for the command's duration.
 # Usage: with-docker.sh COMMAND ARGUMENT...
-# KEEP_ENGINE=FILE leaves an engine that had to be started running, and writes its process id to FILE.
+# KEEP_ENGINE=FILE leaves an engine that had to be started running; writes its process id to FILE and its log to FILE.log.
 set -euo pipefail
 
 docker info >/dev/null 2>&1 && exec "$@"
@@ -9,7 +9,7 @@ docker info >/dev/null 2>&1 && exec "$@"
 [ "$(id -u)" = 0 ] || { echo "with-docker: no Docker Engine answers, and only root can start one" >&2; exit 1; }
 command -v dockerd >/dev/null || { echo "with-docker: no Docker Engine answers, and dockerd is not installed (make setup)" >&2; exit 1; }
 
-log=$(mktemp -t vrrp-init-dockerd.XXXXXX)
+if [ -n "${KEEP_ENGINE:-}" ]; then log=$KEEP_ENGINE.log; else log=$(mktemp -t vrrp-init-dockerd.XXXXXX); fi
 # In a session of its own: Ctrl-C must not stop it before the command has cleaned up.
 setsid dockerd >"$log" 2>&1 &
 engine=$!
