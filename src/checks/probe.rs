@@ -8,7 +8,7 @@ use super::Outcome;
 use crate::config::{CheckConfig, HttpTarget};
 use crate::ids::CheckId;
 use crate::sys::poller::Interest;
-use crate::sys::probe::{Probe, Step, Target};
+use crate::sys::probe::{Poll, Probe, Target};
 use crate::time::Instant;
 use crate::token::{Poller, Token};
 
@@ -88,16 +88,16 @@ impl ProbeTask {
     /// Goes on as far as possible without waiting.
     pub(super) fn advance(&mut self, now: Instant, poller: &Poller, outcome: &mut Outcome) {
         let Some(running) = &mut self.running else { return };
-        match running.probe.advance(now) {
-            Step::Pending(interest) => {
+        match running.probe.poll(now) {
+            Poll::Pending(interest) => {
                 let Running { probe, interest: known } = running;
                 // One that cannot be watched ends at its deadline.
                 if let Err(e) = poller.watch_only_for(probe.as_fd(), self.token, known, interest) {
                     outcome.errors.push(e.into());
                 }
             }
-            Step::Passed => self.end(true, "answers", poller, outcome),
-            Step::Failed(reason) => self.end(false, &reason, poller, outcome),
+            Poll::Passed => self.end(true, "answers", poller, outcome),
+            Poll::Failed(reason) => self.end(false, &reason, poller, outcome),
         }
     }
 

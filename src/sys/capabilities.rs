@@ -1,4 +1,4 @@
-//! The capabilities this process may use, as the kernel lists them; knows nothing of what they are needed for.
+//! The effective capabilities of this process, as the kernel lists them. Does not know what they are needed for.
 
 use std::fmt;
 use std::fs;
@@ -8,18 +8,18 @@ use super::Error;
 
 const STATUS: &str = "/proc/self/status";
 
-/// One capability that a virtual router cannot do without, with its number in capabilities(7).
+/// A capability that a virtual router needs, with its number in linux/capability.h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Capability {
-    /// Adding and removing addresses.
+    /// To add and remove addresses.
     NetAdmin = 12,
-    /// Raw and packet sockets.
+    /// To open raw and packet sockets.
     NetRaw = 13,
 }
 
 impl fmt::Display for Capability {
-    /// As compose files spell it, without `CAP_`.
+    /// As in a compose file, without `CAP_`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NetAdmin => "NET_ADMIN",
@@ -38,8 +38,8 @@ impl Capabilities {
         self.0 >> capability as u8 & 1 == 1
     }
 
-    /// Reads the `CapEff` line of `/proc/PID/status`: sixteen hexadecimal digits. The name of the process,
-    /// further up, cannot fake it: there the kernel escapes newlines.
+    /// Reads the `CapEff` line of `/proc/PID/status`: sixteen hexadecimal digits. The name of the process, on an earlier
+    /// line, cannot fake it, because the kernel escapes newlines there.
     fn parse_effective(status: &[u8]) -> Option<Self> {
         let digits =
             status.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(b"CapEff:"))?.trim_ascii();
@@ -47,10 +47,10 @@ impl Capabilities {
     }
 }
 
-/// The effective capabilities of this process: those the kernel will honour.
+/// The effective capabilities of this process, which are those that the kernel checks.
 ///
 /// # Errors
-/// When /proc is not mounted, or does not say.
+/// /proc is not mounted, or has no `CapEff` line.
 pub fn effective() -> Result<Capabilities, Error> {
     fs::read(STATUS)
         .and_then(|status| {

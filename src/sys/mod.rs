@@ -1,4 +1,4 @@
-//! The edges: one file per thing the kernel offers; none of them decides anything or knows the protocol's state.
+//! The edges: one file per kernel interface. None of them makes decisions or knows the protocol's state.
 
 pub mod capabilities;
 pub mod listener;
@@ -17,7 +17,7 @@ pub mod socket;
 use std::fmt::Display;
 use std::io;
 
-/// A kernel refusal: what was tried, on what, and what the kernel said.
+/// A failed system call: what was tried, on what, and the kernel's reason.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {doing} {on}: {source}{}", advice(.doing, .source))]
 pub struct Error {
@@ -25,19 +25,18 @@ pub struct Error {
     pub doing: &'static str,
     /// The object: `10.0.0.2/32 on eth0`.
     pub on: String,
-    /// The kernel's answer.
+    /// The kernel's reason.
     pub source: io::Error,
 }
 
 impl Error {
-    /// For `map_err(Error::doing("open", "a raw socket on eth0"))`.
-    /// What it was tried on is put into words only when it failed.
+    /// For `map_err(Error::doing("open", "a raw socket on eth0"))`. Formats `on` only on failure.
     pub fn doing<E: Into<io::Error>>(doing: &'static str, on: impl Display) -> impl FnOnce(E) -> Self {
-        move |source| Self::refused(doing, &on, source.into())
+        move |source| Self::new(doing, &on, source.into())
     }
 
     #[cold]
-    fn refused(doing: &'static str, on: &dyn Display, source: io::Error) -> Self {
+    fn new(doing: &'static str, on: &dyn Display, source: io::Error) -> Self {
         Self { doing, on: on.to_string(), source }
     }
 
@@ -47,14 +46,14 @@ impl Error {
     }
 }
 
-/// The sentence alone.
+/// The sentence that it displays as.
 impl From<Error> for String {
     fn from(error: Error) -> Self {
         error.to_string()
     }
 }
 
-/// Only where a capability is what the kernel asks for: a firewall and a seccomp profile say the same.
+/// Only for calls that need a capability: a firewall or a seccomp profile gives the same error for others.
 fn advice(doing: &str, source: &io::Error) -> &'static str {
     let capability = ["add", "remove", "open"].iter().any(|verb| doing.starts_with(verb));
     if capability && source.kind() == io::ErrorKind::PermissionDenied {

@@ -1,5 +1,5 @@
-//! Telling the neighbours where an address lives now, by gratuitous ARP or unsolicited neighbour
-//! advertisement; knows not why it moved.
+//! Announces the new location of an address to the neighbors, by gratuitous ARP or unsolicited neighbor advertisement.
+//! Does not know why it moved.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -20,9 +20,9 @@ use pnet_base::MacAddr;
 
 use super::Error;
 
-/// An Ethernet header and an ARP packet; the driver pads.
+/// An Ethernet header and an ARP packet. The driver adds padding.
 const ARP_FRAME: usize = 42;
-/// Ethernet, IPv6, a neighbour advertisement and its one option.
+/// Ethernet, IPv6, a neighbor advertisement and its only option.
 const ADVERTISEMENT_FRAME: usize = ETHERNET_HEADER + IPV6_HEADER + ADVERTISEMENT + OPTION;
 const ETHERNET_HEADER: usize = 14;
 const IPV6_HEADER: usize = 40;
@@ -30,26 +30,26 @@ const ADVERTISEMENT: usize = 24;
 const OPTION: usize = 8;
 const ARPHRD_ETHER: u16 = 1;
 
-/// Every IPv6 node of the link (RFC 4291 §2.7.1), and where Ethernet carries it (RFC 2464 §7).
+/// The group of all IPv6 nodes on the link (RFC 4291 §2.7.1), and its Ethernet address (RFC 2464 §7).
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const ALL_NODES_MAC: MacAddr = MacAddr(0x33, 0x33, 0, 0, 0, 1);
 
-/// The two ways to announce (RFC 5227 §3: either updates a cache; some systems heed only one of them).
+/// The two forms of gratuitous ARP. Either updates a cache (RFC 5227 §3), but some systems accept only one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// "Who has `address`? Tell `address`."
+    /// An ARP request: "Who has `address`? Tell `address`."
     Request,
-    /// "`address` is at `mac`."
+    /// An ARP reply: "`address` is at `mac`."
     Reply,
 }
 
-/// The Ethernet broadcast that says `address` is at `mac`.
+/// An Ethernet broadcast announcing that `address` is at `mac`.
 #[expect(clippy::missing_panics_doc, reason = "the frame's length is a constant")]
 pub fn gratuitous_arp(mac: [u8; 6], address: Ipv4Addr, form: Form) -> [u8; ARP_FRAME] {
-    let (mac, everyone) = (MacAddr::from(mac), MacAddr::broadcast());
+    let (mac, broadcast) = (MacAddr::from(mac), MacAddr::broadcast());
     let mut frame = [0; ARP_FRAME];
     let (head, body) = frame.split_at_mut(ETHERNET_HEADER);
-    ethernet(head, everyone, mac, EtherTypes::Arp);
+    ethernet(head, broadcast, mac, EtherTypes::Arp);
 
     let mut arp = MutableArpPacket::new(body).expect("28 octets hold an ARP packet");
     arp.set_hardware_type(ArpHardwareTypes::Ethernet);
@@ -62,14 +62,13 @@ pub fn gratuitous_arp(mac: [u8; 6], address: Ipv4Addr, form: Form) -> [u8; ARP_F
     });
     arp.set_sender_hw_addr(mac);
     arp.set_sender_proto_addr(address);
-    arp.set_target_hw_addr(everyone);
+    arp.set_target_hw_addr(broadcast);
     arp.set_target_proto_addr(address);
     frame
 }
 
-/// The Ethernet multicast to all nodes that says `address` is at `mac`: unsolicited, overriding what they
-/// know, and with the Router flag as `router` says (RFC 9568 §6.4.2 asks for it, RFC 4861 §7.2.4 asks for the
-/// truth).
+/// An Ethernet multicast announcing to all nodes that `address` is at `mac`. It is unsolicited and overrides their entries.
+/// `router` is the value of the Router flag: RFC 9568 §6.4.2 wants it set, but RFC 4861 §7.2.4 wants it to be true.
 #[expect(clippy::missing_panics_doc, reason = "the frame's lengths are constants")]
 pub fn neighbor_advertisement(mac: [u8; 6], address: Ipv6Addr, router: bool) -> [u8; ADVERTISEMENT_FRAME] {
     let mut frame = [0; ADVERTISEMENT_FRAME];
@@ -92,7 +91,7 @@ pub fn neighbor_advertisement(mac: [u8; 6], address: Ipv6Addr, router: bool) -> 
     option.set_data(&mac);
 
     let mut advertisement =
-        MutableNeighborAdvertPacket::new(body).expect("32 octets hold a neighbour advertisement");
+        MutableNeighborAdvertPacket::new(body).expect("32 octets hold a neighbor advertisement");
     advertisement.set_icmpv6_type(Icmpv6Types::NeighborAdvert);
     let role = if router { NeighborAdvertFlags::Router } else { 0 };
     advertisement.set_flags(NeighborAdvertFlags::Override | role);
@@ -110,9 +109,9 @@ fn ethernet(header: &mut [u8], to: MacAddr, from: MacAddr, kind: EtherType) {
     ethernet.set_ethertype(kind);
 }
 
-/// A packet socket that announces on one interface; never blocks and receives nothing.
+/// A packet socket for announcements on one interface. Never blocks and receives nothing.
 ///
-/// It holds the interface's index and hardware address of when it was opened: open anew when either changes.
+/// It keeps the index and the hardware address that the interface had at opening. Open a new one if either changes.
 #[derive(Debug)]
 pub struct Announcer {
     socket: OwnedFd,
@@ -121,32 +120,41 @@ pub struct Announcer {
 }
 
 impl Announcer {
-    /// Needs `NET_RAW` and an Ethernet interface.
+    /// Opens the socket. Needs `NET_RAW` and an Ethernet interface.
+    ///
+    /// # Errors
+    /// The capability is missing, or the interface does not exist or is not Ethernet.
     pub fn open(interface: &str) -> Result<Self, Error> {
         let (socket, mac) =
             packet_socket(interface).map_err(Error::doing("open a packet socket on", interface))?;
         Ok(Self { socket, mac, interface: interface.to_owned() })
     }
 
-    /// The hardware address that the announcements carry.
+    /// The hardware address in the announcements.
     pub fn mac(&self) -> [u8; 6] {
         self.mac
     }
 
-    /// Broadcasts that `address` is here, in both forms.
+    /// Announces `address` by gratuitous ARP in both forms.
+    ///
+    /// # Errors
+    /// The interface is down or gone.
     pub fn announce_v4(&self, address: Ipv4Addr) -> Result<(), Error> {
         for form in [Form::Request, Form::Reply] {
-            self.put(address.into(), &gratuitous_arp(self.mac, address, form))?;
+            self.send(address.into(), &gratuitous_arp(self.mac, address, form))?;
         }
         Ok(())
     }
 
-    /// Tells all nodes that `address` is here, and whether the machine it is on is a router.
+    /// Announces `address` by a neighbor advertisement. `router`: whether this host forwards IPv6.
+    ///
+    /// # Errors
+    /// The interface is down or gone.
     pub fn announce_v6(&self, address: Ipv6Addr, router: bool) -> Result<(), Error> {
-        self.put(address.into(), &neighbor_advertisement(self.mac, address, router))
+        self.send(address.into(), &neighbor_advertisement(self.mac, address, router))
     }
 
-    fn put(&self, address: IpAddr, frame: &[u8]) -> Result<(), Error> {
+    fn send(&self, address: IpAddr, frame: &[u8]) -> Result<(), Error> {
         send(self.socket.as_raw_fd(), frame, MsgFlags::empty())
             .map_err(Error::doing("announce", format_args!("{address} on {}", self.interface)))?;
         Ok(())
@@ -156,7 +164,7 @@ impl Announcer {
 fn packet_socket(interface: &str) -> io::Result<(OwnedFd, [u8; 6])> {
     let (link, mac) = link(interface)?;
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    // No protocol given, here and in `link`: the kernel queues nothing for it.
+    // Without a protocol, here and in `link`, the kernel queues no packets for the socket.
     let socket = socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
     bind(socket.as_raw_fd(), &link)?;
     Ok((socket, mac))
@@ -181,10 +189,10 @@ mod tests {
     const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 
     #[test]
-    fn the_request_form_asks_everyone_for_our_own_address() {
+    fn the_request_form_asks_for_our_own_address() {
         #[rustfmt::skip]
         assert_eq!(gratuitous_arp(MAC, ADDRESS, Form::Request), [
-            0xff, 0xff, 0xff, 0xff, 0xff, 0xff,     // to everyone
+            0xff, 0xff, 0xff, 0xff, 0xff, 0xff,     // broadcast
             0x02, 0x42, 0x0a, 0x00, 0x00, 0x0b,     // from us
             0x08, 0x06,                             // ARP
             0x00, 0x01, 0x08, 0x00, 6, 4,           // Ethernet, IPv4 and their lengths
@@ -195,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reply_form_differs_in_the_operation_alone() {
+    fn the_reply_form_differs_only_in_the_operation() {
         let (request, reply) =
             (gratuitous_arp(MAC, ADDRESS, Form::Request), gratuitous_arp(MAC, ADDRESS, Form::Reply));
         let differing: Vec<usize> = (0..ARP_FRAME).filter(|at| request[*at] != reply[*at]).collect();
@@ -222,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_differs_in_the_router_flag_and_so_in_the_checksum() {
+    fn a_host_differs_in_the_router_flag_and_the_checksum() {
         let [router, host] = [true, false].map(|router| neighbor_advertisement(MAC, ADDRESS_V6, router));
         let differing: Vec<usize> = (0..ADVERTISEMENT_FRAME).filter(|at| router[*at] != host[*at]).collect();
         assert_eq!(differing, [56, 57, 58]);

@@ -1,5 +1,5 @@
-//! Programs that are told of transitions: one at a time, in order, each with a time limit; knows no router, and
-//! not what the words mean.
+//! Runs the NOTIFY programs: one at a time, in order, each with a time limit. Knows no router, and not what the arguments
+//! mean.
 
 use std::collections::VecDeque;
 use std::env;
@@ -24,49 +24,49 @@ use crate::time::Instant;
 
 /// How long a program may run.
 pub const LIMIT: Duration = Duration::from_secs(30);
-/// From SIGTERM to SIGKILL, and from there until it is left behind.
+/// The time from SIGTERM to SIGKILL, and from SIGKILL until we stop waiting for it.
 pub const GRACE: Duration = Duration::from_secs(2);
-/// So many runs of one instance may wait.
+/// How many runs of one instance can wait.
 pub const WAITING: usize = 16;
 
-/// A program with arguments of its own, and the words it is told: `INSTANCE`, name, state, priority.
+/// A program with its own arguments, and the arguments appended to them: `INSTANCE`, name, state, priority.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
     pub program: Vec<String>,
-    pub words: [String; 4],
+    pub arguments: [String; 4],
 }
 
 impl Run {
     fn same_instance(&self, other: &[String; 4]) -> bool {
-        self.words[..2] == other[..2]
+        self.arguments[..2] == other[..2]
     }
 }
 
-/// Without the program's own arguments, which may hold somebody's token.
+/// Without the program's own arguments, which may contain a secret.
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.program.first().map_or("", String::as_str);
-        write!(f, "{path} {}", self.words.join(" "))
+        write!(f, "{path} {}", self.arguments.join(" "))
     }
 }
 
-/// What came of a run. Displays as a sentence for the log.
+/// The outcome of a run. Displays as a sentence for the log.
 #[derive(Debug)]
 pub enum Outcome {
-    /// It ended; `how` is unknown for a signal without a name, `stopped` when it had to be told to.
+    /// It ended. `how` is `None` for a real-time signal; `stopped` if we had to stop it.
     Finished { run: Run, how: Option<How>, stopped: bool },
     /// It could not be started.
     NotStarted(Error),
-    /// It waited, and too many newer ones of its instance came.
+    /// It was removed from the queue, because too many newer ones of its instance were waiting.
     Dropped(Run),
-    /// It runs for [`LIMIT`]; SIGTERM was sent, and [`Outcome::Finished`] or [`Outcome::Left`] follow.
+    /// It has run for [`LIMIT`]. SIGTERM was sent, and [`Outcome::Finished`] or [`Outcome::Unkillable`] follows.
     Overdue(Run),
-    /// SIGKILL did not end it within [`GRACE`]: the next goes first.
-    Left { run: Run, pid: i32 },
+    /// It did not end within [`GRACE`] after SIGKILL. The next one starts.
+    Unkillable { run: Run, pid: i32 },
 }
 
 impl Outcome {
-    /// Whether this is as it should be: it ran and exited with 0.
+    /// Whether it ran and exited with 0.
     pub fn is_success(&self) -> bool {
         matches!(self, Self::Finished { how: Some(How::Exited(0)), stopped: false, .. })
     }
@@ -78,33 +78,32 @@ impl fmt::Display for Outcome {
             Self::Finished { run, how: Some(how), .. } => write!(f, "{run}: {how}"),
             Self::Finished { run, how: None, .. } => write!(f, "{run}: was killed by a real-time signal"),
             Self::NotStarted(e) => e.fmt(f),
-            Self::Dropped(run) => write!(f, "{run}: not run, since {WAITING} newer ones wait"),
-            Self::Overdue(run) => write!(f, "{run}: still runs after {} s, stopping it", LIMIT.as_secs()),
-            Self::Left { run, pid } => {
-                write!(f, "{run}: process {pid} does not end though killed, going on without it")
+            Self::Dropped(run) => write!(f, "{run}: not run: {WAITING} newer ones are waiting"),
+            Self::Overdue(run) => write!(f, "{run}: still running after {} s; stopping it", LIMIT.as_secs()),
+            Self::Unkillable { run, pid } => {
+                write!(f, "{run}: process {pid} did not end after SIGKILL; continuing without it")
             }
         }
     }
 }
 
-/// The run in progress and those that wait. Never blocks but for the moment of starting a program.
+/// The current run and the queue. Never blocks, except while a program is started.
 ///
-/// A program gets our environment without the password of VRRP, nothing to read on standard input, and for standard
-/// output and error our standard output: what it says is in the container's log, and however much that is, it
-/// cannot fill our standard error, which the log goes to. It leads a process group of its own, and no signal is
-/// blocked or ignored for it.
+/// A program gets our environment without secrets, an empty standard input, and our standard output for its standard
+/// output and error. Its output is therefore in the container's log, but cannot fill our standard error, to which we write
+/// the log. It leads its own process group, and no signal is blocked or ignored.
 #[derive(Debug)]
 pub struct Notifier {
     running: Option<Running>,
     waiting: VecDeque<Run>,
-    /// `NAME=value`, each as a program gets it.
+    /// The environment of a program, each entry as `NAME=value`.
     environment: Vec<CString>,
 }
 
 #[derive(Debug)]
 struct Running {
     run: Run,
-    /// Also its process group's.
+    /// Also the id of its process group.
     pid: Pid,
     stage: Stage,
     until: Instant,
@@ -118,35 +117,35 @@ enum Stage {
 }
 
 impl Notifier {
-    /// Nothing runs, nothing waits. Programs do not get the variables whose names are secret.
+    /// An idle notifier. Programs do not get the variables whose names are secret.
     pub fn new(is_secret: impl Fn(&OsStr) -> bool) -> Self {
         let passed_on = env::vars_os().filter(|(name, _)| !is_secret(name));
         let line = |(name, value): (OsString, OsString)| [name.as_bytes(), b"=", value.as_bytes()].concat();
-        // What came to us as a C string has no NUL.
+        // Our own environment was passed as C strings, so no entry contains a NUL.
         let environment = passed_on.map(line).filter_map(|line| CString::new(line).ok()).collect();
         Self { running: None, waiting: VecDeque::new(), environment }
     }
 
-    /// Runs `program` with `words` behind its own arguments, at once or after those that wait. Of more than
-    /// [`WAITING`] of the same instance the oldest is dropped: the last word always gets through. An empty
-    /// program is none.
-    pub fn queue(&mut self, now: Instant, program: &[String], words: [String; 4]) -> Vec<Outcome> {
+    /// Runs `program` with `arguments` after its own, now or after those in the queue. If more than [`WAITING`] runs of the
+    /// same instance are waiting, the oldest is dropped, so that the last state is always delivered. Does nothing if
+    /// `program` is empty.
+    pub fn queue(&mut self, now: Instant, program: &[String], arguments: [String; 4]) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         if program.is_empty() {
             return outcomes;
         }
-        let mut same = self.waiting.iter().enumerate().filter(|(_, run)| run.same_instance(&words));
+        let mut same = self.waiting.iter().enumerate().filter(|(_, run)| run.same_instance(&arguments));
         if let Some((oldest, _)) = same.next()
             && 1 + same.count() >= WAITING
         {
             outcomes.extend(self.waiting.remove(oldest).map(Outcome::Dropped));
         }
-        self.waiting.push_back(Run { program: program.to_vec(), words });
+        self.waiting.push_back(Run { program: program.to_vec(), arguments });
         self.start_next(now, &mut outcomes);
         outcomes
     }
 
-    /// To be called with everything [`super::reaper::reap`] returned, even nothing, on every SIGCHLD.
+    /// Handles the result of [`super::reaper::reap`], even an empty one. Call it on every SIGCHLD.
     pub fn reaped(&mut self, now: Instant, reaped: &[Reaped]) -> Vec<Outcome> {
         let Some(running) = &self.running else { return Vec::new() };
         match reaped.iter().find(|reaped| reaped.pid == running.pid.as_raw()) {
@@ -156,12 +155,12 @@ impl Notifier {
         }
     }
 
-    /// When to [`Notifier::expire`]; `None` while nothing runs, and then nothing waits either.
+    /// When to call [`Notifier::expire`]; `None` if nothing runs.
     pub fn deadline(&self) -> Option<Instant> {
         self.running.as_ref().map(|running| running.until)
     }
 
-    /// Does what the deadline was for, if it has passed: SIGTERM, SIGKILL, or going on without.
+    /// If the deadline has passed, sends SIGTERM or SIGKILL, or stops waiting for the program.
     pub fn expire(&mut self, now: Instant) -> Vec<Outcome> {
         let Some(running) = self.running.as_mut().filter(|running| running.until <= now) else {
             return Vec::new();
@@ -182,7 +181,7 @@ impl Notifier {
                 Vec::new()
             }
             Stage::Killed => {
-                let left = |Running { run, pid, .. }| Outcome::Left { run, pid: pid.as_raw() };
+                let left = |Running { run, pid, .. }| Outcome::Unkillable { run, pid: pid.as_raw() };
                 let mut outcomes = self.running.take().map(left).into_iter().collect();
                 self.start_next(now, &mut outcomes);
                 outcomes
@@ -195,8 +194,8 @@ impl Notifier {
         if let Some(Running { run, pid, stage, .. }) = self.running.take() {
             let stopped = stage != Stage::Started;
             if stopped {
-                // Its own children may have outlived the SIGTERM. The pid was freed a moment ago, and the kernel
-                // gives out all others first: the group is still this one or none.
+                // Its own children may have survived SIGTERM. Its pid was freed a moment ago, and the kernel assigns all
+                // others before it is used again, so the process group is still this one or does not exist.
                 signal(pid, Signal::SIGKILL);
             }
             outcomes.push(Outcome::Finished { run, how, stopped });
@@ -213,16 +212,17 @@ impl Notifier {
                 Ok(pid) => {
                     self.running = Some(Running { run, pid, stage: Stage::Started, until: now + LIMIT });
                 }
-                Err(e) => outcomes.push(Outcome::NotStarted(refusal(&run, &e))),
+                Err(e) => outcomes.push(Outcome::NotStarted(start_error(&run, &e))),
             }
         }
     }
 
-    /// The child is never waited for here: the one who reaps takes its status. Not by `std::process`, which is
-    /// 50 KB of what this does not need, and lets a child inherit what signals we were started with blocked.
+    /// Does not wait for the child: the reaper takes its status. Uses `posix_spawn`, because with `std::process` a child
+    /// would inherit the signals that were blocked when we were started.
     fn spawn(&self, run: &Run) -> io::Result<Pid> {
-        let words = run.program.iter().chain(&run.words);
-        let arguments = words.map(|word| CString::new(word.as_str())).collect::<Result<Vec<_>, _>>()?;
+        let arguments = run.program.iter().chain(&run.arguments);
+        let arguments =
+            arguments.map(|argument| CString::new(argument.as_str())).collect::<Result<Vec<_>, _>>()?;
         let path = arguments.first().ok_or(ErrorKind::InvalidInput)?;
         let mut descriptors = PosixSpawnFileActions::init()?;
         let nothing = File::open("/dev/null").map_err(|e| io::Error::other(format!("/dev/null: {e}")))?;
@@ -241,20 +241,20 @@ impl Notifier {
     }
 }
 
-/// Whether `pid` is a child of ours, running or not yet reaped. Takes no status from the one who reaps.
+/// Whether `pid` is our child, running or not yet reaped. Leaves its status for the reaper.
 fn is_child(pid: Pid) -> bool {
-    let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    waitid(Id::Pid(pid), look) != Err(Errno::ECHILD)
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    waitid(Id::Pid(pid), flags) != Err(Errno::ECHILD)
 }
 
-/// Fails when the group has no member left, or only ones that took other rights: neither is ours to mend.
+/// Errors are ignored: the group has no member left, or only ones that changed their user.
 fn signal(group: Pid, signal: Signal) {
     let _ = killpg(group, signal);
 }
 
-/// Says what to do. As an error of another kind than the kernel's: for want of a right it is not capabilities
-/// that are missing here.
-fn refusal(run: &Run, e: &io::Error) -> Error {
+/// Adds advice to the kernel's reason. Its kind becomes `Other`, because `PermissionDenied` does not mean a missing
+/// capability here.
+fn start_error(run: &Run, e: &io::Error) -> Error {
     let there = run.program.first().is_some_and(|path| Path::new(path).exists());
     let advice = if e.kind() == ErrorKind::NotFound && there {
         "; the file is there, but not what its #! line names, or its loader: \

@@ -1,14 +1,14 @@
-//! Reaping every process that ended as our child, orphans handed to PID 1 included; knows no child by purpose.
+//! Reaps every child that has ended, including orphans that PID 1 adopts. Does not know why a child was started.
 
 use std::fmt;
 
 use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
-/// A process that is gone for good.
+/// A reaped process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reaped {
-    /// Its pid, free for reuse from now on.
+    /// Its pid, which the kernel can now reuse.
     pub pid: i32,
     pub how: How,
 }
@@ -22,9 +22,9 @@ impl fmt::Display for Reaped {
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
-    /// By itself, with this code, 0 to 255.
+    /// It exited with this code, 0 to 255.
     Exited(i32),
-    /// By a signal, named as in `SIGKILL`.
+    /// A signal killed it; its name, such as `SIGKILL`.
     Killed(&'static str),
 }
 
@@ -37,12 +37,11 @@ impl fmt::Display for How {
     }
 }
 
-/// Reaps all that have ended, never waiting for one that has not. To be called on every SIGCHLD, which
-/// stands for one ended child or many, and once after the handlers are in place. Beside it nobody may wait
-/// for a child: one would take the other's status.
+/// Reaps all children that have ended, without blocking. Call it on every SIGCHLD, which can mean more than one ended
+/// child, and once after the handlers are installed. No other code may wait for a child, or it would take the status away.
 ///
-/// A child that a real-time signal killed is reaped but not in the list: nix has no name for its signal,
-/// and gives no pid then.
+/// A child killed by a real-time signal is reaped but not in the result: nix has no name for such a signal, and then does
+/// not return the pid.
 pub fn reap() -> Vec<Reaped> {
     let mut reaped = Vec::new();
     loop {
@@ -54,8 +53,8 @@ pub fn reap() -> Vec<Reaped> {
                 reaped.push(Reaped { pid: pid.as_raw(), how: How::Killed(signal.as_str()) });
             }
             Ok(WaitStatus::StillAlive) => return reaped,
-            // Stopped or traced: not ended. EINVAL: reaped, but nix cannot name the signal; the kernel itself
-            // has no such answer to these arguments.
+            // Stopped or traced: not ended. EINVAL: reaped, but nix cannot name the signal; the kernel does not return it
+            // for these arguments.
             Ok(_) | Err(Errno::EINVAL | Errno::EINTR) => {}
             // ECHILD: no child is left.
             Err(_) => return reaped,
@@ -68,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_end_reads_as_part_of_a_sentence() {
+    fn an_end_displays_as_part_of_a_sentence() {
         let text = [How::Exited(3).to_string(), How::Killed("SIGKILL").to_string()];
         assert_eq!(text, ["exited with 3", "was killed by SIGKILL"]);
     }

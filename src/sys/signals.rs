@@ -1,4 +1,4 @@
-//! The signals a daemon answers, as values from a readable descriptor; knows nothing of what is done about them.
+//! The signals that the daemon handles, as values from a readable descriptor. Does not act on them.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,20 +10,20 @@ use signal_hook::iterator::exfiltrator::SignalOnly;
 
 use super::Error;
 
-/// What a signal asks for.
+/// The request of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// SIGTERM, SIGINT or SIGQUIT, by name: leave in good order.
+    /// SIGTERM, SIGINT or SIGQUIT, with its name: stop gracefully.
     Stop(&'static str),
-    /// SIGHUP: read again what may have changed.
+    /// SIGHUP: read the configuration again.
     Reload,
-    /// SIGUSR1, or SIGUSR2 as keepalived has it too: write the status to the log.
+    /// SIGUSR1 or, as in keepalived, SIGUSR2: write the status to the log.
     Dump,
-    /// SIGCHLD: at least one child ended; more may have, since signals coalesce.
+    /// SIGCHLD: at least one child ended. Signals coalesce, so there may be more.
     Child,
 }
 
-/// The rest is left to the kernel: for PID 1 it discards what has no handler, SIGTTIN and SIGTTOU included.
+/// The kernel handles all others: it does not deliver signals without a handler to PID 1, including SIGTTIN and SIGTTOU.
 /// Rust's runtime ignores SIGPIPE.
 const HANDLED: [(Kernel, Signal); 7] = [
     (Kernel::SIGTERM, Signal::Stop("SIGTERM")),
@@ -42,24 +42,23 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Installs the handlers; from here on no signal of [`Signal`] is lost or ends the process. Call it
-    /// before anything that needs undoing.
+    /// Installs the handlers. From now on none of these signals is lost or ends the process. Call it before anything that
+    /// must be undone at the end.
     ///
     /// # Errors
-    /// When the process is out of descriptors, or a handler is refused.
+    /// The process is out of descriptors, or the kernel refuses a handler.
     pub fn install() -> Result<Self, Error> {
         let doing = |e: io::Error| Error::doing("handle", "the signals to stop, reload, dump and reap")(e);
         let (read, write) = UnixStream::pair().map_err(doing)?;
         let numbers = HANDLED.map(|(kernel, _)| kernel as i32);
         let delivery = SignalDelivery::with_pipe(read, write, SignalOnly, numbers).map_err(doing)?;
-        // A mask is inherited through exec: whoever started us may have had these blocked.
+        // A signal mask is inherited through exec: the parent may have blocked these.
         let handled: SigSet = HANDLED.iter().map(|&(kernel, _)| kernel).collect();
         handled.thread_unblock().map_err(|e| doing(e.into()))?;
         Ok(Self { delivery })
     }
 
-    /// The signals since the last call, each at most once however often it came, in no special order;
-    /// none when there were none. Never blocks.
+    /// The signals since the last call, each at most once, in no particular order. Never blocks.
     pub fn pending(&mut self) -> impl Iterator<Item = Signal> + use<> {
         self.delivery.pending().filter_map(|number| {
             HANDLED.iter().find(|(kernel, _)| *kernel as i32 == number).map(|&(_, signal)| signal)
@@ -68,7 +67,7 @@ impl Signals {
 }
 
 impl AsFd for Signals {
-    /// Readable when [`Signals::pending`] may have something.
+    /// Readable when a signal may be pending.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.delivery.get_read().as_fd()
     }

@@ -101,7 +101,7 @@ fn a_notify_program_is_killed_at_its_limit_and_later_runs_keep_their_order() {
     router.wait_master(mark, START);
 
     let capture = Capture::start(&client, "killed", "proto 112");
-    let overdue = "warn … notify.sh INSTANCE VI_1 MASTER 200 … still runs after 30 s";
+    let overdue = "warn … notify.sh INSTANCE VI_1 MASTER 200 … still running after 30 s";
     let stopped = router.run.log.wait_for(overdue, seconds(32)).at - hung;
     assert!((millis(29_500)..millis(31_000)).contains(&stopped), "stopped after {stopped:?}");
     let killed = router.run.log.wait_for("warn … MASTER 200 … was killed by SIGKILL", seconds(4)).at - hung;

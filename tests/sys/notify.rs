@@ -264,7 +264,7 @@ fn a_program_that_survives_sigkill_is_abandoned() {
     assert!(matches!(it.notifier.expire(deadline)[..], [Outcome::Overdue(_)]));
     assert!(it.notifier.expire(deadline + GRACE).is_empty());
     let outcomes = it.notifier.expire(deadline + GRACE + GRACE);
-    let [Outcome::Left { pid, .. }] = outcomes[..] else { panic!("{outcomes:?}") };
+    let [Outcome::Unkillable { pid, .. }] = outcomes[..] else { panic!("{outcomes:?}") };
     assert_eq!(pid, hanging);
     let outcomes = it.until_idle();
     assert!(outcomes.len() == 1 && outcomes[0].is_success(), "{outcomes:?}");
@@ -316,7 +316,7 @@ fn a_burst_drops_the_oldest_runs_of_the_same_instance_and_keeps_the_last() {
     let dropped: Vec<_> = texts(&outcomes);
     assert_eq!(dropped.len(), 100 - WAITING);
     for (n, said) in dropped.iter().enumerate() {
-        let end = format!("INSTANCE VI_1 {n} 100: not run, since {WAITING} newer ones wait");
+        let end = format!("INSTANCE VI_1 {n} 100: not run: {WAITING} newer ones are waiting");
         assert!(said.ends_with(&end), "{said}");
     }
     assert!(it.until_idle().iter().all(Outcome::is_success));

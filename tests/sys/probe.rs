@@ -13,7 +13,7 @@ use std::time::Duration;
 use nix::sched::{CloneFlags, unshare};
 use socket2::{Domain, Socket, Type};
 use vrrp_init::sys::poller::{Clock, Interest, Poller};
-use vrrp_init::sys::probe::{Probe, Step, Target};
+use vrrp_init::sys::probe::{Poll, Probe, Target};
 
 use crate::own_process::{inside, rerun};
 
@@ -22,14 +22,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What came of a probe, after how many steps and how long.
 struct Answer {
-    step: Step,
+    step: Poll,
     steps: usize,
     took: Duration,
 }
 
 impl Answer {
     fn reason(&self) -> &str {
-        let Step::Failed(reason) = &self.step else { panic!("{:?}", self.step) };
+        let Poll::Failed(reason) = &self.step else { panic!("{:?}", self.step) };
         reason
     }
 }
@@ -42,8 +42,8 @@ fn ask(target: &Target, timeout: Duration) -> Answer {
     assert_eq!(probe.deadline(), begun + timeout);
     let mut watched: Option<Interest> = None;
     for steps in 1.. {
-        let step = probe.advance(poller.now());
-        let Step::Pending(interest) = step else {
+        let step = probe.poll(poller.now());
+        let Poll::Pending(interest) = step else {
             return Answer { step, steps, took: poller.now().since(begun) };
         };
         poller.watch_only_for(probe.as_fd(), 1, &mut watched, interest).unwrap();
@@ -81,7 +81,7 @@ fn serve(answer: impl FnOnce(&mut TcpStream) + Send + 'static) -> (SocketAddr, J
 }
 
 /// The step that a service leads to which answers with exactly this and closes.
-fn answered(answer: &'static [u8]) -> Step {
+fn answered(answer: &'static [u8]) -> Poll {
     let (address, server) = serve(move |stream| stream.write_all(answer).unwrap());
     let step = ask(&http(address), PATIENCE).step;
     server.join().unwrap();
@@ -102,11 +102,11 @@ fn alone() {
 #[test]
 fn a_connection_passes_tcp_over_either_family() {
     let (_four, address) = listener();
-    assert_eq!(ask(&Target::Tcp(address), PATIENCE).step, Step::Passed);
+    assert_eq!(ask(&Target::Tcp(address), PATIENCE).step, Poll::Passed);
     thread::spawn(|| {
         alone();
         let six = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).unwrap();
-        assert_eq!(ask(&Target::Tcp(six.local_addr().unwrap()), PATIENCE).step, Step::Passed);
+        assert_eq!(ask(&Target::Tcp(six.local_addr().unwrap()), PATIENCE).step, Poll::Passed);
     })
     .join()
     .unwrap();
@@ -155,7 +155,7 @@ fn an_unreachable_network_is_a_failure_and_running_out_of_ports_is_not() {
         let _the_only_port = TcpStream::connect(target.address()).unwrap();
         let error = Probe::start(&target, Clock::start().unwrap().now(), PATIENCE).unwrap_err();
         let said = error.to_string();
-        let begun = said.starts_with("cannot begin the check tcp 127.0.0.1:80: ");
+        let begun = said.starts_with("cannot start the check tcp 127.0.0.1:80: ");
         assert!(begun && said.ends_with(" (os error 99)"), "{said}");
     })
     .join()
@@ -174,15 +174,15 @@ fn running_out_of_descriptors_is_not_a_failure_of_the_service() {
     let all: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
     let error = Probe::start(&Target::Tcp(address), now, PATIENCE).unwrap_err().to_string();
     drop(all);
-    let begun = error.starts_with(&format!("cannot begin the check tcp {address}: "));
+    let begun = error.starts_with(&format!("cannot start the check tcp {address}: "));
     assert!(begun && error.ends_with(" (os error 24)"), "{error}");
-    assert_eq!(ask(&Target::Tcp(address), PATIENCE).step, Step::Passed);
+    assert_eq!(ask(&Target::Tcp(address), PATIENCE).step, Poll::Passed);
 }
 
 #[test]
 fn the_request_names_the_path_and_the_host() {
     let (address, server) = serve(|stream| stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap());
-    assert_eq!(ask(&http(address), PATIENCE).step, Step::Passed);
+    assert_eq!(ask(&http(address), PATIENCE).step, Poll::Passed);
     let agent = concat!("vrrp-init/", env!("CARGO_PKG_VERSION"));
     let expected = format!(
         "GET /health HTTP/1.1\r\nHost: {address}\r\nUser-Agent: {agent}\r\nConnection: close\r\n\r\n"
@@ -192,10 +192,10 @@ fn the_request_names_the_path_and_the_host() {
 
 #[test]
 fn two_and_three_hundreds_pass_and_other_answers_fail_with_their_reason() {
-    let failed = |reason: &str| Step::Failed(reason.to_owned());
-    assert_eq!(answered(b"HTTP/1.1 204 No Content\r\n\r\n"), Step::Passed);
-    assert_eq!(answered(b"HTTP/1.1 301 Moved Permanently\r\nLocation: /\r\n\r\n"), Step::Passed);
-    assert_eq!(answered(b"HTTP/1.0 399 \r\n\r\nbody"), Step::Passed);
+    let failed = |reason: &str| Poll::Failed(reason.to_owned());
+    assert_eq!(answered(b"HTTP/1.1 204 No Content\r\n\r\n"), Poll::Passed);
+    assert_eq!(answered(b"HTTP/1.1 301 Moved Permanently\r\nLocation: /\r\n\r\n"), Poll::Passed);
+    assert_eq!(answered(b"HTTP/1.0 399 \r\n\r\nbody"), Poll::Passed);
     assert_eq!(answered(b"HTTP/1.1 500 Internal\r\n\r\n"), failed("answered with status 500"));
     assert_eq!(answered(b"HTTP/1.1 400 \r\n\r\n"), failed("answered with status 400"));
     assert_eq!(answered(b"HTTP/1.1 404 Not Found\r\n\r\n"), failed("answered with status 404"));
@@ -243,7 +243,7 @@ fn an_answer_that_comes_octet_by_octet_has_until_the_deadline() {
     };
     let (address, server) = serve(drip);
     let answer = ask(&http(address), PATIENCE);
-    assert_eq!(answer.step, Step::Passed);
+    assert_eq!(answer.step, Poll::Passed);
     assert!(answer.steps > 10, "in {} steps nothing was cut", answer.steps);
     server.join().unwrap();
     let (address, server) = serve(drip);
@@ -269,7 +269,7 @@ fn an_answer_in_time_counts_even_if_it_is_read_late() {
     let mut probe = Probe::start(&Target::Tcp(address), clock.now(), Duration::from_millis(1)).unwrap();
     pause(20);
     assert!(probe.deadline() < clock.now());
-    assert_eq!(probe.advance(clock.now()), Step::Passed);
+    assert_eq!(probe.poll(clock.now()), Poll::Passed);
 }
 
 #[test]
@@ -277,7 +277,7 @@ fn dropping_a_probe_closes_its_connection() {
     let (listener, address) = listener();
     let mut probe = Probe::start(&Target::Tcp(address), Clock::start().unwrap().now(), PATIENCE).unwrap();
     let (mut stream, _) = listener.accept().unwrap();
-    assert_eq!(probe.advance(Clock::start().unwrap().now()), Step::Passed);
+    assert_eq!(probe.poll(Clock::start().unwrap().now()), Poll::Passed);
     drop(probe);
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
 }

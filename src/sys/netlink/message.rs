@@ -1,4 +1,4 @@
-//! The rtnetlink messages we speak, to octets and back; knows no socket and decides nothing.
+//! Encodes and decodes the rtnetlink messages that we use. Knows no socket and decides nothing.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -37,7 +37,7 @@ const IFLA_IFNAME: u16 = 3;
 const LINK_HEADER: usize = 16;
 pub(super) const ALIGNMENT: usize = 4;
 
-/// What is asked of the kernel.
+/// A request to the kernel.
 #[derive(Debug)]
 pub(super) enum Request {
     Add(Message),
@@ -46,7 +46,7 @@ pub(super) enum Request {
     ListLinks,
 }
 
-/// About one address. Its attributes are octets: with the crate's own come those that we never send.
+/// A message about one address. Its attributes are plain octets, since we need only a few.
 #[derive(Debug)]
 pub(super) struct Message {
     header: AddressHeader,
@@ -58,8 +58,8 @@ impl Request {
         let mut message = identity(assignment.index, assignment.address, assignment.prefix);
         message.attributes.push(DefaultNla::new(IFA_PROTO, vec![MARK]));
         if assignment.address.is_ipv6() {
-            // Duplicate address detection would keep the address silent for a second or more, and the
-            // master we replace may still answer for it.
+            // Duplicate address detection would make the address unusable for a second or more, and the master that we
+            // replace may still answer for it.
             message.header.flags = AddressHeaderFlags::Nodad;
         } else if let Some(label) = &assignment.label {
             message.attributes.push(DefaultNla::new(IFA_LABEL, [label.as_bytes(), b"\0"].concat()));
@@ -73,19 +73,19 @@ impl Request {
     }
 }
 
-/// `None` is what the kernel does by itself: for ever.
+/// `None` for the kernel's default, which is forever.
 fn lifetime(assignment: &Assignment) -> Option<DefaultNla> {
     let valid = assignment.lifetime.unwrap_or(FOREVER);
-    // Deprecated from the first: a host address inside a subnet would be taken as the source of what the
-    // machine sends by itself, and those connections would break when it moves.
+    // Deprecated from the start: otherwise the host might choose a /128 inside a subnet as its source address, and those
+    // connections would break when the address moves.
     let deprecated = assignment.address.is_ipv6() && assignment.prefix == 128;
     let preferred = if deprecated { 0 } else { valid };
-    // Behind both are two times that the kernel tells and does not read.
+    // The last two fields are timestamps, which the kernel only reports.
     let lifetime = [preferred.to_ne_bytes(), valid.to_ne_bytes(), [0; 4], [0; 4]].concat();
     (deprecated || valid != FOREVER).then(|| DefaultNla::new(IFA_CACHEINFO, lifetime))
 }
 
-/// The parts by which the kernel tells one address from another.
+/// The parts that identify an address in the kernel.
 fn identity(index: u32, address: IpAddr, prefix: u8) -> Message {
     let (family, octets) = match address {
         IpAddr::V4(v4) => (AddressFamily::Inet, v4.octets().to_vec()),
@@ -128,7 +128,7 @@ impl NetlinkSerializable for Request {
     }
 }
 
-/// What the kernel says; `None` for anything that is neither a link nor an IP address.
+/// A message of the kernel; `None` if it is about neither a link nor an IP address.
 #[derive(Debug)]
 pub(super) struct Reply(pub(super) Option<Change>);
 
@@ -146,7 +146,7 @@ impl NetlinkDeserializable for Reply {
     }
 }
 
-/// The messages in one datagram from the kernel; ends at the first whose length cannot be true.
+/// The messages in one datagram from the kernel, up to the first with an impossible length.
 pub(super) fn messages(mut octets: &[u8]) -> impl Iterator<Item = NetlinkMessage<Reply>> {
     std::iter::from_fn(move || {
         let length = usize::try_from(NetlinkBuffer::new_checked(octets).ok()?.length()).ok()?;
@@ -157,7 +157,7 @@ pub(super) fn messages(mut octets: &[u8]) -> impl Iterator<Item = NetlinkMessage
     .flatten()
 }
 
-/// Reads the attributes we need ourselves, as [`link`] does: the crate's own way is 10 KB.
+/// Reads only the attributes that we need.
 fn address(payload: &[u8]) -> Option<Address> {
     let header = AddressHeader::parse(payload).ok()?;
     let (mut local, mut far, mut label, mut mark, mut lifetime) = (None, None, None, None, None);
@@ -169,7 +169,7 @@ fn address(payload: &[u8]) -> Option<Address> {
             IFA_LABEL => label = Some(text(value)),
             IFA_PROTO => mark = value.first().copied(),
             IFA_CACHEINFO => {
-                // Behind the time for which it is preferred.
+                // The valid lifetime follows the preferred lifetime.
                 let valid = value.get(4..8).and_then(|octets| octets.try_into().ok()).map(u32::from_ne_bytes);
                 lifetime = valid.filter(|valid| *valid != FOREVER);
             }
@@ -178,7 +178,7 @@ fn address(payload: &[u8]) -> Option<Address> {
     }
     Some(Address {
         index: header.index,
-        // On a point-to-point link IFA_ADDRESS is the other end; IPv6 gives IFA_LOCAL only there.
+        // On a point-to-point link IFA_ADDRESS is the other end. For IPv6, IFA_LOCAL exists only there.
         address: local.or(far)?,
         prefix: header.prefix_len,
         label,
@@ -194,17 +194,16 @@ fn ip(octets: &[u8]) -> Option<IpAddr> {
     v4.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from)).ok()
 }
 
-/// A name, which ends at its NUL.
+/// A NUL-terminated name.
 fn text(octets: &[u8]) -> String {
     let text = octets.split(|octet| *octet == 0).next().unwrap_or_default();
     String::from_utf8_lossy(text).into_owned()
 }
 
-/// Reads the two attributes we need ourselves: the crate's `LinkMessage` brings every kind of link there
-/// is and half a megabyte with it.
+/// Reads only the two attributes that we need; the crate's `LinkMessage` would decode those of every kind of link.
 fn link(payload: &[u8]) -> Option<Link> {
     let header = LinkHeader::parse(payload).ok()?;
-    // A bridge tells of its ports in the same group: there RTM_DELLINK means "left the bridge".
+    // A bridge sends notifications about its ports to the same group. In them, RTM_DELLINK means "left the bridge".
     if header.interface_family != AddressFamily::Unspec {
         return None;
     }
@@ -255,7 +254,7 @@ mod tests {
         octets
     }
 
-    /// A message as the kernel frames it; `payload` is padded to the alignment.
+    /// A message framed as by the kernel. `payload` is padded to the alignment.
     fn framed(kind: u16, payload: &[u8]) -> Vec<u8> {
         let mut octets = u32::try_from(16 + payload.len()).unwrap().to_ne_bytes().to_vec();
         octets.extend(kind.to_ne_bytes());
@@ -303,50 +302,55 @@ mod tests {
         ]);
     }
 
-    /// The valid and the preferred lifetime and the flags of what we ask for.
-    fn asked(address: &str, prefix: u8, lifetime: Option<u32>) -> (Option<(u32, u32)>, AddressHeaderFlags) {
+    /// The valid and the preferred lifetime and the flags in our request.
+    fn requested(
+        address: &str,
+        prefix: u8,
+        lifetime: Option<u32>,
+    ) -> (Option<(u32, u32)>, AddressHeaderFlags) {
         let address = address.parse().unwrap();
         let Request::Add(message) =
             Request::add(&Assignment { address, prefix, lifetime, label: None, index: 3 })
         else {
-            panic!("an addition is asked for")
+            panic!("not an addition")
         };
-        let told = message.attributes.iter().find(|attribute| attribute.kind() == IFA_CACHEINFO);
-        let told = told.map(|told| {
+        let lifetime = message.attributes.iter().find(|attribute| attribute.kind() == IFA_CACHEINFO);
+        let lifetime = lifetime.map(|lifetime| {
             let mut octets = [0; 16];
-            told.emit_value(&mut octets);
+            lifetime.emit_value(&mut octets);
             let number = |at: usize| u32::from_ne_bytes(octets[at..at + 4].try_into().unwrap());
             (number(4), number(0))
         });
-        (told, message.header.flags)
+        (lifetime, message.header.flags)
     }
 
     #[test]
-    fn an_ipv6_host_address_is_deprecated_at_once_and_any_other_never_before_its_end() {
+    fn only_an_ipv6_host_address_is_deprecated_from_the_start() {
         let (none, nodad) = (AddressHeaderFlags::empty(), AddressHeaderFlags::Nodad);
-        assert_eq!(asked("fd00::1", 128, Some(5)), (Some((5, 0)), nodad));
-        assert_eq!(asked("fd00::1", 128, None), (Some((u32::MAX, 0)), nodad));
-        assert_eq!(asked("fd00::1", 64, Some(5)), (Some((5, 5)), nodad));
-        assert_eq!(asked("fd00::1", 64, None), (None, nodad));
-        assert_eq!(asked("10.0.0.2", 32, Some(5)), (Some((5, 5)), none));
-        assert_eq!(asked("10.0.0.2", 32, None), (None, none));
+        assert_eq!(requested("fd00::1", 128, Some(5)), (Some((5, 0)), nodad));
+        assert_eq!(requested("fd00::1", 128, None), (Some((u32::MAX, 0)), nodad));
+        assert_eq!(requested("fd00::1", 64, Some(5)), (Some((5, 5)), nodad));
+        assert_eq!(requested("fd00::1", 64, None), (None, nodad));
+        assert_eq!(requested("10.0.0.2", 32, Some(5)), (Some((5, 5)), none));
+        assert_eq!(requested("10.0.0.2", 32, None), (None, none));
     }
 
     #[test]
-    fn what_duplicate_detection_is_not_done_with_is_tentative_unless_the_kernel_is_optimistic() {
+    fn an_address_under_duplicate_detection_is_tentative_unless_optimistic() {
         // IFA_F_TENTATIVE, IFA_F_OPTIMISTIC, IFA_F_DADFAILED, IFA_F_PERMANENT
         for (flags, tentative) in [(0x40, true), (0x44, false), (0x48, true), (0x80, false)] {
             let mut payload = vec![10, 64, flags, 253, 3, 0, 0, 0, 20, 0, 1, 0];
             payload.extend(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1).octets());
-            let told = changes(&framed(RTM_NEWADDR, &payload));
-            let is = matches!(&told[..], [Some(Change::Address(address))] if address.tentative == tentative);
-            assert!(is, "{flags:#x}: {told:?}");
+            let changes = changes(&framed(RTM_NEWADDR, &payload));
+            let is =
+                matches!(&changes[..], [Some(Change::Address(address))] if address.tentative == tentative);
+            assert!(is, "{flags:#x}: {changes:?}");
         }
     }
 
     #[test]
-    fn what_we_add_reads_back_as_the_address_we_meant() {
-        let told = framed(RTM_NEWADDR, &octets(Request::add(&assignment()))[16..]);
+    fn an_added_address_reads_back_as_requested() {
+        let message = framed(RTM_NEWADDR, &octets(Request::add(&assignment()))[16..]);
         let address = Address {
             index: 3,
             address: Ipv4Addr::new(10, 0, 0, 2).into(),
@@ -356,18 +360,18 @@ mod tests {
             tentative: false,
             lifetime: Some(5),
         };
-        assert_eq!(changes(&told), [Some(Change::Address(address))]);
+        assert_eq!(changes(&message), [Some(Change::Address(address))]);
     }
 
     #[test]
     fn several_messages_in_one_datagram_are_all_read() {
-        let mut told = framed(RTM_NEWLINK, &link_payload(0, 0x41, "eth0"));
-        told.extend(framed(24, &[1, 2, 3]));
-        told.extend(framed(RTM_DELLINK, &link_payload(0, 0, "eth0")));
+        let mut messages = framed(RTM_NEWLINK, &link_payload(0, 0x41, "eth0"));
+        messages.extend(framed(24, &[1, 2, 3]));
+        messages.extend(framed(RTM_DELLINK, &link_payload(0, 0, "eth0")));
         let link =
             Link { index: 7, name: "eth0".into(), up: true, mac: None, loopback: false, multicast: false };
         assert_eq!(
-            changes(&told),
+            changes(&messages),
             [Some(Change::Link(link)), None, Some(Change::LinkGone { index: 7, name: "eth0".into() })]
         );
     }

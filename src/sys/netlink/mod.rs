@@ -1,7 +1,7 @@
-//! Addresses and links by rtnetlink: add, remove, list, watch; knows nothing of who should hold an address.
+//! Addresses and links over rtnetlink: add, remove, list, watch. Does not know which host should have an address.
 //!
-//! [`Netlink`] asks and waits for the kernel's answer, [`Monitor`] listens. Both are confined to the
-//! network namespace they were opened in.
+//! [`Netlink`] sends requests and waits for the kernel's answers, [`Monitor`] receives notifications. Both work in the
+//! network namespace in which they were opened.
 
 mod message;
 mod monitor;
@@ -25,48 +25,48 @@ use super::Error;
 use message::{Reply, Request, messages};
 pub use monitor::Monitor;
 
-/// The `IFA_PROTO` of every address of ours (the IP protocol number of VRRP); `ip address` shows it as `proto 112`.
+/// The `IFA_PROTO` of every address that we add: the IP protocol number of VRRP. `ip address` shows it as `proto 112`.
 pub const MARK: u8 = 112;
 
-/// The kernel fills a dump's datagrams up to 32 KiB where the reader has room for it.
+/// The kernel fills the datagrams of a dump up to 32 KiB if the receive buffer is that large.
 const BUFFER: usize = 32 * 1024;
-/// Requests sent in one piece: were all refused, their answers still fit the queue.
-const AT_ONCE: usize = 32;
-/// The kernel answers before `send` returns; this only bounds what cannot happen.
-const PATIENCE: i64 = 1;
-/// How often a listing that the kernel says changed under its hands is begun again.
+/// Requests in one datagram. If all are refused, the answers still fit the receive queue.
+const BATCH: usize = 32;
+/// In seconds. The kernel answers before `send` returns, so this should never expire.
+const TIMEOUT: i64 = 1;
+/// How often to try a dump that the kernel reports as inconsistent, because something changed meanwhile.
 const TRIES: usize = 8;
 
-/// An address to put on an interface.
+/// An address to add to an interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assignment {
     /// The interface's index, from 1.
     pub index: u32,
     pub address: IpAddr,
-    /// 0 to 32, or 128 for IPv6. An IPv6 address of 128 is deprecated from the first (`preferred_lft 0`): it
-    /// receives, but the machine sends nothing from it by itself.
+    /// 0 to 32, or to 128 for IPv6. An IPv6 address with 128 is deprecated from the start (`preferred_lft 0`): it receives,
+    /// but the host does not choose it as a source address.
     pub prefix: u8,
-    /// At most 15 octets; the kernel has labels for IPv4 only, for IPv6 it is left out.
+    /// At most 15 octets. Ignored for IPv6, for which the kernel has no labels.
     pub label: Option<String>,
-    /// Whole seconds, from 1, after which the kernel removes the address by itself; `None`: never.
+    /// Whole seconds, at least 1, after which the kernel removes the address. `None`: never.
     pub lifetime: Option<u32>,
 }
 
-/// An address the kernel has on an interface.
+/// An address on an interface, as the kernel reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     /// The interface's index.
     pub index: u32,
-    /// Our end, where the link is point-to-point.
+    /// The local end on a point-to-point link.
     pub address: IpAddr,
     pub prefix: u8,
     pub label: Option<String>,
-    /// `IFA_PROTO`: who put it there ([`MARK`]: we did); `None` before Linux 5.18 or when nobody said.
+    /// `IFA_PROTO`, the origin of the address; [`MARK`] if we added it. `None` before Linux 5.18 or if not set.
     pub mark: Option<u8>,
-    /// IPv6: duplicate detection is not done with it or has found one; until a notice says otherwise nothing
-    /// can be sent from it.
+    /// IPv6: duplicate address detection is in progress or has failed. Nothing can be sent from it until a notification
+    /// reports it as ready.
     pub tentative: bool,
-    /// Whole seconds after which the kernel removes it by itself; `None`: never.
+    /// Whole seconds after which the kernel removes it. `None`: never.
     pub lifetime: Option<u32>,
 }
 
@@ -75,59 +75,65 @@ pub struct Address {
 pub struct Link {
     pub index: u32,
     pub name: String,
-    /// Set up by the operator and with a carrier (`IFF_UP` and `IFF_RUNNING`).
+    /// Administratively up and with a carrier (`IFF_UP` and `IFF_RUNNING`).
     pub up: bool,
-    /// `None` where the hardware address is not six octets long.
+    /// `None` if the hardware address does not have six octets.
     pub mac: Option<[u8; 6]>,
     pub loopback: bool,
-    /// It takes multicast; point-to-point tunnels often do not.
+    /// It supports multicast; point-to-point tunnels often do not.
     pub multicast: bool,
 }
 
-/// One notice of the kernel; of links and addresses it also tells when nothing of them changed.
+/// A notification of the kernel. It may also come without a change of the fields that we read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// New, renamed, up, down, or something else about it.
+    /// A link is new, renamed, up, down, or has changed in another way.
     Link(Link),
     LinkGone {
         index: u32,
         name: String,
     },
-    /// New, or its lifetime was renewed.
+    /// An address is new, or its lifetime was renewed.
     Address(Address),
     AddressGone(Address),
-    /// Notices were lost; list links and addresses anew.
+    /// Notifications were lost: list links and addresses again.
     Overrun,
 }
 
 impl Change {
-    /// Whether it is about an address with [`MARK`], ours or another vrrp-init's.
+    /// Whether it is about an address with [`MARK`], added by us or another vrrp-init.
     pub fn is_of_virtual_address(&self) -> bool {
         matches!(self, Self::Address(a) | Self::AddressGone(a) if a.mark == Some(MARK))
     }
 }
 
-/// A socket for requests, each confirmed by the kernel before the call returns.
+/// A socket for requests. Each call returns after the kernel has answered.
 #[derive(Debug)]
 pub struct Netlink {
     socket: OwnedFd,
     sequence: u32,
-    /// What was sent last; kept for its room.
+    /// The last requests; kept to reuse the allocation.
     requests: Vec<u8>,
     buffer: Box<[u8]>,
 }
 
 impl Netlink {
-    /// Opens the socket; needs no capability, but [`Netlink::add`] and [`Netlink::remove`] need `NET_ADMIN`.
+    /// Opens the socket. This needs no capability, but [`Netlink::add`] and [`Netlink::remove`] need `NET_ADMIN`.
+    ///
+    /// # Errors
+    /// The process is out of descriptors.
     pub fn open() -> Result<Self, Error> {
         let socket = open(SockFlag::empty(), 0)?;
-        setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(PATIENCE))
-            .map_err(Error::doing("set a time-out", "the rtnetlink socket"))?;
+        setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(TIMEOUT))
+            .map_err(Error::doing("set a timeout on", "the rtnetlink socket"))?;
         Ok(Self { socket, sequence: 0, requests: vec![], buffer: buffer() })
     }
 
-    /// Puts an address on an interface, or renews its lifetime, label apart, if it is there; marks it ours.
-    /// Both families' addresses are ready for use when this returns: there is no duplicate detection.
+    /// Adds an address to an interface with our [`MARK`]. If it exists, renews its lifetime and leaves its label. The address
+    /// is ready for use when this returns, in both families: there is no duplicate address detection.
+    ///
+    /// # Errors
+    /// The kernel refused.
     pub fn add(&mut self, assignment: &Assignment) -> Result<(), Error> {
         match self.request(Request::add(assignment), NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE) {
             Err(error) if !is(&error, &[Errno::EEXIST]) => {
@@ -138,27 +144,28 @@ impl Netlink {
         }
     }
 
-    /// As [`Netlink::add`] for each, in far fewer calls; answers which of them the kernel refused, and why.
+    /// Like [`Netlink::add`] for each, with far fewer system calls. Returns the index and the error of each that the kernel
+    /// refused.
     pub fn add_all(&mut self, assignments: &[Assignment]) -> Vec<(usize, Error)> {
         let mut refused = vec![];
-        for (n, chunk) in assignments.chunks(AT_ONCE).enumerate() {
-            let refusals = self.add_at_once(chunk).unwrap_or_else(|error| {
-                // What became of each is not known: that is no success.
-                let again =
+        for (n, chunk) in assignments.chunks(BATCH).enumerate() {
+            let failures = self.add_batch(chunk).unwrap_or_else(|error| {
+                // The result of each is unknown, so each counts as failed.
+                let copy =
                     |_: &_| error.raw_os_error().map_or(error.kind().into(), io::Error::from_raw_os_error);
-                (0..).zip(chunk.iter().map(again)).collect()
+                (0..).zip(chunk.iter().map(copy)).collect()
             });
-            for (at, error) in refusals {
+            for (at, error) in failures {
                 let Assignment { index, address, prefix, .. } = chunk[at];
                 let error = self.refused("add address", index, address, prefix, error);
-                refused.push((n * AT_ONCE + at, error));
+                refused.push((n * BATCH + at, error));
             }
         }
         refused
     }
 
-    /// The kernel answers the last one in any case, and each that it refuses.
-    fn add_at_once(&mut self, assignments: &[Assignment]) -> io::Result<Vec<(usize, io::Error)>> {
+    /// The kernel answers each request that it refuses, and the last one in any case.
+    fn add_batch(&mut self, assignments: &[Assignment]) -> io::Result<Vec<(usize, io::Error)>> {
         let first = self.sequence.wrapping_add(1);
         let Some(last) = assignments.len().checked_sub(1) else { return Ok(vec![]) };
         let (mut octets, mut refused) = (std::mem::take(&mut self.requests), vec![]);
@@ -171,7 +178,7 @@ impl Netlink {
         self.requests = octets;
         sent?;
         loop {
-            let length = receive(self.socket.as_fd(), &mut self.buffer).map_err(in_time)?;
+            let length = receive(self.socket.as_fd(), &mut self.buffer).map_err(timed_out)?;
             for message in messages(&self.buffer[..length]) {
                 let at = message.header.sequence_number.wrapping_sub(first) as usize;
                 let NetlinkPayload::Error(answer) = message.payload else { continue };
@@ -188,7 +195,10 @@ impl Netlink {
         }
     }
 
-    /// Takes an address off an interface; that the address or the interface is gone already is success.
+    /// Removes an address from an interface. Succeeds if the address or the interface does not exist.
+    ///
+    /// # Errors
+    /// The kernel refused.
     pub fn remove(&mut self, index: u32, address: IpAddr, prefix: u8) -> Result<(), Error> {
         match self.request(Request::remove(index, address, prefix), NLM_F_ACK) {
             Err(error) if !is(&error, &[Errno::EADDRNOTAVAIL, Errno::ENODEV]) => {
@@ -198,8 +208,11 @@ impl Netlink {
         }
     }
 
-    /// Every address of either family on every interface, in the kernel's order: on each interface IPv4
-    /// primaries come before their secondaries.
+    /// All addresses of both families on all interfaces, in the kernel's order: on each interface, IPv4 primary addresses
+    /// come before their secondaries.
+    ///
+    /// # Errors
+    /// The kernel did not answer, or the addresses changed during each attempt.
     pub fn addresses(&mut self) -> Result<Vec<Address>, Error> {
         let changes = self
             .list(|| Request::ListAddresses)
@@ -208,7 +221,10 @@ impl Netlink {
         Ok(changes.into_iter().filter_map(address).collect())
     }
 
-    /// Every interface, by ascending index.
+    /// All interfaces in ascending order of index.
+    ///
+    /// # Errors
+    /// The kernel did not answer, or the interfaces changed during each attempt.
     pub fn links(&mut self) -> Result<Vec<Link>, Error> {
         let changes = self
             .list(|| Request::ListLinks)
@@ -237,16 +253,16 @@ impl Netlink {
                 return Ok(answer.changes);
             }
         }
-        Err(io::Error::new(io::ErrorKind::Interrupted, "it changed each time while it was being read"))
+        Err(io::Error::new(io::ErrorKind::Interrupted, "it changed during each attempt to read it"))
     }
 
     fn request(&mut self, request: Request, flags: u16) -> io::Result<Answer> {
         self.send(request, flags)?;
         let mut answer = Answer::default();
         loop {
-            let length = receive(self.socket.as_fd(), &mut self.buffer).map_err(in_time)?;
+            let length = receive(self.socket.as_fd(), &mut self.buffer).map_err(timed_out)?;
             for message in messages(&self.buffer[..length]) {
-                // The late answer to a request that was given up is not ours.
+                // A late answer to an earlier request, which timed out, has another number.
                 if message.header.sequence_number == self.sequence && answer.take(message)? {
                     return Ok(answer);
                 }
@@ -261,7 +277,7 @@ impl Netlink {
         Ok(())
     }
 
-    /// Appends the message, with a sequence number of its own.
+    /// Appends the message with a new sequence number.
     fn write(&mut self, request: Request, flags: u16, octets: &mut Vec<u8>) {
         self.sequence = self.sequence.wrapping_add(1);
         let mut header = NetlinkHeader::default();
@@ -282,7 +298,10 @@ struct Answer {
 }
 
 impl Answer {
-    /// Whether `message` was the last one; an error if it is the kernel's refusal.
+    /// Returns whether `message` was the last one.
+    ///
+    /// # Errors
+    /// `message` is the kernel's refusal.
     fn take(&mut self, message: NetlinkMessage<Reply>) -> io::Result<bool> {
         self.interrupted |= message.header.flags & NLM_F_DUMP_INTR != 0;
         if let NetlinkPayload::InnerMessage(Reply(change)) = message.payload {
@@ -313,13 +332,15 @@ fn buffer() -> Box<[u8]> {
     vec![0; BUFFER].into_boxed_slice()
 }
 
-/// The next datagram of the kernel; any process may send to a netlink socket, and is not listened to.
-/// `EMSGSIZE` if it was longer than the buffer.
+/// Receives the next datagram of the kernel. Any process can send to a netlink socket; other senders are ignored.
+///
+/// # Errors
+/// `EMSGSIZE` if the datagram was longer than the buffer.
 fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         let mut slices = [IoSliceMut::new(buffer)];
         match recvmsg::<NetlinkAddr>(socket.as_raw_fd(), &mut slices, None, MsgFlags::empty()) {
-            // A receive time-out switches off the restart after signals, SA_RESTART or not.
+            // With a receive timeout, the kernel does not restart the call after a signal, SA_RESTART or not.
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
             Ok(datagram) if datagram.address.is_none_or(|from| from.pid() != 0) => {}
@@ -331,7 +352,7 @@ fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-fn in_time(error: io::Error) -> io::Error {
+fn timed_out(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::WouldBlock {
         io::Error::new(io::ErrorKind::TimedOut, "the kernel did not answer within a second")
     } else {
@@ -357,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_that_changed_under_the_kernels_hands_is_marked_as_interrupted() {
+    fn an_inconsistent_dump_is_marked_as_interrupted() {
         let mut answer = Answer::default();
         assert!(answer.take(done(0, 0)).unwrap());
         assert!(!answer.interrupted);
@@ -366,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_that_ends_in_an_error_is_that_error() {
+    fn a_dump_that_ends_in_an_error_returns_it() {
         let error = Answer::default().take(done(0, -(Errno::EACCES as i32))).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(Errno::EACCES as i32));
     }

@@ -1,4 +1,4 @@
-//! The kernel's notices of links and addresses, less those that tell nothing new; knows not who wants to know.
+//! The kernel's notifications about links and addresses, without those about renewed leases. Does not act on them.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,7 +12,7 @@ use super::message::{RTM_NEWADDR, Reply, messages};
 use super::{Change, MARK, buffer, is, open, receive};
 use crate::sys::Error;
 
-/// Octets of notices that may wait: a listing of everything anew is what losing one costs.
+/// The receive queue in octets. If it overflows, everything has to be listed again.
 const QUEUE: usize = 1024 * 1024;
 
 // linux/rtnetlink.h: the groups' bits in `nl_groups`.
@@ -20,8 +20,8 @@ const RTMGRP_LINK: u32 = 0x1;
 const RTMGRP_IPV4_IFADDR: u32 = 0x10;
 const RTMGRP_IPV6_IFADDR: u32 = 0x100;
 
-/// A socket on which the kernel tells of links and of both families' addresses, but for the coming and the renewal
-/// of those with [`MARK`] (from Linux 5.18 on). Never blocks.
+/// A socket that receives notifications about links and addresses of both families, except about new or renewed addresses
+/// with [`MARK`] (since Linux 5.18). Never blocks.
 #[derive(Debug)]
 pub struct Monitor {
     socket: OwnedFd,
@@ -29,26 +29,34 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// Subscribes; needs no capability. Open it before the first listing, or a change between is missed.
+    /// Subscribes. Needs no capability. Open it before the first listing, or a change between the two is missed.
+    ///
+    /// # Errors
+    /// The process is out of descriptors.
     pub fn open() -> Result<Self, Error> {
         let groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR;
         let socket = open(SockFlag::SOCK_NONBLOCK, groups)?;
-        // Without either it is only more work.
+        // Both only save work, so errors do not matter.
         let _ = SockRef::from(&socket).attach_filter(&unmarked());
         let _ = setsockopt(&socket, sockopt::RcvBufForce, &QUEUE);
         Ok(Self { socket, buffer: buffer() })
     }
 
-    /// Everything told since the last call, in order; empty when there is nothing.
+    /// All notifications since the last call, in order.
+    ///
+    /// # Errors
+    /// The socket cannot be read.
     pub fn read(&mut self) -> Result<Vec<Change>, Error> {
         let mut changes = Vec::new();
         loop {
             match receive(self.socket.as_fd(), &mut self.buffer) {
-                Ok(length) => changes.extend(messages(&self.buffer[..length]).filter_map(told)),
+                Ok(length) => changes.extend(messages(&self.buffer[..length]).filter_map(change)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(changes),
                 Err(error) if is(&error, &[Errno::ENOBUFS, Errno::EMSGSIZE]) => changes.push(Change::Overrun),
                 Err(error) => {
-                    return Err(Error::doing("read", "the kernel's notices of links and addresses")(error));
+                    return Err(
+                        Error::doing("read", "the kernel's notifications about links and addresses")(error),
+                    );
                 }
             }
         }
@@ -61,14 +69,14 @@ impl AsFd for Monitor {
     }
 }
 
-/// Lets everything pass but RTM_NEWADDR with [`MARK`]: a thousand leases are renewed every second, and nobody wants
-/// to be woken up to read that they were. In the language of linux/filter.h, for one message.
+/// A BPF program that passes everything except RTM_NEWADDR with [`MARK`]. A thousand routers renew a thousand leases every
+/// second, and without the filter each renewal would wake the process. It examines the first message of a datagram.
 fn unmarked() -> [SockFilter; 11] {
     const KIND: u32 = 4;
     const ATTRIBUTES: u32 = 16 + 8;
     const IFA_PROTO: u32 = 11;
     const VALUE: u32 = 4;
-    // SKF_AD_OFF + SKF_AD_NLATTR: from A on, the attribute of the kind X; 0 if there is none.
+    // SKF_AD_OFF + SKF_AD_NLATTR: the offset of the first attribute of type X at or after offset A; 0 if there is none.
     const FIND_ATTRIBUTE: u32 = 0xffff_f000 + 12;
     const LOAD_HALF: u16 = 0x28;
     const LOAD_WORD: u16 = 0x20;
@@ -80,7 +88,7 @@ fn unmarked() -> [SockFilter; 11] {
     const RETURN: u16 = 0x06;
     let op = |code, value| SockFilter::new(code, 0, 0, value);
     let jump = |value, then, otherwise| SockFilter::new(JUMP_IF, then, otherwise, value);
-    // A load takes what it reads for network order.
+    // A load converts from network byte order, but netlink uses the host's.
     let new_address = u16::from_be(RTM_NEWADDR);
     [
         op(LOAD_HALF, KIND),
@@ -97,6 +105,6 @@ fn unmarked() -> [SockFilter; 11] {
     ]
 }
 
-fn told(message: NetlinkMessage<Reply>) -> Option<Change> {
+fn change(message: NetlinkMessage<Reply>) -> Option<Change> {
     if let NetlinkPayload::InnerMessage(Reply(change)) = message.payload { change } else { None }
 }

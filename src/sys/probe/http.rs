@@ -1,33 +1,34 @@
-//! The request of a health check and the first line of its answer, as octets; knows no socket.
+//! The HTTP request of a probe and the status line of its response, as octets. Knows no socket.
 
-/// Octets within which the status line must end.
+/// The longest accepted status line in octets, with its line end.
 pub const LONGEST_LINE: usize = 256;
 
-/// What every version of HTTP/1 begins its answer with.
+/// The beginning of every HTTP/1 response.
 const PROTOCOL: &[u8] = b"HTTP/";
 
-/// The octets to send for `path` at `host`, which goes into the `Host` line as it is.
+/// The request for `path`. `host` becomes the `Host` header unchanged.
 pub fn request(host: &str, path: &str) -> Vec<u8> {
     let agent = concat!("vrrp-init/", env!("CARGO_PKG_VERSION"));
     format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nConnection: close\r\n\r\n")
         .into_bytes()
 }
 
-/// What the beginning of an answer says.
+/// The status line of a response as far as it was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusLine {
-    /// So far nothing is wrong.
+    /// More octets are needed.
     Incomplete,
-    /// The three digits, 000 to 999.
+    /// The status code, 000 to 999.
     Status(u16),
-    /// No status line of HTTP/1 begins like this.
+    /// Not a status line of HTTP.
     Malformed,
     /// No line end within [`LONGEST_LINE`] octets.
     TooLong,
 }
 
-/// Reads the status line (RFC 9112 §4) off the beginning of an answer. A lone LF ends it as well (§2.2),
-/// and the space before an absent reason may be absent too, as some servers have it.
+/// Reads the status line (RFC 9112 §4) at the beginning of a response. Accepts a lone LF as its end (§2.2), and a missing
+/// space before an empty reason, as some servers send. HTTP libraries want more of the response than we read, or are
+/// stricter about the version.
 pub fn status_line(answer: &[u8]) -> StatusLine {
     let compared = answer.len().min(PROTOCOL.len());
     if answer[..compared] != PROTOCOL[..compared] {
@@ -61,7 +62,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_request_is_what_rfc_9112_wants() {
+    fn a_request_conforms_to_rfc_9112() {
         let text = String::from_utf8(request("[::1]:8080", "/health?full=1")).unwrap();
         let lines: Vec<_> = text.split("\r\n").collect();
         let agent = format!("User-Agent: vrrp-init/{}", env!("CARGO_PKG_VERSION"));
@@ -84,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_status_line_is_refused_as_soon_as_that_is_plain() {
+    fn an_invalid_status_line_is_rejected_as_early_as_possible() {
         for line in [
             &b"S"[..],
             b"HTTQ",
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_must_end_within_its_bound() {
+    fn a_line_must_end_within_its_limit() {
         let mut line = b"HTTP/1.1 200 ".to_vec();
         line.resize(LONGEST_LINE - 1, b'x');
         assert_eq!(status_line(&line), StatusLine::Incomplete);
@@ -123,7 +124,7 @@ mod tests {
         }
 
         #[test]
-        fn nor_does_one_that_begins_well(rest in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn nor_does_one_that_starts_well(rest in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = status_line(&[b"HTTP/1.", &rest[..]].concat());
         }
 
