@@ -1,8 +1,7 @@
-//! The log: records to lines on standard error, text or JSON; with a time only where asked, since container runtimes
+//! The log: writes each record as a line of text or JSON to standard error. A time is optional, since container runtimes
 //! and journald add one.
 //!
-//! A line is one write, and none at all while nobody takes it: a full or closed standard error must never hold up
-//! a failover.
+//! Each line is one write. If standard error is full or closed, the line is dropped: logging must never delay a failover.
 
 use std::fmt::Write as _;
 use std::io;
@@ -17,10 +16,10 @@ use crate::config::{LogConfig, LogFormat, one_line};
 use crate::sys::poller::wall_clock;
 use crate::time::Timestamp;
 
-/// Sends everything logged from now on to standard error.
+/// Installs the logger.
 ///
 /// # Errors
-/// There is a logger already.
+/// A logger is already installed.
 pub fn install(config: &LogConfig) -> Result<(), log::SetLoggerError> {
     log::set_boxed_logger(Box::new(Logger { config: *config, lost: AtomicU64::new(0) }))?;
     log::set_max_level(config.level);
@@ -29,7 +28,7 @@ pub fn install(config: &LogConfig) -> Result<(), log::SetLoggerError> {
 
 struct Logger {
     config: LogConfig,
-    /// Lines nobody took since the last one that somebody did.
+    /// Lines dropped since the last one that was written.
     lost: AtomicU64,
 }
 
@@ -46,13 +45,13 @@ impl Log for Logger {
         let now = self.config.time.then(wall_clock);
         let lost = self.lost.load(Ordering::Relaxed);
         if lost > 0 {
-            let message = format_args!("{lost} log lines were lost: nobody read standard error");
+            let message = format_args!("{lost} log lines were lost: standard error was not read");
             let keys = [("event", "lines_lost")];
             let record = Record::builder().level(Level::Warn).key_values(&keys).args(message).build();
             lines = line(self.config.format, now, &record);
         }
         lines.push_str(&line(self.config.format, now, record));
-        cut(&mut lines);
+        truncate(&mut lines);
         if write(io::stderr(), &lines) {
             self.lost.store(0, Ordering::Relaxed);
         } else {
@@ -63,19 +62,19 @@ impl Log for Logger {
     fn flush(&self) {}
 }
 
-/// A page, with room for the line's end: more could block.
+/// Less than a page of 4,096 bytes, which a writable pipe takes without blocking; the rest is for the end of the line.
 const LONGEST: usize = 4_000;
 
-/// Shortens what is too long to be written without waiting; a JSON line that long is broken, and says so.
-fn cut(lines: &mut String) {
+/// Truncates lines that are too long to be written without blocking. A truncated JSON line is invalid and ends in `...`.
+fn truncate(lines: &mut String) {
     if lines.len() > LONGEST {
         lines.truncate(lines.floor_char_boundary(LONGEST));
         lines.push_str("...\n");
     }
 }
 
-/// Whether `to` took the lines, in one write. A pipe calls itself writable while a page of 4096 bytes is free, so
-/// that no line shorter than that can block.
+/// Writes the lines in one call. Returns whether they were written. A pipe is writable only while a page of 4,096 bytes is
+/// free, so a shorter write cannot block.
 fn write(to: impl AsFd, lines: &str) -> bool {
     let mut ready = [PollFd::new(to.as_fd(), PollFlags::POLLOUT)];
     match poll(&mut ready, PollTimeout::ZERO) {
@@ -84,7 +83,7 @@ fn write(to: impl AsFd, lines: &str) -> bool {
     }
 }
 
-/// One record as one line, line end included.
+/// One record as one line, including the line end.
 fn line(format: LogFormat, time: Option<Timestamp>, record: &Record<'_>) -> String {
     match format {
         LogFormat::Text => text(time, record),
@@ -92,7 +91,7 @@ fn line(format: LogFormat, time: Option<Timestamp>, record: &Record<'_>) -> Stri
     }
 }
 
-/// Plain sentences as keepalived prints them, which people grep for; whatever is not `info` says so first.
+/// A plain sentence, like keepalived's, which people grep for. Levels other than `info` are a prefix.
 fn text(time: Option<Timestamp>, record: &Record<'_>) -> String {
     let prefix = match record.level() {
         Level::Error => "error: ",
@@ -109,7 +108,7 @@ fn text(time: Option<Timestamp>, record: &Record<'_>) -> String {
     line
 }
 
-/// One object: the time if asked for, level, the record's own keys in their order with `event` and `instance` first, message.
+/// One object: time if configured, level, `event`, `instance`, the record's other keys in their order, message.
 fn json(time: Option<Timestamp>, record: &Record<'_>) -> String {
     let level = record.level().as_str().to_ascii_lowercase();
     let time = time.map_or(String::new(), |time| format!("\"time\":\"{time}\","));
@@ -131,17 +130,17 @@ const FIRST: [&str; 2] = ["event", "instance"];
 
 /// A JSON string with its quotes.
 fn quoted(text: &str) -> String {
-    // Text is always representable.
+    // A string can always be serialized.
     serde_json::to_string(text).unwrap_or_default()
 }
 
-/// A JSON object as far as it is written.
+/// A JSON object under construction.
 struct Object {
     text: String,
 }
 
 impl Object {
-    /// Ours are all text.
+    /// Adds a member. All our values are strings.
     fn member(&mut self, key: &str, value: &kv::Value<'_>) {
         if let Some(text) = value.to_borrowed_str() {
             _ = write!(self.text, ",{}:{}", quoted(key), quoted(text));
@@ -180,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_begins_with_the_time_where_asked() {
+    fn a_line_starts_with_the_time_if_configured() {
         let time = Some(Timestamp::after_epoch(std::time::Duration::from_secs(1)));
         let line = |format| line(format, time, &Record::builder().args(format_args!("x")).build());
         assert_eq!(line(LogFormat::Text), "1970-01-01T00:00:01.000Z x\n");
@@ -189,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn every_other_level_says_so() {
+    fn every_other_level_has_a_prefix() {
         for (level, prefix) in [
             (Level::Error, "error"),
             (Level::Warn, "warning"),
@@ -209,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_or_closed_pipe_loses_the_line_and_never_blocks() {
+    fn a_full_or_closed_pipe_drops_the_line_and_never_blocks() {
         let (mut reader, mut writer) = io::pipe().unwrap();
         assert!(write(&writer, "first\n"));
         let mut first = [0; 6];
@@ -241,12 +240,12 @@ mod tests {
     }
 
     #[test]
-    fn no_line_is_longer_than_a_pipe_takes_without_waiting() {
+    fn no_line_is_longer_than_a_pipe_takes_without_blocking() {
         let mut long = "é".repeat(5_000);
-        cut(&mut long);
+        truncate(&mut long);
         assert!(long.len() <= 4_096 && long.ends_with("...\n"));
         let mut short = "as it is\n".to_owned();
-        cut(&mut short);
+        truncate(&mut short);
         assert_eq!(short, "as it is\n");
     }
 }

@@ -1,4 +1,4 @@
-//! Finding live processes by name in /proc, as `busybox killall -0` did; knows no service, verdict or interval.
+//! Finds live processes by name in /proc. Knows no service, verdict or interval.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -11,26 +11,26 @@ use nix::sys::stat::Mode;
 
 use super::Error;
 
-/// Longest name the kernel keeps for a user process (`TASK_COMM_LEN` less the NUL), in bytes.
+/// The longest name that the kernel stores for a process (`TASK_COMM_LEN` without the NUL), in bytes.
 const COMM_LEN: usize = 15;
 
-/// `argv[0]` is a path, so a page holds it and, nearly always, `argv[1]`; a stat line is far shorter.
+/// Large enough for `argv[0]`, which is a path, and nearly always for `argv[1]`. A stat line is much shorter.
 const PAGE: usize = 4096;
 
-/// One live process. Equal values are the same process: a reused pid has another start time.
+/// A live process. Equal values mean the same process, because a reused pid has a different start time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Process {
-    /// In the PID namespace of the /proc it was found in.
+    /// The pid in the PID namespace of the /proc that was read.
     pub pid: i32,
-    /// Clock ticks (1/100 s) from the kernel's boot to the start of the process.
+    /// The time from boot to the start of the process, in clock ticks (1/100 s).
     pub start_time: u64,
 }
 
-/// A mounted /proc and the buffers that reading it takes.
+/// A mounted /proc, and buffers for reading it.
 #[derive(Debug)]
 pub struct ProcFs {
     root: PathBuf,
-    /// The same, open: a path from here is shorter for the kernel to walk.
+    /// `root`, opened: relative paths are cheaper to resolve.
     dir: File,
     own_pid: i32,
     stat: Vec<u8>,
@@ -38,10 +38,10 @@ pub struct ProcFs {
 }
 
 impl ProcFs {
-    /// Uses the proc filesystem mounted at `root`, which is `/proc` outside tests.
+    /// Uses the proc filesystem mounted at `root`, which is `/proc` except in tests.
     ///
     /// # Errors
-    /// When nothing is mounted there, or the /proc of a PID namespace that we are not in.
+    /// Nothing is mounted there, or it is the /proc of a PID namespace that we are not in.
     pub fn new(root: impl Into<PathBuf>) -> Result<Self, Error> {
         let root = root.into();
         let link = root.join("self");
@@ -52,16 +52,16 @@ impl ProcFs {
         Ok(Self { root, dir, own_pid, stat: vec![0; PAGE], cmdline: vec![0; PAGE] })
     }
 
-    /// The live processes of each name, in the order of `names`, each list in ascending order of pid.
+    /// The live processes with each name, in the order of `names`, each list in ascending order of pid.
     ///
-    /// A process has a name when it is its comm, the last part of the path in `argv[0]`, or the last part
-    /// of its executable's path where we may read that; a script whose name is longer than a comm also
-    /// when it is the last part of `argv[1]`. Zombies and dead processes have none, nor have we. A process
-    /// that lives through the whole call is always seen; one that comes or goes meanwhile may be.
+    /// A process matches a name that is its comm, the last component of the path in `argv[0]`, or the last component of
+    /// its executable's path if we may read that. A script whose name is longer than a comm also matches by the last
+    /// component of `argv[1]`. Zombies, dead processes and this process do not match. A process that lives during the whole
+    /// call is always found; one that starts or ends meanwhile may be.
     ///
     /// # Errors
-    /// When /proc or a process in it cannot be read for another reason than that it has gone or is
-    /// hidden from us (out of descriptors, out of memory): no one may take that for a dead service.
+    /// /proc or a process could not be read, for another reason than that it has ended or is hidden: for example, no
+    /// descriptor or memory is left. This does not mean that a service is dead.
     pub fn scan(&mut self, names: &[String]) -> Result<Vec<Vec<Process>>, Error> {
         let mut found = vec![Vec::new(); names.len()];
         let unreadable = |path: &Path, e: io::Error| Error::doing("read", path.display())(e);
@@ -75,8 +75,8 @@ impl ProcFs {
         Ok(found)
     }
 
-    /// Cheapest source first, and no further one once every name is settled. `stat` is also the one that
-    /// never waits for the process' memory map, which `cmdline` may while the process is stuck in the kernel.
+    /// Reads the cheapest source first, and no more than needed to match every name. Reading `stat` also never waits for the
+    /// lock on the process's memory map, as `cmdline` may while the process is stuck in the kernel.
     fn examine(&mut self, pid: i32, names: &[String], found: &mut [Vec<Process>]) -> io::Result<()> {
         let Some(line) = read(&self.dir, &format!("{pid}/stat"), &mut self.stat)? else { return Ok(()) };
         let stat = Stat::parse(line).ok_or_else(malformed)?;
@@ -84,7 +84,7 @@ impl ProcFs {
             return Ok(());
         }
         let process = Process { pid, start_time: stat.start_time };
-        let mut settle = |is_named: &dyn Fn(&[u8]) -> bool| {
+        let mut match_names = |is_named: &dyn Fn(&[u8]) -> bool| {
             let mut all = true;
             for (name, list) in names.iter().zip(found.iter_mut()) {
                 let known = list.last() == Some(&process);
@@ -96,27 +96,27 @@ impl ProcFs {
             }
             all
         };
-        if settle(&|name| name == stat.comm) || stat.is_kernel_thread() {
+        if match_names(&|name| name == stat.comm) || stat.is_kernel_thread() {
             return Ok(());
         }
         let cmdline = read(&self.dir, &format!("{pid}/cmdline"), &mut self.cmdline)?;
         let Some(cmdline) = cmdline else { return Ok(()) };
         let arguments = Arguments::parse(whole_arguments(cmdline));
-        if settle(&|name| arguments.name(name, stat.comm)) {
+        if match_names(&|name| arguments.have_name(name, stat.comm)) {
             return Ok(());
         }
-        // Another user's needs CAP_SYS_PTRACE, hence the last: without it, or with a path too long to be read,
-        // comm and argv[0] must do.
+        // Last, because a process of another user needs CAP_SYS_PTRACE. Without it, or if the path is too long to be read,
+        // only comm and argv count.
         if let Ok(exe) = readlinkat(&self.dir, format!("{pid}/exe").as_str()) {
-            settle(&|name| name == executable_name(exe.as_bytes()));
+            match_names(&|name| name == executable_name(exe.as_bytes()));
         }
         Ok(())
     }
 
-    /// Whether no process is seen here but us, and the first if it runs our program.
+    /// Whether we see no other process, except perhaps PID 1 if it runs our program.
     ///
     /// # Errors
-    /// When /proc cannot be read.
+    /// /proc cannot be read.
     pub fn is_alone(&mut self) -> Result<bool, Error> {
         let unreadable = |e: io::Error| Error::doing("read", self.root.display())(e);
         let mut comm = |pid: i32| {
@@ -136,17 +136,17 @@ impl ProcFs {
         Ok(true)
     }
 
-    /// Whether the process is in our network namespace; not where that may not be read, as of another user's.
+    /// Whether the process is in our network namespace. False if that may not be read, as for another user's process.
     pub fn shares_network(&self, pid: i32) -> bool {
         let namespace = |pid: i32| readlinkat(&self.dir, format!("{pid}/ns/net").as_str()).ok();
         namespace(pid).is_some_and(|theirs| Some(theirs) == namespace(self.own_pid))
     }
 
-    /// Whether this /proc is mounted so that it hides other users' processes (`hidepid=`): then a scan
-    /// cannot tell a dead service from a hidden one. A `gid=` exemption is not looked at.
+    /// Whether this /proc is mounted with `hidepid=`, which hides other users' processes: then a hidden service looks dead.
+    /// Ignores an exemption by `gid=`.
     ///
     /// # Errors
-    /// When the mount table cannot be read.
+    /// The mount table cannot be read.
     pub fn hides_processes(&self) -> Result<bool, Error> {
         let path = self.root.join("self/mountinfo");
         let mounts = fs::read(&path).map_err(Error::doing("read", path.display()))?;
@@ -154,42 +154,42 @@ impl ProcFs {
     }
 }
 
-/// What `/proc/PID/stat` says of a process, as far as it matters here.
+/// The fields of `/proc/PID/stat` that we need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stat<'a> {
     comm: &'a [u8],
     state: u8,
     start_time: u64,
-    /// Bytes of address space.
+    /// The size of the address space in bytes.
     memory: u64,
 }
 
 impl<'a> Stat<'a> {
-    /// `pid (comm) state …`, proc(5). The process chooses its comm, brackets, spaces and newlines
-    /// included, so it ends at the last bracket: only numbers follow.
+    /// Parses `pid (comm) state …`, proc(5). A process can put anything into its comm, including parentheses, spaces and
+    /// newlines. It ends at the last parenthesis, because only numbers follow.
     fn parse(line: &'a [u8]) -> Option<Self> {
         let open = line.iter().position(|&b| b == b'(')?;
         let close = line.iter().rposition(|&b| b == b')').filter(|&close| close > open)?;
         let mut fields = line[close + 1..].split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
         let &[state] = fields.next()? else { return None };
-        // The state was field 3; the start time is field 22, the size of the address space field 23.
+        // The state is field 3, the start time field 22, the size of the address space field 23.
         let start_time = number(fields.nth(18)?)?;
         let memory = number(fields.next()?)?;
         Some(Self { comm: &line[open + 1..close], state, start_time, memory })
     }
 
-    /// A zombie keeps its comm until its parent has read how it ended.
+    /// A zombie keeps its comm until its parent reaps it.
     fn is_dead(&self) -> bool {
         matches!(self.state, b'Z' | b'X' | b'x')
     }
 
-    /// Threads of the kernel have no memory of their own, and so neither arguments nor executable.
+    /// Kernel threads have no address space, and so neither arguments nor an executable.
     fn is_kernel_thread(&self) -> bool {
         self.memory == 0
     }
 }
 
-/// The last path parts of the first two arguments; empty where there is none.
+/// The last path components of the first two arguments; empty if missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Arguments<'a> {
     zeroth: &'a [u8],
@@ -198,19 +198,19 @@ struct Arguments<'a> {
 
 impl<'a> Arguments<'a> {
     fn parse(cmdline: &'a [u8]) -> Self {
-        let mut arguments = cmdline.split(|&b| b == 0).map(last_part);
+        let mut arguments = cmdline.split(|&b| b == 0).map(last_component);
         Self { zeroth: arguments.next().unwrap_or_default(), first: arguments.next().unwrap_or_default() }
     }
 
-    /// A script run by its first line has the interpreter in `argv[0]` and its own path in `argv[1]`;
-    /// its comm is its own, but cut, so the rest of a long name is looked for there.
-    fn name(&self, name: &[u8], comm: &[u8]) -> bool {
+    /// Whether the arguments match `name`. A script run through its `#!` line has the interpreter in `argv[0]` and its own
+    /// path in `argv[1]`. Its comm is its own name, but truncated, so a long name is compared with `argv[1]`.
+    fn have_name(&self, name: &[u8], comm: &[u8]) -> bool {
         self.zeroth == name
             || name.len() > COMM_LEN && name.get(..COMM_LEN) == Some(comm) && self.first == name
     }
 }
 
-/// Without the argument that a full buffer may have cut, lest its beginning pass for a name.
+/// Drops the argument that a full buffer may have truncated, so that its beginning does not count as a name.
 fn whole_arguments(cmdline: &[u8]) -> &[u8] {
     if cmdline.len() < PAGE {
         return cmdline;
@@ -218,12 +218,12 @@ fn whole_arguments(cmdline: &[u8]) -> &[u8] {
     cmdline.iter().rposition(|&b| b == 0).map_or(&[], |end| &cmdline[..end])
 }
 
-/// The kernel marks a file that an upgrade has replaced; the process is the same as before.
+/// The kernel appends ` (deleted)` if an upgrade replaced the file.
 fn executable_name(link: &[u8]) -> &[u8] {
-    last_part(link.strip_suffix(b" (deleted)").unwrap_or(link))
+    last_component(link.strip_suffix(b" (deleted)").unwrap_or(link))
 }
 
-fn last_part(path: &[u8]) -> &[u8] {
+fn last_component(path: &[u8]) -> &[u8] {
     path.rsplit(|&b| b == b'/').next().unwrap_or_default()
 }
 
@@ -238,8 +238,8 @@ fn number(digits: &[u8]) -> Option<u64> {
     str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// Reads `/proc/PID/mountinfo`, proc(5): `id parent major:minor root mount-point options … - type source
-/// super-options`. The last line for a mount point lies on top.
+/// Reads `/proc/PID/mountinfo`, proc(5): `id parent major:minor root mount-point options … - type source super-options`.
+/// The last line for a mount point is the visible mount.
 fn hides_processes(mountinfo: &[u8], mount_point: &[u8]) -> bool {
     let mut top = mountinfo.split(|&b| b == b'\n').filter_map(|line| {
         let mut fields = line.split(|&b| b == b' ');
@@ -253,19 +253,19 @@ fn hides_processes(mountinfo: &[u8], mount_point: &[u8]) -> bool {
     })
 }
 
-/// The file's beginning, at most the buffer's length; `None` when its process has gone or is hidden. The
-/// kernel makes these files when they are read, and gives in one piece what the buffer holds.
+/// Reads the beginning of a file, at most the buffer's length. `None` if its process has ended or is hidden. The kernel
+/// generates these files, and one read returns as much as fits.
 fn read<'a>(proc: &File, path: &str, buffer: &'a mut [u8]) -> io::Result<Option<&'a [u8]>> {
-    // Not std's open: musl's adds a call to set close-on-exec once more.
+    // Not std's `File::open`: with musl it makes a second system call to set close-on-exec.
     let open = openat(proc, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
-    let Some(file) = unless_gone(open)? else { return Ok(None) };
-    let length = unless_gone(nix::unistd::read(&file, buffer))?;
+    let Some(file) = if_accessible(open)? else { return Ok(None) };
+    let length = if_accessible(nix::unistd::read(&file, buffer))?;
     Ok(length.map(|length| &buffer[..length]))
 }
 
-/// ENOENT says so of a file not yet open, ESRCH of an open one; EACCES and EPERM mean hidden, or another
-/// user's.
-fn unless_gone<T>(result: nix::Result<T>) -> io::Result<Option<T>> {
+/// `None` if the process has ended (ENOENT for a file that is not open yet, ESRCH for an open one) or is hidden or another
+/// user's (EACCES, EPERM).
+fn if_accessible<T>(result: nix::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(Errno::ENOENT | Errno::ESRCH | Errno::EACCES | Errno::EPERM) => Ok(None),
@@ -283,7 +283,7 @@ mod tests {
     use proptest::prelude::*;
     use std::os::unix::fs::symlink;
 
-    /// A stat line as the kernel writes it (Linux 6, haproxy's worker), with these fields put in.
+    /// A stat line as the kernel writes it (Linux 6, haproxy's worker), with these fields.
     fn stat_line(comm: &[u8], state: char, start_time: u64, memory: u64) -> Vec<u8> {
         let mut line = b"4711 (".to_vec();
         line.extend_from_slice(comm);
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_or_garbled_stat_line_is_refused() {
+    fn a_truncated_or_garbled_stat_line_is_rejected() {
         let line = stat_line(b"x", 'S', 7, 8);
         let complete = line.windows(3).position(|w| w == b"7 8").unwrap() + 3;
         for length in 0..complete {
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_known_by_the_last_part_of_their_path() {
+    fn arguments_match_by_the_last_component_of_their_path() {
         let parse = |cmdline: &'static [u8]| Arguments::parse(cmdline);
         let of = |zeroth: &'static [u8], first: &'static [u8]| Arguments { zeroth, first };
         assert_eq!(parse(b"/usr/sbin/haproxy\0-W\0"), of(b"haproxy", b"-W"));
@@ -356,17 +356,17 @@ mod tests {
     }
 
     #[test]
-    fn a_script_with_a_long_name_is_known_by_its_own_path() {
+    fn a_script_with_a_long_name_matches_by_its_own_path() {
         let script = Arguments::parse(b"/bin/sh\0/opt/averyveryverylongname.sh\0");
-        assert!(script.name(b"averyveryverylongname.sh", b"averyveryverylo"));
-        assert!(script.name(b"sh", b"averyveryverylo"));
-        assert!(!script.name(b"averyveryverylongname.sh", b"sh"), "an editor with that file open");
-        assert!(!script.name(b"averyveryverylo", b"other"));
-        assert!(!script.name(b"averyveryverylongname.bash", b"averyveryverylo"));
+        assert!(script.have_name(b"averyveryverylongname.sh", b"averyveryverylo"));
+        assert!(script.have_name(b"sh", b"averyveryverylo"));
+        assert!(!script.have_name(b"averyveryverylongname.sh", b"sh"), "an editor with that file open");
+        assert!(!script.have_name(b"averyveryverylo", b"other"));
+        assert!(!script.have_name(b"averyveryverylongname.bash", b"averyveryverylo"));
     }
 
     #[test]
-    fn an_argument_cut_by_the_buffer_is_no_name() {
+    fn a_truncated_argument_is_not_a_name() {
         let mut cmdline = vec![b'x'; PAGE];
         cmdline[PAGE - 8..].copy_from_slice(b"/haproxy");
         assert_eq!(Arguments::parse(whole_arguments(&cmdline)).zeroth, b"");
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn hidepid_is_seen_in_the_mount_on_top() {
+    fn hidepid_is_read_from_the_visible_mount() {
         let line = |point: &str, kind: &str, options: &str| {
             format!("26 31 0:24 / {point} rw,relatime shared:1 master:2 - {kind} {kind} {options}\n")
         };
@@ -476,13 +476,13 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_thread_is_known_by_its_comm_and_by_nothing_else() {
+    fn a_kernel_thread_matches_only_by_its_comm() {
         let proc = Fixture::new("kernel").process(2, &stat_line(b"kworker/0:1-events", 'I', 1, 0), b"trap\0");
         assert_eq!(proc.scan(&["kworker/0:1-events", "trap"]).unwrap(), [vec![2], vec![]]);
     }
 
     #[test]
-    fn a_proc_that_is_none_is_an_error_and_not_a_dead_service() {
+    fn a_folder_that_is_not_proc_is_an_error_and_not_a_dead_service() {
         let proc = Fixture::new("none").process(9, b"9 nonsense", b"");
         let error = proc.scan(&["haproxy"]).unwrap_err().to_string();
         assert_eq!(error, format!("cannot read {}/9: not what proc(5) describes", proc.0.display()));
@@ -495,7 +495,7 @@ mod tests {
         fn no_bytes_make_a_parser_panic(bytes: Vec<u8>, line in "[0-9 ()\nSZ\\-/a,=]{0,200}") {
             for bytes in [&bytes[..], line.as_bytes()] {
                 let _ = Stat::parse(bytes);
-                let _ = Arguments::parse(bytes).name(bytes, bytes);
+                let _ = Arguments::parse(bytes).have_name(bytes, bytes);
                 let _ = whole_arguments(bytes);
                 let _ = executable_name(bytes);
                 let _ = pid_from_name(bytes);
