@@ -7,25 +7,21 @@
 //!   comes back as values.
 //! * **edges** — [`sys`]: one file per thing the kernel offers. They decide nothing.
 //! * **the join** — [`daemon`]: waits, translates what the kernel said into events, hands them to the pure
-//!   ring and performs the answers in order. [`scan`] is a small one beside it, which only listens;
-//!   [`preflight`] judges the machine beforehand, for [`check`].
+//!   ring and performs the answers in order. [`commands`] parses the command line and runs the daemon, queries it,
+//!   or listens (`scan`); [`preflight`] judges the machine before the election.
 //!
-//! Reading order for ten minutes: this page, `vrrp/instance.rs`, `daemon.rs`, `config.rs`.
+//! Reading order for ten minutes: this page, `vrrp/instance.rs`, `daemon/mod.rs`, `config/mod.rs`.
 
-pub mod check;
 mod checks;
-pub mod cli;
 mod columns;
+pub mod commands;
 pub mod config;
 pub mod daemon;
 pub mod health;
 mod ids;
-pub mod inquiry;
 pub mod interfaces;
 pub mod logger;
 pub mod preflight;
-pub mod run;
-pub mod scan;
 mod serve;
 pub mod status;
 pub mod sys;

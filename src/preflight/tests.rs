@@ -1,6 +1,7 @@
 //! Findings, word by word, from a machine made up for each.
 
 use super::*;
+use crate::sys::capabilities::Capability;
 use crate::sys::netlink::Address;
 
 fn config(vars: &[(&str, &str)]) -> Config {
@@ -54,7 +55,7 @@ fn a_machine_as_it_should_be_has_no_warning() {
 
 #[test]
 fn a_missing_capability_is_an_error_with_the_compose_line() {
-    let facts = Facts { missing: vec!["NET_ADMIN".into()], ..machine(&[]) };
+    let facts = Facts { missing: vec![Capability::NetAdmin], ..machine(&[]) };
     assert_eq!(
         found(&[], &facts)[0],
         "error the capability NET_ADMIN is missing; compose: cap_add: [NET_ADMIN, NET_RAW]"
@@ -113,7 +114,7 @@ fn a_virtual_address_that_is_here_already_is_told_from_ours() {
     }
     assert_eq!(found(&[("PRIORITY", "255")], &fixed), [UP]);
     let answered =
-        Facts { neighbours: vec![([10, 0, 0, 2].into(), "02:00:00:00:00:01".into())], ..machine(&[]) };
+        Facts { neighbors: vec![([10, 0, 0, 2].into(), "02:00:00:00:00:01".into())], ..machine(&[]) };
     assert_eq!(
         found(&[], &answered),
         [UP, "info 10.0.0.2 was last answered for by 02:00:00:00:00:01 on this network"]
@@ -175,7 +176,7 @@ fn the_hint_for_binding_is_given_only_where_the_service_is_on_this_network() {
     let hint = |here: bool, allowed: [bool; 2]| {
         let mut facts = seen(&[17], false);
         let processes = facts.processes.as_mut().unwrap();
-        processes.neighbours.extend(here.then(|| "haproxy".to_owned()));
+        processes.same_network.extend(here.then(|| "haproxy".to_owned()));
         processes.nonlocal_bind = allowed;
         found(&[("SERVICE", "haproxy")], &facts).iter().any(|text| text.contains("ip_nonlocal_bind=1"))
     };
@@ -257,9 +258,10 @@ fn both_families_of_a_list_have_one_check() {
 
 #[test]
 fn nothing_the_daemon_says_itself_is_left_for_its_start() {
-    let facts = Facts { missing: vec!["NET_RAW".into()], ..seen(&[], true) };
+    let facts = Facts { missing: vec![Capability::NetRaw], ..seen(&[], true) };
     let vars = [("SERVICE", "haproxy"), ("CHECK_WEIGHT", "2"), ("INTERFACE", "eth9")];
-    let left: Vec<_> = findings(&config(&vars), &facts).into_iter().filter(|finding| !finding.said).collect();
+    let left: Vec<_> =
+        findings(&config(&vars), &facts).into_iter().filter(|finding| !finding.logged_by_daemon).collect();
     assert_eq!(left.len(), 1, "{left:?}");
     assert!(left[0].text.starts_with("healthy"));
 }

@@ -173,7 +173,7 @@ fn client_commands_without_a_daemon_say_so() {
     for words in [&["status"][..], &["why"], &["healthcheck"]] {
         let mut run = Running::start(&host, Launch::NotPidOne, Path::new(OURS), words, &env);
         assert_eq!(run.wait_exit(seconds(2)), 1);
-        run.log.wait_for(&format!("nobody answers at {}", missing.display()), seconds(1));
+        run.log.wait_for(&format!("no daemon answers at {}", missing.display()), seconds(1));
     }
     // The socket is found under other names too, also while another variable is invalid.
     let file = host.file("socket");
@@ -182,7 +182,7 @@ fn client_commands_without_a_daemon_say_so() {
         let env = [(name.into(), value.into_os_string()), ("PRIORITY".into(), "high".into())];
         let mut run = Running::start(&host, Launch::NotPidOne, Path::new(OURS), &["status"], &env);
         assert_eq!(run.wait_exit(seconds(2)), 1);
-        run.log.wait_for(&format!("nobody answers at {}", missing.display()), seconds(1));
+        run.log.wait_for(&format!("no daemon answers at {}", missing.display()), seconds(1));
     }
 }
 

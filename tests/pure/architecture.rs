@@ -15,9 +15,9 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("src/interfaces", &["sys::netlink", "vrrp::Family"]),
     ("src/token", &["ids", "sys::poller"]),
     ("src/status", &["status", "columns", "time", "vrrp::Role"]),
-    ("src/cli", &["config"]),
-    ("src/scan/heard", &["vrrp", "time"]),
-    ("src/scan/table", &["vrrp", "columns", "time"]),
+    ("src/commands/cli", &["config"]),
+    ("src/commands/scan/heard", &["vrrp", "time"]),
+    ("src/commands/scan/table", &["vrrp", "columns", "time"]),
 ];
 
 /// What a pure file may not name at all: clocks, sockets, files, the environment, logs.
@@ -77,8 +77,8 @@ fn the_pure_ring_names_no_clock_socket_or_log() {
         "src/status",
         "src/time",
         "src/columns",
-        "src/scan/heard",
-        "src/scan/table",
+        "src/commands/scan/heard",
+        "src/commands/scan/table",
     ];
     for place in PURE {
         for path in sources(place) {

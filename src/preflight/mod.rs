@@ -1,7 +1,8 @@
-//! What can be told before the election: facts of this machine beside the configuration to findings, in the
-//! operator's words; asks nobody and changes nothing.
+//! Compares the configuration with the facts of this machine before the election, and returns findings as sentences for
+//! the operator. Reads and changes nothing on the machine.
 
-use std::collections::BinaryHeap;
+pub mod facts;
+
 use std::net::IpAddr;
 
 use log::Level;
@@ -11,35 +12,7 @@ use crate::health::{Effective, Verdict, Weight, effective};
 use crate::interfaces::Interfaces;
 use crate::sys::netlink::{Link, MARK};
 use crate::vrrp::{Family, Priority};
-
-/// The machine as it is now.
-#[derive(Debug, Default)]
-pub struct Facts {
-    /// What the work cannot be done without and is not held.
-    pub missing: Vec<String>,
-    pub(crate) interfaces: Interfaces,
-    /// The interfaces of the IPv4 and the IPv6 default route.
-    pub default_routes: [Option<String>; 2],
-    /// Who answered for an IPv4 address when this machine last asked, and the hardware address.
-    pub neighbours: Vec<(IpAddr, String)>,
-    /// `None`: not looked at.
-    pub processes: Option<Processes>,
-}
-
-/// What /proc shows.
-#[derive(Debug, Default)]
-pub struct Processes {
-    /// Every service of the configuration, with its pids.
-    pub services: Vec<(String, Vec<i32>)>,
-    /// No process is seen but vrrp-init's own.
-    pub alone: bool,
-    /// Mounted with hidepid.
-    pub hidden: bool,
-    /// Services that are in our network namespace, as far as it may be read.
-    pub neighbours: Vec<String>,
-    /// `net.ipv4.ip_nonlocal_bind` and its IPv6 twin.
-    pub nonlocal_bind: [bool; 2],
-}
+pub use facts::{Facts, Processes};
 
 /// One thing to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,8 +21,8 @@ pub struct Finding {
     /// The router's name; `None`: all of them.
     pub router: Option<String>,
     pub text: String,
-    /// The daemon says it itself, when it is so and when it changes.
-    pub said: bool,
+    /// The daemon logs this itself, at the start and when it changes.
+    pub logged_by_daemon: bool,
 }
 
 struct Findings {
@@ -58,8 +31,8 @@ struct Findings {
 }
 
 impl Findings {
-    fn add(&mut self, level: Level, said: bool, text: String) {
-        self.list.push(Finding { level, router: self.router.clone(), text, said });
+    fn add(&mut self, level: Level, logged_by_daemon: bool, text: String) {
+        self.list.push(Finding { level, router: self.router.clone(), text, logged_by_daemon });
     }
 }
 
@@ -138,7 +111,7 @@ fn place(router: &RouterConfig, facts: &Facts, found: &mut Findings) {
     further(router, interfaces, found);
     for vip in &router.addresses {
         virtual_address(router, vip, link, interfaces, found);
-        for (_, mac) in facts.neighbours.iter().filter(|(address, _)| *address == vip.address) {
+        for (_, mac) in facts.neighbors.iter().filter(|(address, _)| *address == vip.address) {
             let text = format!("{} was last answered for by {mac} on this network", vip.address);
             found.add(Level::Info, true, text);
         }
@@ -147,16 +120,17 @@ fn place(router: &RouterConfig, facts: &Facts, found: &mut Findings) {
 
 fn source(router: &RouterConfig, link: &Link, how: &str, interfaces: &Interfaces, found: &mut Findings) {
     let (name, family) = (&link.name, router.family());
-    // An owner's are its own.
+    // The addresses of an owner are its own and a valid source.
     let virtual_ones = router.addresses.iter().filter(|_| router.protocol.priority != Priority::OWNER);
-    let virtual_ones: BinaryHeap<_> = virtual_ones.map(|vip| vip.address).collect();
+    let mut virtual_ones: Vec<_> = virtual_ones.map(|vip| vip.address).collect();
+    virtual_ones.sort_unstable();
     let source = match router.unicast_source {
         Some(source) if interfaces.has_ready(source) => Some(source),
         Some(source) => {
             let text = format!("UNICAST_SRC_IP {source} is not on this machine: the daemon waits for it");
             return found.add(Level::Warn, true, text);
         }
-        None => interfaces.source(family, link.index, &virtual_ones.into_sorted_vec()),
+        None => interfaces.source(family, link.index, &virtual_ones),
     };
     if let Some(source) = source {
         let text = format!("interface {name}{how} is up, adverts go out from {source}");
@@ -242,7 +216,7 @@ fn service(name: &str, pids: &[i32], processes: &Processes, found: &mut Findings
         }
         [] => found.add(Level::Warn, true, format!("{name} is not seen among the processes here")),
     }
-    if processes.neighbours.iter().any(|neighbour| neighbour == name) {
+    if processes.same_network.iter().any(|known| known == name) {
         nonlocal_bind(name, processes, found);
     }
 }

@@ -5,15 +5,15 @@ mod heard;
 mod table;
 
 use std::fmt::{Display, Write as _};
-use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
-use std::process::ExitCode;
 use std::time::Duration;
 
+use super::failure::{Failure, require};
+use super::{environment, output};
 use crate::columns::join;
 use crate::config::InterfaceChoice;
-use crate::run::{self, Failure};
+
 use crate::sys::Error;
 use crate::sys::capabilities::Capability;
 use crate::sys::netlink::{Link, MARK, Netlink};
@@ -28,45 +28,30 @@ const SIGNALS: u64 = u64::MAX;
 const PACKETS: usize = 64;
 
 /// Listens for `seconds` and prints what was heard, also when it is told to stop before.
-pub fn scan(seconds: u16) -> ExitCode {
-    match listen(Duration::from_secs(seconds.into())) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            run::complain(&failure);
-            ExitCode::from(failure.exit_code())
-        }
-    }
-}
-
-fn listen(time: Duration) -> Result<(), Failure> {
-    run::preflight(&[Capability::NetRaw])?;
+pub(super) fn scan(seconds: u16) -> Result<(), Failure> {
+    let time = Duration::from_secs(seconds.into());
+    require(&[Capability::NetRaw])?;
     let mut signals = Signals::install()?;
     let poller = Poller::new(Clock::start()?)?;
     poller.watch(signals.as_fd(), SIGNALS)?;
-    let host = Host::look()?;
-    let mut ears = Ears::open(&host.links, &poller)?;
-    print(&format!("Listening for VRRP on {} for {} s\n", host.names().join(", "), time.as_secs()));
+    let host = Host::read()?;
+    let mut listeners = Listeners::open(&host.links, &poller)?;
+    output::print(&format!("Listening for VRRP on {} for {} s\n", host.names().join(", "), time.as_secs()));
     let (start, mut heard, mut buffer) = (poller.now(), Heard::default(), vec![0; BUFFER]);
     let end = start + time;
-    let mut told_to_stop = false;
-    while !told_to_stop && poller.now() < end {
+    let mut stopped = false;
+    while !stopped && poller.now() < end {
         for token in poller.wait(Some(end))? {
             if token == SIGNALS {
-                told_to_stop = signals.pending().any(|signal| matches!(signal, Signal::Stop(_)));
+                stopped = signals.pending().any(|signal| matches!(signal, Signal::Stop(_)));
             } else {
-                ears.take(token, &poller, &mut buffer, &mut heard);
+                listeners.take(token, &poller, &mut buffer, &mut heard);
             }
         }
     }
-    let after = told_to_stop.then(|| poller.now().since(start));
-    print(&report(&heard, &host, &ears.deaf, after));
+    let after = stopped.then(|| poller.now().since(start));
+    output::print(&report(&heard, &host, &listeners.unavailable, after));
     Ok(())
-}
-
-/// A reader that went away is no failure.
-fn print(text: &str) {
-    let mut out = io::stdout();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 /// What there is on this host: where to listen, and what of its own is not heard.
@@ -78,10 +63,10 @@ struct Host {
 }
 
 impl Host {
-    fn look() -> Result<Self, Failure> {
+    fn read() -> Result<Self, Failure> {
         let mut netlink = Netlink::open()?;
         let (all, addresses) = (netlink.links()?, netlink.addresses()?);
-        let config = run::read_environment().ok().map(|(config, _)| config);
+        let config = environment::read().ok().map(|(config, _)| config);
         let mut host = Self { links: vec![], vrids: vec![], holds: vec![] };
         for router in config.iter().flat_map(|config| &config.routers) {
             if !host.vrids.contains(&router.protocol.vrid) {
@@ -89,7 +74,7 @@ impl Host {
             }
         }
         host.holds.extend(addresses.iter().filter(|a| a.mark == Some(MARK)).map(|a| a.address));
-        if let Some(names) = named(run::interfaces()) {
+        if let Some(names) = named(environment::interfaces()) {
             for name in names {
                 host.listen_on(all.iter().find(|link| link.name == name).ok_or_else(|| missing(&name))?);
             }
@@ -98,7 +83,7 @@ impl Host {
             all.iter().filter(fit).for_each(|link| host.listen_on(link));
         }
         if host.links.is_empty() {
-            return Err(Failure::Nowhere("no interface is up and takes multicast".into()));
+            return Err(Failure::NoInterface("no interface is up and takes multicast".into()));
         }
         Ok(host)
     }
@@ -117,7 +102,7 @@ impl Host {
 }
 
 fn missing(name: &str) -> Failure {
-    Failure::Nowhere(format!("there is no interface {name}; compare INTERFACE with ip -brief link"))
+    Failure::NoInterface(format!("there is no interface {name}; compare INTERFACE with ip -brief link"))
 }
 
 /// The interfaces that the environment names; `None`: every one. The rest of the environment need not be valid: who
@@ -131,32 +116,32 @@ fn named(choices: Vec<InterfaceChoice>) -> Option<Vec<String>> {
 }
 
 /// The sockets, each with its interface's place in the list; a token is a place in this one.
-struct Ears {
+struct Listeners {
     sockets: Vec<(usize, Socket)>,
     /// Where nothing is heard, and why.
-    deaf: Vec<String>,
+    unavailable: Vec<String>,
 }
 
-impl Ears {
+impl Listeners {
     /// An interface without IPv6 is no failure; a right that is missing is.
     fn open(links: &[Link], poller: &Poller) -> Result<Self, Error> {
-        let mut ears = Self { sockets: vec![], deaf: vec![] };
+        let mut listeners = Self { sockets: vec![], unavailable: vec![] };
         for (at, Link { name, index, up, .. }) in links.iter().enumerate() {
             if !up {
-                ears.deaf.push(format!("{name} is down"));
+                listeners.unavailable.push(format!("{name} is down"));
             }
             for open in [Socket::open_v4, Socket::open_v6] {
                 match open(name, *index) {
                     Ok(socket) => {
-                        poller.watch(socket.as_fd(), ears.sockets.len() as u64)?;
-                        ears.sockets.push((at, socket));
+                        poller.watch(socket.as_fd(), listeners.sockets.len() as u64)?;
+                        listeners.sockets.push((at, socket));
                     }
                     Err(e) if e.is_permission() => return Err(e),
-                    Err(e) => ears.deaf.push(e.into()),
+                    Err(e) => listeners.unavailable.push(e.into()),
                 }
             }
         }
-        Ok(ears)
+        Ok(listeners)
     }
 
     fn take(&mut self, token: u64, poller: &Poller, buffer: &mut [u8], heard: &mut Heard) {
@@ -177,7 +162,7 @@ impl Ears {
                 Err(e) => {
                     // The link went; it is not followed if it comes back.
                     let _ = poller.forget(socket.as_fd());
-                    self.deaf.push(e.into());
+                    self.unavailable.push(e.into());
                     return;
                 }
             }
@@ -186,7 +171,7 @@ impl Ears {
 }
 
 /// `after` is how long it took to be told to stop.
-fn report(heard: &Heard, host: &Host, deaf: &[String], after: Option<Duration>) -> String {
+fn report(heard: &Heard, host: &Host, unavailable: &[String], after: Option<Duration>) -> String {
     let mut text = String::new();
     if let Some(after) = after {
         _ = writeln!(text, "Stopped after {}.{} s", after.as_secs(), after.subsec_millis() / 100);
@@ -201,8 +186,8 @@ fn report(heard: &Heard, host: &Host, deaf: &[String], after: Option<Duration>) 
     if !problems.is_empty() {
         _ = write!(text, "\nProblems:\n{problems}");
     }
-    if !deaf.is_empty() {
-        _ = writeln!(text, "\nDeaf:\n  {}", deaf.join("\n  "));
+    if !unavailable.is_empty() {
+        _ = writeln!(text, "\nDeaf:\n  {}", unavailable.join("\n  "));
     }
     _ = writeln!(text, "\n{}", table::free(heard.free_vrid(&host.vrids)));
     text += "Not heard: backups, which are silent; unicast adverts; what this host itself sends";

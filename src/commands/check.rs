@@ -1,0 +1,58 @@
+//! The command `check`: prints the effective configuration with its origins, and the preflight. Judges nothing itself.
+
+use std::fmt::Write as _;
+
+use log::Level;
+
+use super::failure::Failure;
+use super::{environment, output};
+use crate::columns::join;
+use crate::config::{Config, Setting};
+use crate::preflight::{Facts, Finding, Processes, findings};
+use crate::sys::route;
+
+/// Prints the report. It fails only if the daemon could not start here; warnings do not count.
+pub(super) fn check() -> Result<(), Failure> {
+    let (config, warnings, settings) = environment::explain()?;
+    let mut facts = Facts::gather(&config)?;
+    facts.neighbors = route::neighbors();
+    let mut text = effective(&config, &settings);
+    text.push_str("\npreflight\n");
+    match Processes::scan(&config) {
+        Ok(processes) => facts.processes = Some(processes),
+        // The other facts are useful without them.
+        Err(e) => line(&mut text, Level::Warn, &e.to_string()),
+    }
+    for warning in &warnings {
+        line(&mut text, warning.level, &warning.to_string());
+    }
+    for Finding { level, router, text: finding, .. } in findings(&config, &facts) {
+        let router = router.map_or(String::new(), |name| format!("({name}) "));
+        line(&mut text, level, &format!("{router}{finding}"));
+    }
+    output::print(&text);
+    if facts.missing.is_empty() { Ok(()) } else { Err(Failure::Reported) }
+}
+
+fn line(text: &mut String, level: Level, sentence: &str) {
+    let level = level.as_str().to_ascii_lowercase();
+    _ = writeln!(text, "  {level:6}{sentence}");
+}
+
+/// The table of settings: first the process, then the routers of each suffix.
+fn effective(config: &Config, settings: &[Setting]) -> String {
+    let mut text = String::new();
+    let mut heading = None;
+    let width = settings.iter().map(|setting| setting.value.chars().count()).max().unwrap_or(0).min(40);
+    for setting in settings {
+        if heading != Some(setting.number) {
+            heading = Some(setting.number);
+            let routers = config.routers.iter().filter(|router| router.number == setting.number);
+            let names = join(routers.map(|router| &router.name), " and ");
+            let title = if names.is_empty() { "process" } else { &names };
+            _ = writeln!(text, "{}{title}", if text.is_empty() { "" } else { "\n" });
+        }
+        _ = writeln!(text, "  {:17}{:width$}  {}", setting.variable, setting.value, setting.origin);
+    }
+    text
+}

@@ -1,0 +1,291 @@
+//! The command line: parses the arguments into a [`Command`], and has the texts of `help` and `version`. Knows no
+//! environment.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+
+use lexopt::{Arg, Parser};
+
+use crate::config;
+
+/// A command with its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Run the daemon until a signal stops it. The default.
+    Run,
+    /// Print the effective configuration and the preflight.
+    Check,
+    /// Print the status of the running daemon.
+    Status {
+        /// As JSON instead of text.
+        json: bool,
+    },
+    /// Print the last transitions of the running daemon.
+    Why,
+    /// Query the health of the running daemon.
+    Healthcheck(HealthQuery),
+    /// List the VRRP routers on this network.
+    Scan {
+        /// How long to listen, from 1 to 3600 seconds; `None` for [`SCAN_SECONDS`].
+        seconds: Option<u16>,
+    },
+    /// Print the help.
+    Help,
+    /// Print the version.
+    Version,
+}
+
+/// The condition that `healthcheck` tests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthQuery {
+    pub state: RequiredState,
+    /// The name of one router; `None` for all.
+    pub router: Option<String>,
+}
+
+/// The states that pass a health check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequiredState {
+    /// Any, even FAULT: a restart of the container would not help.
+    Any,
+    /// BACKUP or MASTER.
+    Ready,
+    Master,
+}
+
+/// One row per command: its name, its arguments in the help, what it does, and its value without arguments.
+struct Row {
+    name: &'static str,
+    arguments: &'static str,
+    help: &'static str,
+    command: Command,
+}
+
+/// In the order of the documentation.
+static COMMANDS: [Row; 8] = [
+    Row { name: "run", arguments: "", help: "run the daemon (default)", command: Command::Run },
+    Row {
+        name: "check",
+        arguments: "",
+        help: "print every value with its origin and the problems on this machine; change nothing",
+        command: Command::Check,
+    },
+    Row {
+        name: "status",
+        arguments: "[--json]",
+        help: "print the state of the running daemon and of its addresses in the kernel",
+        command: Command::Status { json: false },
+    },
+    Row {
+        name: "why",
+        arguments: "",
+        help: "print the last transitions with cause and timing",
+        command: Command::Why,
+    },
+    Row {
+        name: "healthcheck",
+        arguments: "[--ready | --master] [ROUTER]",
+        help: "exit 0 if the state matches the kernel (--ready: and is BACKUP or MASTER; --master: and is MASTER), else 1",
+        command: Command::Healthcheck(HealthQuery { state: RequiredState::Any, router: None }),
+    },
+    Row {
+        name: "scan",
+        arguments: "[SECONDS]",
+        help: "listen for 1 to 3600 seconds (default 5), then list the VRRP routers on this network and a free VRID",
+        command: Command::Scan { seconds: None },
+    },
+    Row { name: "help", arguments: "", help: "print this help", command: Command::Help },
+    Row { name: "version", arguments: "", help: "print the version", command: Command::Version },
+];
+
+/// How long `scan` listens by default.
+pub const SCAN_SECONDS: u16 = 5;
+
+/// An invalid command line. Displays with the program's name and the list of commands.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("vrrp-init: {problem}\nusage: vrrp-init [{}]", names())]
+pub struct UsageError {
+    problem: String,
+}
+
+impl UsageError {
+    fn unknown(kind: &str, text: &str) -> Self {
+        Self { problem: format!("unknown {kind} {text:?}") }
+    }
+}
+
+fn names() -> String {
+    COMMANDS.iter().map(|row| row.name).collect::<Vec<_>>().join(" | ")
+}
+
+impl Command {
+    /// Parses the arguments after the program's name.
+    ///
+    /// # Errors
+    /// The first argument that is invalid.
+    pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, UsageError> {
+        let mut parser = Parser::from_args(args);
+        let mut command: Option<Self> = None;
+        while let Some(arg) = parser.next().map_err(|error| UsageError { problem: error.to_string() })? {
+            match (arg, &mut command) {
+                (Arg::Short('h') | Arg::Long("help"), _) => return Ok(Self::Help),
+                (Arg::Short('V') | Arg::Long("version"), _) => return Ok(Self::Version),
+                (Arg::Short(letter), _) => return Err(UsageError::unknown("option", &format!("-{letter}"))),
+                (Arg::Long(name), Some(command)) => command.set_option(name)?,
+                (Arg::Long(name), None) => return Err(UsageError::unknown("option", &format!("--{name}"))),
+                (Arg::Value(name), None) => command = Some(Self::by_name(&name.to_string_lossy())?),
+                (Arg::Value(value), Some(command)) => command.set_argument(&value.to_string_lossy())?,
+            }
+        }
+        Ok(command.unwrap_or(Self::Run))
+    }
+
+    fn by_name(name: &str) -> Result<Self, UsageError> {
+        let row = COMMANDS.iter().find(|row| row.name == name);
+        row.map(|row| row.command.clone()).ok_or_else(|| UsageError::unknown("command", name))
+    }
+
+    fn set_option(&mut self, name: &str) -> Result<(), UsageError> {
+        match (self, name) {
+            (Self::Status { json }, "json") => *json = true,
+            (Self::Healthcheck(query), "ready") => query.state = RequiredState::Ready,
+            (Self::Healthcheck(query), "master") => query.state = RequiredState::Master,
+            _ => return Err(UsageError::unknown("option", &format!("--{name}"))),
+        }
+        Ok(())
+    }
+
+    fn set_argument(&mut self, text: &str) -> Result<(), UsageError> {
+        if let Self::Healthcheck(HealthQuery { router: router @ None, .. }) = self {
+            *router = Some(text.to_owned());
+        } else if let Self::Scan { seconds: seconds @ None } = self {
+            *seconds = Some(scan_seconds(text)?);
+        } else {
+            return Err(UsageError::unknown("argument", text));
+        }
+        Ok(())
+    }
+}
+
+fn scan_seconds(text: &str) -> Result<u16, UsageError> {
+    let seconds = text.parse().ok().filter(|seconds| (1..=3600).contains(seconds));
+    let problem = || format!("scan takes whole seconds from 1 to 3600, not {text:?}");
+    seconds.ok_or_else(|| UsageError { problem: problem() })
+}
+
+/// The output of `help`: commands and variables, each line ended.
+pub fn help() -> String {
+    let mut text =
+        format!("{}\nusage: vrrp-init [{}]\n\ncommands:\n", env!("CARGO_PKG_DESCRIPTION"), names());
+    for Row { name, arguments, help, .. } in &COMMANDS {
+        let gap = if arguments.is_empty() { "" } else { " " };
+        _ = writeln!(text, "  {name}{gap}{arguments}\n      {help}");
+    }
+    text.push_str(
+        "\nvariables (NAME_FILE names a file with the value of NAME; NAME_2, NAME_3 and so on\n\
+         configure further virtual routers; empty is unset):\n",
+    );
+    text.push_str(&config::as_help());
+    text
+}
+
+/// The output of `version`, line ended.
+pub const VERSION: &str = concat!("vrrp-init ", env!("CARGO_PKG_VERSION"), "\n");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Command, String> {
+        Command::parse(args.iter().map(OsString::from)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn run_is_the_default() {
+        assert_eq!(parse(&[]), Ok(Command::Run));
+        assert_eq!(parse(&["run"]), Ok(Command::Run));
+    }
+
+    #[test]
+    fn help_and_version_have_their_usual_spellings() {
+        for args in [&["help"][..], &["--help"], &["-h"], &["run", "--help"], &["-h", "nonsense"]] {
+            assert_eq!(parse(args), Ok(Command::Help), "{args:?}");
+        }
+        for args in [&["version"][..], &["--version"], &["-V"]] {
+            assert_eq!(parse(args), Ok(Command::Version), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn a_scan_takes_seconds_or_has_a_default() {
+        assert_eq!(parse(&["scan"]), Ok(Command::Scan { seconds: None }));
+        for (word, seconds) in [("1", 1), ("3600", 3600), ("007", 7)] {
+            assert_eq!(parse(&["scan", word]), Ok(Command::Scan { seconds: Some(seconds) }));
+        }
+        for word in ["0", "3601", "abc", "1.5", "", "65537", "5s"] {
+            let error = parse(&["scan", word]).unwrap_err();
+            let what = format!("vrrp-init: scan takes whole seconds from 1 to 3600, not {word:?}\n");
+            assert!(error.starts_with(&what), "{error}");
+        }
+        assert!(parse(&["scan", "5", "6"]).unwrap_err().contains("unknown argument \"6\""));
+        assert!(parse(&["scan", "-1"]).unwrap_err().contains("unknown option \"-1\""));
+    }
+
+    #[test]
+    fn a_command_takes_its_own_options() {
+        let check = |state, router: Option<&str>| {
+            Ok(Command::Healthcheck(HealthQuery { state, router: router.map(str::to_owned) }))
+        };
+        assert_eq!(parse(&["status"]), Ok(Command::Status { json: false }));
+        assert_eq!(parse(&["status", "--json"]), Ok(Command::Status { json: true }));
+        assert_eq!(parse(&["why"]), Ok(Command::Why));
+        assert_eq!(parse(&["healthcheck"]), check(RequiredState::Any, None));
+        assert_eq!(parse(&["healthcheck", "--ready"]), check(RequiredState::Ready, None));
+        assert_eq!(parse(&["healthcheck", "--master", "VI_2"]), check(RequiredState::Master, Some("VI_2")));
+    }
+
+    #[test]
+    fn every_command_of_the_help_exists() {
+        for Row { name, .. } in &COMMANDS {
+            assert!(parse(&[name]).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_argument_is_named_with_the_usage() {
+        for (args, what) in [
+            (&["start"][..], "unknown command \"start\""),
+            (&[""], "unknown command \"\""),
+            (&["run", "haproxy"], "unknown argument \"haproxy\""),
+            (&["--foreground"], "unknown option \"--foreground\""),
+            (&["-n"], "unknown option \"-n\""),
+            (&["run", "--json"], "unknown option \"--json\""),
+            (&["--json", "status"], "unknown option \"--json\""),
+            (&["status", "VI_1"], "unknown argument \"VI_1\""),
+            (&["healthcheck", "--fast"], "unknown option \"--fast\""),
+            (&["healthcheck", "VI_1", "VI_2"], "unknown argument \"VI_2\""),
+        ] {
+            let expected = format!("vrrp-init: {what}\nusage: vrrp-init [{}]", names());
+            assert_eq!(parse(args), Err(expected), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn an_argument_that_is_not_utf8_is_rejected_like_any_other() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let argument = OsString::from_vec(vec![0xff]);
+        assert_eq!(Command::parse([argument]), Err(UsageError::unknown("command", "\u{fffd}")));
+    }
+
+    #[test]
+    fn help_lists_commands_and_variables() {
+        let help = help();
+        for Row { name, help: does, .. } in &COMMANDS {
+            assert!(
+                help.contains(&format!("\n  {name}")) && help.contains(&format!("      {does}\n")),
+                "{help}"
+            );
+        }
+        assert!(help.contains(&config::as_help()), "{help}");
+    }
+}

@@ -1,0 +1,41 @@
+//! The commands of the program: parses the arguments, executes the command and returns its exit code. Knows nothing of
+//! what a command does.
+
+mod check;
+pub mod cli;
+mod environment;
+mod failure;
+mod output;
+mod query;
+mod run;
+mod scan;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use crate::status::Part;
+use cli::Command;
+
+/// Executes the command that the arguments after the program's name ask for.
+pub fn execute(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match Command::parse(args) {
+        Ok(Command::Run) => failure::exit(run::run()),
+        Ok(Command::Check) => failure::exit(check::check()),
+        Ok(Command::Scan { seconds }) => failure::exit(scan::scan(seconds.unwrap_or(cli::SCAN_SECONDS))),
+        Ok(Command::Status { json: true }) => query::show(Part::Json),
+        Ok(Command::Status { json: false }) => query::show(Part::Text),
+        Ok(Command::Why) => query::show(Part::Why),
+        Ok(Command::Healthcheck(query)) => query::healthcheck(&query),
+        Ok(Command::Help) => print(&cli::help()),
+        Ok(Command::Version) => print(cli::VERSION),
+        Err(error) => {
+            output::print_error(&error);
+            ExitCode::from(failure::USAGE)
+        }
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    output::print(text);
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,86 @@
+//! The command `run`: reads the configuration, checks the capabilities and runs the daemon until it stops. Knows
+//! nothing of the protocol.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::environment::Startup;
+use super::failure::{Failure, require};
+use crate::config::Config;
+use crate::daemon::{Daemon, Next};
+use crate::logger;
+use crate::preflight::{Facts, Finding, findings};
+use crate::sys::capabilities::Capability;
+
+/// Runs the daemon until a signal stops it.
+pub(super) fn run() -> Result<(), Failure> {
+    catch_panic(run_daemon)
+}
+
+/// A panic unwinds to here, past the daemon, whose `Drop` removes the virtual addresses.
+fn catch_panic(work: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(Failure::Panic))
+}
+
+fn run_daemon() -> Result<(), Failure> {
+    let startup = Startup::default();
+    let (config, warnings) = startup.read()?;
+    // It fails only if a logger is installed already, which then stays.
+    let _ = logger::install(&config.log);
+    log::info!(event = "start"; "Starting vrrp-init {}", env!("CARGO_PKG_VERSION"));
+    for warning in warnings {
+        log::log!(warning.level, event = "configuration"; "{warning}");
+    }
+    require(&[Capability::NetAdmin, Capability::NetRaw])?;
+    let mut daemon = Daemon::start(config.clone())?;
+    log_findings(&config);
+    // The daemon has its own copy, of up to a thousand routers.
+    drop(config);
+    loop {
+        match daemon.turn()? {
+            Next::Turn => {}
+            Next::Reload => reload(&startup),
+            Next::Stopped => return Ok(()),
+        }
+    }
+}
+
+/// Logs the findings that the daemon does not log itself, each sentence once. Facts that cannot be gathered do not
+/// stop the daemon.
+fn log_findings(config: &Config) {
+    let Ok(facts) = Facts::gather(config) else { return };
+    let mut logged: Vec<String> = vec![];
+    for Finding { level, router, text, logged_by_daemon } in findings(config, &facts) {
+        if !logged_by_daemon && !logged.contains(&text) {
+            let name = router.unwrap_or_default();
+            log::log!(level, event = "preflight", instance = name.as_str(); "({name}) {text}");
+            logged.push(text);
+        }
+    }
+}
+
+/// SIGHUP: logs which variables changed. A change takes effect at the next start.
+fn reload(startup: &Startup) {
+    match startup.changes() {
+        Err(error) => {
+            log::error!(event = "reload"; "Reload failed, the running configuration stays in use: {error}");
+        }
+        Ok(changed) if changed.is_empty() => {
+            log::info!(event = "reload"; "Reload: the configuration has not changed");
+        }
+        Ok(changed) => {
+            let changed = changed.join(", ");
+            log::warn!(event = "reload"; "Reload: {changed} changed; restart this container to apply the change");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_exit_code_70() {
+        let failure = catch_panic(|| panic!("a bug")).unwrap_err();
+        assert_eq!(failure.exit_code(), 70);
+    }
+}
