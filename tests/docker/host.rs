@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 
 const PREFIX: &str = "vrrp-init-docker-";
 
-/// Runs a program to its end: its standard output, or what failed and what it said.
+/// Runs a program to its end: its standard output, or the failure with all output.
 pub(crate) fn run(program: &mut Command) -> Result<String, String> {
     let output = program.stdin(Stdio::null()).output().map_err(|error| format!("{program:?}: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

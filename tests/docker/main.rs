@@ -34,7 +34,7 @@ fn tempfile(name: &str) -> PathBuf {
     std::env::temp_dir().join(format!("vrrp-init-test-{}-{name}", std::process::id()))
 }
 
-/// Further images of `tests/scripts/stand-ins.sh`, by the names it knows them by.
+/// More images of `tests/scripts/stand-ins.sh`, by its names for them.
 fn stand_ins(names: &str) {
     must(program(&format!("tests/scripts/stand-ins.sh {names}")).current_dir(repository()));
 }

@@ -99,8 +99,8 @@ fn perform(pair: &Pair, homes: &Homes, block: &Block) {
         let folder = order.split_once(", in ").map_or("", |(_, folder)| folder);
         for &host in hosts(order) {
             let done = both[host].shell(&homes.0[host].join(folder), text);
-            let said = done.unwrap_or_else(|failure| panic!("line {line}: {failure}"));
-            println!("host {}: {text}{said}", host + 1);
+            let output = done.unwrap_or_else(|failure| panic!("line {line}: {failure}"));
+            println!("host {}: {text}{output}", host + 1);
         }
     }
 }
@@ -122,7 +122,7 @@ fn every_instruction_of_the_readme_works() {
     pair.expect_page("10.0.0.2", "master", "haproxy was started again");
 }
 
-/// Does every block of a document that is meant to be done, and tells how many there were.
+/// Runs every executable block of a document, and returns their number.
 fn follow(path: &Path, pair: &Pair, homes: &Homes) -> usize {
     let blocks = blocks(&fs::read_to_string(path).expect("a document can be read"));
     for block in &blocks {

@@ -1,4 +1,4 @@
-//! Who dies with whom in a shared process namespace: every row of docs/pid-namespace.md on one host.
+//! Which containers stop together in a shared PID namespace: every row of docs/pid-namespace.md, on one host.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -42,13 +42,13 @@ impl Node {
         must(&mut program(&format!("kill -KILL {}", self.pid(container))));
     }
 
-    fn said(&self) -> String {
+    fn log(&self) -> String {
         self.host.errors("keepalived")
     }
 
-    /// How often keepalived has said so since it was created.
+    /// The number of log lines with `words` since the container keepalived was created.
     fn count(&self, words: &str) -> usize {
-        self.said().matches(words).count()
+        self.log().matches(words).count()
     }
 
     fn running(&self, container: &str) -> bool {
@@ -58,14 +58,14 @@ impl Node {
     /// Waits until both run, keepalived holds the address and has seen haproxy last.
     fn whole(&self, because: &str) {
         wait_for(&format!("both run: {because}"), SETTLE, || {
-            let said = self.said();
-            let succeeded = said.rfind("Check of haproxy succeeded") > said.rfind("Check of haproxy failed");
+            let text = self.log();
+            let succeeded = text.rfind("Check of haproxy succeeded") > text.rfind("Check of haproxy failed");
             let state = (self.running("keepalived"), self.running("haproxy"), succeeded);
             let held = self.host.network.has("10.0.0.2");
             if state == (true, true, true) && held {
                 Ok(())
             } else {
-                Err(format!("{state:?}, address {held}, {said}"))
+                Err(format!("{state:?}, address {held}, {text}"))
             }
         });
     }
@@ -129,14 +129,14 @@ fn each_row_of_the_restart_matrix_is_correct() {
     // keepalived goes, and the kernel kills haproxy with it.
     node.host.docker("stop keepalived");
     wait_for("haproxy died with keepalived, and the engine has tried to restart it", SETTLE, || {
-        let said = node.host.inspect("haproxy", ".State.ExitCode")
+        let text = node.host.inspect("haproxy", ".State.ExitCode")
             + " "
             + &node.host.inspect("haproxy", ".State.Error");
-        if said.starts_with("137 ") && said.contains("running") { Ok(()) } else { Err(said) }
+        if text.starts_with("137 ") && text.contains("running") { Ok(()) } else { Err(text) }
     });
     node.host.docker("start keepalived");
     pause(SETTLED);
-    assert!(!node.running("haproxy"), "nobody has started haproxy");
+    assert!(!node.running("haproxy"), "haproxy was not started");
     node.start_haproxy("docker stop, docker start keepalived");
     node.host.docker("kill keepalived");
     node.host.docker("start keepalived");

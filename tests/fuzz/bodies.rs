@@ -202,7 +202,11 @@ impl World {
             }
         }
         let role = self.router.role();
-        assert_eq!(self.holds, role == Role::Master, "a master holds the addresses, nobody else: {role:?}");
+        assert_eq!(
+            self.holds,
+            role == Role::Master,
+            "the master, and no other, holds the addresses: {role:?}"
+        );
         assert_eq!(role == Role::Fault, role != Role::Init && !self.router.faults().is_empty());
     }
 }

@@ -1,5 +1,4 @@
-//! The command `check` from outside: what it prints beside a running daemon, alone, and where something is amiss, and
-//! how it exits.
+//! The command `check`: its output and exit code next to a running daemon, alone, and with faults.
 
 use std::path::Path;
 

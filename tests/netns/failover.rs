@@ -1,5 +1,4 @@
-//! Two hosts and a client in network namespaces: our daemon against itself and against Debian's keepalived, with
-//! real services that die; knows the product only from outside.
+//! Two hosts and a client: failover between our daemons and with Debian's keepalived, when real services die.
 
 use std::fs;
 use std::path::Path;
@@ -19,7 +18,7 @@ const VIP: std::net::Ipv4Addr = Node::VIP;
 /// Longest move of the address by weight: one check, two or three adverts, the skew, and slack.
 const MOVE: Duration = seconds(10);
 /// How long a master that stops waits for a successor.
-const FAREWELL: Duration = millis(1_100);
+const SUCCESSOR_WAIT: Duration = millis(1_100);
 
 /// Priorities 11 and 10, and 2 more while haproxy runs.
 fn watching_haproxy() -> [Node; 2] {
@@ -39,7 +38,7 @@ fn start_with_haproxies(kinds: [Kind; 2], nodes: &[Node; 2]) -> (Pair, [Haproxy;
     (Pair { kinds, a, b, client, _lab: lab }.settled(), [web_a, web_b])
 }
 
-/// Takes over at start, follows haproxy there and back, stays when both are dead, hands over when told to stop.
+/// Takes over at the start, follows haproxy there and back, stays when both are dead, hands over on SIGTERM.
 fn life_of_a_pair(kinds: [Kind; 2], steady: Duration) {
     let (mut pair, [web_a, web_b]) = start_with_haproxies(kinds, &watching_haproxy());
     let answers = |pair: &Pair, name: &str| assert_eq!(pair.client.http_get(VIP).as_deref(), Some(name));
@@ -78,8 +77,8 @@ fn life_of_a_pair(kinds: [Kind; 2], steady: Duration) {
     hands_over_on_sigterm(&mut pair);
 }
 
-/// `a` is master and told to stop: exit 0, its address gone, `b` master when it is due. One of ours holds the address
-/// until it hears its successor, and leaves then.
+/// The master `a` gets SIGTERM: it exits with 0 and without the address, and `b` is master in time. Our daemon holds the
+/// address until it receives the successor's advert, and then exits.
 fn hands_over_on_sigterm(pair: &mut Pair) {
     let (sampler, capture) = (pair.sample(), pair.capture("stop"));
     let mark = pair.b.run.log.mark();
@@ -91,14 +90,14 @@ fn hands_over_on_sigterm(pair: &mut Pair) {
     let seen = sampler.finish();
     let captured = capture.finish();
     pair.b_took_over_in_time(&captured);
-    let farewell = captured.adverts(Some(pair.a.host.address)).last().map(|frame| frame.priority());
-    assert_eq!(farewell, Some(0), "the last advert of a router that leaves has priority 0");
+    let last = captured.adverts(Some(pair.a.host.address)).last().map(|frame| frame.priority());
+    assert_eq!(last, Some(0), "the last advert of a router that stops has priority 0");
     assert!(seen.several < OVERLAP, "{seen:?}");
     if pair.kinds[0] == Kind::Ours {
         // keepalived advertises before it has added the address.
         let most = if pair.kinds[1] == Kind::Ours { Duration::ZERO } else { OVERLAP };
         assert!(seen.none <= most, "held until the successor is heard: {seen:?}");
-        assert!(stayed_on < millis(300), "it left {stayed_on:?} after its successor");
+        assert!(stayed_on < millis(300), "it exited {stayed_on:?} after its successor");
     }
 }
 
@@ -185,13 +184,13 @@ fn a_stopping_master_without_a_successor_waits_its_time_and_exits() {
     let host = lab.host("a", 1);
     let mut router = Router::start(Kind::Ours, &host, &Node::plain(200));
     router.wait_master(0, START);
-    let told = Instant::now();
+    let stopped = Instant::now();
     router.run.signal(Signal::SIGTERM);
-    std::thread::sleep(FAREWELL.saturating_sub(millis(200)));
-    assert!(router.holds_vip() || told.elapsed() >= FAREWELL, "it answers as long as it waits");
+    std::thread::sleep(SUCCESSOR_WAIT.saturating_sub(millis(200)));
+    assert!(router.holds_vip() || stopped.elapsed() >= SUCCESSOR_WAIT, "it answers as long as it waits");
     assert_eq!(router.run.wait_exit(seconds(2)), 0);
-    let took = told.elapsed();
-    assert!((FAREWELL..FAREWELL + millis(200)).contains(&took), "it left after {took:?}");
+    let took = stopped.elapsed();
+    assert!((SUCCESSOR_WAIT..SUCCESSOR_WAIT + millis(200)).contains(&took), "it exited after {took:?}");
     assert!(!router.holds_vip());
 }
 
@@ -203,10 +202,10 @@ fn a_second_signal_ends_the_wait_for_a_successor() {
     router.wait_master(0, START);
     router.run.signal(Signal::SIGTERM);
     router.run.log.wait_for("Leaving", seconds(1));
-    let told = Instant::now();
+    let stopped = Instant::now();
     router.run.signal(Signal::SIGTERM);
     assert_eq!(router.run.wait_exit(seconds(2)), 0);
-    let took = told.elapsed();
+    let took = stopped.elapsed();
     assert!(took < millis(300), "it left {took:?} after the second signal");
     assert!(!router.holds_vip());
 }
@@ -229,7 +228,7 @@ fn a_killed_master_is_replaced_and_the_kernel_takes_its_address_away() {
     let (marks, sampler) = (pair.marks(), pair.sample());
     let killed = Instant::now();
     pair.a.run.kill();
-    assert!(pair.a.holds_vip(), "nobody was left to remove it: the case to be tested");
+    assert!(pair.a.holds_vip(), "the address is still there: the case under test");
     let took = pair.b.wait_master(marks[1], seconds(8)) - killed;
     let due = master_down(pair.b.node.priority) + millis(100);
     assert!(took < due, "b took over after {took:?}, due within {due:?}");
@@ -280,7 +279,7 @@ fn start_with_service<S>(
     (Pair { kinds: [Kind::Ours; 2], a, b, client, _lab: lab }.settled(), service)
 }
 
-/// `work` three times, beside a check every second: no transition, and not one word of a missing service.
+/// Does `work` three times while a check runs every second: no transition, and no log line about a missing service.
 fn nothing_happens_during(pair: &Pair, mut work: impl FnMut()) {
     let mark = pair.a.run.log.mark();
     pair.stays_during(&pair.a, seconds(3), || {
@@ -298,7 +297,7 @@ fn nothing_happens_during(pair: &Pair, mut work: impl FnMut()) {
 fn a_hitless_reload_of_haproxy_is_no_failure() {
     let (pair, haproxy) = start_with_service("haproxy", Haproxy::start_master_and_worker, "1");
     nothing_happens_during(&pair, || reload(&haproxy.run, Signal::SIGUSR2));
-    // The control: what a flap would look like.
+    // The control: this is how a flap would appear.
     let mark = pair.b.run.log.mark();
     haproxy.kill();
     pair.b.wait_master(mark, seconds(1));

@@ -1,5 +1,5 @@
-//! What surrounds the protocol, end to end in network namespaces: programs that are told, probes, tracked interfaces,
-//! addresses beside the virtual one, several routers, preemption, floods; knows the product only from outside.
+//! Features around the protocol, end to end: notify programs, probes, tracked interfaces, excluded addresses, several
+//! routers, preemption, floods.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -44,9 +44,9 @@ fn has(host: &Host, address: &str) -> bool {
 fn a_notify_program_runs_for_each_transition_in_order_with_keepalived_arguments() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
-    let told = host.file("told");
+    let runs = host.file("told");
     let text =
-        format!("sleep 0.2\necho \"$#: $*\" >> {}\n[ \"$3\" = MASTER ] && exit 3\nexit 0", told.display());
+        format!("sleep 0.2\necho \"$#: $*\" >> {}\n[ \"$3\" = MASTER ] && exit 3\nexit 0", runs.display());
     let program = script(&host, &text);
     let mut router = Router::start(Kind::Ours, &host, &Node::plain(200).with("NOTIFY", &program));
     router.wait_master(0, START);
@@ -55,7 +55,7 @@ fn a_notify_program_runs_for_each_transition_in_order_with_keepalived_arguments(
     router.run.signal(Signal::SIGTERM);
     assert_eq!(router.run.wait_exit(seconds(3)), 0);
     assert_eq!(
-        fs::read_to_string(&told).expect("the program was run"),
+        fs::read_to_string(&runs).expect("the program was run"),
         "4: INSTANCE VI_1 BACKUP 200\n4: INSTANCE VI_1 MASTER 200\n4: INSTANCE VI_1 STOP 200\n"
     );
 }
@@ -87,9 +87,9 @@ fn a_notify_program_that_hangs_or_is_missing_delays_no_advert_and_no_stop() {
 fn a_notify_program_is_killed_at_its_limit_and_later_runs_keep_their_order() {
     let lab = Lab::new();
     let (host, client) = (lab.host("a", 1), lab.host("client", 250));
-    let told = host.file("told");
+    let runs = host.file("told");
     let hangs = "[ \"$3\" = MASTER ] && [ ! -e HUNG ] && : > HUNG && trap '' TERM && sleep 300";
-    let text = format!("echo \"$3\" >> {}\n{hangs}\nexit 0", told.display());
+    let text = format!("echo \"$3\" >> {}\n{hangs}\nexit 0", runs.display());
     let program = script(&host, &text.replace("HUNG", &host.file("hung").display().to_string()));
     let router = Router::start(Kind::Ours, &host, &Node::plain(200).with("NOTIFY", &program));
     router.run.log.wait_for("INSTANCE VI_1 BACKUP 200: exited with 0", seconds(2));
@@ -114,8 +114,8 @@ fn a_notify_program_is_killed_at_its_limit_and_later_runs_keep_their_order() {
     std::thread::sleep(seconds(1));
     let gap = longest_gap(&capture.finish(), host.address, 20);
     assert!(gap < millis(1_100), "adverts {gap:?} apart");
-    let told = fs::read_to_string(&told).expect("the program was run");
-    assert_eq!(told.lines().collect::<Vec<_>>(), ["BACKUP", "MASTER", "FAULT", "BACKUP", "MASTER"]);
+    let runs = fs::read_to_string(&runs).expect("the program was run");
+    assert_eq!(runs.lines().collect::<Vec<_>>(), ["BACKUP", "MASTER", "FAULT", "BACKUP", "MASTER"]);
 }
 
 /// A router that probes haproxy by `variable`, and falls and rises with it.
@@ -194,12 +194,12 @@ fn a_server_that_accepts_and_is_silent_fails_after_the_timeout_and_delays_no_adv
     let capture = Capture::start(&client, "silent", "proto 112");
     let mark = router.run.log.mark();
     let killed = haproxy.kill();
-    // Nobody calls accept; the kernel does, as for a server that is stuck.
+    // The kernel accepts, the program never does: a server that is stuck.
     let stuck = host.inside(|| TcpListener::bind(SERVICE).expect("haproxy has left the port"));
     let opened = Instant::now();
     let fell = router.run.log.wait_for_after(mark, "priority from 120 to 100", seconds(4)).at;
-    // One look may have met the closed port between the two; then the test met nothing silent.
-    assert!(opened.saturating_duration_since(killed) < millis(400), "the machine is too busy to tell");
+    // One probe may have met the closed port between the two; then the test has met no silent server.
+    assert!(opened.saturating_duration_since(killed) < millis(400), "the machine is too busy for this test");
     std::thread::sleep(seconds(3));
     drop(stuck);
     let gap = longest_gap(&capture.finish(), host.address, 3);
@@ -257,7 +257,7 @@ fn excluded_addresses_of_both_families_move_with_the_virtual_one_and_are_in_no_a
     assert!(rows.iter().any(|row| row[0] == "10.77.0.2"), "b advertises");
     assert!(rows.iter().all(|row| row[1] == "10.77.0.100"), "{rows:?}");
     let announced = captured.frames.iter().any(|f| f.gratuitous_arp([10, 77, 0, 150].into()).is_some());
-    assert!(announced, "the neighbours are told of the excluded IPv4 address");
+    assert!(announced, "the excluded IPv4 address is announced to the neighbors");
     let neighbour = captured.tshark("icmpv6.type == 136", &["icmpv6.nd.na.target_address"]);
     assert!(neighbour.iter().any(|row| row[0] == EXCLUDED[1]), "and of the IPv6 one: {neighbour:?}");
 }
@@ -391,8 +391,8 @@ fn with_unicast_peers_strangers_are_dropped_and_a_peer_behind_a_router_is_heard(
     assert!(seen.changes == 0 && seen.none.is_zero() && seen.several.is_zero(), "{seen:?}");
     for (router, mark) in [&pair.a, &pair.b].into_iter().zip(marks) {
         for source in [stranger.address, forged] {
-            let said = router.run.log.since(mark, &format!("adverts from {source} (not_a_peer)"));
-            assert_eq!(said.len(), 1, "said once: {said:?}");
+            let lines = router.run.log.since(mark, &format!("adverts from {source} (not_a_peer)"));
+            assert_eq!(lines.len(), 1, "logged once: {lines:?}");
         }
         router.run.signal(Signal::SIGUSR1);
         let counted = format!("(VI_1) … dropped: … not_a_peer={}", 6 * ROUNDS);
@@ -465,7 +465,7 @@ fn a_flood_of_bad_adverts_moves_nothing_and_fills_neither_log_nor_memory() {
     for (n, router) in routers.into_iter().enumerate() {
         let name = &router.host.name;
         let lines = router.run.log.mark() - quiet[n];
-        assert!((1..80).contains(&lines), "{lines} lines of {name}: said, and not each time");
+        assert!((1..80).contains(&lines), "{lines} lines of {name}: logged, but not each time");
         let grown = (after[n] - before[n]).abs();
         assert!(grown <= 200, "{name} went from {} to {} kB", before[n], after[n]);
         let mark = router.run.log.mark();

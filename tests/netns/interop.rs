@@ -1,5 +1,4 @@
-//! The whole protocol on the wire, ours with ours and with Debian's keepalived: versions, families, transports; knows
-//! the product only from outside.
+//! Our daemon with itself, Debian's keepalived and FRR: versions, address families, unicast and multicast.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -357,7 +356,7 @@ fn either_form_of_the_version_3_checksum_is_understood() {
     });
 }
 
-/// Whether SIGUSR1 tells of adverts with the other form.
+/// Whether the status on SIGUSR1 counts adverts with the other form.
 fn counts_other_checksums(router: &Router) -> bool {
     let mark = router.run.log.mark();
     router.run.signal(Signal::SIGUSR1);

@@ -79,7 +79,7 @@ fn is_silent(what: &str, text: &str) {
         let octets = secret.bytes().map(|octet| octet.to_string()).collect::<Vec<_>>().join(", ");
         let hex = secret.bytes().map(|octet| format!("{octet:02x}")).collect::<Vec<_>>().concat();
         for form in [secret.to_ascii_lowercase(), octets, hex] {
-            assert!(!lower.contains(&form), "{what} tells {secret}:\n{text}");
+            assert!(!lower.contains(&form), "{what} reveals {secret}:\n{text}");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The program from outside, in network namespaces, against itself, keepalived and FRR; all tests need root.
+//! The program in network namespaces, with itself, keepalived and FRR. These tests know it only as a program, and need
+//! root.
 #![expect(clippy::disallowed_methods, reason = "a test of a running program waits on the real clock")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 

@@ -1,5 +1,5 @@
-//! A rolling change from another image: Debian's keepalived with that image's configuration, and ours with that
-//! image's variables alone, on one virtual router; knows the product only from outside.
+//! A rolling migration from another image: Debian's keepalived with that image's configuration and our daemon with only
+//! that image's variables share a virtual router.
 
 use std::path::Path;
 use std::time::Duration;

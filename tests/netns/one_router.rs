@@ -1,5 +1,4 @@
-//! What one router and its kernel do to each other, in network namespaces: packets, interfaces, addresses, system
-//! calls; knows the product only from outside.
+//! One router and its kernel: packets, interfaces, addresses, system calls.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -210,7 +209,7 @@ fn between_two_checks_nothing_is_read_from_proc_until_a_process_ends() {
     haproxy.kill();
     router.run.log.wait_for_after(mark, "haproxy … is gone", seconds(1));
     let looked = router.run.reads() - before - quiet;
-    assert!(looked >= BYSTANDERS, "the control: {looked} reads for a look");
+    assert!(looked >= BYSTANDERS, "the control: {looked} reads for a scan");
 }
 
 /// OP-04.
@@ -319,7 +318,7 @@ fn bad_packets() -> Vec<Bad> {
     ]
 }
 
-/// RX-20: the schedule of the adverts; RX-21: each cause is said, and not each time.
+/// RX-20: the schedule of the adverts; RX-21: each cause is logged, but not each time.
 #[test]
 fn bad_packets_of_a_higher_priority_change_neither_state_nor_schedule_and_are_counted() {
     const ROUNDS: usize = 4;
@@ -374,8 +373,8 @@ fn an_advert_that_comes_from_our_own_address_is_dropped() {
         pair.client.send_as(pair.a.host.address, 255, &[], &Message::default().bytes());
     }
     std::thread::sleep(millis(300));
-    let said = pair.a.run.log.since(marks[0], "10.77.0.1 … own address");
-    assert_eq!(said.len(), 1, "said once");
+    let lines = pair.a.run.log.since(marks[0], "10.77.0.1 … own address");
+    assert_eq!(lines.len(), 1, "logged once");
     assert_eq!(pair.a.dropped(), BTreeMap::from([("own_address".to_owned(), 3)]));
     pair.a.run.log.wait_for_after(marks[0], "(VI_1) warning: … 10.77.0.1 … own address", seconds(1));
     assert_eq!(pair.a.run.log.since(marks[0], "Entering"), Vec::<String>::new());

@@ -1,5 +1,4 @@
-//! Every kind of packet we send, as tshark reads it and as the neighbour tables of a third host take it; knows the
-//! product only from outside.
+//! Every kind of packet we send, as tshark reads it and as it appears in the neighbor tables of a third host.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -15,7 +14,7 @@ use nix::sys::signal::Signal;
 const BAD: &str = "0";
 const GOOD: &str = "1";
 
-/// One router: what it is told beside its number, and how tshark reads its adverts.
+/// One router: its settings besides the VRID, and its adverts as tshark reads them.
 struct Sort {
     variables: &'static [(&'static str, &'static str)],
     vips: &'static str,
@@ -131,7 +130,7 @@ fn adverts_are_as_asked_for(captured: &Captured) {
         "vrrp.ip_addr",
         "vrrp.ipv6_addr",
     ];
-    // The answer to unicast, that nobody speaks VRRP there, quotes it.
+    // The ICMP error to unicast, that no program receives VRRP there, quotes it.
     let read = captured.tshark("vrrp && !icmpv6", &fields);
     for (sort, Sort { vips, read: expected, .. }) in SORTS.iter().enumerate() {
         let ours = read.iter().filter(|row| row[0] == vrid(sort));

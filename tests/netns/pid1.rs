@@ -1,5 +1,4 @@
-//! Our daemon as PID 1 of a PID namespace, and beside another one: orphans, signals, exit codes; knows it only from
-//! outside.
+//! Our daemon as PID 1 of a PID namespace, and in the namespace of another PID 1: orphans, signals, exit codes.
 
 use std::ffi::OsString;
 use std::fs;
@@ -33,7 +32,7 @@ fn idle(host: &Host) -> Running {
     Running::start(host, Launch::PidOne, Path::new("/usr/bin/sleep"), &["600"], &[])
 }
 
-/// The control: what the next test looks for is there when PID 1 does not do its duty.
+/// The control for the next test: the zombies are there when PID 1 does not reap.
 #[test]
 fn a_pid_1_that_reaps_nothing_keeps_every_orphan_as_a_zombie() {
     let lab = Lab::new();

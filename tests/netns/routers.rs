@@ -1,4 +1,4 @@
-//! Many virtual routers in one process, in network namespaces; knows the product only from outside.
+//! Several and many virtual routers in one process.
 
 use std::path::Path;
 use std::time::Instant;
@@ -31,10 +31,10 @@ fn hundreds_of_routers_converge_stay_and_all_move_when_the_master_stops() {
         assert_eq!(run.log.since(mark, "Entering"), Vec::<String>::new(), "nothing moves by itself");
     }
     assert_eq!(MANY.held(&hosts[0]), MANY.0);
-    let told = Instant::now();
+    let stopped = Instant::now();
     a.signal(Signal::SIGTERM);
     wait_until("b is master of all", seconds(5), || masters(&b) == MANY.0);
-    eprintln!("{} routers moved in {:?}", MANY.0, told.elapsed());
+    eprintln!("{} routers moved in {:?}", MANY.0, stopped.elapsed());
     assert_eq!(a.wait_exit(seconds(5)), 0);
     assert_eq!((MANY.held(&hosts[0]), MANY.held(&hosts[1])), (0, MANY.0));
     let mark = b.log.mark();
@@ -52,13 +52,13 @@ fn the_second_router_of_a_vrid_on_one_interface_is_in_fault() {
     router.run.log.wait_for("(VI_2) VRID 51 on enp0s3 is (VI_1)'s already … VIRTUAL_ROUTER", seconds(1));
     router.run.log.wait_for("(VI_2) Entering FAULT STATE … VRID", seconds(1));
     router.wait_master(0, START);
-    // Every notice of the kernel has it look again.
+    // Every event of the kernel makes it try again.
     let mark = router.run.log.mark();
     for n in 0..3 {
         host.ip(&format!("address add 10.99.0.{n}/32 dev lo"));
     }
     std::thread::sleep(seconds(2));
-    assert_eq!(router.run.log.since(mark, "(VI_2)"), Vec::<String>::new(), "it was said once");
+    assert_eq!(router.run.log.since(mark, "(VI_2)"), Vec::<String>::new(), "it was logged once");
     assert!(router.holds_vip() && !host.holds([10, 77, 0, 101]), "the first is not disturbed");
     // The first moves to another subnet's interface and leaves the number to the second.
     host.ip("link add eth9 type veth peer name eth9p");
@@ -96,7 +96,7 @@ fn waiting_for_a_named_interface_causes_no_wake_ups() {
     let host = lab.bare_host("a", 1);
     let router = Router::start(Kind::Ours, &host, &Node::plain(200));
     router.run.log.wait_for("enp0s3 … wait", seconds(1));
-    // That nobody was heard is said after ten seconds, and not in FAULT.
+    // The line that no router was heard comes after ten seconds, and not in FAULT.
     let wake_ups = || router.run.status("voluntary_ctxt_switches").parse::<u64>().expect("a count");
     std::thread::sleep(millis(500));
     let before = wake_ups();

@@ -1,4 +1,4 @@
-//! `vrrp-init scan` in a network of real and of ill-behaved speakers; knows the product only from outside.
+//! `vrrp-init scan` in a network of correct and faulty routers.
 
 use std::ffi::OsString;
 use std::net::Ipv4Addr;

@@ -1,4 +1,4 @@
-//! Asking the daemon: status, why and healthcheck over its socket, metrics over HTTP, and everybody who asks badly.
+//! The client commands status, why and healthcheck over the socket, metrics over HTTP, and faulty clients.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -248,7 +248,7 @@ fn slow_and_malformed_clients_delay_no_one() {
     }
     let long = get(&pair.a.host, &vec![b'x'; 1_000_000]).unwrap();
     assert!(long.starts_with("HTTP/1.1 431 "), "{long}");
-    // Those who ask for a document and never read it, or send what nobody reads.
+    // Clients that request a document and never read it, or send data that is never read.
     let socket = format!("/proc/{}/root/run/vrrp-init.sock", pair.a.run.pid());
     let lazy: Vec<UnixStream> = (0..40).map(|_| UnixStream::connect(&socket).unwrap()).collect();
     for mut stream in &lazy {

@@ -1,5 +1,5 @@
-//! What the RFCs want on the wire, octet by octet and fault by fault, as a neighbour sees it; the ids are those of
-//! `docs/conformance.md`. Knows the product only from outside.
+//! The requirements of the RFCs on the wire, octet by octet and fault by fault, from a neighbor's view; the ids are those
+//! of `docs/conformance.md`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -192,8 +192,12 @@ fn every_kind_of_advert_is_correct_octet_for_octet() {
     // NB-01, NB-04: each address is announced; NB-09: never before its router is master and it is there.
     for (vrid, voice) in &voices {
         for vip in &voice.addresses {
-            let said = ours.iter().position(|frame| claimed(frame) == Some(*vip));
-            assert!(said.is_some_and(|said| said > first[vrid]), "{vip}: {said:?} and {:?}", first[vrid]);
+            let announcement = ours.iter().position(|frame| claimed(frame) == Some(*vip));
+            assert!(
+                announcement.is_some_and(|at| at > first[vrid]),
+                "{vip}: {announcement:?} and {:?}",
+                first[vrid]
+            );
             // Nor is it probed for: the address is answered for at once (NB-06).
             let probes = |frame: &&[u8]| {
                 let icmp = payload(frame, ICMPV6).filter(|icmp| icmp[0] == SOLICITATION);
@@ -209,7 +213,7 @@ fn every_kind_of_advert_is_correct_octet_for_octet() {
     }
 }
 
-/// Questions a neighbour may have, and who answers them: the host under test, or nobody.
+/// The requests of a neighbor: the host under test answers them, or no host does.
 struct Neighbour {
     wire: Wire,
     dut: [u8; 6],
@@ -268,7 +272,7 @@ impl Neighbour {
     /// Asks for the virtual addresses in every way; which questions were answered.
     fn answered(&self) -> Vec<&'static str> {
         let arp = self.arp(VIP);
-        assert!(arp.is_none_or(|mac| mac == self.dut), "somebody else answers: {arp:02x?}");
+        assert!(arp.is_none_or(|mac| mac == self.dut), "another host answers: {arp:02x?}");
         let all = [
             ("ARP", arp.is_some()),
             ("solicitation", self.solicit(VIP_V6, PATIENCE).is_some()),
@@ -308,7 +312,7 @@ fn sealed_icmp(mut icmp: Vec<u8>) -> Vec<u8> {
 /// (610), (620), (625), (635) and (650).
 ///
 /// Deviations. Accept_Mode is always on (AC-02: a service address that does not answer is of no use). There is no
-/// virtual MAC: what is sent to it is dropped in either state, as (335) asks and (645), NB-11, does not; nobody is told
+/// virtual MAC: what is sent to it is dropped in either state, as (335) asks and (645), NB-11, does not; no host is told
 /// of it. A host with a virtual address is no router: it sends no router advertisement (NB-08) in either state, as (325)
 /// asks and (630) does not.
 #[test]
@@ -374,12 +378,12 @@ fn a_backup_answers_for_no_virtual_address_and_a_master_answers_for_each_at_once
     });
     let captured = capture.finish();
     for vip in [LINK_LOCAL_VIP, VIP_V6] {
-        let told = captured.frames.iter().filter(of_ours).map(|frame| &*frame.bytes);
-        let told =
-            told.filter(|frame| claimed(frame) == Some(vip.into()) && frame[..6] == [0x33, 0x33, 0, 0, 0, 1]);
-        let told: Vec<_> = told.collect();
-        assert!(!told.is_empty(), "NB-04: {vip} is announced");
-        for frame in told {
+        let announced = captured.frames.iter().filter(of_ours).map(|frame| &*frame.bytes);
+        let announced = announced
+            .filter(|frame| claimed(frame) == Some(vip.into()) && frame[..6] == [0x33, 0x33, 0, 0, 0, 1]);
+        let announced: Vec<_> = announced.collect();
+        assert!(!announced.is_empty(), "NB-04: {vip} is announced");
+        for frame in announced {
             let (hops, icmp) = (frame[21], &frame[54..]);
             assert_eq!((hops, icmp[4], &icmp[24..26]), (255, 0xa0, &[2, 1][..]), "R, not S, O; TLLA");
             assert_eq!(icmp[26..32], neighbour.dut);
@@ -518,7 +522,7 @@ impl Channel<'_> {
             self.fault(reason, &message.bytes(self.ends()))
         };
         let v2 = Message { vrid: message.vrid, ..Message::default() }.bytes();
-        // Over IPv6 there is no version 2 that could be told from nonsense.
+        // Over IPv6 there is no version 2 to distinguish from nonsense.
         let of_v2 = if self.from.is_ipv4() { "version_mismatch" } else { "version" };
         let mut faults = self.faults_of_any(&good);
         faults.extend([
@@ -550,7 +554,7 @@ impl Channel<'_> {
 
 /// Section 7.1 of the RFCs against masters of priority 100: each fault three times, at priority 250 and from a higher
 /// address. No address is removed even for an instant, each is answered for, no advert is late (RX-20), every packet
-/// is counted and few are told of (RX-21); then the right twin of them all is obeyed. All frames are padded (AX-06)
+/// is counted and few are logged (RX-21); then the right twin of them all is obeyed. All frames are padded (AX-06)
 /// and come from a physical hardware address (AX-05).
 #[test]
 fn faulty_packets_of_each_version_and_family_change_nothing_and_right_ones_do() {
@@ -667,7 +671,7 @@ fn a_discarded_advert_does_not_delay_the_takeover() {
     let router = Router::start(Kind::Ours, &host, &node);
     router.wait_backup(0, seconds(1));
     let good = MessageV3::new(Node::VRID, 50, &[VIP.into()]);
-    // AX-02: another interval is learned and said.
+    // AX-02: another interval is learned and logged.
     let slower = MessageV3 { interval: 60, ..good.clone() };
     wire.send(&channel.frame(255, &slower.bytes(channel.ends())));
     router.run.log.wait_for("Obeying adverts from 10.77.0.250 … 0.6 s, ours 0.5 s", seconds(1));

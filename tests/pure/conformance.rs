@@ -162,7 +162,7 @@ fn receive(settings: &Settings, from: IpAddr, prio: &str, rest: &[&str]) -> Resu
     }
     seal(&mut octets, envelope, rest);
     let advert = Advert::parse(&octets, envelope)?;
-    // The daemon looks for the router by VRID before it asks any.
+    // The daemon selects the router by VRID first.
     if advert.vrid == settings.vrid { Ok(advert) } else { Err(DropReason::Vrid) }
 }
 

@@ -1,5 +1,5 @@
-//! The recipes that no engine here can run, against what checks them: the schema of Kubernetes, systemd's own
-//! verification, the keys of quadlets; and the variables of all of them against the program's.
+//! Recipes that the tests cannot run, against their checkers: the schema of Kubernetes, systemd-analyze, the keys of
+//! quadlets; and the variables of all of them against the program's.
 
 use std::ffi::OsString;
 use std::fs;
@@ -16,7 +16,7 @@ fn text(path: &str) -> String {
     fs::read_to_string(recipe(path)).unwrap()
 }
 
-/// Runs a program to its end: whether it ended well, and all it said.
+/// Runs a program to its end; whether it succeeded, and its output.
 fn run(program: &mut Command) -> (bool, String) {
     let output = program.output().unwrap_or_else(|error| panic!("{program:?}: {error}"));
     (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
@@ -55,14 +55,14 @@ fn the_daemon_set_is_valid_by_the_schema_of_the_kubernetes_api() {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts/kubernetes-validate.sh");
         run(Command::new(script).arg(file))
     };
-    let (valid, said) = validate(&recipe("kubernetes/daemonset.yaml"));
-    assert!(valid && said.contains("passed for resource daemonset/vip"), "{said}");
+    let (valid, output) = validate(&recipe("kubernetes/daemonset.yaml"));
+    assert!(valid && output.contains("passed for resource daemonset/vip"), "{output}");
 
     // The control: the checker knows the fields.
     let wrong =
         text("kubernetes/daemonset.yaml").replace("shareProcessNamespace:", "shareProcessNamespaces:");
-    let (valid, said) = validate(&Scratch::new("daemonset.yaml", &wrong).0);
-    assert!(!valid && said.contains("shareProcessNamespaces"), "{said}");
+    let (valid, output) = validate(&Scratch::new("daemonset.yaml", &wrong).0);
+    assert!(!valid && output.contains("shareProcessNamespaces"), "{output}");
 }
 
 #[test]
@@ -78,13 +78,13 @@ fn the_unit_passes_the_verification_of_systemd() {
         (verified, exposed)
     };
     let unit = text("systemd/vrrp-init.service");
-    let ((verified, said), (confined, exposure)) = verify(&unit);
-    assert!(verified && said.is_empty(), "{said}");
+    let ((verified, output), (confined, exposure)) = verify(&unit);
+    assert!(verified && output.is_empty(), "{output}");
     assert!(confined, "{exposure}");
 
     // The controls: a word that systemd does not know, and a unit that confines nothing.
-    let ((_, said), _) = verify(&unit.replace("RestrictNamespaces=", "RestrictNamespace="));
-    assert!(said.contains("RestrictNamespace"), "{said}");
+    let ((_, output), _) = verify(&unit.replace("RestrictNamespaces=", "RestrictNamespace="));
+    assert!(output.contains("RestrictNamespace"), "{output}");
     let (_, (confined, _)) = verify("[Service]\nExecStart=/usr/local/bin/vrrp-init\n");
     assert!(!confined);
 }
@@ -137,8 +137,8 @@ fn the_quadlets_have_known_keys_and_become_units_that_systemd_takes() {
     });
     let directory = Scratch::new("haproxy.service", &units[1].1);
     fs::write(directory.0.with_file_name("keepalived.service"), &units[0].1).unwrap();
-    let (verified, said) = run(Command::new("systemd-analyze").arg("verify").arg(&directory.0));
-    assert!(verified && said.is_empty(), "{said}");
+    let (verified, output) = run(Command::new("systemd-analyze").arg("verify").arg(&directory.0));
+    assert!(verified && output.is_empty(), "{output}");
 }
 
 /// The text as Compose reads it with this `.env`: a recipe has only `${NAME:?message}`.

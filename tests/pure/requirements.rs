@@ -1,5 +1,5 @@
-//! Holds `docs/conformance.md` to the tests it cites: every requirement is there once, and what it cites exists and
-//! names it. Knows nothing of the product.
+//! Holds `docs/conformance.md` to the tests it cites: every requirement is there once, and the tests it cites exist
+//! and name it.
 //!
 //! Where the collected requirements (`../shared/reference`, not part of this repository) are at hand, the page must have
 //! exactly theirs; in CI their absence is a failure.

@@ -57,7 +57,7 @@ struct Wire {
     dice: u32,
     /// From when on the promises hold again, after something was done that may disturb the peace.
     accountable: Instant,
-    /// Since when several hold the address, or nobody does, in the kernel's view.
+    /// Since when several hosts hold the address, or none does, in the kernel's view.
     several: Option<Instant>,
     none: Option<Instant>,
     /// How often a router has changed its role.
@@ -130,7 +130,7 @@ impl Wire {
         let host = &self.hosts[n];
         self.transitions += usize::from(host.router.role() != before);
         let master = host.router.role() == Role::Master;
-        assert_eq!(host.holds_until.is_some(), master, "a master holds the address, nobody else");
+        assert_eq!(host.holds_until.is_some(), master, "the master, and no other, holds the address");
         // Otherwise the daemon would spin. A rise in priority may leave one in the past, for one Timer.
         let ahead = host.router.deadline().is_none_or(|at| at > self.now);
         assert!(ahead || !fired, "after the timer fired, its deadline is not in the future");
@@ -184,7 +184,7 @@ impl Wire {
         self.run(self.now + wait);
     }
 
-    /// Holds the two promises of an uncut, lossless wire with nobody paused or disturbed.
+    /// Checks the two promises of an uncut, lossless wire without pauses or disturbances.
     fn watch(&mut self) {
         let now = self.now;
         let holders = self.hosts.iter().filter(|h| h.holds_until.is_some_and(|until| now < until)).count();
@@ -204,7 +204,7 @@ impl Wire {
             several.is_none_or(|at| now.since(at) <= FLIGHT * 2),
             "{holders} hold the address at {now:?}"
         );
-        assert!(none.is_none_or(|at| now.since(at) <= MASTER_DOWN), "nobody holds the address at {now:?}");
+        assert!(none.is_none_or(|at| now.since(at) <= MASTER_DOWN), "no host holds the address at {now:?}");
     }
 
     /// Who did not hear each other does so with the next advert.
@@ -218,7 +218,7 @@ impl Wire {
     }
 
     /// Each side that has a router which can work has exactly one master, and with preemption everywhere no
-    /// better router stands beside it.
+    /// better router is backup.
     fn settled(&self) {
         for side in 0..2 {
             let able = |h: &&Host| h.side == side && matches!(h.router.role(), Role::Backup | Role::Master);

@@ -1,5 +1,5 @@
-//! Every packet of the collected vectors (`../shared/vectors`, not part of this repository), parsed as it says.
-//! Where the folder is missing nothing can be checked; in CI that is a failure.
+//! Every packet of the collected vectors (`../shared/vectors`, not part of this repository), against its expected result.
+//! Without the folder nothing is checked; in CI that is a failure.
 
 use std::net::Ipv6Addr;
 use std::path::Path;
@@ -87,7 +87,7 @@ struct Accepted<'a> {
 
 /// Packets with several faults, of which we name one that the vector does not.
 const OTHERWISE: [(&str, &str); 6] = [
-    // Unicast: a peer may be behind a router, so its TTL is not looked at. It has no address either.
+    // Unicast: a peer may be behind a router, so its TTL is not checked. It has no address either.
     ("scapy-default-v2", "count_zero"),
     // No address, and then 992 octets.
     ("holo-v3-ipv6-1000", "too_long"),

@@ -216,7 +216,7 @@ impl Router {
         let second = lines.iter().rposition(|line| line.contains("(VI_1)")).expect("there are two");
         let mut counts = BTreeMap::new();
         for line in &lines[..second] {
-            let (_, pairs) = line.split_once("dropped:").expect("it was looked for");
+            let (_, pairs) = line.split_once("dropped:").expect("the line has it");
             for (reason, count) in pairs.split_whitespace().filter_map(|pair| pair.split_once('=')) {
                 *counts.entry(reason.to_owned()).or_insert(0) += count.parse::<usize>().expect("a count");
             }

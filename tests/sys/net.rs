@@ -1,4 +1,4 @@
-//! The network edges against a real kernel, in network namespaces that nobody else can reach.
+//! The network edges against a real kernel, in network namespaces that no other process can reach.
 //!
 //! The namespaces have no name: each lives as long as the `Host` that made it, whatever becomes of the test.
 
@@ -203,7 +203,10 @@ fn expect_nothing(socket: &Socket) {
 fn wait_for(monitor: &mut Monitor, wanted: impl Fn(&Change) -> bool) -> Vec<Change> {
     let mut changes = Vec::new();
     while !changes.iter().any(&wanted) {
-        assert!(readable(monitor, PATIENCE), "the kernel did not tell in time; it told {changes:#?}");
+        assert!(
+            readable(monitor, PATIENCE),
+            "the kernel did not report it in time; it reported {changes:#?}"
+        );
         changes.extend(monitor.read().unwrap());
     }
     changes
@@ -293,7 +296,7 @@ fn an_address_is_tentative_until_the_kernel_reports_the_end_of_duplicate_detecti
     assert!(!known(LEFT_V6).tentative);
     wait_for(
         &mut monitor,
-        |change| matches!(change, Change::Address(told) if told.address == fresh && !told.tentative),
+        |change| matches!(change, Change::Address(reported) if reported.address == fresh && !reported.tentative),
     );
     assert!(!known(fresh).tentative);
 }
@@ -434,8 +437,8 @@ fn the_monitor_reports_marked_addresses_only_when_they_are_removed() {
         netlink.add(&assignment).unwrap();
         assert_eq!(monitor.read().unwrap(), []);
         netlink.remove(assignment.index, vip, prefix).unwrap();
-        let told = monitor.read().unwrap();
-        assert!(matches!(&told[..], [Change::AddressGone(gone)] if gone.address == vip), "{told:?}");
+        let reported = monitor.read().unwrap();
+        assert!(matches!(&reported[..], [Change::AddressGone(gone)] if gone.address == vip), "{reported:?}");
     }
 }
 
@@ -515,7 +518,7 @@ fn many_packets_leave_and_arrive_together_in_their_order_as_single_ones_do() {
     }
     assert_eq!(lengths, (0..COUNT).collect::<Vec<_>>());
     assert_eq!(receiver.receive_all(&mut inbox).unwrap(), (vec![], false));
-    // Each of those that cannot leave is told with its sender.
+    // Each packet that cannot be sent is reported with its sender.
     left.ip("link set down dev", "v0");
     for n in 0..3 {
         sender.queue(&mut outbox, n, from, to, &payload(0)).unwrap();
@@ -604,7 +607,7 @@ fn options_and_oversize_are_faults_that_name_the_sender() {
     assert_eq!(error.source.kind(), io::ErrorKind::InvalidInput);
 }
 
-/// The message of [`ADVERTISEMENT`]; over IPv6 its checksum is wrong, which is not for the socket to tell.
+/// The message of [`ADVERTISEMENT`]; over IPv6 its checksum is wrong, which the socket does not check.
 const MESSAGE: &[u8] = ADVERTISEMENT.split_at(20).1;
 
 #[test]
@@ -791,7 +794,7 @@ fn a_peer_that_is_gone_or_does_not_listen_disturbs_nothing() {
     for (here, nobody, deaf) in nobody {
         let ours = left.unicast(here);
         ours.send(here, deaf, MESSAGE).unwrap();
-        // The peer's kernel says by ICMP that nobody there speaks protocol 112.
+        // The peer's kernel answers with ICMP: no program receives protocol 112.
         frame(&heard, |frame| match frame[12..14] {
             [0x08, 0x00] => frame[23] == 1 && frame[34..36] == [3, 2],
             [0x86, 0xdd] => frame[20] == 58 && frame[54..56] == [4, 1],
@@ -825,7 +828,7 @@ fn a_peer_without_a_route_is_unreachable_until_there_is_one() {
     let error = ours.send_v6(here, there, MESSAGE).unwrap_err();
     assert_eq!(error.source.kind(), io::ErrorKind::NetworkUnreachable, "{error}");
     left.ip("route add fd08::/64 via fd00::2 dev", "v0");
-    // The first may be lost while the gateway is looked for.
+    // The first may be lost during the gateway's address resolution.
     let arrives = |_| {
         ours.send_v6(here, there, MESSAGE).unwrap();
         readable(&theirs, 300)

@@ -1,6 +1,6 @@
-//! Programs told of transitions, as PID 1 starts and reaps them: order, limits, refusals, and what they inherit.
+//! Notify programs as PID 1 starts and reaps them: order, limits, failures to start, inheritance.
 //!
-//! Every test runs this binary again inside a PID namespace, which takes along whatever a test leaves running.
+//! Every test runs this binary again inside a PID namespace, which ends whatever a test leaves running.
 //! Needs root and `unshare` (util-linux).
 
 use std::fs;
@@ -148,14 +148,14 @@ fn every_exit_is_reported_even_by_a_signal_without_a_name() {
     let ends: Vec<_> =
         outcomes.iter().map(|o| matches!(o, Outcome::Finished { stopped: false, .. })).collect();
     assert_eq!(ends, [true; 4], "{outcomes:?}");
-    let said = texts(&outcomes);
-    for (said, end) in said.iter().zip([
+    let texts = texts(&outcomes);
+    for (text, end) in texts.iter().zip([
         "A 100: exited with 3",
         "B 100: was killed by SIGKILL",
         "C 100: was killed by a real-time signal",
         "D 100: exited with 0",
     ]) {
-        assert!(said.ends_with(end), "{said}");
+        assert!(text.ends_with(end), "{text}");
     }
     assert_eq!(outcomes.iter().map(Outcome::is_success).collect::<Vec<_>>(), [false, false, false, true]);
 }
@@ -259,7 +259,7 @@ fn a_program_that_survives_sigkill_is_abandoned() {
     it.queue(&program, "VI_1", "BACKUP");
     it.until(|it, _| it.read("pid").ends_with('\n'));
     let hanging: i32 = it.read("pid").trim().parse().unwrap();
-    // Nobody reaps it meanwhile: as one that is stuck in the kernel, it is still there.
+    // It is not reaped meanwhile: like a process that is stuck in the kernel, it is still there.
     let deadline = it.notifier.deadline().unwrap();
     assert!(matches!(it.notifier.expire(deadline)[..], [Outcome::Overdue(_)]));
     assert!(it.notifier.expire(deadline + GRACE).is_empty());
@@ -283,7 +283,7 @@ fn a_program_that_cannot_be_started_is_refused_with_what_to_do() {
     fs::write(&shell[0], "#!/no/such/shell\n").unwrap();
     let plain = it.script("plain", "");
     fs::write(&plain[0], "exit 0\n").unwrap();
-    for (program, said) in [
+    for (program, reason) in [
         (&missing, "No such file or directory (os error 2); give its full path inside the container"),
         (&forbidden, "Permission denied (os error 13); make it executable (chmod +x)"),
         (&shell, "No such file or directory (os error 2); the file is there, but not what its #! line names"),
@@ -292,7 +292,7 @@ fn a_program_that_cannot_be_started_is_refused_with_what_to_do() {
         let outcomes = it.queue(program, "VI_1", "MASTER");
         assert!(matches!(outcomes[..], [Outcome::NotStarted(_)]), "{outcomes:?}");
         assert!(!outcomes[0].is_success());
-        let begin = format!("cannot run {} INSTANCE VI_1 MASTER 100: {said}", program[0]);
+        let begin = format!("cannot run {} INSTANCE VI_1 MASTER 100: {reason}", program[0]);
         assert!(texts(&outcomes)[0].starts_with(&begin), "{}", outcomes[0]);
         assert!(!texts(&outcomes)[0].contains("NET_ADMIN"), "no capability helps here");
         assert_eq!(it.notifier.deadline(), None);
@@ -315,9 +315,9 @@ fn a_burst_drops_the_oldest_runs_of_the_same_instance_and_keeps_the_last() {
     }
     let dropped: Vec<_> = texts(&outcomes);
     assert_eq!(dropped.len(), 100 - WAITING);
-    for (n, said) in dropped.iter().enumerate() {
+    for (n, text) in dropped.iter().enumerate() {
         let end = format!("INSTANCE VI_1 {n} 100: not run: {WAITING} newer ones are waiting");
-        assert!(said.ends_with(&end), "{said}");
+        assert!(text.ends_with(&end), "{text}");
     }
     assert!(it.until_idle().iter().all(Outcome::is_success));
     let kept = (100 - WAITING..100).map(|n| format!("VI_1 {n}"));

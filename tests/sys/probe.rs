@@ -1,4 +1,4 @@
-//! Probes against real services on loopback: sound, refusing, silent, slow, wrong and hostile ones.
+//! Probes against real services on loopback: working, refusing, silent, slow, wrong and hostile ones.
 //!
 //! Two tests need a network namespace of their own, and so root; one runs this binary again with few descriptors.
 
@@ -114,7 +114,7 @@ fn a_connection_passes_tcp_over_either_family() {
 
 #[test]
 fn a_refused_connection_fails_at_once() {
-    // Bound and not listening: nobody else can come to listen there.
+    // Bound but not listening: no other process can listen there.
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
     let address = socket.local_addr().unwrap().as_socket().unwrap();
@@ -154,9 +154,9 @@ fn an_unreachable_network_is_a_failure_and_running_out_of_ports_is_not() {
         let target = Target::Tcp(listener.local_addr().unwrap());
         let _the_only_port = TcpStream::connect(target.address()).unwrap();
         let error = Probe::start(&target, Clock::start().unwrap().now(), PATIENCE).unwrap_err();
-        let said = error.to_string();
-        let begun = said.starts_with("cannot start the check tcp 127.0.0.1:80: ");
-        assert!(begun && said.ends_with(" (os error 99)"), "{said}");
+        let text = error.to_string();
+        let begun = text.starts_with("cannot start the check tcp 127.0.0.1:80: ");
+        assert!(begun && text.ends_with(" (os error 99)"), "{text}");
     })
     .join()
     .unwrap();

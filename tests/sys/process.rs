@@ -321,11 +321,11 @@ fn every_orphan_is_reaped_and_every_exit_reported() {
     assert_eq!((std::process::id(), reap()), (1, vec![]));
     let mut signals = Signals::install().unwrap();
     let poller: Poller = Poller::new(Clock::start().unwrap()).unwrap();
-    // One SIGCHLD may stand for all. Of the second, ended by a real-time signal, only the reaping can be seen.
+    // One SIGCHLD may be for all. The second, ended by a real-time signal, is reaped without a report.
     let ends = ["kill -KILL $$", "kill -40 $$", "exit 255"].map(start_shell);
     wait_until(&poller, || ends.iter().all(|&pid| state(pid) == Some('Z')));
-    let told = [(ends[0], How::Killed("SIGKILL")), (ends[2], How::Exited(255))];
-    assert_eq!(reap().iter().map(|end| (end.pid, end.how)).collect::<Vec<_>>(), told);
+    let reported = [(ends[0], How::Killed("SIGKILL")), (ends[2], How::Exited(255))];
+    assert_eq!(reap().iter().map(|end| (end.pid, end.how)).collect::<Vec<_>>(), reported);
     assert_eq!(ends.map(state), [None; 3]);
 
     let parent = start_shell("for i in $(seq 200); do (sleep 0.3 &); done; exit 3");
