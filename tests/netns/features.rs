@@ -44,7 +44,7 @@ fn has(host: &Host, address: &str) -> bool {
 fn a_notify_program_runs_for_each_transition_in_order_with_keepalived_arguments() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
-    let runs = host.file("told");
+    let runs = host.file("runs");
     let text =
         format!("sleep 0.2\necho \"$#: $*\" >> {}\n[ \"$3\" = MASTER ] && exit 3\nexit 0", runs.display());
     let program = script(&host, &text);
@@ -87,7 +87,7 @@ fn a_notify_program_that_hangs_or_is_missing_delays_no_advert_and_no_stop() {
 fn a_notify_program_is_killed_at_its_limit_and_later_runs_keep_their_order() {
     let lab = Lab::new();
     let (host, client) = (lab.host("a", 1), lab.host("client", 250));
-    let runs = host.file("told");
+    let runs = host.file("runs");
     let hangs = "[ \"$3\" = MASTER ] && [ ! -e HUNG ] && : > HUNG && trap '' TERM && sleep 300";
     let text = format!("echo \"$3\" >> {}\n{hangs}\nexit 0", runs.display());
     let program = script(&host, &text.replace("HUNG", &host.file("hung").display().to_string()));

@@ -312,8 +312,8 @@ fn sealed_icmp(mut icmp: Vec<u8>) -> Vec<u8> {
 /// (610), (620), (625), (635) and (650).
 ///
 /// Deviations. Accept_Mode is always on (AC-02: a service address that does not answer is of no use). There is no
-/// virtual MAC: what is sent to it is dropped in either state, as (335) asks and (645), NB-11, does not; no host is told
-/// of it. A host with a virtual address is no router: it sends no router advertisement (NB-08) in either state, as (325)
+/// virtual MAC: what is sent to it is dropped in either state, as (335) asks and (645), NB-11, does not; hosts are not
+/// informed of one. A host with a virtual address is no router: it sends no router advertisement (NB-08) in either state, as (325)
 /// asks and (630) does not.
 #[test]
 fn a_backup_answers_for_no_virtual_address_and_a_master_answers_for_each_at_once() {
