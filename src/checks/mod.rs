@@ -2,6 +2,7 @@
 
 mod check;
 mod probe;
+mod process;
 
 use std::rc::Rc;
 
@@ -19,7 +20,7 @@ use check::Check;
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     /// A sentence for each service that started or ended, and each target that changed.
-    pub(crate) news: Vec<String>,
+    pub(crate) changes: Vec<String>,
     /// The new verdict, if it changed.
     pub(crate) verdict: Option<Verdict>,
     /// Why something could not be checked, once per series.
@@ -65,7 +66,7 @@ impl Checks {
     }
 
     /// Whether processes are looked for in a `/proc` that hides those of other users.
-    pub(crate) fn are_blinded_by_hidepid(&mut self) -> bool {
+    pub(crate) fn are_hidden_by_hidepid(&mut self) -> bool {
         !self.checks.is_empty() && self.procfs.hides_processes().unwrap_or(false)
     }
 

@@ -1,4 +1,4 @@
-//! One port or page that a check asks, over and over; knows no verdict.
+//! One TCP or HTTP target of a check: starts a probe at every poll and keeps the last result. Knows no verdict.
 
 use std::fmt;
 use std::os::fd::AsFd;
@@ -19,19 +19,19 @@ pub(super) struct ProbeTask {
     running: Option<Running>,
     /// The last result; `None` before the first.
     passed: Option<bool>,
-    /// It could not even be asked; it was said.
-    hampered: bool,
+    /// An error of starting a probe has been logged since the last success.
+    error_logged: bool,
 }
 
 #[derive(Debug)]
 struct Running {
     probe: Probe,
-    /// What is watched for; `None` before the first step.
+    /// The event that the descriptor is watched for; `None` before it is watched.
     interest: Option<Interest>,
 }
 
 impl ProbeTask {
-    /// Everything that the check asks.
+    /// A task for each target of the check.
     pub(super) fn all(config: &CheckConfig, id: CheckId) -> Vec<Self> {
         let page = |page: &HttpTarget| Target::Http {
             address: page.address,
@@ -46,7 +46,7 @@ impl ProbeTask {
                 token: Token::Probe(id, n),
                 running: None,
                 passed: None,
-                hampered: false,
+                error_logged: false,
             })
             .collect()
     }
@@ -64,7 +64,7 @@ impl ProbeTask {
         self.passed
     }
 
-    /// When its patience ends; `None` while it does not run.
+    /// When the running probe times out; `None` if none is running.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.running.as_ref().map(|running| running.probe.deadline())
     }
@@ -72,26 +72,26 @@ impl ProbeTask {
     pub(super) fn start(&mut self, now: Instant, timeout: Duration, poller: &Poller, outcome: &mut Outcome) {
         match Probe::start(&self.target, now, timeout) {
             Ok(probe) => {
-                self.hampered = false;
+                self.error_logged = false;
                 self.running = Some(Running { probe, interest: None });
                 self.advance(now, poller, outcome);
             }
-            // Nothing is known of the service: the last result stands.
+            // This says nothing about the service, so the last result remains valid.
             Err(e) => {
-                if !std::mem::replace(&mut self.hampered, true) {
+                if !std::mem::replace(&mut self.error_logged, true) {
                     outcome.errors.push(e.into());
                 }
             }
         }
     }
 
-    /// Goes on as far as possible without waiting.
+    /// Makes as much progress as possible without blocking.
     pub(super) fn advance(&mut self, now: Instant, poller: &Poller, outcome: &mut Outcome) {
         let Some(running) = &mut self.running else { return };
         match running.probe.poll(now) {
             Poll::Pending(interest) => {
                 let Running { probe, interest: known } = running;
-                // One that cannot be watched ends at its deadline.
+                // If it cannot be watched, it ends at its deadline.
                 if let Err(e) = poller.watch_only_for(probe.as_fd(), self.token, known, interest) {
                     outcome.errors.push(e.into());
                 }
@@ -103,11 +103,11 @@ impl ProbeTask {
 
     fn end(&mut self, passed: bool, how: &str, poller: &Poller, outcome: &mut Outcome) {
         if let Some(Running { probe, interest: Some(_) }) = self.running.take() {
-            // A descriptor that is closed is no longer watched either; only its token may still come.
+            // Closing the descriptor ends the watch as well, so an error is harmless.
             let _ = poller.forget(probe.as_fd());
         }
         if self.passed.replace(passed) != Some(passed) {
-            outcome.news.push(format!("{}: {how}", self.target));
+            outcome.changes.push(format!("{}: {how}", self.target));
         }
     }
 }

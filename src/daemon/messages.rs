@@ -89,8 +89,8 @@ pub(super) fn log_outcome(subject: &Subject<'_>, outcome: &Outcome) {
     for e in &outcome.errors {
         subject.log_event(Level::Error, "check_error", e);
     }
-    for news in &outcome.news {
-        subject.log_event(Level::Info, "service", news);
+    for change in &outcome.changes {
+        subject.log_event(Level::Info, "service", change);
     }
     let names = subject.watched.join(", ");
     match outcome.verdict {

@@ -101,7 +101,7 @@ impl Daemon {
             notify_failures: 0,
             stop: None,
         };
-        if daemon.checks.are_blinded_by_hidepid() {
+        if daemon.checks.are_hidden_by_hidepid() {
             log::error!(event = "hidepid"; "/proc is mounted with hidepid: services of other users look dead; mount it without");
         }
         daemon.poll_checks();

@@ -163,9 +163,9 @@ impl Routers {
             self.dispatcher.ids().filter(|id| self.dispatcher.router(*id).check() == Some(check)).collect();
         let Some(first) = ids.first().map(|id| self.dispatcher.router(*id)) else { return };
         messages::log_outcome(&first.subject(), &outcome);
-        for news in outcome.news {
+        for change in outcome.changes {
             for id in &ids {
-                self.dispatcher.note(*id, news.clone());
+                self.dispatcher.note(*id, change.clone());
             }
         }
         if outcome.verdict.is_some() {
