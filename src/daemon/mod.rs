@@ -175,7 +175,7 @@ impl Daemon {
     }
 
     fn deadline(&mut self) -> Option<Instant> {
-        let response = self.server.next_ask().map(|_| self.poller.now());
+        let response = self.server.next_request().map(|_| self.poller.now());
         let stop = match self.stop {
             Some(Stop::Notifying(until)) => Some(until),
             Some(Stop::Leaving) | None => None,
@@ -219,11 +219,11 @@ impl Daemon {
 
     /// Answers one request in each turn: clients, however many, delay an advert by no more than that.
     fn respond(&mut self) {
-        let Some((connection, request)) = self.server.next_ask() else { return };
+        let Some((connection, request)) = self.server.next_request() else { return };
         let now = self.poller.now();
         let (routers, checks) = (&mut self.routers, &self.checks);
         let response = respond::respond(request, routers, checks, now, self.notify_failures);
-        self.server.reply(connection, response, &self.poller);
+        self.server.respond(connection, response, &self.poller);
     }
 
     /// Returns whether a reload was requested.

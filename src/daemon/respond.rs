@@ -3,14 +3,14 @@
 use super::routers::Routers;
 use super::snapshot;
 use crate::checks::Checks;
-use crate::serve::{Ask, Page, response};
+use crate::serve::{Page, Request, response};
 use crate::status::{Brief, Document, metrics};
 use crate::time::Instant;
 use crate::vrrp::Role;
 
 /// The whole response.
 pub(super) fn respond(
-    request: Ask,
+    request: Request,
     routers: &mut Routers,
     checks: &Checks,
     now: Instant,
@@ -18,18 +18,18 @@ pub(super) fn respond(
 ) -> Vec<u8> {
     let mut status = || snapshot::status(routers, checks, now, notify_failures);
     match request {
-        Ask::Document => {
+        Request::Document => {
             let status = status();
             Document::write(&status, routers.history()).into_bytes()
         }
-        Ask::Health => Document::write_health(&snapshot::brief(routers)).into_bytes(),
-        Ask::Http { page: Page::Metrics, body } => {
+        Request::Health => Document::write_health(&snapshot::brief(routers)).into_bytes(),
+        Request::Http { page: Page::Metrics, body } => {
             response("200 OK", metrics::CONTENT_TYPE, &metrics::text(&status()), body)
         }
-        Ask::Http { page: Page::Status, body } => {
+        Request::Http { page: Page::Status, body } => {
             response("200 OK", "application/json", &status().json(), body)
         }
-        Ask::Http { page: page @ (Page::Health | Page::Ready | Page::Master), body } => {
+        Request::Http { page: page @ (Page::Health | Page::Ready | Page::Master), body } => {
             let (status, text) = verdict(page, &snapshot::brief(routers));
             response(status, "text/plain", &text, body)
         }
