@@ -112,7 +112,7 @@ fn place(router: &RouterConfig, facts: &Facts, found: &mut Findings) {
     for vip in &router.addresses {
         virtual_address(router, vip, link, interfaces, found);
         for (_, mac) in facts.neighbors.iter().filter(|(address, _)| *address == vip.address) {
-            let text = format!("{} was last answered for by {mac} on this network", vip.address);
+            let text = format!("{} was last answered by {mac} on this network", vip.address);
             found.add(Level::Info, true, text);
         }
     }
@@ -179,7 +179,7 @@ fn virtual_address(
     if alone && !link_local && vip.device.is_none() && !at_home {
         let where_else = home.map_or(String::new(), |home| format!(" (it lies in {}'s)", home.name));
         let text = format!(
-            "{address} lies in no subnet of {}{where_else}: others reach it only by a route, if at all",
+            "{address} lies in no subnet of {}{where_else}: other hosts need a route to reach it",
             link.name
         );
         found.add(Level::Info, false, text);
@@ -187,7 +187,7 @@ fn virtual_address(
     for there in interfaces.addresses().iter().filter(|there| there.address == address) {
         let on = interfaces.link(there.index).map_or("another interface", |link| &link.name);
         if there.mark == Some(MARK) {
-            found.add(Level::Info, true, format!("{address} is on {on} now, put there by vrrp-init"));
+            found.add(Level::Info, true, format!("{address} is on {on} now, added by vrrp-init"));
         } else if router.protocol.priority != Priority::OWNER {
             let device = vip.device.as_ref().map_or(&link.name, |name| name);
             let equal = on == device && there.prefix == vip.prefix;
@@ -210,7 +210,7 @@ fn service(name: &str, pids: &[i32], processes: &Processes, found: &mut Findings
         [] if processes.alone => {
             let text = format!(
                 "{name} is not seen, nor any process but vrrp-init: if its container is up, that one lacks \
-                 pid: \"service:keepalived\" (in a container of its own, as by docker run, check sees nobody)"
+                 pid: \"service:keepalived\" (started by docker run, check sees only its own container: use docker exec)"
             );
             found.add(Level::Warn, true, text);
         }
@@ -239,7 +239,7 @@ fn own_address(router: &RouterConfig, check: &CheckConfig, found: &mut Findings)
     let vips: Vec<_> = vips.map(|vip| vip.address).collect();
     for target in asked.filter(|target| vips.contains(&target.ip())) {
         let text = format!(
-            "the check of {target} asks a virtual address: on a backup it is the master that answers; ask 127.0.0.1"
+            "the check of {target} asks a virtual address: on a backup the master answers; check 127.0.0.1 instead"
         );
         found.add(Level::Warn, false, text);
     }
@@ -266,7 +266,7 @@ fn arithmetic(router: &RouterConfig, check: &CheckConfig, found: &mut Findings) 
     if healthy == failed {
         let text = format!(
             "PRIORITY {base} and CHECK_WEIGHT {weight} can never move the address: healthy {healthy}, failed {failed}, \
-             as a priority ends at 1 and 254; {way} PRIORITY, or set CHECK_WEIGHT=0"
+             because priorities are limited to 1 to 254; {way} PRIORITY, or set CHECK_WEIGHT=0"
         );
         return found.add(Level::Warn, false, text);
     }

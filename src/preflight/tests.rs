@@ -79,7 +79,7 @@ fn an_interface_that_is_not_there_or_down_or_bare_is_waited_for() {
         found(&far, &routed),
         [
             "info interface eth0 (auto: the default route's) is up, adverts go out from 10.0.0.11",
-            "info 192.0.2.2 lies in no subnet of eth0: others reach it only by a route, if at all"
+            "info 192.0.2.2 lies in no subnet of eth0: other hosts need a route to reach it"
         ]
     );
     assert_eq!(
@@ -97,7 +97,7 @@ fn an_interface_that_is_not_there_or_down_or_bare_is_waited_for() {
 fn a_virtual_address_that_is_here_already_is_told_from_ours() {
     assert_eq!(
         found(&[], &machine(&[address(2, "10.0.0.2/32", Some(MARK))])),
-        [UP, "info 10.0.0.2 is on eth0 now, put there by vrrp-init"]
+        [UP, "info 10.0.0.2 is on eth0 now, added by vrrp-init"]
     );
     let fixed = machine(&[address(2, "10.0.0.2/32", None)]);
     assert_eq!(
@@ -117,7 +117,7 @@ fn a_virtual_address_that_is_here_already_is_told_from_ours() {
         Facts { neighbors: vec![([10, 0, 0, 2].into(), "02:00:00:00:00:01".into())], ..machine(&[]) };
     assert_eq!(
         found(&[], &answered),
-        [UP, "info 10.0.0.2 was last answered for by 02:00:00:00:00:01 on this network"]
+        [UP, "info 10.0.0.2 was last answered by 02:00:00:00:00:01 on this network"]
     );
 }
 
@@ -126,7 +126,7 @@ fn an_address_of_another_interfaces_subnet_is_named_with_it() {
     let facts = machine(&[address(3, "10.1.0.1/16", None)]);
     assert_eq!(
         found(&[("VIP", "10.1.0.2")], &facts)[1],
-        "info 10.1.0.2 lies in no subnet of eth0 (it lies in eth1's): others reach it only by a route, if at all"
+        "info 10.1.0.2 lies in no subnet of eth0 (it lies in eth1's): other hosts need a route to reach it"
     );
     let own_device = found(&[("VIP", "10.1.0.2 dev eth1")], &facts);
     assert!(!own_device.iter().any(|text| text.contains("subnet")), "{own_device:?}");
@@ -161,7 +161,7 @@ fn a_service_is_seen_or_hidden_or_in_another_namespace() {
     assert_eq!(
         service(seen(&[], true)),
         "warn haproxy is not seen, nor any process but vrrp-init: if its container is up, that one lacks \
-         pid: \"service:keepalived\" (in a container of its own, as by docker run, check sees nobody)"
+         pid: \"service:keepalived\" (started by docker run, check sees only its own container: use docker exec)"
     );
     let mut hidden = seen(&[], false);
     hidden.processes.as_mut().unwrap().hidden = true;
@@ -195,7 +195,7 @@ fn a_check_of_a_virtual_address_asks_the_master() {
         found(&vars, &machine(&[])).into_iter().filter(|text| text.contains("asks")).collect();
     let asks = |what| {
         format!(
-            "warn the check of {what} asks a virtual address: on a backup it is the master that answers; ask 127.0.0.1"
+            "warn the check of {what} asks a virtual address: on a backup the master answers; check 127.0.0.1 instead"
         )
     };
     assert_eq!(warnings, [asks("10.0.0.2:80"), asks("10.0.0.3:80")]);
@@ -231,8 +231,8 @@ fn a_weight_is_explained_in_this_nodes_numbers() {
     assert!(weights("11", "-1").ends_with("; a weight of -2 or less keeps them apart"));
     assert_eq!(
         weights("254", "2"),
-        "warn PRIORITY 254 and CHECK_WEIGHT 2 can never move the address: healthy 254, failed 254, as a priority ends at \
-         1 and 254; lower PRIORITY, or set CHECK_WEIGHT=0"
+        "warn PRIORITY 254 and CHECK_WEIGHT 2 can never move the address: healthy 254, failed 254, \
+         because priorities are limited to 1 to 254; lower PRIORITY, or set CHECK_WEIGHT=0"
     );
     assert!(weights("1", "-5").ends_with("; raise PRIORITY, or set CHECK_WEIGHT=0"));
 }

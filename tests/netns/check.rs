@@ -40,7 +40,7 @@ fn next_to_a_running_daemon_check_finds_everything_and_changes_nothing() {
         "AUTH_PASS (set, not shown) set as KEEPALIVED_PASSWORD",
         "info the capabilities NET_ADMIN and NET_RAW are held",
         "info (VI_1) interface enp0s3 is up, adverts go out from 10.77.0.1",
-        "info (VI_1) 10.77.0.100 is on enp0s3 now, put there by vrrp-init",
+        "info (VI_1) 10.77.0.100 is on enp0s3 now, added by vrrp-init",
         "info (VI_1) healthy 13, failed 11: a backup needs 12 to take over",
     ] {
         has(&lines, line);

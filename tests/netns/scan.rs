@@ -102,7 +102,7 @@ fn a_scan_lists_every_sender_and_every_conflict() {
     let place = "enp0s3 IPv4 VRID";
     let expected = [
         format!("{place} 51, 10.77.0.250: TTL 254 instead of 255: it came through a router (4 of 12)"),
-        format!("{place} 51, 10.77.0.250: type 15: no advertisement (4 of 12)"),
+        format!("{place} 51, 10.77.0.250: type 15: not an advertisement (4 of 12)"),
         format!("{place} 51, 10.77.0.250: wrong checksum (4 of 12)"),
         format!(
             "{place} 60: two masters: 10.77.0.2 (priority 150), 10.77.0.77 (priority 250); they do not hear each \
@@ -112,7 +112,7 @@ fn a_scan_lists_every_sender_and_every_conflict() {
         format!(
             "{place} 60: addresses differ: 10.77.0.2 [10.77.0.110 10.77.0.111], 10.77.0.77 [10.77.0.100]"
         ),
-        format!("{place} 60, 10.77.0.77: gave the addresses up with priority 0 (1 of 5)"),
+        format!("{place} 60, 10.77.0.77: released the addresses (priority 0) (1 of 5)"),
         format!("{place} 70, 10.77.0.250: unknown authentication type 254 (4 of 4)"),
         format!("{place} 71, 10.77.0.250: interval 0 (4 of 4)"),
         format!("{place} 72, 10.77.0.250: no address (count 0) (4 of 4)"),
@@ -120,7 +120,7 @@ fn a_scan_lists_every_sender_and_every_conflict() {
     ];
     assert_eq!(problems(&scan), expected);
     scan.log.wait_for("Free VRID: 1", seconds(1));
-    scan.log.wait_for("Not heard: backups … unicast adverts … what this host itself sends.", seconds(1));
+    scan.log.wait_for("A scan does not hear backups … unicast adverts … adverts of this host.", seconds(1));
 }
 
 #[test]
@@ -142,8 +142,8 @@ fn next_to_a_running_daemon_a_scan_disturbs_nothing_and_names_what_it_cannot_rec
     assert_eq!(rows(&scan), ["enp0s3 IPv4 2 2 10.77.0.2 100 1 s none right 10.77.0.101"]);
     assert_eq!(problems(&scan), [""; 0]);
     scan.log.wait_for("Free VRID: 3", seconds(1));
-    scan.log.wait_for("what this host itself sends (this container: VRID 1).", seconds(1));
-    scan.log.wait_for("This host is master itself: it holds 10.77.0.100.", seconds(1));
+    scan.log.wait_for("adverts of this host (this container: VRID 1).", seconds(1));
+    scan.log.wait_for("This host is a master: it holds 10.77.0.100.", seconds(1));
     let captured = capture.finish();
     let adverts = captured.adverts(None);
     assert!(adverts.len() >= 3, "{} adverts", adverts.len());
@@ -181,7 +181,7 @@ fn a_scan_needs_net_raw_alone() {
     without.log.wait_for("cap_add: [NET_ADMIN, NET_RAW]", seconds(1));
     let mut enough = scan(&host, Launch::Without("net_admin"), &["1"], &[]);
     assert_eq!(enough.wait_exit(seconds(3)), 0);
-    enough.log.wait_for("Nobody was heard", seconds(1));
+    enough.log.wait_for("No adverts were heard", seconds(1));
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn a_scan_checks_its_interface_and_duration_first() {
         assert_eq!(scan.wait_exit(seconds(2)), 78, "{env:?}");
         scan.log.wait_for(why, seconds(1));
     };
-    refused(&[], "vrrp-init: no interface is up and takes multicast");
+    refused(&[], "vrrp-init: no interface is up and supports multicast");
     refused(&[("INTERFACE", "eth7")], "vrrp-init: there is no interface eth7");
     // Under other names too, also while another variable is invalid.
     let file = host.file("interface");
@@ -229,5 +229,5 @@ fn an_interface_that_has_no_ipv6_or_goes_away_ends_no_scan() {
     scan.log.wait_for("Listening for VRRP on enp0s3, eth7, eth8 for 2 s", seconds(2));
     host.ip("link delete eth7");
     assert_eq!(scan.wait_exit(seconds(4)), 0);
-    scan.log.wait_for("Nobody was heard", seconds(1));
+    scan.log.wait_for("No adverts were heard", seconds(1));
 }

@@ -1,5 +1,5 @@
-//! Adverts to who sent them, and what is wrong with each and between them; knows no clock and no socket, and believes
-//! nothing that it hears.
+//! Collects adverts by sender, with the faults of each and conflicts between them. Knows no clock and no socket, and
+//! trusts no packet.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -7,18 +7,18 @@ use std::time::Duration;
 use crate::time::Instant;
 use crate::vrrp::{Advert, DropReason, Envelope, Family, Header, Interval, Password, TTL, V3Checksum, Vrid};
 
-/// So many speakers are told apart: a flood under forged addresses may not fill the memory.
+/// The most speakers to keep, so that a flood from forged addresses cannot fill the memory.
 const MOST: usize = 1_000;
 /// Several that advertise in turn for so many intervals are no handover.
 const HANDOVER: u32 = 2;
 
-/// Everything that was heard: plain lists, since there are few speakers.
+/// The result of a scan, as plain lists, because there are few speakers.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
     /// In the order of their keys.
     pub(super) speakers: Vec<Speaker>,
     pub(super) unreadable: Vec<Unreadable>,
-    /// Packets of addresses beyond those that are told apart.
+    /// Packets from further addresses.
     pub(super) uncounted: u64,
 }
 

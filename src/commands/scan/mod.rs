@@ -1,5 +1,5 @@
-//! The command `scan`: listens on the interfaces for a while and prints who speaks VRRP there; sends nothing, and
-//! knows no router of ours but by name.
+//! The command `scan`: listens on the interfaces for a while and lists the VRRP routers there. Sends nothing, and knows
+//! only the VRIDs and addresses of this host's routers.
 
 mod heard;
 mod table;
@@ -24,10 +24,10 @@ use crate::vrrp::{Envelope, Vrid};
 use heard::Heard;
 
 const SIGNALS: u64 = u64::MAX;
-/// Packets taken from one socket before the clock is looked at again.
+/// The most packets read from one socket before the clock is read again.
 const PACKETS: usize = 64;
 
-/// Listens for `seconds` and prints what was heard, also when it is told to stop before.
+/// Listens for `seconds`, or until a signal stops it, and prints the report.
 pub(super) fn scan(seconds: u16) -> Result<(), Failure> {
     let time = Duration::from_secs(seconds.into());
     require(&[Capability::NetRaw])?;
@@ -54,11 +54,11 @@ pub(super) fn scan(seconds: u16) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What there is on this host: where to listen, and what of its own is not heard.
+/// This host: the interfaces to listen on, and its own routers, which a scan does not hear.
 struct Host {
     links: Vec<Link>,
     vrids: Vec<Vrid>,
-    /// Addresses that a vrrp-init has put here.
+    /// Addresses that a vrrp-init has added.
     holds: Vec<IpAddr>,
 }
 
@@ -83,7 +83,7 @@ impl Host {
             all.iter().filter(fit).for_each(|link| host.listen_on(link));
         }
         if host.links.is_empty() {
-            return Err(Failure::NoInterface("no interface is up and takes multicast".into()));
+            return Err(Failure::NoInterface("no interface is up and supports multicast".into()));
         }
         Ok(host)
     }
@@ -105,8 +105,8 @@ fn missing(name: &str) -> Failure {
     Failure::NoInterface(format!("there is no interface {name}; compare INTERFACE with ip -brief link"))
 }
 
-/// The interfaces that the environment names; `None`: every one. The rest of the environment need not be valid: who
-/// is looking for a free VRID has none to set.
+/// The interfaces that the environment names; `None` for all. The rest of the environment need not be valid: an operator
+/// who looks for a free VRID has none to set yet.
 fn named(choices: Vec<InterfaceChoice>) -> Option<Vec<String>> {
     let name = |choice| match choice {
         InterfaceChoice::Named(name) => Some(name),
@@ -115,15 +115,15 @@ fn named(choices: Vec<InterfaceChoice>) -> Option<Vec<String>> {
     choices.into_iter().map(name).collect()
 }
 
-/// The sockets, each with its interface's place in the list; a token is a place in this one.
+/// The sockets, each with the index of its interface. A token is the index of a socket.
 struct Listeners {
     sockets: Vec<(usize, Socket)>,
-    /// Where nothing is heard, and why.
+    /// Why nothing can be heard on an interface.
     unavailable: Vec<String>,
 }
 
 impl Listeners {
-    /// An interface without IPv6 is no failure; a right that is missing is.
+    /// An interface without IPv6 is not an error, but a missing capability is.
     fn open(links: &[Link], poller: &Poller) -> Result<Self, Error> {
         let mut listeners = Self { sockets: vec![], unavailable: vec![] };
         for (at, Link { name, index, up, .. }) in links.iter().enumerate() {
@@ -160,7 +160,7 @@ impl Listeners {
                     heard.unreadable(*interface, from, &fault.to_string());
                 }
                 Err(e) => {
-                    // The link went; it is not followed if it comes back.
+                    // The link is gone. If it comes back, the scan does not listen on it again.
                     let _ = poller.forget(socket.as_fd());
                     self.unavailable.push(e.into());
                     return;
@@ -170,7 +170,7 @@ impl Listeners {
     }
 }
 
-/// `after` is how long it took to be told to stop.
+/// `after` is the duration of a scan that a signal stopped.
 fn report(heard: &Heard, host: &Host, unavailable: &[String], after: Option<Duration>) -> String {
     let mut text = String::new();
     if let Some(after) = after {
@@ -178,7 +178,7 @@ fn report(heard: &Heard, host: &Host, unavailable: &[String], after: Option<Dura
     }
     let names = host.names();
     if heard.speakers.is_empty() {
-        text += "\nNobody was heard: no master is there, or a firewall drops VRRP (IP protocol 112) on its way.\n";
+        text += "\nNo adverts were heard: there is no master, or a firewall drops VRRP (IP protocol 112).\n";
     } else {
         _ = write!(text, "\n{}", table::table(heard, &names));
     }
@@ -187,17 +187,17 @@ fn report(heard: &Heard, host: &Host, unavailable: &[String], after: Option<Dura
         _ = write!(text, "\nProblems:\n{problems}");
     }
     if !unavailable.is_empty() {
-        _ = writeln!(text, "\nDeaf:\n  {}", unavailable.join("\n  "));
+        _ = writeln!(text, "\nUnavailable:\n  {}", unavailable.join("\n  "));
     }
     _ = writeln!(text, "\n{}", table::free(heard.free_vrid(&host.vrids)));
-    text += "Not heard: backups, which are silent; unicast adverts; what this host itself sends";
+    text += "A scan does not hear backups, which send nothing, unicast adverts, or adverts of this host";
     text += &in_line(" (this container: VRID ", &host.vrids, ")");
-    text += &in_line(".\nThis host is master itself: it holds ", &host.holds, "");
+    text += &in_line(".\nThis host is a master: it holds ", &host.holds, "");
     text += ".\n";
     text
 }
 
-/// Nothing where there are no items.
+/// Empty if there are no items.
 fn in_line(before: &str, items: &[impl Display], after: &str) -> String {
     if items.is_empty() { String::new() } else { format!("{before}{}{after}", join(items, ", ")) }
 }
@@ -214,20 +214,20 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_reported_with_what_may_be_behind_it() {
+    fn silence_is_reported_with_its_possible_causes() {
         assert_eq!(
             report(&Heard::default(), &host(&[], &[]), &[], None),
             "
-Nobody was heard: no master is there, or a firewall drops VRRP (IP protocol 112) on its way.
+No adverts were heard: there is no master, or a firewall drops VRRP (IP protocol 112).
 
 Free VRID: 1
-Not heard: backups, which are silent; unicast adverts; what this host itself sends.
+A scan does not hear backups, which send nothing, unicast adverts, or adverts of this host.
 "
         );
     }
 
     #[test]
-    fn what_is_not_heard_here_is_said_with_the_time_of_an_early_end() {
+    fn a_report_names_the_limits_of_a_scan_and_the_time_of_an_early_end() {
         let mut heard = Heard::default();
         heard.unreadable(0, [10, 0, 0, 9].into(), "the packet is a fragment");
         let after = Some(Duration::from_millis(2_340));
@@ -236,17 +236,17 @@ Not heard: backups, which are silent; unicast adverts; what this host itself sen
             "\
 Stopped after 2.3 s
 
-Nobody was heard: no master is there, or a firewall drops VRRP (IP protocol 112) on its way.
+No adverts were heard: there is no master, or a firewall drops VRRP (IP protocol 112).
 
 Problems:
   eth0, 10.0.0.9: the packet is a fragment (1)
 
-Deaf:
+Unavailable:
   eth1 is down
 
 Free VRID: 2
-Not heard: backups, which are silent; unicast adverts; what this host itself sends (this container: VRID 1, 52).
-This host is master itself: it holds 10.0.0.2.
+A scan does not hear backups, which send nothing, unicast adverts, or adverts of this host (this container: VRID 1, 52).
+This host is a master: it holds 10.0.0.2.
 "
         );
     }

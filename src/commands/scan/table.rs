@@ -1,4 +1,4 @@
-//! What was heard as text: a table, what is wrong, a free VRID; decides nothing.
+//! The result of a scan as text: a table, the problems and a free VRID. Decides nothing.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use crate::vrrp::{DropReason, Family, V3Checksum, Version, Vrid};
 
 const HEADINGS: [&str; 10] =
     ["INTERFACE", "FAMILY", "VRID", "VERSION", "MASTER", "PRIORITY", "INTERVAL", "AUTH", "CHECKSUM", "VIPS"];
-/// So many virtual addresses are listed.
+/// The most virtual addresses to list.
 const SHOWN: usize = 8;
 
 /// The speakers, one a line, in columns; `interfaces` are the names of those listened on.
@@ -86,7 +86,7 @@ pub(super) fn problems(heard: &Heard, interfaces: &[String]) -> String {
         _ = writeln!(text, "  {interface}, {from}: {why} ({})", unreadable.packets);
     }
     if heard.uncounted > 0 {
-        _ = writeln!(text, "  {} packets of further addresses are not listed: a flood", heard.uncounted);
+        _ = writeln!(text, "  {} packets from further addresses are not listed (flood)", heard.uncounted);
     }
     text
 }
@@ -102,7 +102,10 @@ fn masters(sound: &[&Speaker], place: &str, text: &mut String) {
             "{place}: two masters: {list}; they do not hear each other, or drop each other's adverts"
         )
     } else {
-        writeln!(text, "{place}: heard {list}: a handover, or more than one master; a longer scan tells")
+        writeln!(
+            text,
+            "{place}: heard {list}: a handover, or more than one master; a longer scan shows which"
+        )
     };
 }
 
@@ -156,7 +159,7 @@ fn faults(speaker: &Speaker, place: &str, text: &mut String) {
         }
     }
     if speaker.releases > 0 {
-        line("gave the addresses up with priority 0", speaker.releases);
+        line("released the addresses (priority 0)", speaker.releases);
     }
 }
 
@@ -166,7 +169,7 @@ fn fault(reason: DropReason, value: u8, version: u8) -> String {
         DropReason::Ttl => format!("TTL {value} instead of 255: it came through a router"),
         DropReason::Version if version == Version::V2.number() => "VRRPv2 over IPv6".into(),
         DropReason::Version => format!("version {value}"),
-        DropReason::Type => format!("type {value}: no advertisement"),
+        DropReason::Type => format!("type {value}: not an advertisement"),
         DropReason::Checksum => "wrong checksum".into(),
         DropReason::AuthType => format!("unknown authentication type {value}"),
         DropReason::CountZero => "no address (count 0)".into(),
@@ -235,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn speakers_stand_in_columns_by_interface_family_and_vrid() {
+    fn speakers_are_listed_in_columns_by_interface_family_and_vrid() {
         let mut heard = heard(&[
             ("fe80::1", v3(7, &["fe80::2", "fd00::2"])),
             ("10.0.0.12", Advert { checksum: V3Checksum::Message, ..v3(60, &["10.0.0.4"]) }),
@@ -272,7 +275,7 @@ eth0       IPv6    7     3        fe80::1    200       0.2 s     -         right
         let ours = ("10.0.0.11", v2(51, &["10.0.0.2", "10.0.0.3"]));
         let second = |advert: Advert| problems_of(&heard(&[ours.clone(), ("10.0.0.12", advert)]));
         let masters = "eth0 IPv4 VRID 51: heard 10.0.0.11 (priority 200), 10.0.0.12 (priority 200): a handover, or \
-                       more than one master; a longer scan tells";
+                       more than one master; a longer scan shows which";
         assert_eq!(second(v2(51, &["10.0.0.3", "10.0.0.2"])), [masters], "the order is free");
         for (other, difference) in [
             (v2(51, &["10.0.0.2"]), "addresses differ: 10.0.0.11 [10.0.0.2 10.0.0.3], 10.0.0.12 [10.0.0.2]"),
@@ -362,7 +365,7 @@ eth0       IPv6    7     3        fe80::1    200       0.2 s     -         right
             (wrong_sum, 255, "wrong checksum", "200 1 s none wrong 10.0.0.2"),
             (with(4, 254), 255, "unknown authentication type 254", "200 1 s type 254 - 10.0.0.2"),
             (with(5, 0), 255, "interval 0", "200 0 s none - 10.0.0.2"),
-            (with(0, 0x27), 255, "type 7: no advertisement", "200 1 s none - 10.0.0.2"),
+            (with(0, 0x27), 255, "type 7: not an advertisement", "200 1 s none - 10.0.0.2"),
             (with(3, 9), 255, "shorter than its count says", "200 1 s none - 10.0.0.2 0.0.0.0 0.0.0.0"),
             ([&good[..], &[0; 4]].concat(), 255, "longer than its count says", "200 1 s none - 10.0.0.2"),
         ] {
@@ -404,7 +407,7 @@ eth0       IPv6    7     3        fe80::1    200       0.2 s     -         right
             problems_of(&heard),
             [
                 "eth0 IPv4 VRID 51, 10.0.0.11: TTL 1 instead of 255: it came through a router (1 of 3)",
-                "eth0 IPv4 VRID 51, 10.0.0.11: gave the addresses up with priority 0 (1 of 3)"
+                "eth0 IPv4 VRID 51, 10.0.0.11: released the addresses (priority 0) (1 of 3)"
             ]
         );
         assert!(table_of(&heard).contains(" 200 "), "the priority before, and of an advert that counts");
