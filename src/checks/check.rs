@@ -4,9 +4,9 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::outcome::{CheckContext, Outcome};
 use super::probe::ProbeTask;
 use super::process::ServiceProcesses;
-use super::{CheckContext, Outcome};
 use crate::config::CheckConfig;
 use crate::health::{Health, Verdict, Weight};
 use crate::ids::CheckId;

@@ -1,6 +1,7 @@
 //! All health checks: polls those that are due and counts results; knows no router.
 
 mod check;
+mod outcome;
 mod probe;
 mod process;
 
@@ -15,24 +16,8 @@ use crate::sys::process::ProcFs;
 use crate::time::Instant;
 use crate::token::{Poller, Token};
 use check::Check;
-
-/// What one poll found, for the log and for the routers that depend on the check.
-#[derive(Debug, Default)]
-pub(crate) struct Outcome {
-    /// A sentence for each service that started or ended, and each target that changed.
-    pub(crate) changes: Vec<String>,
-    /// The new verdict, if it changed.
-    pub(crate) verdict: Option<Verdict>,
-    /// Why something could not be checked, once per series.
-    pub(crate) errors: Vec<String>,
-}
-
-/// The parts of the daemon that a check uses.
-#[derive(Debug)]
-struct CheckContext<'a> {
-    procfs: &'a mut ProcFs,
-    poller: &'a Poller,
-}
+use outcome::CheckContext;
+pub(crate) use outcome::Outcome;
 
 /// The checks of the process. Equal configurations share one check.
 #[derive(Debug)]

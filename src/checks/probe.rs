@@ -4,7 +4,7 @@ use std::fmt;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use super::Outcome;
+use super::outcome::Outcome;
 use crate::config::{CheckConfig, HttpTarget};
 use crate::ids::CheckId;
 use crate::sys::poller::Interest;

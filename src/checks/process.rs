@@ -4,7 +4,7 @@
 use std::fmt;
 use std::os::fd::AsFd;
 
-use super::{CheckContext, Outcome};
+use super::outcome::{CheckContext, Outcome};
 use crate::ids::CheckId;
 use crate::status::TargetStatus;
 use crate::sys::pidfd::Pidfd;

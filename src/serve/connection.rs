@@ -4,7 +4,7 @@
 use std::os::fd::AsFd;
 
 use super::http::{self, LONGEST_REQUEST, Parsed};
-use super::{Endpoint, Request};
+use super::request::{Endpoint, Request};
 use crate::sys::listener::{Progress, Stream};
 use crate::sys::poller::Interest;
 use crate::time::Instant;

@@ -3,6 +3,7 @@
 
 mod connection;
 mod http;
+mod request;
 
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -14,6 +15,8 @@ use crate::time::Instant;
 use crate::token::{Poller, Token};
 use connection::Connection;
 pub(crate) use http::{Page, response};
+use request::Endpoint;
+pub(crate) use request::Request;
 
 /// In the order of the numbers in [`Token::Listener`].
 const ENDPOINTS: [Endpoint; 3] = [Endpoint::Document, Endpoint::Health, Endpoint::Http];
@@ -24,25 +27,6 @@ const MOST: usize = 16;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// The time between attempts to open a listener.
 const RETRY_INTERVAL: Duration = Duration::from_secs(10);
-
-/// The socket that a client connected to. The first two send their document without reading.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Endpoint {
-    Document,
-    Health,
-    Http,
-}
-
-/// The request of a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Request {
-    /// The whole status document.
-    Document,
-    /// Only the part that a health check needs.
-    Health,
-    /// A page; without its body for HEAD.
-    Http { page: Page, body: bool },
-}
 
 /// The listeners and connections.
 #[derive(Debug)]

@@ -1,0 +1,23 @@
+//! What a check receives from its owner and returns to it. Knows no check.
+
+use crate::health::Verdict;
+use crate::sys::process::ProcFs;
+use crate::token::Poller;
+
+/// The result of one poll, for the log and for the routers that depend on the check.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// A sentence for each service that started or ended, and each target that changed.
+    pub(crate) changes: Vec<String>,
+    /// The new verdict, if it changed.
+    pub(crate) verdict: Option<Verdict>,
+    /// Why something could not be checked, once per series.
+    pub(crate) errors: Vec<String>,
+}
+
+/// The parts of the daemon that a check uses.
+#[derive(Debug)]
+pub(super) struct CheckContext<'a> {
+    pub(super) procfs: &'a mut ProcFs,
+    pub(super) poller: &'a Poller,
+}
