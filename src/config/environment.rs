@@ -76,8 +76,8 @@ impl Name {
     }
 }
 
-/// The names of one suffix, in their order, with their values.
-type NamedValues = BTreeMap<u64, (Name, OsString)>;
+/// The names of one suffix, each once, with their values.
+type NamedValues = Vec<(Name, OsString)>;
 
 /// The environment, sorted into our variables and unknown ones.
 #[derive(Default)]
@@ -97,13 +97,19 @@ impl Environment {
                 // Compose passes what is unset as empty.
                 _ if value.is_empty() => {}
                 None => sorted.unknown.push(name),
-                // If a name occurs twice, which no shell does, the last one counts.
-                Some(name) => {
-                    sorted.sets.entry(name.number).or_default().insert(name.order, (name, value));
-                }
+                Some(name) => sorted.add(name, value),
             }
         }
         sorted
+    }
+
+    /// If a name occurs twice, which no shell does, the last one counts.
+    fn add(&mut self, name: Name, value: OsString) {
+        let set = self.sets.entry(name.number).or_default();
+        match set.iter_mut().find(|(known, _)| known.order == name.order) {
+            Some((_, known)) => *known = value,
+            None => set.push((name, value)),
+        }
     }
 
     /// The raw values, read from their files if need be, with the defaults of other images that apply.
@@ -112,7 +118,7 @@ impl Environment {
         let first = sets.remove(&1).unwrap_or_default();
         let has = |name: &str| {
             let ours = compat::find(name).map(|found| found.place);
-            let is_set = first.keys().any(|order| Some(order >> 20) == ours);
+            let is_set = first.iter().any(|(name, _)| Some(name.order >> 20) == ours);
             is_set || self.unknown.iter().any(|unknown| unknown == name)
         };
         let names = NamesInUse::new(&has);
@@ -135,8 +141,10 @@ fn raw_set(
     problems: &mut Problems,
 ) -> (RawSet, Option<String>) {
     let mut converter = Converter::new(number);
-    while let Some((order, (name, value))) = set.pop_first() {
-        let Name { full, conversion, is_file, .. } = name;
+    set.sort_by_key(|(name, _)| name.order);
+    let mut set = set.into_iter().peekable();
+    while let Some((name, value)) = set.next() {
+        let Name { order, full, conversion, is_file, .. } = name;
         let Some(variable) = name.variable else {
             compat::no_equivalent(conversion, &full, &value, problems);
             continue;
@@ -147,7 +155,7 @@ fn raw_set(
             problems.warn(log::Level::Info, &full, why);
             continue;
         }
-        let file_too = if is_file { None } else { set.remove(&(order + 1)).map(|(_, path)| path) };
+        let file_too = set.next_if(|(next, _)| !is_file && next.order == order + 1).map(|(_, path)| path);
         let (value, path) = if is_file { (None, Some(value)) } else { (Some(value), file_too) };
         match text(&full, value, path, read_file, problems) {
             None => converter.skip(variable),

@@ -62,7 +62,7 @@ impl Config {
         read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
     ) -> Result<(Self, Vec<Warning>, Vec<Setting>), ConfigError> {
         let (config, warnings, sets) = read(vars, read_file)?;
-        let settings = EffectiveTexts::new(&sets, &config).settings();
+        let settings = EffectiveTexts::new(sets, &config).settings();
         Ok((config, warnings, settings))
     }
 }
@@ -76,7 +76,7 @@ impl EffectiveTexts {
         vars: impl IntoIterator<Item = (OsString, OsString)>,
         read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
     ) -> Result<Self, ConfigError> {
-        read(vars, read_file).map(|(config, _, sets)| Self::new(&sets, &config))
+        read(vars, read_file).map(|(config, _, sets)| Self::new(sets, &config))
     }
 }
 
