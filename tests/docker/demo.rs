@@ -56,8 +56,9 @@ impl Drop for Demo {
     }
 }
 
+/// With Ctrl-C in effect, which a shell ignores in what it runs in the background.
 fn make(line: &str) -> Command {
-    let mut command = program(&format!("make --silent {line}"));
+    let mut command = program(&format!("env --default-signal=INT make --silent {line}"));
     command.current_dir(repository());
     command
 }

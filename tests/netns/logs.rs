@@ -122,9 +122,9 @@ fn no_password_appears_in_any_output() {
     router.run.signal(Signal::SIGUSR1);
     log.wait_for("(VI_1) dropped: … auth_failure=1", seconds(2));
     for (content, answer) in [
-        (IN_A_FILE, "nothing changed"),
+        (IN_A_FILE, "Reload: the configuration has not changed"),
         (CHANGED, "AUTH_PASS_2 changed"),
-        (TOO_LONG, "is refused, nothing changes … AUTH_PASS_2 … not 15"),
+        (TOO_LONG, "Reload failed, the running configuration stays in use … AUTH_PASS_2 … not 15"),
     ] {
         fs::write(&file, content).unwrap();
         router.run.signal(Signal::SIGHUP);
