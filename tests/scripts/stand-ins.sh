@@ -2,7 +2,7 @@
 # Makes local images for the public names that are neither here nor to be had from a registry.
 # Usage: stand-ins.sh builder|haproxy|nginx|dns|theirs ...      (root; a Docker Engine must be running)
 #
-#   builder   rust:1.95-slim   Debian with gcc, and this machine's own Rust toolchain
+#   builder   rust:1.95.0-slim Debian with gcc, and this machine's own Rust toolchain
 #   haproxy   haproxy:3.2      Debian's haproxy (2.6 in Debian 12), run as the public image runs it
 #   nginx     nginx:stable     Debian's nginx, run as the public image runs it
 #   dns       vrrp-init-stand-in/pihole, …/unbound   Debian's dnsmasq, from which Pi-hole's program was made, under
@@ -156,7 +156,7 @@ need() { # image, function
 
 for name in "$@"; do
     case $name in
-        builder) need rust:1.95-slim builder ;;
+        builder) need rust:1.95.0-slim builder ;;
         haproxy) need haproxy:3.2 haproxy ;;
         nginx) need nginx:stable nginx ;;
         dns)
