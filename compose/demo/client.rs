@@ -1,5 +1,6 @@
-//! The demo's client: opens a new connection to an address every 2 ms, no matter how the earlier ones fared, and prints
-//! which node answered. Knows neither VRRP nor Docker; standard library only, so that `rustc` builds it in a second.
+//! The demo's client: opens a new connection to an address every 2 ms, without waiting for the earlier
+//! ones, and prints which node answered. Knows neither VRRP nor Docker. Uses only the standard library, so that `rustc`
+//! builds it in a second.
 //!
 //! ```text
 //! client ADDRESS:PORT                   print every change, until interrupted
@@ -17,21 +18,21 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Between the starts of two requests.
+/// The time between the starts of two requests.
 const EVERY: Duration = Duration::from_millis(2);
-/// A request without its complete answer after this time has failed. The kernel would retransmit a lost SYN after 1 s,
+/// A request has failed if its answer is not complete after this time. The kernel would retransmit a lost SYN after 1 s,
 /// and an outage would look like a slow answer.
 const PATIENCE: Duration = Duration::from_millis(250);
-/// This many answers in a row from one node, and the node has taken over.
+/// A node has taken over after this many answers in a row.
 const STEADY: usize = 50;
-/// Longest wait for the node.
+/// The longest wait for the node.
 const LIMIT: Duration = Duration::from_secs(30);
 /// Requests that a timeline shows before and after a change.
 const CONTEXT: usize = 3;
 /// A timeline shows at most this many failed requests one by one.
 const SHOWN: usize = 12;
 
-/// What the timeline calls a failure.
+/// How the timeline names each failure.
 const FAILURES: [(ErrorKind, &str); 7] = [
     (ErrorKind::ConnectionRefused, "connection refused"),
     (ErrorKind::ConnectionReset, "connection reset"),
@@ -77,7 +78,7 @@ fn run(arguments: Vec<String>) -> Result<(), String> {
     Ok(())
 }
 
-/// Runs the command to its end; its output is shown only if it fails.
+/// Runs the command and waits for it. Its output is shown only if it fails.
 fn execute(command: &[String]) -> Result<(), String> {
     let output = Command::new(&command[0]).args(&command[1..]).output();
     let output = output.map_err(|error| format!("cannot run {}: {error}", command[0]))?;
@@ -88,7 +89,7 @@ fn execute(command: &[String]) -> Result<(), String> {
     Err(format!("{}: {}\n{}", command.join(" "), output.status, String::from_utf8_lossy(&text)))
 }
 
-/// One request, from its connect to its end.
+/// One request, from connecting to the end of its answer.
 #[derive(Debug)]
 struct Request {
     started: Instant,
@@ -98,7 +99,7 @@ struct Request {
 }
 
 impl Request {
-    /// When it shows the state of the service: a good answer at its end, a failure at its start.
+    /// The time for which it shows the state of the service: the end of a good answer, the start of a failure.
     fn at(&self) -> Instant {
         if self.outcome.is_ok() { self.ended } else { self.started }
     }
@@ -112,18 +113,18 @@ impl Request {
     }
 }
 
-/// Starts a request every [`EVERY`], each on a thread of its own; the requests arrive in the order of their ends.
+/// Starts a request every [`EVERY`], each on its own thread. The requests arrive in the order in which they end.
 fn start_requests(address: SocketAddr) -> Receiver<Request> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut next = Instant::now();
         loop {
             let sender = sender.clone();
-            // Without a thread to spare the request is left out, and the timeline shows the hole.
+            // If no thread can be started, this request is skipped, and the timeline shows a gap.
             let _ = thread::Builder::new().stack_size(64 << 10).spawn(move || request(address, &sender));
             next += EVERY;
             let now = Instant::now();
-            // Requests that a busy machine made late are left out, not sent in a burst.
+            // On a busy machine, late requests are skipped, not sent in a burst.
             next = next.max(now);
             thread::sleep(next - now);
         }
@@ -141,7 +142,7 @@ fn request(address: SocketAddr, sender: &Sender<Request>) {
     let _ = sender.send(Request { started, ended: Instant::now(), outcome });
 }
 
-/// One connection, one HTTP request, the body of its answer.
+/// Opens a connection, sends one HTTP request and returns the body of the answer.
 fn ask(address: SocketAddr, started: Instant) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     let left = PATIENCE.saturating_sub(started.elapsed()).max(Duration::from_millis(1));
@@ -177,7 +178,7 @@ fn wait_until_steady(requests: &Receiver<Request>) -> Result<(), String> {
     wait_for(&first.ok_or("no more requests can be started")?, requests, &mut Vec::new())
 }
 
-/// Collects whatever ends within `time`.
+/// Collects the requests that end within `time`.
 fn collect(requests: &Receiver<Request>, seen: &mut Vec<Request>, time: Duration) {
     let end = Instant::now() + time;
     while let Ok(request) = requests.recv_timeout(end.saturating_duration_since(Instant::now())) {
