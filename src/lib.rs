@@ -1,16 +1,20 @@
-//! vrrp-init: PID 1 of a "keepalived" container. This page is the map of the crate.
+//! vrrp-init: one static binary that replaces keepalived as PID 1 of a container. This page is the map of the crate;
+//! `docs/architecture.md` has a diagram, and the path of an advert, a variable, a process exit and a status field.
 //!
-//! Three rings, imports go inward only:
+//! The code is in three rings, and imports only go inward:
 //!
-//! * **pure** — [`vrrp`] (the protocol), [`health`] (rise, fall, weight), [`config`] (the environment,
-//!   checked). They know no clock, socket, log or environment: time is an argument, what must be done
-//!   comes back as values.
-//! * **edges** — [`sys`]: one file per thing the kernel offers. They decide nothing.
-//! * **the join** — [`daemon`]: waits, translates what the kernel said into events, hands them to the pure
-//!   ring and performs the answers in order. [`commands`] parses the command line and runs the daemon, queries it,
-//!   or listens (`scan`); [`preflight`] judges the machine before the election.
+//! * **Pure**: [`vrrp`] (the protocol), [`health`] (rise, fall, weight), [`config`] (the environment, checked) and
+//!   [`status`] (one snapshot and its renderings). They know no clock, socket, log or environment: [`time`] is an
+//!   argument, and what must be done comes back as values.
+//! * **Edges**: [`sys`], one file or folder per kernel interface. They make no decisions. [`interfaces`] keeps links and
+//!   addresses as a table, [`logger`] writes the log.
+//! * **Join**: [`daemon`] is the event loop. It turns what the kernel reports into events for the pure ring and performs
+//!   the resulting actions in order. `checks` runs the health checks and `serve` the status server. [`preflight`] judges
+//!   the machine, and [`commands`] has one file per command.
 //!
-//! Reading order for ten minutes: this page, `vrrp/instance.rs`, `daemon/mod.rs`, `config/mod.rs`.
+//! To get to know the code in ten minutes, read in this order: `vrrp/event.rs` (what goes into the state machine and what
+//! comes out), `vrrp/instance.rs` (the state machine), `daemon/mod.rs` (the loop), `daemon/routers.rs` (from packets to
+//! events), `config/variables.rs` (one row per variable).
 
 mod checks;
 mod columns;
