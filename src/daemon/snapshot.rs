@@ -2,6 +2,7 @@
 //! nothing.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use log::Level;
 
@@ -18,7 +19,7 @@ use crate::status::{
 use crate::sys::netlink::Address;
 use crate::sys::poller::wall_clock;
 use crate::time::{Instant, millis};
-use crate::vrrp::{Drops, Role};
+use crate::vrrp::{Drops, Peer, Role};
 
 /// What a healthcheck needs.
 pub(super) fn brief(routers: &mut Routers) -> Brief {
@@ -129,11 +130,7 @@ fn router_status(router: &Router, now: Instant, network: &Network, present: &Pre
         priority,
         preempt: settings.preempt,
         master: ourselves.map(|address| PeerStatus { address, priority }).or(followed),
-        heard: telemetry.last_heard().map(|(at, peer)| HeardStatus {
-            address: peer.address,
-            priority: peer.priority.octet(),
-            ago_ms: millis(now.since(at)),
-        }),
+        heard: telemetry.last_heard().map(|(at, peer)| heard(peer, now.since(at))),
         deadline_ms: instance.deadline().map(|at| millis(at.since(now))),
         addresses: addresses(router, network, present),
         faults: instance.faults().iter().map(|cause| messages::fault(*cause, &subject)).collect(),
@@ -143,6 +140,10 @@ fn router_status(router: &Router, now: Instant, network: &Network, present: &Pre
         failover_possible: telemetry.failover_possible(role),
         warnings: router.warnings(now),
     }
+}
+
+fn heard(peer: Peer, ago: Duration) -> HeardStatus {
+    HeardStatus { address: peer.address, priority: peer.priority.octet(), ago_ms: millis(ago) }
 }
 
 fn addresses(router: &Router, network: &Network, present: &Present) -> Vec<AddressStatus> {

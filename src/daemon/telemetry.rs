@@ -213,12 +213,10 @@ impl Telemetry {
                 return self.conflict(now, subject, (from, reason), Reaction::Dropping, advert);
             }
             Report::OtherAddresses(from) => {
-                let what = (from, DropReason::Addresses);
-                return self.conflict(now, subject, what, Reaction::Obeying, advert);
+                return self.conflict(now, subject, (from, DropReason::Addresses), Reaction::Obeying, advert);
             }
             Report::OtherInterval(from) => {
-                let what = (from, DropReason::Interval);
-                return self.conflict(now, subject, what, Reaction::Obeying, advert);
+                return self.conflict(now, subject, (from, DropReason::Interval), Reaction::Obeying, advert);
             }
             Report::TwoMasters(peer) => self.two_masters(now, subject, report, peer),
             Report::Master(peer) => self.log_limited(now, subject, "master", report, peer.address),

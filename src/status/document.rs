@@ -3,7 +3,9 @@
 
 use std::fmt::Write as _;
 
-use super::{Brief, History, Status, details, table};
+use super::history::History;
+use super::model::{Brief, Status};
+use super::text::{details, table};
 
 /// Separates the parts, and ends a part that is sent alone. No part contains it.
 const SEPARATOR: char = '\0';
@@ -70,7 +72,7 @@ fn text(status: &Status) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::status;
+    use super::super::model::tests::status;
     use super::*;
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{AddressStatus, RouterStatus, Status, TargetStatus};
+use super::model::{AddressStatus, RouterStatus, Status, TargetStatus};
 use crate::vrrp::Role;
 
 /// The media type of [`text`].
@@ -303,7 +303,7 @@ impl fmt::Display for Escaped<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::status;
+    use super::super::model::tests::status;
     use super::*;
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
-use super::{CheckStatus, Counters, Dropped, RouterStatus, Status, TargetStatus};
+use super::model::{AddressStatus, CheckStatus, Counters, Dropped, RouterStatus, Status, TargetStatus};
 use crate::columns::{Columns, join};
 use crate::vrrp::Role;
 
@@ -92,19 +92,7 @@ pub fn details(router: &RouterStatus) -> String {
         lines.add("next", &format_args!("timer in {}", millis(deadline)));
     }
     for address in &router.addresses {
-        let place = match (address.wanted, address.present) {
-            (true, true) => "here",
-            (true, false) => "MISSING here",
-            (false, true) => "here, and should not be",
-            (false, false) => "not here",
-        };
-        let lease = address.lease_s.map_or(String::new(), |left| format!(", lease ends in {left} s"));
-        let excluded = if address.excluded { ", not advertised" } else { "" };
-        let text = format_args!(
-            "{}/{} on {}: {place}{lease}{excluded}",
-            address.address, address.prefix, address.interface
-        );
-        lines.add("address", &text);
+        lines.add("address", &self::address(address));
     }
     if let Some(check) = &router.check {
         lines.add("check", &verdict(check));
@@ -153,6 +141,18 @@ fn speaks(router: &RouterStatus) -> String {
     )
 }
 
+fn address(address: &AddressStatus) -> String {
+    let place = match (address.wanted, address.present) {
+        (true, true) => "here",
+        (true, false) => "MISSING here",
+        (false, true) => "here, and should not be",
+        (false, false) => "not here",
+    };
+    let lease = address.lease_s.map_or(String::new(), |left| format!(", lease ends in {left} s"));
+    let excluded = if address.excluded { ", not advertised" } else { "" };
+    format!("{}/{} on {}: {place}{lease}{excluded}", address.address, address.prefix, address.interface)
+}
+
 fn verdict(check: &CheckStatus) -> String {
     let effect = match check.weight {
         0 => "a failure is a FAULT".to_owned(),
@@ -194,7 +194,7 @@ fn dropped(dropped: &Dropped) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::status;
+    use super::super::model::tests::status;
     use super::*;
 
     #[test]

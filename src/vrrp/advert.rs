@@ -10,10 +10,10 @@ use std::net::IpAddr;
 use pnet::packet::Packet;
 use pnet::packet::util::{checksum, ipv4_checksum, ipv6_checksum};
 
+use super::drop_reason::DropReason;
 use super::header::{ADVERTISEMENT, AUTH_NONE, AUTH_SIMPLE, Header, LENGTH, MutableVrrpPacket};
-use super::{
-    DropReason, Family, GROUP_V4, GROUP_V6, Interval, PROTOCOL, Priority, TTL, V3Checksum, Version, Vrid,
-};
+use super::ip::{GROUP_V4, GROUP_V6, PROTOCOL, TTL};
+use super::units::{Family, Interval, Priority, Version, Vrid};
 
 /// A VRRPv2 message always ends in eight octets of authentication data (RFC 3768 §5.3.10).
 const AUTH_DATA: usize = 8;
@@ -43,6 +43,17 @@ pub struct Advert {
     pub checksum: V3Checksum,
     /// At least one, all of the family of the IP packet.
     pub addresses: Vec<IpAddr>,
+}
+
+/// What the checksum of VRRPv3 over IPv4 covers. RFC 9568 §5.2.8 excludes the pseudo-header; keepalived and FRR include
+/// it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum V3Checksum {
+    /// The IPv4 pseudo-header and the message.
+    #[default]
+    PseudoHeader,
+    /// Only the message.
+    Message,
 }
 
 impl Advert {

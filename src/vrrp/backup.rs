@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::event::{Peer, Report, Why};
-use super::{Interval, Priority, Settings, Version};
+use super::settings::Settings;
+use super::units::{Interval, Priority, Version};
 use crate::time::Instant;
 
 /// The base of the skew when a backup knows that its master yielded. Long enough for the others to receive the advert of

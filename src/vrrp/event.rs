@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Advert, DropReason, Priority};
+use super::advert::Advert;
+use super::drop_reason::DropReason;
+use super::units::Priority;
 
 /// An input of the state machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

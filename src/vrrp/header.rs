@@ -3,7 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{DropReason, Family, Interval};
+use super::drop_reason::DropReason;
+use super::units::{Family, Interval};
 
 /// The eight octets at the start of every VRRP message, as a view.
 mod view {

@@ -8,10 +8,13 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::advert::Advert;
 use super::backup::Backup;
+use super::drop_reason::DropReason;
 use super::event::{Action, Cause, Event, Peer, Report, Role, Why};
 use super::master::{Leaving, Master};
-use super::{Advert, DropReason, Interval, Priority, Settings, Version};
+use super::settings::Settings;
+use super::units::{Interval, Priority, Version};
 use crate::time::Instant;
 
 /// How long a router stays in FAULT before it retries an address that the kernel refused.

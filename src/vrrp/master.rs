@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::announcements::Announcements;
 use super::event::{Action, Peer, Report};
-use super::{Priority, Settings};
+use super::settings::Settings;
+use super::units::Priority;
 use crate::time::Instant;
 
 /// The time between two adverts of priority 0 on a stop. They are repeated because otherwise one lost packet would cost a

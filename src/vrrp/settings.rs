@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::{Advert, Interval, Priority, Version, Vrid};
+use super::advert::{Advert, V3Checksum};
+use super::units::{Interval, Priority, Version, Vrid};
 
 /// Immutable settings of one virtual router.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,17 +79,6 @@ impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Password(not shown)")
     }
-}
-
-/// What the checksum of VRRPv3 over IPv4 covers. RFC 9568 §5.2.8 excludes the pseudo-header; keepalived and FRR include
-/// it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum V3Checksum {
-    /// The IPv4 pseudo-header and the message.
-    #[default]
-    PseudoHeader,
-    /// Only the message.
-    Message,
 }
 
 /// The lifetime of a virtual address in the kernel, in whole seconds.

@@ -11,7 +11,7 @@ use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressHeader, AddressHeaderFlags};
 use netlink_packet_route::link::{LinkFlags, LinkHeader};
 
-use super::{Address, Assignment, Change, Link, MARK};
+use super::model::{Address, Assignment, Change, Link, MARK};
 
 // linux/rtnetlink.h
 const RTM_NEWLINK: u16 = 16;

@@ -4,108 +4,34 @@
 //! network namespace in which they were opened.
 
 mod message;
+mod model;
 mod monitor;
+mod socket;
 
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader,
     NetlinkMessage, NetlinkPayload,
 };
 use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recvmsg, send, setsockopt,
-    socket, sockopt,
-};
+use nix::sys::socket::{MsgFlags, SockFlag, send, setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::Error;
 use message::{Reply, Request, messages};
+pub use model::{Address, Assignment, Change, Link, MARK};
 pub use monitor::Monitor;
+use socket::{buffer, is, open, receive};
 
-/// The `IFA_PROTO` of every address that we add: the IP protocol number of VRRP. `ip address` shows it as `proto 112`.
-pub const MARK: u8 = 112;
-
-/// The kernel fills the datagrams of a dump up to 32 KiB if the receive buffer is that large.
-const BUFFER: usize = 32 * 1024;
 /// Requests in one datagram. If all are refused, the answers still fit the receive queue.
 const BATCH: usize = 32;
 /// In seconds. The kernel answers before `send` returns, so this should never expire.
 const TIMEOUT: i64 = 1;
 /// How often to try a dump that the kernel reports as inconsistent, because something changed meanwhile.
 const TRIES: usize = 8;
-
-/// An address to add to an interface.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Assignment {
-    /// The interface's index, from 1.
-    pub index: u32,
-    pub address: IpAddr,
-    /// 0 to 32, or to 128 for IPv6. An IPv6 address with 128 is deprecated from the start (`preferred_lft 0`): it receives,
-    /// but the host does not choose it as a source address.
-    pub prefix: u8,
-    /// At most 15 octets. Ignored for IPv6, for which the kernel has no labels.
-    pub label: Option<String>,
-    /// Whole seconds, at least 1, after which the kernel removes the address. `None`: never.
-    pub lifetime: Option<u32>,
-}
-
-/// An address on an interface, as the kernel reports it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
-    /// The interface's index.
-    pub index: u32,
-    /// The local end on a point-to-point link.
-    pub address: IpAddr,
-    pub prefix: u8,
-    pub label: Option<String>,
-    /// `IFA_PROTO`, the origin of the address; [`MARK`] if we added it. `None` before Linux 5.18 or if not set.
-    pub mark: Option<u8>,
-    /// IPv6: duplicate address detection is in progress or has failed. Nothing can be sent from it until a notification
-    /// reports it as ready.
-    pub tentative: bool,
-    /// Whole seconds after which the kernel removes it. `None`: never.
-    pub lifetime: Option<u32>,
-}
-
-/// A network interface.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Link {
-    pub index: u32,
-    pub name: String,
-    /// Administratively up and with a carrier (`IFF_UP` and `IFF_RUNNING`).
-    pub up: bool,
-    /// `None` if the hardware address does not have six octets.
-    pub mac: Option<[u8; 6]>,
-    pub loopback: bool,
-    /// It supports multicast; point-to-point tunnels often do not.
-    pub multicast: bool,
-}
-
-/// A notification of the kernel. It may also come without a change of the fields that we read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
-    /// A link is new, renamed, up, down, or has changed in another way.
-    Link(Link),
-    LinkGone {
-        index: u32,
-        name: String,
-    },
-    /// An address is new, or its lifetime was renewed.
-    Address(Address),
-    AddressGone(Address),
-    /// Notifications were lost: list links and addresses again.
-    Overrun,
-}
-
-impl Change {
-    /// Whether it is about an address with [`MARK`], added by us or another vrrp-init.
-    pub fn is_of_virtual_address(&self) -> bool {
-        matches!(self, Self::Address(a) | Self::AddressGone(a) if a.mark == Some(MARK))
-    }
-}
 
 /// A socket for requests. Each call returns after the kernel has answered.
 #[derive(Debug)]
@@ -319,49 +245,12 @@ impl Answer {
     }
 }
 
-fn open(flags: SockFlag, groups: u32) -> Result<OwnedFd, Error> {
-    let flags = flags | SockFlag::SOCK_CLOEXEC;
-    let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)
-        .map_err(Error::doing("open", "an rtnetlink socket"))?;
-    bind(socket.as_raw_fd(), &NetlinkAddr::new(0, groups))
-        .map_err(Error::doing("bind", "the rtnetlink socket"))?;
-    Ok(socket)
-}
-
-fn buffer() -> Box<[u8]> {
-    vec![0; BUFFER].into_boxed_slice()
-}
-
-/// Receives the next datagram of the kernel. Any process can send to a netlink socket; other senders are ignored.
-///
-/// # Errors
-/// `EMSGSIZE` if the datagram was longer than the buffer.
-fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        let mut slices = [IoSliceMut::new(buffer)];
-        match recvmsg::<NetlinkAddr>(socket.as_raw_fd(), &mut slices, None, MsgFlags::empty()) {
-            // With a receive timeout, the kernel does not restart the call after a signal, SA_RESTART or not.
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
-            Ok(datagram) if datagram.address.is_none_or(|from| from.pid() != 0) => {}
-            Ok(datagram) if datagram.flags.contains(MsgFlags::MSG_TRUNC) => {
-                return Err(Errno::EMSGSIZE.into());
-            }
-            Ok(datagram) => return Ok(datagram.bytes),
-        }
-    }
-}
-
 fn timed_out(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::WouldBlock {
         io::Error::new(io::ErrorKind::TimedOut, "the kernel did not answer within a second")
     } else {
         error
     }
-}
-
-fn is(error: &io::Error, any: &[Errno]) -> bool {
-    any.iter().any(|errno| error.raw_os_error() == Some(*errno as i32))
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use nix::sys::socket::{SockFlag, setsockopt, sockopt};
 use socket2::{SockFilter, SockRef};
 
 use super::message::{RTM_NEWADDR, Reply, messages};
-use super::{Change, MARK, buffer, is, open, receive};
+use super::model::{Change, MARK};
+use super::socket::{buffer, is, open, receive};
 use crate::sys::Error;
 
 /// The receive queue in octets. If it overflows, everything has to be listed again.

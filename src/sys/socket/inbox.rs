@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, recvmmsg};
 
-use super::{Arrival, BUFFER, Received, Socket};
+use super::raw::{Arrival, BUFFER, Received, Socket};
 use crate::sys::Error;
 use crate::vrrp::Family;
 

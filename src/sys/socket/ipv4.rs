@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use pnet::packet::ip::IpNextHeaderProtocol;
 use pnet::packet::ipv4::{Ipv4Flags, Ipv4Packet, MutableIpv4Packet};
 
-use super::{CONTROL, Datagram};
+use super::datagram::{CONTROL, Datagram};
 use crate::vrrp::{PROTOCOL, TTL};
 
 /// The length of a header without options, in octets.

@@ -8,7 +8,7 @@ use nix::sys::socket::ControlMessageOwned;
 use pnet::packet::ip::IpNextHeaderProtocol;
 use pnet::packet::ipv6::MutableIpv6Packet;
 
-use super::CONTROL;
+use super::datagram::CONTROL;
 use crate::vrrp::{PROTOCOL, TTL};
 
 /// The length of a header without extension headers, in octets.

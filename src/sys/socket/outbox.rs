@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use rustix::net::addr::SocketAddrArg;
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sendmmsg};
 
-use super::{Socket, without_port};
+use super::raw::{Socket, without_port};
 use crate::sys::Error;
 
 /// Complete packets for one [`Socket`], in sending order.

@@ -1,0 +1,341 @@
+//! The fields of the status. Their names are those of `status --json`, documented in `docs/status.md`.
+
+use std::net::IpAddr;
+
+use serde::{Serialize, Serializer};
+
+use crate::time::Timestamp;
+use crate::vrrp::Role;
+
+/// The whole state at one moment. Fields that end in `_ms` are in milliseconds.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    pub version: &'static str,
+    pub time: Timestamp,
+    /// The time since the start.
+    pub uptime_ms: u64,
+    pub health: Health,
+    /// How many NOTIFY programs could not be run, failed or were stopped.
+    pub notify_failures: u64,
+    pub routers: Vec<RouterStatus>,
+    pub interfaces: Vec<InterfaceStatus>,
+}
+
+/// The result of the healthcheck.
+#[derive(Clone, Debug, Serialize)]
+pub struct Health {
+    /// Whether the state of every router agrees with the kernel. A router in FAULT is healthy: a restart would not repair
+    /// the service, and would end every process in a shared PID namespace.
+    pub healthy: bool,
+    /// The reasons if not healthy, each a sentence.
+    pub problems: Vec<String>,
+}
+
+/// The part of the state that a healthcheck needs.
+#[derive(Clone, Debug)]
+pub struct Brief {
+    pub health: Health,
+    /// The name and state of each router.
+    pub states: Vec<(String, Role)>,
+}
+
+/// One virtual router.
+#[derive(Clone, Debug, Serialize)]
+pub struct RouterStatus {
+    pub name: String,
+    pub vrid: u8,
+    /// `IPv4` or `IPv6`.
+    pub family: &'static str,
+    /// The VRRP version: 2 or 3.
+    pub protocol: u8,
+    /// The interface in use, or the configured one while there is none.
+    pub interface: String,
+    /// The address that adverts are sent from.
+    pub source: Option<IpAddr>,
+    /// The unicast peers; empty with multicast.
+    pub peers: Vec<IpAddr>,
+    pub interval_ms: u64,
+    /// `INIT`, `BACKUP`, `MASTER` or `FAULT`.
+    pub state: Role,
+    pub since: Timestamp,
+    pub state_ms: u64,
+    /// The cause of the last transition.
+    pub why: String,
+    pub base_priority: u8,
+    pub priority: u8,
+    pub preempt: bool,
+    /// The master as far as this router knows, which may be itself.
+    pub master: Option<PeerStatus>,
+    /// The last valid advert received. Dropped ones do not count.
+    pub heard: Option<HeardStatus>,
+    /// The time until the state machine acts next if nothing happens before.
+    pub deadline_ms: Option<u64>,
+    pub addresses: Vec<AddressStatus>,
+    /// The causes of FAULT.
+    pub faults: Vec<String>,
+    pub check: Option<CheckStatus>,
+    pub counters: Counters,
+    /// Dropped packets for this router, by reason. Reasons without a packet are left out.
+    pub dropped: Dropped,
+    /// For a backup: whether it would take over if the master's service died. `None` if unknown.
+    pub failover_possible: Option<bool>,
+    pub warnings: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct PeerStatus {
+    pub address: IpAddr,
+    pub priority: u8,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct HeardStatus {
+    pub address: IpAddr,
+    pub priority: u8,
+    /// The time since then.
+    pub ago_ms: u64,
+}
+
+/// A virtual address: whether this host should have it, and whether the kernel has it.
+#[derive(Clone, Debug, Serialize)]
+pub struct AddressStatus {
+    /// Without its prefix length.
+    pub address: IpAddr,
+    pub prefix: u8,
+    pub interface: String,
+    /// It moves with the router but is not advertised.
+    pub excluded: bool,
+    /// Whether this host should have it now.
+    pub wanted: bool,
+    /// Whether the kernel has it on the interface.
+    pub present: bool,
+    /// Whole seconds until the kernel removes it unless the lease is renewed. `None` without a lease, or if the host does
+    /// not have the address.
+    pub lease_s: Option<u32>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct CheckStatus {
+    pub weight: i16,
+    /// `unknown`, `healthy` or `failed`.
+    pub verdict: &'static str,
+    /// The time since the verdict last changed.
+    pub verdict_ms: u64,
+    pub targets: Vec<TargetStatus>,
+}
+
+/// One process, port or page that a check tests.
+#[derive(Clone, Debug, Serialize)]
+pub struct TargetStatus {
+    /// A process name, `tcp HOST:PORT` or a URL.
+    pub name: String,
+    /// Whether it runs or responds; `None` before the first result.
+    pub passed: Option<bool>,
+    /// The matching processes, if this is a process name.
+    pub pids: Vec<i32>,
+    /// Whether this is a process name. Otherwise it is tested over the network.
+    pub is_process: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Counters {
+    pub adverts_sent: u64,
+    pub adverts_received: u64,
+    pub priority_zero_sent: u64,
+    pub priority_zero_received: u64,
+    /// Accepted adverts whose VRRPv3 checksum has the form that we do not use.
+    pub other_checksums: u64,
+    pub became_master: u64,
+    pub released_master: u64,
+    /// How many times, while we were master, a router with a worse claim (a lower priority, or our priority and a lower
+    /// address) kept advertising after we had answered three of its adverts in a row. It does not receive our adverts, so
+    /// both are master.
+    pub two_masters: u64,
+}
+
+/// A VRRP socket, and the packets it dropped because they are for none of our routers.
+#[derive(Clone, Debug, Serialize)]
+pub struct InterfaceStatus {
+    pub interface: String,
+    pub dropped: Dropped,
+}
+
+/// Counts by reason; serializes as one object.
+#[derive(Clone, Debug, Default)]
+pub struct Dropped(pub Vec<(&'static str, u64)>);
+
+impl Dropped {
+    /// 0 for a reason that did not occur.
+    pub fn count(&self, reason: &str) -> u64 {
+        self.0.iter().find(|(known, _)| *known == reason).map_or(0, |(_, count)| *count)
+    }
+}
+
+impl Serialize for Dropped {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().copied())
+    }
+}
+
+impl Status {
+    pub fn brief(&self) -> Brief {
+        let states = self.routers.iter().map(|router| (router.name.clone(), router.state));
+        Brief { health: self.health.clone(), states: states.collect() }
+    }
+
+    /// One line of JSON.
+    pub fn json(&self) -> String {
+        // Serialization cannot fail: every key is a string, and there are no floats.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    fn address(address: &str, prefix: u8, excluded: bool, here: bool, interface: &str) -> AddressStatus {
+        AddressStatus {
+            address: address.parse().unwrap(),
+            prefix,
+            interface: interface.into(),
+            excluded,
+            wanted: here,
+            present: here,
+            lease_s: here.then_some(3),
+        }
+    }
+
+    fn master() -> RouterStatus {
+        RouterStatus {
+            name: "VI_1".into(),
+            vrid: 51,
+            family: "IPv4",
+            protocol: 2,
+            interface: "eth0".into(),
+            source: Some("10.0.0.11".parse().unwrap()),
+            peers: vec![],
+            interval_ms: 1_000,
+            state: Role::Master,
+            since: Timestamp::default(),
+            state_ms: 1_500,
+            why: "10.0.0.12 (priority 12) fell silent".into(),
+            base_priority: 11,
+            priority: 13,
+            preempt: true,
+            master: Some(PeerStatus { address: "10.0.0.11".parse().unwrap(), priority: 13 }),
+            heard: Some(HeardStatus { address: "10.0.0.12".parse().unwrap(), priority: 12, ago_ms: 4_000 }),
+            deadline_ms: Some(400),
+            addresses: vec![address("10.0.0.2", 32, false, true, "eth0")],
+            faults: vec![],
+            check: Some(CheckStatus {
+                weight: 2,
+                verdict: "healthy",
+                verdict_ms: 120_000,
+                targets: vec![TargetStatus {
+                    name: "haproxy".into(),
+                    passed: Some(true),
+                    pids: vec![17, 18],
+                    is_process: true,
+                }],
+            }),
+            counters: Counters {
+                adverts_sent: 120,
+                adverts_received: 4,
+                became_master: 1,
+                ..Counters::default()
+            },
+            dropped: Dropped(vec![("ttl", 1)]),
+            failover_possible: None,
+            warnings: vec!["Two masters".into()],
+        }
+    }
+
+    /// A master of one address, and an IPv6 router in FAULT.
+    pub(crate) fn status() -> Status {
+        let fault = RouterStatus {
+            name: "VI_2".into(),
+            vrid: 52,
+            family: "IPv6",
+            protocol: 3,
+            interface: "eth1".into(),
+            source: None,
+            peers: vec!["fd00::12".parse().unwrap()],
+            interval_ms: 100,
+            state: Role::Fault,
+            state_ms: 60_000,
+            base_priority: 100,
+            priority: 100,
+            preempt: false,
+            master: None,
+            heard: None,
+            deadline_ms: None,
+            addresses: vec![
+                address("fd00::1", 128, false, false, "eth1"),
+                address("fd00::2", 128, false, false, "eth1"),
+                address("fd00::3", 64, true, false, "eth1"),
+            ],
+            faults: vec!["interface eth1 is missing or down".into()],
+            check: None,
+            counters: Counters::default(),
+            dropped: Dropped::default(),
+            failover_possible: Some(false),
+            warnings: vec![],
+            ..master()
+        };
+        Status {
+            version: "0.1.0",
+            time: Timestamp::default(),
+            uptime_ms: 120_000,
+            health: Health { healthy: true, problems: vec![] },
+            notify_failures: 0,
+            routers: vec![master(), fault],
+            interfaces: vec![InterfaceStatus {
+                interface: "eth0".into(),
+                dropped: Dropped(vec![("vrid", 7)]),
+            }],
+        }
+    }
+
+    #[test]
+    fn the_json_has_the_documented_fields() {
+        let json: serde_json::Value = serde_json::from_str(&status().json()).unwrap();
+        let router = &json["routers"][0];
+        assert_eq!(router["state"], "MASTER");
+        assert_eq!(router["master"]["address"], "10.0.0.11");
+        assert_eq!(router["addresses"][0]["lease_s"], 3);
+        assert_eq!(router["check"]["targets"][0]["pids"][1], 18);
+        assert_eq!(router["dropped"]["ttl"], 1);
+        assert_eq!(json["routers"][1]["source"], serde_json::Value::Null);
+        assert_eq!(json["time"], "1970-01-01T00:00:00.000Z");
+        // docs/status.md lists every field there is.
+        let documented =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/status.md")).unwrap();
+        let mut missing = vec![];
+        fields(&json, &mut |name| {
+            if !documented.contains(&format!("`{name}`")) {
+                missing.push(name.to_owned());
+            }
+        });
+        assert_eq!(missing, [""; 0], "not in docs/status.md");
+    }
+
+    /// Visits the name of every field but the reasons, which `docs/status.md` lists separately.
+    fn fields(json: &serde_json::Value, visit: &mut dyn FnMut(&str)) {
+        match json {
+            serde_json::Value::Object(object) => {
+                for (name, value) in object {
+                    visit(name);
+                    if name != "dropped" {
+                        fields(value, visit);
+                    }
+                }
+            }
+            serde_json::Value::Array(items) => items.iter().for_each(|item| fields(item, visit)),
+            serde_json::Value::Null
+            | serde_json::Value::Bool(_)
+            | serde_json::Value::Number(_)
+            | serde_json::Value::String(_) => {}
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Links and addresses, and the changes that the kernel reports. Knows no message and no socket.
+
+use std::net::IpAddr;
+
+/// The `IFA_PROTO` of every address that we add: the IP protocol number of VRRP. `ip address` shows it as `proto 112`.
+pub const MARK: u8 = 112;
+
+/// An address to add to an interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assignment {
+    /// The interface's index, from 1.
+    pub index: u32,
+    pub address: IpAddr,
+    /// 0 to 32, or to 128 for IPv6. An IPv6 address with 128 is deprecated from the start (`preferred_lft 0`): it receives,
+    /// but the host does not choose it as a source address.
+    pub prefix: u8,
+    /// At most 15 octets. Ignored for IPv6, for which the kernel has no labels.
+    pub label: Option<String>,
+    /// Whole seconds, at least 1, after which the kernel removes the address. `None`: never.
+    pub lifetime: Option<u32>,
+}
+
+/// An address on an interface, as the kernel reports it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// The interface's index.
+    pub index: u32,
+    /// The local end on a point-to-point link.
+    pub address: IpAddr,
+    pub prefix: u8,
+    pub label: Option<String>,
+    /// `IFA_PROTO`, the origin of the address; [`MARK`] if we added it. `None` before Linux 5.18 or if not set.
+    pub mark: Option<u8>,
+    /// IPv6: duplicate address detection is in progress or has failed. Nothing can be sent from it until a notification
+    /// reports it as ready.
+    pub tentative: bool,
+    /// Whole seconds after which the kernel removes it. `None`: never.
+    pub lifetime: Option<u32>,
+}
+
+/// A network interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    pub index: u32,
+    pub name: String,
+    /// Administratively up and with a carrier (`IFF_UP` and `IFF_RUNNING`).
+    pub up: bool,
+    /// `None` if the hardware address does not have six octets.
+    pub mac: Option<[u8; 6]>,
+    pub loopback: bool,
+    /// It supports multicast; point-to-point tunnels often do not.
+    pub multicast: bool,
+}
+
+/// A notification of the kernel. It may also come without a change of the fields that we read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A link is new, renamed, up, down, or has changed in another way.
+    Link(Link),
+    LinkGone {
+        index: u32,
+        name: String,
+    },
+    /// An address is new, or its lifetime was renewed.
+    Address(Address),
+    AddressGone(Address),
+    /// Notifications were lost: list links and addresses again.
+    Overrun,
+}
+
+impl Change {
+    /// Whether it is about an address with [`MARK`], added by us or another vrrp-init.
+    pub fn is_of_virtual_address(&self) -> bool {
+        matches!(self, Self::Address(a) | Self::AddressGone(a) if a.mark == Some(MARK))
+    }
+}
