@@ -6,6 +6,7 @@ mod architecture;
 mod conformance;
 mod failover_picture;
 mod fuzz;
+mod imports;
 mod log_events;
 #[path = "../support/log_table.rs"]
 mod log_table;
