@@ -10,6 +10,7 @@ mod imports;
 mod log_events;
 #[path = "../support/log_table.rs"]
 mod log_table;
+mod map;
 #[path = "../bench/picture.rs"]
 mod picture;
 #[path = "../support/promtool.rs"]
