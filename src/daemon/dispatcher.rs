@@ -197,8 +197,9 @@ impl Dispatcher {
             Report::Transition { from, to, why } => self.record_transition(now, id, (*from, *to), why),
             Report::Master(_)
             | Report::Lower(_)
-            | Report::Loser(_)
+            | Report::Loser { .. }
             | Report::TwoMasters(_)
+            | Report::SecondSpeaker { .. }
             | Report::OtherAddresses(_)
             | Report::OtherInterval(_)
             | Report::Yield

@@ -6,12 +6,15 @@ use std::net::IpAddr;
 
 use log::{Level, Record};
 
+use super::transition_lines::Transition;
 use crate::checks::Outcome;
 use crate::config::InterfaceChoice;
 use crate::health::{Verdict, Weight};
 use crate::sys::Error;
 use crate::time::millis;
-use crate::vrrp::{Advert, Cause, DropReason, Family, Peer, Priority, Report, Role, Settings, Vrid, Why};
+use crate::vrrp::{
+    Advert, Cause, DropReason, Family, Peer, Priority, Report, Role, Settings, Timing, Vrid, Why,
+};
 
 /// The router that a sentence is about.
 #[derive(Clone, Copy, Debug)]
@@ -46,16 +49,24 @@ impl Subject<'_> {
     }
 }
 
-/// Logs a transition with both states and the cause as keys.
-pub(super) fn log_transition(subject: &Subject<'_>, from: Role, to: Role, why: &Why) {
+/// Logs a transition with both states and the cause as keys. `skipped`: how many transitions before it were not logged.
+pub(super) fn log_transition(subject: &Subject<'_>, transition: &Transition, skipped: u32) {
+    let Transition { from, to, why } = *transition;
     let level = if to == Role::Fault { Level::Warn } else { Level::Info };
-    let report = Report::Transition { from, to, why: *why };
-    let cause = cause(why, subject);
-    let keys = [("state", to.as_str()), ("from", from.as_str()), ("cause", &*cause)];
-    log_with_peer(subject, level, "transition", &keys, &report);
+    let report = Report::Transition { from, to, why };
+    let (cause, peer) = (cause(&why, subject), speaker(&report).map(|address| address.to_string()));
+    let mut keys = vec![("state", to.as_str()), ("from", from.as_str()), ("cause", &*cause)];
+    keys.extend(peer.iter().map(|address| ("peer", address.as_str())));
+    let mut text = self::report(&report, subject);
+    let count = skipped.to_string();
+    if skipped > 0 {
+        keys.push(("skipped", &count));
+        let _ = write!(text, " ({count} transitions before it are not in the log: too many)");
+    }
+    subject.log_event_with(level, "transition", &keys, &text);
 }
 
-/// Logs any other report.
+/// Logs any other report; for a transition there is [`log_transition`].
 pub(super) fn log_report(subject: &Subject<'_>, report: &Report) {
     let (level, event) = match report {
         Report::Transition { .. } => (Level::Info, "transition"),
@@ -63,14 +74,15 @@ pub(super) fn log_report(subject: &Subject<'_>, report: &Report) {
         Report::Priority { .. } => (Level::Info, "priority"),
         Report::Yield | Report::Leaving => (Level::Info, "yield"),
         Report::Master(_) | Report::Released(_) => (Level::Info, "master"),
-        Report::Lower(_) | Report::Loser(_) => (Level::Info, "lower"),
+        Report::Lower(_) | Report::Loser { .. } => (Level::Info, "lower"),
         Report::TwoMasters(_) => (Level::Warn, "two_masters"),
+        Report::SecondSpeaker { .. } => (Level::Warn, "second_speaker"),
         Report::AddressRestored => (Level::Warn, "address_restored"),
         Report::Dropped { .. } | Report::OtherAddresses(_) | Report::OtherInterval(_) => {
             (Level::Warn, "dropped")
         }
     };
-    log_with_peer(subject, level, event, &[], report);
+    log_with_peer(subject, level, event, report);
 }
 
 /// Logs that a virtual address was missing and was added again. `expired`: its lease ran out while this process was
@@ -104,10 +116,9 @@ pub(super) fn log_outcome(subject: &Subject<'_>, outcome: &Outcome) {
     }
 }
 
-fn log_with_peer(subject: &Subject<'_>, level: Level, event: &str, keys: &[(&str, &str)], report: &Report) {
+fn log_with_peer(subject: &Subject<'_>, level: Level, event: &str, report: &Report) {
     let peer = speaker(report).map(|address| address.to_string());
-    let mut keys = keys.to_vec();
-    keys.extend(peer.iter().map(|address| ("peer", address.as_str())));
+    let keys: Vec<_> = peer.iter().map(|address| ("peer", address.as_str())).collect();
     subject.log_event_with(level, event, &keys, &self::report(report, subject));
 }
 
@@ -162,10 +173,12 @@ pub(super) fn speaker(report: &Report) -> Option<IpAddr> {
             Why::Released(from) => Some(*from),
             Why::Startup | Why::Fault(_) | Why::Recovered(_) | Why::Late(_) | Why::Shutdown => None,
         },
-        Report::Master(peer) | Report::Lower(peer) | Report::Loser(peer) | Report::TwoMasters(peer) => {
-            Some(peer.address)
-        }
-        Report::OtherAddresses(from)
+        Report::Master(peer)
+        | Report::Lower(peer)
+        | Report::Loser { peer, .. }
+        | Report::TwoMasters(peer) => Some(peer.address),
+        Report::SecondSpeaker { address: from, .. }
+        | Report::OtherAddresses(from)
         | Report::OtherInterval(from)
         | Report::Released(from)
         | Report::Dropped { from, .. } => Some(*from),
@@ -192,13 +205,24 @@ pub(super) fn report(report: &Report, of: &Subject<'_>) -> String {
         Report::Lower(lower) => {
             format!("Received lower priority advert from {}: will take over", peer(lower))
         }
-        Report::Loser(loser) => {
-            format!("Received advert from {} while master: it loses, answered and announced", peer(loser))
+        Report::Loser { peer: loser, answer, announcement } => {
+            let done = match (answer, announcement) {
+                (Timing::Now, Timing::Now) => "answered and announced",
+                (Timing::Now, Timing::Later) => "answered; will announce within 1 s",
+                (Timing::Later, Timing::Now) => "announced; our next advert answers it",
+                (Timing::Later, Timing::Later) => "our next advert answers it; will announce within 1 s",
+            };
+            format!("Received advert from {} while master: it loses, {done}", peer(loser))
         }
         Report::TwoMasters(loser) => format!(
             "Two masters: {} goes on advertising although we are better: it does not hear us; look for a firewall \
              that drops VRRP (IP protocol 112) there",
             peer(loser)
+        ),
+        Report::SecondSpeaker { address, priorities: [higher, lower] } => format!(
+            "There is a second VRRP speaker of VRID {} on {address}: its adverts alternate between priority {higher} \
+             and {lower}; stop one of the two",
+            of.settings.vrid
         ),
         Report::OtherAddresses(from) => format!("{from} advertises other addresses for our VRID"),
         Report::OtherInterval(from) => format!("{from} advertises at another interval"),
@@ -395,6 +419,50 @@ mod tests {
         );
         let change = Report::Priority { from: Priority::new(13).unwrap(), to: Priority::new(11).unwrap() };
         assert_eq!(report(&change, &of), "Changing effective priority from 13 to 11");
+    }
+
+    #[test]
+    fn a_loser_s_line_says_what_was_done_and_what_is_still_to_come() {
+        let settings = settings();
+        let of = Subject {
+            name: "VI_1",
+            settings: &settings,
+            family: Family::V4,
+            interface: "eth0",
+            watched: &[],
+        };
+        let peer = Peer { address: "10.0.0.11".parse().unwrap(), priority: Priority::new(90).unwrap() };
+        for (answer, announcement, done) in [
+            (Timing::Now, Timing::Now, "answered and announced"),
+            (Timing::Now, Timing::Later, "answered; will announce within 1 s"),
+            (Timing::Later, Timing::Now, "announced; our next advert answers it"),
+            (Timing::Later, Timing::Later, "our next advert answers it; will announce within 1 s"),
+        ] {
+            let text = report(&Report::Loser { peer, answer, announcement }, &of);
+            assert_eq!(
+                text,
+                format!("Received advert from 10.0.0.11 (priority 90) while master: it loses, {done}")
+            );
+        }
+    }
+
+    #[test]
+    fn a_second_speaker_is_named_with_its_vrid_address_and_priorities() {
+        let settings = settings();
+        let of = Subject {
+            name: "VI_1",
+            settings: &settings,
+            family: Family::V4,
+            interface: "eth0",
+            watched: &[],
+        };
+        let priorities = [100, 90].map(|priority| Priority::new(priority).unwrap());
+        let report = Report::SecondSpeaker { address: "10.0.0.11".parse().unwrap(), priorities };
+        assert_eq!(
+            self::report(&report, &of),
+            "There is a second VRRP speaker of VRID 51 on 10.0.0.11: its adverts alternate between priority 100 and \
+             90; stop one of the two"
+        );
     }
 
     #[test]

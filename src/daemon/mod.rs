@@ -16,6 +16,7 @@ mod snapshot;
 mod sweep;
 mod telemetry;
 mod timers;
+mod transition_lines;
 mod vrid_table;
 
 use std::os::fd::AsFd;

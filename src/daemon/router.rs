@@ -135,7 +135,7 @@ impl Router {
     pub(super) fn handle(&mut self, now: Instant, event: Event<'_>) -> Vec<Action> {
         if matches!(event, Event::Timer) {
             let subject = subject(&self.config, self.binding.as_ref(), &self.watched);
-            self.telemetry.check_silence(now, &subject, &self.instance);
+            self.telemetry.timer(now, &subject, &self.instance);
         }
         self.instance.handle(now, event)
     }

@@ -8,6 +8,7 @@ use log::Level;
 
 use super::messages::{self, Conflict, Reaction, Subject};
 use super::rate_limiter::{Admission, RateLimiter};
+use super::transition_lines::{Transition, TransitionLines};
 use crate::health::{Verdict, Weight, would_replace};
 use crate::status::Counters;
 use crate::sys::Error;
@@ -34,6 +35,7 @@ pub(super) struct Telemetry {
     /// The last transition and its cause.
     since: Instant,
     cause: Box<str>,
+    transitions: TransitionLines,
     counters: Counters,
     drops: Drops,
     /// The last advert that was not dropped.
@@ -60,6 +62,7 @@ impl Telemetry {
         Self {
             since: Instant::START,
             cause: Box::default(),
+            transitions: TransitionLines::new(),
             counters: Counters::default(),
             drops: Drops::default(),
             last_heard: None,
@@ -75,9 +78,15 @@ impl Telemetry {
         }
     }
 
-    /// When [`Telemetry::check_silence`] is due.
+    /// When [`Telemetry::timer`] is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.silence_at
+        self.silence_at.into_iter().chain(self.transitions.deadline()).min()
+    }
+
+    /// Logs what is due.
+    pub(super) fn timer(&mut self, now: Instant, subject: &Subject<'_>, instance: &Instance) {
+        self.log_transition(now, subject);
+        self.check_silence(now, subject, instance);
     }
 
     /// The time of the last transition.
@@ -178,7 +187,7 @@ impl Telemetry {
     }
 
     /// Logs once that no other router was heard, when it is time and the router could have heard one.
-    pub(super) fn check_silence(&mut self, now: Instant, subject: &Subject<'_>, instance: &Instance) {
+    fn check_silence(&mut self, now: Instant, subject: &Subject<'_>, instance: &Instance) {
         if self.silence_at.is_none_or(|at| now < at) {
             return;
         }
@@ -206,7 +215,11 @@ impl Telemetry {
                 self.cause = messages::cause(&why, subject).into();
                 self.counters.became_master += u64::from(to == Role::Master);
                 self.counters.released_master += u64::from(from == Role::Master);
-                messages::log_transition(subject, from, to, &why);
+                self.transitions.push(Transition { from, to, why });
+                if to == Role::Init {
+                    self.transitions.admit_one();
+                }
+                self.log_transition(now, subject);
             }
             Report::Dropped { from, reason } => {
                 self.drops.count(reason);
@@ -222,14 +235,22 @@ impl Telemetry {
             Report::Master(peer) => self.log_limited(now, subject, "master", report, peer.address),
             Report::Released(from) => self.log_limited(now, subject, "released", report, from),
             Report::Lower(peer) => self.log_limited(now, subject, "lower", report, peer.address),
-            Report::Loser(peer) => self.log_limited(now, subject, "loser", report, peer.address),
+            Report::Loser { peer, .. } => self.log_limited(now, subject, "loser", report, peer.address),
+            Report::SecondSpeaker { address, .. } => self.second_speaker(now, subject, report, address),
             Report::Priority { .. }
             | Report::Yield
             | Report::Leaving
             | Report::AddressRestored
             | Report::Cause { .. } => messages::log_report(subject, report),
         }
-        self.judge_failover(subject, instance);
+        self.judge_failover(now, subject, instance);
+    }
+
+    /// Logs the last transition, unless there were too many.
+    fn log_transition(&mut self, now: Instant, subject: &Subject<'_>) {
+        if let Some((transition, skipped)) = self.transitions.take(now) {
+            messages::log_transition(subject, &transition, skipped);
+        }
     }
 
     fn log_limited(
@@ -249,6 +270,14 @@ impl Telemetry {
         self.counters.two_masters += 1;
         if self.admits(now, "two_masters", peer.address) {
             self.limiter.keep_warning("two_masters", peer.address, messages::report(report, subject));
+            messages::log_report(subject, report);
+        }
+    }
+
+    fn second_speaker(&mut self, now: Instant, subject: &Subject<'_>, report: &Report, address: IpAddr) {
+        const TOPIC: &str = "second_speaker";
+        if self.limiter.record(now, TOPIC, address, 1) != Admission::Suppress {
+            self.limiter.keep_warning(TOPIC, address, messages::report(report, subject));
             messages::log_report(subject, report);
         }
     }
@@ -273,7 +302,7 @@ impl Telemetry {
     }
 
     /// A backup hears its master's priority, so it can tell before the outage that it would not take over.
-    fn judge_failover(&mut self, subject: &Subject<'_>, instance: &Instance) {
+    fn judge_failover(&mut self, now: Instant, subject: &Subject<'_>, instance: &Instance) {
         let (Some(master), Some((weight, verdict))) = (instance.master(), self.health) else { return };
         // Until its first result our own check does not count.
         if verdict == Verdict::Unknown {
@@ -291,7 +320,8 @@ impl Telemetry {
             (true, _) => messages::Obstacle::ServiceDown,
         };
         let text = messages::failover_impossible(own, &master, obstacle);
-        if !matches!(self.failover, Failover::Impossible(_)) {
+        let known = matches!(self.failover, Failover::Impossible(_));
+        if !known && self.admits(now, "no_spare", master.address) {
             subject.log_event(Level::Warn, "no_spare", &text);
         }
         self.failover = Failover::Impossible(text);

@@ -5,12 +5,17 @@ use std::time::Duration;
 
 use super::event::{Peer, Report, Why};
 use super::settings::Settings;
+use super::takeover_budget::TakeoverBudget;
 use super::units::{Interval, Priority, Version};
 use crate::time::Instant;
 
 /// The base of the skew when a backup knows that its master yielded. Long enough for the others to receive the advert of
 /// the best backup before they act, and much shorter than any skew of the RFC.
 const FAST_SKEW: Duration = Duration::from_millis(4);
+
+/// How many adverts in a row a master must have sent before a lower priority of it is a fall. Of two speakers behind one
+/// address, each advert may be the other's.
+const STEADY_ADVERTS: u8 = 2;
 
 #[derive(Clone, Debug)]
 pub(super) struct Backup {
@@ -19,6 +24,8 @@ pub(super) struct Backup {
     interval: Interval,
     /// The master that we follow, as it last advertised.
     pub(super) master: Option<Peer>,
+    /// How many adverts in a row we accepted from that master, up to [`STEADY_ADVERTS`].
+    accepted: u8,
     /// The last reported master of lower priority, so that each is reported once.
     lower: Option<Peer>,
     /// When the first advert of a lower priority came. The preempt delay starts then.
@@ -49,6 +56,7 @@ impl Backup {
             wait: Wait::MasterDown { since: now },
             interval: settings.interval,
             master: None,
+            accepted: 0,
             lower: None,
             lower_since: None,
         }
@@ -57,7 +65,7 @@ impl Backup {
     /// Follows `master`, whose advert with `interval` came `now`.
     pub(super) fn following(now: Instant, settings: &Settings, master: Peer, interval: Interval) -> Self {
         let interval = if settings.version == Version::V3 { interval } else { settings.interval };
-        Self { interval, master: Some(master), ..Self::waiting(now, settings) }
+        Self { interval, master: Some(master), accepted: 1, ..Self::waiting(now, settings) }
     }
 
     /// When the Master_Down_Timer of a router with priority `own` fires.
@@ -72,6 +80,12 @@ impl Backup {
                 at_most.min(since + wait)
             }
         }
+    }
+
+    /// The master that we replace if the Master_Down_Timer fires after the fast skew.
+    pub(super) fn takes_over_fast_from(&self) -> Option<IpAddr> {
+        let fast = matches!(self.wait, Wait::Yielded { skew: Skew::Fast, .. });
+        self.master.filter(|_| fast).map(|master| master.address)
     }
 
     /// The cause of the transition when the Master_Down_Timer fires.
@@ -89,27 +103,37 @@ impl Backup {
         now: Instant,
         settings: &Settings,
         own: Priority,
-        peer: Peer,
-        interval: Interval,
+        (peer, interval): (Peer, Interval),
+        budget: &mut TakeoverBudget,
     ) -> Option<Report> {
         if peer.priority == Priority::RELEASE {
-            return Some(self.released(now, settings, own, peer.address));
+            return Some(self.released(now, settings, own, peer.address, budget));
         }
         let lower_since = (peer.priority < own).then(|| self.lower_since.unwrap_or(now));
         if settings.preempt && lower_since.is_some_and(|since| now.since(since) >= settings.preempt_delay) {
             self.lower_since = lower_since;
-            return self.lower(now, settings, own, peer);
+            return self.lower(now, settings, own, peer, budget);
         }
         let known = self.master == Some(peer);
-        *self = Self { lower_since, ..Self::following(now, settings, peer, interval) };
+        let again = self.master.is_some_and(|master| master.address == peer.address);
+        let accepted = if again { STEADY_ADVERTS.min(self.accepted + 1) } else { 1 };
+        *self = Self { accepted, lower_since, ..Self::following(now, settings, peer, interval) };
         (!known).then_some(Report::Master(peer))
     }
 
     /// RFC 3768 §6.4.2: after priority 0 we wait only for Skew_Time; if it came from the master that we follow, only for
     /// the fast skew.
-    fn released(&mut self, now: Instant, settings: &Settings, own: Priority, from: IpAddr) -> Report {
+    fn released(
+        &mut self,
+        now: Instant,
+        settings: &Settings,
+        own: Priority,
+        from: IpAddr,
+        budget: &mut TakeoverBudget,
+    ) -> Report {
         let ours = self.master.is_some_and(|master| master.address == from);
-        let skew = if settings.fast && ours { Skew::Fast } else { Skew::Rfc };
+        let fast = settings.fast && ours && budget.admits(now, self.interval.duration());
+        let skew = if fast { Skew::Fast } else { Skew::Rfc };
         self.yielded(now, settings, own, skew, Why::Released(from));
         Report::Released(from)
     }
@@ -117,16 +141,35 @@ impl Backup {
     /// An advert of lower priority is discarded and the timer continues. But a master whose priority falls below ours has
     /// lost its service, and is treated as if it had released. If instead our own priority rises above the master's, we
     /// wait: our service has only just started and must not get traffic at once.
-    fn lower(&mut self, now: Instant, settings: &Settings, own: Priority, peer: Peer) -> Option<Report> {
-        let fell = self.master.is_some_and(|m| m.address == peer.address && m.priority >= own);
-        if settings.fast && fell {
-            self.yielded(now, settings, own, Skew::Fast, Why::Preempt(peer));
+    fn lower(
+        &mut self,
+        now: Instant,
+        settings: &Settings,
+        own: Priority,
+        peer: Peer,
+        budget: &mut TakeoverBudget,
+    ) -> Option<Report> {
+        let master = self.master.filter(|master| master.address == peer.address);
+        if settings.fast && master.is_some_and(|master| master.priority >= own) {
+            // After its priority 0 there is no doubt.
+            let sure = self.accepted >= STEADY_ADVERTS || self.takes_over_fast_from().is_some();
+            if budget.admits(now, self.interval.duration()) && sure {
+                self.yielded(now, settings, own, Skew::Fast, Why::Preempt(peer));
+            }
+        }
+        if master.is_some() {
+            self.accepted = 0;
         }
         let known = self.lower.replace(peer) == Some(peer);
         (!known).then_some(Report::Lower(peer))
     }
 
     fn yielded(&mut self, now: Instant, settings: &Settings, own: Priority, skew: Skew, why: Why) {
+        // The deadline only moves nearer.
+        if let Wait::Yielded { skew: Skew::Fast, why: before, .. } = &mut self.wait {
+            *before = why;
+            return;
+        }
         let at_most = self.master_down_at(settings, own);
         self.wait = Wait::Yielded { since: now, at_most, skew, why };
     }

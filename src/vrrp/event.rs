@@ -103,6 +103,15 @@ pub struct Peer {
     pub priority: Priority,
 }
 
+/// When a packet is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timing {
+    /// An action before this report.
+    Now,
+    /// Soon, because the rate is limited: an announcement within a second, an advert within its interval.
+    Later,
+}
+
 /// A fact that results from an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
@@ -114,10 +123,13 @@ pub enum Report {
     Master(Peer),
     /// As backup, we receive adverts of a master with a lower priority, and will replace it.
     Lower(Peer),
-    /// As master, we answered the advert of a router with a worse claim.
-    Loser(Peer),
+    /// As master, we received the advert of a router with a worse claim: when we answer it, and when we announce the
+    /// addresses.
+    Loser { peer: Peer, answer: Timing, announcement: Timing },
     /// It continues after several answers: it does not receive our adverts, and both are master.
     TwoMasters(Peer),
+    /// The adverts from this address change their priority more often than one router can: there are two.
+    SecondSpeaker { address: IpAddr, priorities: [Priority; 2] },
     /// An accepted advert lists addresses that differ from ours.
     OtherAddresses(IpAddr),
     /// VRRPv3: an accepted advert has an interval that differs from ours. We use it while its sender is master.

@@ -13,7 +13,9 @@ use super::backup::Backup;
 use super::drop_reason::DropReason;
 use super::event::{Action, Cause, Event, Peer, Report, Role, Why};
 use super::master::{Leaving, Master};
+use super::second_speaker::SecondSpeaker;
 use super::settings::Settings;
+use super::takeover_budget::TakeoverBudget;
 use super::units::{Interval, Priority, Version};
 use crate::time::Instant;
 
@@ -37,6 +39,9 @@ pub struct Instance {
     source: Option<IpAddr>,
     faults: Vec<Cause>,
     state: State,
+    fast_takeovers: TakeoverBudget,
+    /// The last address that was heard.
+    heard: Option<SecondSpeaker>,
 }
 
 impl Instance {
@@ -44,7 +49,15 @@ impl Instance {
     pub fn new(settings: impl Into<Rc<Settings>>) -> Self {
         let settings = settings.into();
         let priority = settings.priority;
-        Self { settings, priority, source: None, faults: vec![Cause::Source], state: State::Initialize }
+        Self {
+            settings,
+            priority,
+            source: None,
+            faults: vec![Cause::Source],
+            state: State::Initialize,
+            fast_takeovers: TakeoverBudget::default(),
+            heard: None,
+        }
     }
 
     /// The settings of this router.
@@ -240,6 +253,9 @@ impl Instance {
             // RFC 3768 §6.4.2: the Master_Down_Timer fires.
             State::Backup(backup) => {
                 let why = backup.why();
+                if let Some(from) = backup.takes_over_fast_from() {
+                    self.fast_takeovers.spend(now, from);
+                }
                 self.become_master(now, why)
             }
             State::Master(master) => master.timer(now, &self.settings, self.priority),
@@ -293,13 +309,19 @@ impl Instance {
         let mut actions = match &mut self.state {
             State::Initialize | State::Fault { .. } => vec![],
             State::Backup(backup) => {
-                let report = backup.advert(now, &self.settings, self.priority, peer, advert.interval);
+                let advert = (peer, advert.interval);
+                let budget = &mut self.fast_takeovers;
+                let report = backup.advert(now, &self.settings, self.priority, advert, budget);
                 report.map(Action::Report).into_iter().collect()
             }
             State::Master(_) => self.advert_as_master(now, peer, advert.interval),
             State::Leaving(_) if peer.priority == Priority::RELEASE => vec![],
             State::Leaving(_) => self.finish_stop(Why::Succeeded(peer)),
         };
+        let interval = advert.interval.duration();
+        if let Some(priorities) = SecondSpeaker::hear(&mut self.heard, now, peer, interval) {
+            actions.push(Action::Report(Report::SecondSpeaker { address: from, priorities }));
+        }
         if !self.settings.same_addresses(&advert.addresses) {
             actions.push(Action::Report(Report::OtherAddresses(from)));
         }
@@ -344,12 +366,13 @@ impl Instance {
         let (own, source) = (self.priority, self.source);
         let State::Master(master) = &mut self.state else { return vec![] };
         if peer.priority == Priority::RELEASE {
-            return vec![master.advertise(now, &self.settings, own)];
+            return master.released(now, &self.settings, own);
         }
         let tie = peer.priority == own && source.is_some_and(|source| peer.address > source);
         if peer.priority <= own && !tie {
             return master.answer(now, &self.settings, own, peer);
         }
+        self.fast_takeovers.outranked(now, peer.address, self.settings.interval.duration());
         self.state = State::Backup(Backup::following(now, &self.settings, peer, interval));
         let mut actions = vec![Action::Release, transition(Role::Master, Role::Backup, Why::Outranked(peer))];
         if self.settings.fast {

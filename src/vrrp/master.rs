@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::announcements::Announcements;
-use super::event::{Action, Peer, Report};
+use super::event::{Action, Peer, Report, Timing};
 use super::settings::Settings;
 use super::units::Priority;
 use crate::time::Instant;
@@ -22,21 +22,35 @@ const SUCCESSOR_WAIT: Duration = Duration::from_millis(1_100);
 /// answer, or the second if one was lost.
 const UNHEARD_ANSWERS: u32 = 3;
 
+/// How many adverts of lower routers are answered at once in [`ANSWER_PERIOD`], or in one advertisement interval if that
+/// is shorter. The next advert of the schedule answers the rest.
+const ANSWERS: u32 = 3;
+const ANSWER_PERIOD: Duration = Duration::from_secs(1);
+
+/// The minimum time between an advert and the next one that answers a priority 0.
+const RELEASE_ANSWER_GAP: Duration = Duration::from_millis(1);
+
 #[derive(Clone, Debug)]
 pub(super) struct Master {
     /// Adver_Timer.
     advertise_at: Instant,
+    /// When the last advert was sent.
+    advertised: Instant,
     /// When to renew the lease of the addresses.
     renew_at: Option<Instant>,
     announcements: Announcements,
     loser: Option<Loser>,
+    /// The start of a period, and how many lower routers were answered at once in it.
+    answers: (Instant, u32),
 }
 
-/// A lower router that advertises as master, and how many of its adverts in a row we answered.
+/// A lower router that advertises as master, and how many of its adverts in a row we answered at once.
 #[derive(Clone, Copy, Debug)]
 struct Loser {
     address: IpAddr,
     answered: u32,
+    /// Whether it was reported that it does not receive our answers.
+    reported: bool,
     last: Instant,
 }
 
@@ -45,9 +59,11 @@ impl Master {
     pub(super) fn started(now: Instant, settings: &Settings) -> Self {
         Self {
             advertise_at: now + settings.interval.duration(),
+            advertised: now,
             renew_at: renew_at(now, settings),
             announcements: Announcements::started(now, settings.refresh),
             loser: None,
+            answers: (now, 0),
         }
     }
 
@@ -71,6 +87,7 @@ impl Master {
             let interval = settings.interval.duration();
             let next = self.advertise_at + interval;
             self.advertise_at = if next <= now { now + interval } else { next };
+            self.advertised = now;
             actions.push(Action::Send(settings.advert(own)));
         }
         if self.renewal_is_near(now, settings) {
@@ -96,9 +113,27 @@ impl Master {
     }
 
     /// Sends an advert now. The Adver_Timer restarts because we sent an advert, not because we received one.
-    pub(super) fn advertise(&mut self, now: Instant, settings: &Settings, own: Priority) -> Action {
+    fn advertise(&mut self, now: Instant, settings: &Settings, own: Priority) -> Action {
         self.advertise_at = now + settings.interval.duration();
+        self.advertised = now;
         Action::Send(settings.advert(own))
+    }
+
+    /// Answers priority 0 of another router at once (RFC 3768 §6.4.3): the skew of every backup has started. A flood of
+    /// them is answered before the shortest skew has passed. The other router may have announced the addresses.
+    pub(super) fn released(&mut self, now: Instant, settings: &Settings, own: Priority) -> Vec<Action> {
+        let gap = settings.skew(Priority::OWNER, settings.interval).max(RELEASE_ANSWER_GAP);
+        let due = self.advertised + gap;
+        let mut actions = vec![];
+        if due <= now {
+            actions.push(self.advertise(now, settings, own));
+        } else {
+            self.advertise_at = self.advertise_at.min(due);
+        }
+        if self.announcements.repeat(now) == Timing::Now {
+            actions.push(Action::Announce);
+        }
+        actions
     }
 
     /// Answers an advert of a lower router at once, as RFC 9568 §6.4.3 requires; bridges learn from the answer too.
@@ -110,21 +145,42 @@ impl Master {
         own: Priority,
         loser: Peer,
     ) -> Vec<Action> {
-        let mut actions = vec![self.advertise(now, settings, own)];
-        if self.announcements.restart(now) {
+        let mut actions = vec![];
+        let answer = self.admit_answer(now, settings);
+        if answer == Timing::Now {
+            actions.push(self.advertise(now, settings, own));
+        }
+        let announcement = self.announcements.restart(now);
+        if announcement == Timing::Now {
             actions.push(Action::Announce);
         }
         // If it was silent for a while, it received our answer then, and this is a new election.
         let silence = settings.interval.duration() * 3;
         let known = self.loser.filter(|l| l.address == loser.address && now.since(l.last) <= silence);
-        let answered = known.map_or(0, |l| l.answered);
-        self.loser = Some(Loser { address: loser.address, answered: answered.saturating_add(1), last: now });
-        match answered {
-            0 => actions.push(Action::Report(Report::Loser(loser))),
-            UNHEARD_ANSWERS => actions.push(Action::Report(Report::TwoMasters(loser))),
-            _ => {}
+        let before =
+            known.unwrap_or(Loser { address: loser.address, answered: 0, reported: false, last: now });
+        let unheard = before.answered >= UNHEARD_ANSWERS && !before.reported;
+        if known.is_none() {
+            actions.push(Action::Report(Report::Loser { peer: loser, answer, announcement }));
+        } else if unheard {
+            actions.push(Action::Report(Report::TwoMasters(loser)));
         }
+        let answered = before.answered.saturating_add(u32::from(answer == Timing::Now));
+        self.loser = Some(Loser { answered, reported: before.reported || unheard, last: now, ..before });
         actions
+    }
+
+    /// Whether to answer a lower router at once.
+    fn admit_answer(&mut self, now: Instant, settings: &Settings) -> Timing {
+        let (since, answers) = &mut self.answers;
+        if now.since(*since) >= settings.interval.duration().min(ANSWER_PERIOD) {
+            (*since, *answers) = (now, 0);
+        }
+        if *answers == ANSWERS {
+            return Timing::Later;
+        }
+        *answers += 1;
+        Timing::Now
     }
 }
 

@@ -9,12 +9,14 @@ mod header;
 mod instance;
 mod ip;
 mod master;
+mod second_speaker;
 mod settings;
+mod takeover_budget;
 mod units;
 
 pub use advert::{Advert, Envelope, V3Checksum};
 pub use drop_reason::{DropReason, Drops};
-pub use event::{Action, Cause, Event, Peer, Report, Role, Why};
+pub use event::{Action, Cause, Event, Peer, Report, Role, Timing, Why};
 pub use header::Header;
 pub use instance::Instance;
 pub use ip::{GROUP_V4, GROUP_V6, PROTOCOL, TTL};

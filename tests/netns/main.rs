@@ -6,15 +6,18 @@
 mod check;
 mod failover;
 mod features;
+mod flood;
 mod interop;
 mod logs;
 mod migration;
 mod monitoring;
 mod one_router;
 mod packets;
+mod partition;
 mod pid1;
 mod routers;
 mod scan;
+mod second_speaker;
 mod status;
 #[path = "../support/mod.rs"]
 mod support;

@@ -19,7 +19,7 @@ use std::time::Duration;
 use vrrp_init::time::Instant;
 use vrrp_init::vrrp::{
     Action, Advert, Cause, DropReason, Envelope, Event, GROUP_V4, GROUP_V6, Instance, Interval, Lease,
-    Password, Peer, Priority, Report, Settings, Version, Vrid, Why,
+    Password, Peer, Priority, Report, Settings, Timing, Version, Vrid, Why,
 };
 
 #[test]
@@ -256,8 +256,15 @@ fn wording(action: &Action) -> String {
             Report::Priority { from, to } => format!("priority {from} to {to}"),
             Report::Master(master) => format!("hear {}", peer(master)),
             Report::Lower(lower) => format!("lower {}", peer(lower)),
-            Report::Loser(loser) => format!("loser {}", peer(loser)),
+            Report::Loser { peer: loser, answer, announcement } => {
+                let later = |what, timing| if timing == Timing::Later { what } else { "" };
+                let answer = later(", answer later", *answer);
+                format!("loser {}{answer}{}", peer(loser), later(", announce later", *announcement))
+            }
             Report::TwoMasters(loser) => format!("two masters, the other {}", peer(loser)),
+            Report::SecondSpeaker { address, priorities: [higher, lower] } => {
+                format!("second speaker on {address} prio {higher} {lower}")
+            }
             Report::OtherAddresses(from) => format!("other addresses of {from}"),
             Report::OtherInterval(from) => format!("other interval of {from}"),
             Report::Released(from) => format!("release of {from}"),

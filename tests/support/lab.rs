@@ -167,6 +167,13 @@ impl Host {
         batch(&self.lab.netns("switch"), &format!("link set p-{} up\n", self.name));
     }
 
+    /// Cuts this host off from the other hosts that are cut off; all others reach it and are reached. Or ends that.
+    pub(crate) fn set_cut_off(&self, cut: bool) {
+        let state = if cut { "on" } else { "off" };
+        let command = format!("link set p-{} type bridge_slave isolated {state}\n", self.name);
+        batch(&self.lab.netns("switch"), &command);
+    }
+
     /// The /run of [`super::process::Launch::Container`].
     pub(crate) fn kept_run(&self) -> PathBuf {
         let path = self.file("run");
