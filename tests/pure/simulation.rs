@@ -5,6 +5,7 @@
 //! * on an uncut wire two hosts hold the address for no longer than messages take to settle it, and with a router
 //!   that can work, none does for no longer than the longest Master_Down_Interval;
 //! * a host that is paused for ever loses the address with its lease;
+//! * after any cuts, the last announcement that a client heard is the master's;
 //! * while nothing happens, nothing moves, for an hour.
 
 use std::collections::VecDeque;
@@ -62,6 +63,8 @@ struct Wire {
     none: Option<Instant>,
     /// How often a router has changed its role.
     transitions: usize,
+    /// The host that announced the address last. Clients hear all hosts, on whatever side.
+    announced: Option<usize>,
 }
 
 impl Wire {
@@ -101,6 +104,7 @@ impl Wire {
             several: None,
             none: None,
             transitions: 0,
+            announced: None,
         }
     }
 
@@ -123,7 +127,10 @@ impl Wire {
                 }
                 Action::Release => host.holds_until = None,
                 Action::Send(advert) => self.send(n, &advert),
-                Action::Announce => assert!(host.holds_until.is_some(), "announced what it does not hold"),
+                Action::Announce => {
+                    assert!(host.holds_until.is_some(), "announced what it does not hold");
+                    self.announced = Some(n);
+                }
                 Action::Report(_) => {}
             }
         }
@@ -395,6 +402,73 @@ proptest! {
         wire.wait(Duration::from_mins(1));
         wire.settled();
     }
+}
+
+/// Cuts the hosts off from each other for a while, or until they have settled, and joins them again.
+fn cuts() -> impl Strategy<Value = Vec<(u8, u16, u16)>> {
+    prop::collection::vec((any::<u8>(), 0..12_000u16, 5..12_000u16), 1..12)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 1_000,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/pure/simulation.regressions"))),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn after_any_cuts_the_last_announcement_is_the_master_s(
+        priorities in prop::collection::vec(1..255u8, 2..=4),
+        dice: u32,
+        cuts in cuts(),
+    ) {
+        let routers: Vec<_> = priorities.into_iter().map(|priority| (priority, true)).collect();
+        let mut wire = Wire::new(&routers, true);
+        wire.dice = dice;
+        for n in 0..routers.len() {
+            wire.event(n, Event::Startup);
+        }
+        wire.wait(Duration::from_secs(5));
+        for (sides, cut, joined) in cuts {
+            perform(&mut wire, &Operation::Cut(sides));
+            wire.wait(Duration::from_millis(cut.into()));
+            perform(&mut wire, &Operation::Heal);
+            wire.wait(Duration::from_millis(joined.into()));
+        }
+        // Whoever has lost advertises until it hears the winner.
+        wire.wait(Duration::from_secs(1) + FLIGHT * 2);
+        let masters = wire.masters(0);
+        prop_assert_eq!(masters.len(), 1);
+        wire.wait(Duration::from_secs(1));
+        prop_assert_eq!(wire.announced, masters.first().copied());
+        wire.wait(Duration::from_secs(20));
+        prop_assert_eq!(wire.announced, masters.first().copied());
+    }
+}
+
+#[test]
+fn forged_adverts_do_not_move_the_address_faster_than_by_the_times_of_the_rfc() {
+    let moves = |fast| {
+        let mut wire = Wire::new(&[(200, true), (100, true)], fast);
+        (0..2).for_each(|n| wire.event(n, Event::Startup));
+        wire.wait(Duration::from_secs(10));
+        let before = wire.transitions;
+        let forged = wire.hosts[0].router.settings().advert(Priority::new(254).unwrap());
+        for n in 0..1_200 {
+            let priority = Priority::from_wire(if n % 2 == 0 { 254 } else { 0 });
+            let advert = Advert { priority, ..forged.clone() };
+            wire.accountable = wire.now + Duration::from_mins(1);
+            for host in 0..2 {
+                wire.event(host, Event::Advert { from: "10.0.0.9".parse().unwrap(), advert: &advert });
+            }
+            wire.wait(Duration::from_micros(3_333));
+        }
+        wire.wait(Duration::from_secs(10));
+        wire.settled();
+        wire.transitions - before
+    };
+    let (fast, rfc) = (moves(true), moves(false));
+    assert!(fast <= rfc + 4, "{fast} transitions, and {rfc} by the times of the RFC");
 }
 
 #[test]
