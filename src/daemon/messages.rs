@@ -140,6 +140,16 @@ fn peer(peer: &Peer) -> String {
     format!("{} (priority {})", peer.address, peer.priority)
 }
 
+/// What a master does about the advert of a lower router, as half a sentence.
+fn reply(answer: Timing, announcement: Timing) -> &'static str {
+    match (answer, announcement) {
+        (Timing::Now, Timing::Now) => "answered and announced",
+        (Timing::Now, Timing::Later) => "answered; will announce within 1 s",
+        (Timing::Later, Timing::Now) => "announced; our next advert answers it",
+        (Timing::Later, Timing::Later) => "our next advert answers it; will announce within 1 s",
+    }
+}
+
 /// The cause of a transition as half a sentence.
 pub(super) fn cause(why: &Why, of: &Subject<'_>) -> String {
     let Subject { interface, watched, family, .. } = of;
@@ -206,12 +216,7 @@ pub(super) fn report(report: &Report, of: &Subject<'_>) -> String {
             format!("Received lower priority advert from {}: will take over", peer(lower))
         }
         Report::Loser { peer: loser, answer, announcement } => {
-            let done = match (answer, announcement) {
-                (Timing::Now, Timing::Now) => "answered and announced",
-                (Timing::Now, Timing::Later) => "answered; will announce within 1 s",
-                (Timing::Later, Timing::Now) => "announced; our next advert answers it",
-                (Timing::Later, Timing::Later) => "our next advert answers it; will announce within 1 s",
-            };
+            let done = reply(*answer, *announcement);
             format!("Received advert from {} while master: it loses, {done}", peer(loser))
         }
         Report::TwoMasters(loser) => format!(

@@ -211,15 +211,7 @@ impl Telemetry {
     ) {
         match *report {
             Report::Transition { from, to, why } => {
-                self.since = now;
-                self.cause = messages::cause(&why, subject).into();
-                self.counters.became_master += u64::from(to == Role::Master);
-                self.counters.released_master += u64::from(from == Role::Master);
-                self.transitions.push(Transition { from, to, why });
-                if to == Role::Init {
-                    self.transitions.admit_one();
-                }
-                self.log_transition(now, subject);
+                self.transition(now, subject, Transition { from, to, why });
             }
             Report::Dropped { from, reason } => {
                 self.drops.count(reason);
@@ -244,6 +236,19 @@ impl Telemetry {
             | Report::Cause { .. } => messages::log_report(subject, report),
         }
         self.judge_failover(now, subject, instance);
+    }
+
+    fn transition(&mut self, now: Instant, subject: &Subject<'_>, transition: Transition) {
+        let Transition { from, to, why } = transition;
+        self.since = now;
+        self.cause = messages::cause(&why, subject).into();
+        self.counters.became_master += u64::from(to == Role::Master);
+        self.counters.released_master += u64::from(from == Role::Master);
+        self.transitions.push(transition);
+        if to == Role::Init {
+            self.transitions.admit_one();
+        }
+        self.log_transition(now, subject);
     }
 
     /// Logs the last transition, unless there were too many.
