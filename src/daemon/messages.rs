@@ -140,14 +140,22 @@ fn peer(peer: &Peer) -> String {
     format!("{} (priority {})", peer.address, peer.priority)
 }
 
-/// What a master does about the advert of a lower router, as half a sentence.
-fn reply(answer: Timing, announcement: Timing) -> &'static str {
-    match (answer, announcement) {
+/// A lower router advertises to a master: what the master has done about it, and what it will do.
+fn loser(loser: &Peer, answer: Timing, announcement: Timing) -> String {
+    let done = match (answer, announcement) {
         (Timing::Now, Timing::Now) => "answered and announced",
         (Timing::Now, Timing::Later) => "answered; will announce within 1 s",
         (Timing::Later, Timing::Now) => "announced; our next advert answers it",
         (Timing::Later, Timing::Later) => "our next advert answers it; will announce within 1 s",
-    }
+    };
+    format!("Received advert from {} while master: it loses, {done}", peer(loser))
+}
+
+fn second_speaker(vrid: Vrid, address: IpAddr, [higher, lower]: [Priority; 2]) -> String {
+    format!(
+        "There is a second VRRP speaker of VRID {vrid} on {address}: its adverts alternate between priority {higher} and \
+         {lower}; stop one of the two"
+    )
 }
 
 /// The cause of a transition as half a sentence.
@@ -215,20 +223,15 @@ pub(super) fn report(report: &Report, of: &Subject<'_>) -> String {
         Report::Lower(lower) => {
             format!("Received lower priority advert from {}: will take over", peer(lower))
         }
-        Report::Loser { peer: loser, answer, announcement } => {
-            let done = reply(*answer, *announcement);
-            format!("Received advert from {} while master: it loses, {done}", peer(loser))
-        }
+        Report::Loser { peer, answer, announcement } => loser(peer, *answer, *announcement),
         Report::TwoMasters(loser) => format!(
             "Two masters: {} goes on advertising although we are better: it does not hear us; look for a firewall \
              that drops VRRP (IP protocol 112) there",
             peer(loser)
         ),
-        Report::SecondSpeaker { address, priorities: [higher, lower] } => format!(
-            "There is a second VRRP speaker of VRID {} on {address}: its adverts alternate between priority {higher} \
-             and {lower}; stop one of the two",
-            of.settings.vrid
-        ),
+        Report::SecondSpeaker { address, priorities } => {
+            second_speaker(of.settings.vrid, *address, *priorities)
+        }
         Report::OtherAddresses(from) => format!("{from} advertises other addresses for our VRID"),
         Report::OtherInterval(from) => format!("{from} advertises at another interval"),
         Report::Released(from) => format!("Master {from} releases the addresses (priority 0)"),

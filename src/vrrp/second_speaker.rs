@@ -4,8 +4,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::units::Priority;
 use super::event::Peer;
+use super::units::Priority;
 use crate::time::Instant;
 
 /// One router advertises once in an interval, so its priority changes at most this often in one and a half.
