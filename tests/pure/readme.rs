@@ -17,7 +17,7 @@ const QUOTED: [&str; 22] = [
     "/proc is mounted with hidepid",
     "Changing effective priority from ",
     " fell silent",
-    " is missing: ",
+    " is missing; it is needed to ",
     " in the environment",
     "is missing or down",
     " address to send from",
