@@ -193,7 +193,7 @@ impl Dispatcher {
             Report::Priority { from, to } => {
                 self.history.add_evidence(id.0, now, format!("priority {from} to {to}"));
             }
-            Report::Released(from) => self.history.add_evidence(id.0, now, format!("{from} said priority 0")),
+            Report::Released(from) => self.history.add_evidence(id.0, now, format!("{from} sent priority 0")),
             Report::Transition { from, to, why } => self.record_transition(now, id, (*from, *to), why),
             Report::Master(_)
             | Report::Lower(_)
@@ -213,7 +213,7 @@ impl Dispatcher {
     fn record_transition(&mut self, now: Instant, id: RouterId, (from, to): (Role, Role), why: &Why) {
         let router = &self.routers[id.0];
         if let (Why::Silence(Some(_)), Some((heard, _))) = (why, router.telemetry().last_heard()) {
-            self.history.add_evidence(id.0, heard, "its last advert came".into());
+            self.history.add_evidence(id.0, heard, "its last advert arrived".into());
         }
         let transition = Transition {
             time: wall_clock(),

@@ -1,5 +1,5 @@
-//! The sentences about routers, for log, status and history; keepalived's phrases where people grep for them.
-//! Decides nothing.
+//! The sentences about routers, for log, status and history. Keeps keepalived's phrases that people grep for. Decides
+//! nothing.
 
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ use crate::vrrp::{
     Advert, Cause, DropReason, Family, Peer, Priority, Report, Role, Settings, Timing, Vrid, Why,
 };
 
-/// The router that a sentence is about.
+/// The router a sentence is about.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Subject<'a> {
     pub(super) name: &'a str,
@@ -34,7 +34,7 @@ impl Subject<'_> {
         self.log_event_with(level, event, &[], &text);
     }
 
-    /// The same with further keys, for programs that read the log.
+    /// The same, with more keys for programs that read the log.
     pub(super) fn log_event_with(
         &self,
         level: Level,
@@ -61,7 +61,7 @@ pub(super) fn log_transition(subject: &Subject<'_>, transition: &Transition, ski
     let count = skipped.to_string();
     if skipped > 0 {
         keys.push(("skipped", &count));
-        let _ = write!(text, " ({count} transitions before it are not in the log: too many)");
+        let _ = write!(text, " ({count} transitions before it were not logged: too many)");
     }
     subject.log_event_with(level, "transition", &keys, &text);
 }
@@ -85,18 +85,18 @@ pub(super) fn log_report(subject: &Subject<'_>, report: &Report) {
     log_with_peer(subject, level, event, report);
 }
 
-/// Logs that a virtual address was missing and was added again. `expired`: its lease ran out while this process was
-/// held up; otherwise another program removed it.
+/// Logs that a virtual address was missing and was added again. `expired`: its lease ran out while this process did not
+/// run; otherwise another program removed it.
 pub(super) fn log_restored(subject: &Subject<'_>, expired: bool) {
     if expired {
-        let text = "The lease of a virtual address ended while this process was held up: put back";
+        let text = "A virtual address expired while this process did not run: added it again";
         subject.log_event(Level::Warn, "address_restored", text);
     } else {
         log_report(subject, &Report::AddressRestored);
     }
 }
 
-/// Logs what a check found.
+/// Logs the outcome of a poll.
 pub(super) fn log_outcome(subject: &Subject<'_>, outcome: &Outcome) {
     for e in &outcome.errors {
         subject.log_event(Level::Error, "check_error", e);
@@ -122,13 +122,13 @@ fn log_with_peer(subject: &Subject<'_>, level: Level, event: &str, report: &Repo
     subject.log_event_with(level, event, &keys, &self::report(report, subject));
 }
 
-/// What is wrong.
+/// A cause of FAULT as half a sentence.
 pub(super) fn fault(cause: Cause, of: &Subject<'_>) -> String {
     let Subject { interface, watched, family, .. } = of;
     match cause {
         Cause::Interface => format!("interface {interface} is missing or down"),
         Cause::Source => format!("interface {interface} has no {family} address to send from"),
-        Cause::Vrid => format!("another router here has our VRID on {interface}"),
+        Cause::Vrid => format!("another router of this process uses our VRID on {interface}"),
         Cause::Service => format!("the check of {} does not pass", watched.join(", ")),
         Cause::Tracked => "a tracked interface is missing or down".into(),
         Cause::Partner => "the router of the other address family is in FAULT".into(),
@@ -140,7 +140,7 @@ fn peer(peer: &Peer) -> String {
     format!("{} (priority {})", peer.address, peer.priority)
 }
 
-/// A lower router advertises to a master: what the master has done about it, and what it will do.
+/// A router that ranks lower advertises to a master: how the master reacts, now and soon.
 fn loser(loser: &Peer, answer: Timing, announcement: Timing) -> String {
     let done = match (answer, announcement) {
         (Timing::Now, Timing::Now) => "answered and announced",
@@ -148,7 +148,7 @@ fn loser(loser: &Peer, answer: Timing, announcement: Timing) -> String {
         (Timing::Later, Timing::Now) => "announced; our next advert answers it",
         (Timing::Later, Timing::Later) => "our next advert answers it; will announce within 1 s",
     };
-    format!("Received advert from {} while master: it loses, {done}", peer(loser))
+    format!("Received advert from {} while master: it ranks lower; {done}", peer(loser))
 }
 
 fn second_speaker(vrid: Vrid, address: IpAddr, [higher, lower]: [Priority; 2]) -> String {
@@ -164,25 +164,27 @@ pub(super) fn cause(why: &Why, of: &Subject<'_>) -> String {
     match why {
         Why::Startup => "started".into(),
         Why::Silence(Some(master)) => format!("{} fell silent", peer(master)),
-        Why::Silence(None) => "no other router is heard".into(),
+        Why::Silence(None) => "heard no other router".into(),
         Why::Released(from) => format!("{from} released the addresses"),
-        Why::Preempt(lower) => format!("{} is lower than ours", peer(lower)),
-        Why::Outranked(by) => format!("{} is better", peer(by)),
+        Why::Preempt(lower) => format!("preempting {}", peer(lower)),
+        Why::Outranked(by) => format!("{} ranks higher", peer(by)),
         Why::Fault(fault) => self::fault(*fault, of),
         Why::Recovered(Cause::Interface) => format!("interface {interface} is up"),
         Why::Recovered(Cause::Source) => format!("interface {interface} has an {family} address"),
         Why::Recovered(Cause::Vrid) => format!("our VRID is free on {interface}"),
         Why::Recovered(Cause::Tracked) => "the tracked interfaces are up".into(),
-        Why::Recovered(Cause::Partner) => "the router of the other address family works".into(),
+        Why::Recovered(Cause::Partner) => "the router of the other address family has recovered".into(),
         Why::Recovered(Cause::Service) => format!("the check of {} passes", watched.join(", ")),
-        Why::Recovered(Cause::Address) => "trying the virtual addresses again".into(),
-        Why::Late(late) => format!("held up for {} ms, another may have been elected", millis(*late)),
+        Why::Recovered(Cause::Address) => "retrying the virtual addresses".into(),
+        Why::Late(late) => {
+            format!("did not run for {} ms, another master may have been elected", millis(*late))
+        }
         Why::Shutdown => "stopping".into(),
         Why::Succeeded(by) => format!("{} took over", peer(by)),
     }
 }
 
-/// The other router that a report tells of.
+/// The other router in a report.
 pub(super) fn speaker(report: &Report) -> Option<IpAddr> {
     match report {
         Report::Transition { why, .. } => match why {
@@ -208,6 +210,18 @@ pub(super) fn speaker(report: &Report) -> Option<IpAddr> {
     }
 }
 
+const YIELDING: &str =
+    "Yielding: sent priority 0, then the new priority; a router that ranks higher can take over";
+const STOPPING: &str = "Stopping: sent priority 0; keeping the addresses until another router takes over";
+
+fn two_masters(loser: &Peer) -> String {
+    format!(
+        "Two masters: {} keeps advertising although it ranks lower, so it does not receive our adverts; look for a \
+         firewall there that drops VRRP (IP protocol 112)",
+        peer(loser)
+    )
+}
+
 /// A report as a sentence, without the router's name.
 pub(super) fn report(report: &Report, of: &Subject<'_>) -> String {
     match report {
@@ -224,46 +238,41 @@ pub(super) fn report(report: &Report, of: &Subject<'_>) -> String {
             format!("Received lower priority advert from {}: will take over", peer(lower))
         }
         Report::Loser { peer, answer, announcement } => loser(peer, *answer, *announcement),
-        Report::TwoMasters(loser) => format!(
-            "Two masters: {} goes on advertising although we are better: it does not hear us; look for a firewall \
-             that drops VRRP (IP protocol 112) there",
-            peer(loser)
-        ),
+        Report::TwoMasters(loser) => two_masters(loser),
         Report::SecondSpeaker { address, priorities } => {
             second_speaker(of.settings.vrid, *address, *priorities)
         }
-        Report::OtherAddresses(from) => format!("{from} advertises other addresses for our VRID"),
-        Report::OtherInterval(from) => format!("{from} advertises at another interval"),
+        Report::OtherAddresses(from) => format!("{from} advertises different addresses for our VRID"),
+        Report::OtherInterval(from) => format!("{from} advertises at a different interval"),
         Report::Released(from) => format!("Master {from} releases the addresses (priority 0)"),
         Report::Dropped { from, reason } => format!("Dropped advert from {from}: {reason}"),
-        Report::Yield => "Yielding (priority 0, then the new one): a better router may take over".into(),
-        Report::Leaving => "Leaving (priority 0): answering until another router takes over".into(),
-        Report::AddressRestored => "A virtual address was removed by somebody else: put back".into(),
+        Report::Yield => YIELDING.into(),
+        Report::Leaving => STOPPING.into(),
+        Report::AddressRestored => "Another program removed a virtual address: added it again".into(),
         Report::Cause { cause, raised: true } => {
-            format!("In FAULT STATE also because {}", fault(*cause, of))
+            format!("Another cause of FAULT STATE: {}", fault(*cause, of))
         }
         Report::Cause { cause, raised: false } => {
-            format!("Still in FAULT STATE, though {}", self::cause(&Why::Recovered(*cause), of))
+            format!("Still in FAULT STATE, although {}", self::cause(&Why::Recovered(*cause), of))
         }
     }
 }
 
-/// What we do about an advert that differs from our configuration.
+/// How we handle an advert that differs from our configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reaction {
-    Dropping,
-    /// The RFC demands it.
-    Obeying,
+    Drop,
+    /// As the RFC requires.
+    Accept,
 }
 
-/// Why an advert for our VRID was dropped, with both values where two differ: such a disagreement ends
-/// in two masters.
+/// A disagreement between an advert for our VRID and our configuration, with both values: it can end in two masters.
 pub(super) struct Conflict<'a> {
     pub(super) from: IpAddr,
     pub(super) reason: DropReason,
     pub(super) reaction: Reaction,
     pub(super) ours: &'a Settings,
-    /// The advert, when it could be read.
+    /// The advert, if it could be parsed.
     pub(super) theirs: Option<&'a Advert>,
 }
 
@@ -271,38 +280,38 @@ impl fmt::Display for Conflict<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { from, reason, reaction, ours, theirs } = self;
         let verb = match reaction {
-            Reaction::Dropping => "Dropping",
-            Reaction::Obeying => "Obeying",
+            Reaction::Drop => "Dropping",
+            Reaction::Accept => "Accepting",
         };
         write!(f, "{verb} adverts from {from} ({reason})")?;
-        let Some(theirs) = theirs else { return f.write_str(": not a VRRP advert we may obey") };
-        #[expect(clippy::wildcard_enum_match_arm, reason = "the other reasons have no two values to name")]
+        let Some(theirs) = theirs else { return f.write_str(": not a valid VRRP advert") };
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the other reasons have no values to compare")]
         match reason {
             DropReason::VersionMismatch => {
-                write!(f, ": it speaks {}, we speak {}", theirs.version, ours.version)?;
+                write!(f, ": it uses {}, we use {}", theirs.version, ours.version)?;
             }
             DropReason::AuthMismatch => {
                 let auth = |password: bool| if password { "a password" } else { "no authentication" };
                 let (theirs, ours) = (auth(theirs.password.is_some()), auth(ours.auth.is_some()));
                 write!(f, ": it uses {theirs}, we use {ours}")?;
             }
-            DropReason::AuthFailure => f.write_str(": its password is another one than ours")?,
+            DropReason::AuthFailure => f.write_str(": its password differs from ours")?,
             DropReason::Interval => {
-                write!(f, ": its interval is {}, ours {}", theirs.interval, ours.interval)?;
+                write!(f, ": its interval is {}, ours is {}", theirs.interval, ours.interval)?;
             }
             DropReason::Addresses => {
-                write!(f, ": its addresses are {}, ours {}", List(&theirs.addresses), List(&ours.addresses))?;
+                let (theirs, ours) = (List(&theirs.addresses), List(&ours.addresses));
+                write!(f, ": its addresses are {theirs}, ours are {ours}")?;
             }
             DropReason::OwnAddress => {
-                return f
-                    .write_str(": that is our own address; another host uses it, or our packets come back");
+                return f.write_str(": another host uses our own address, or our packets are looped back");
             }
             _ => return Ok(()),
         }
         f.write_str(match (reaction, reason) {
-            (Reaction::Obeying, DropReason::Interval) => "; while it is master we wait by its own",
-            (Reaction::Obeying, _) => "; another cluster may use our VRID",
-            (Reaction::Dropping, _) => "; until they agree, both can be master at once",
+            (Reaction::Accept, DropReason::Interval) => "; while it is master, we use its interval",
+            (Reaction::Accept, _) => "; another cluster may be using our VRID",
+            (Reaction::Drop, _) => "; until they agree, both can be master at once",
         })
     }
 }
@@ -317,38 +326,38 @@ pub(super) enum Obstacle {
     Weight(Weight),
 }
 
-/// A backup that would not replace the master it follows if the service failed there: why, and what would help.
+/// Why this backup would not replace its master if the service failed there, and what to change.
 pub(super) fn failover_impossible(own: Priority, master: &Peer, obstacle: Obstacle) -> String {
     let mut text = format!("No spare: if the service of {} died, it would stay master", peer(master));
     match obstacle {
         Obstacle::NoPreemption => {
-            text += ": with PREEMPT=false we follow it however low it falls; CHECK_WEIGHT=0 makes it a FAULT there";
+            text += ": with PREEMPT=false, we follow it no matter how low its priority drops; with CHECK_WEIGHT=0 it would enter FAULT";
         }
-        Obstacle::ServiceDown => text += "; the service does not run here either",
+        Obstacle::ServiceDown => text += "; the service is not running here either",
         Obstacle::Weight(_) if master.priority == Priority::OWNER => {
-            text += "; an address owner never falls, CHECK_WEIGHT=0 makes it a FAULT there";
+            text += "; an address owner's priority never drops; with CHECK_WEIGHT=0 it would enter FAULT";
         }
         Obstacle::Weight(weight) => {
             let lacking = master.priority.octet().saturating_sub(own.octet());
             let _ = write!(
                 text,
-                ": CHECK_WEIGHT {weight} is too small, it must be above {lacking} (or below -{lacking}, or 0: FAULT) on both"
+                ": CHECK_WEIGHT {weight} is too small; it must be above {lacking} (or below -{lacking}, or 0 for FAULT) on both"
             );
         }
     }
     text
 }
 
-/// No other router was heard since the start.
+/// No other router has been heard since the start.
 pub(super) fn never_heard(vrid: Vrid) -> String {
     format!(
-        "No other router of VRID {vrid} was heard yet. Backups are silent, so all may be well; but if another is \
-         master too, a firewall drops VRRP: nft insert rule inet filter input ip protocol vrrp accept (or: \
-         iptables -I INPUT -p vrrp -j ACCEPT)"
+        "No other router of VRID {vrid} has been heard yet. Backups are silent, so this may be normal; but if another \
+         router is also master, a firewall drops VRRP: nft insert rule inet filter input ip protocol vrrp accept \
+         (or: iptables -I INPUT -p vrrp -j ACCEPT)"
     )
 }
 
-/// There is no link to speak on yet.
+/// The link does not exist yet.
 pub(super) fn no_link(choice: &InterfaceChoice, subnet_hint: IpAddr) -> String {
     match choice {
         InterfaceChoice::Named(name) => format!("Interface {name} is not there: waiting for it"),
@@ -360,11 +369,11 @@ pub(super) fn no_link(choice: &InterfaceChoice, subnet_hint: IpAddr) -> String {
     }
 }
 
-/// Two routers of this process that came to one interface by different ways.
+/// Two routers of this process resolved to the same interface, for example one by its name and one by its subnet.
 pub(super) fn vrid_taken(vrid: Vrid, interface: &str, holder: &str) -> String {
     format!(
-        "VRID {vrid} on {interface} is ({holder})'s already: two virtual routers on one interface cannot have the \
-         same number; give one of them another VIRTUAL_ROUTER, or name another INTERFACE"
+        "VRID {vrid} on {interface} is already used by ({holder}): two virtual routers on one interface cannot share a \
+         VRID; change VIRTUAL_ROUTER or INTERFACE of one of them"
     )
 }
 
@@ -372,7 +381,7 @@ pub(super) fn vrid_taken(vrid: Vrid, interface: &str, holder: &str) -> String {
 pub(super) fn send_failed(error: &Error) -> String {
     let mut text = error.to_string();
     if error.is_permission() {
-        text += "; the others cannot hear us and become master too: look for an output rule against IP protocol 112";
+        text += "; the other routers cannot hear us and will become master as well: look for an output rule against IP protocol 112";
     }
     text
 }
@@ -419,7 +428,7 @@ mod tests {
         );
         assert_eq!(
             text(Role::Master, Role::Backup, Why::Outranked(master)),
-            "Entering BACKUP STATE: 10.0.0.11 (priority 13) is better"
+            "Entering BACKUP STATE: 10.0.0.11 (priority 13) ranks higher"
         );
         assert_eq!(
             text(Role::Master, Role::Fault, Why::Fault(Cause::Service)),
@@ -430,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loser_s_line_says_what_was_done_and_what_is_still_to_come() {
+    fn the_line_of_a_lower_router_has_what_was_done_and_what_will_follow() {
         let settings = settings();
         let of = Subject {
             name: "VI_1",
@@ -449,7 +458,7 @@ mod tests {
             let text = report(&Report::Loser { peer, answer, announcement }, &of);
             assert_eq!(
                 text,
-                format!("Received advert from 10.0.0.11 (priority 90) while master: it loses, {done}")
+                format!("Received advert from 10.0.0.11 (priority 90) while master: it ranks lower; {done}")
             );
         }
     }
@@ -487,14 +496,14 @@ mod tests {
         };
         let from = "10.0.0.12".parse().unwrap();
         let text = |reason| {
-            Conflict { from, reason, reaction: Reaction::Dropping, ours: &ours, theirs: Some(&theirs) }
+            Conflict { from, reason, reaction: Reaction::Drop, ours: &ours, theirs: Some(&theirs) }
                 .to_string()
         };
         for (reason, difference) in [
-            (DropReason::VersionMismatch, "it speaks VRRPv3, we speak VRRPv2"),
+            (DropReason::VersionMismatch, "it uses VRRPv3, we use VRRPv2"),
             (DropReason::AuthMismatch, "it uses a password, we use no authentication"),
-            (DropReason::Interval, "its interval is 2 s, ours 1 s"),
-            (DropReason::Addresses, "its addresses are 10.0.0.3 10.0.0.4, ours 10.0.0.2"),
+            (DropReason::Interval, "its interval is 2 s, ours is 1 s"),
+            (DropReason::Addresses, "its addresses are 10.0.0.3 10.0.0.4, ours are 10.0.0.2"),
         ] {
             let want = format!(
                 "Dropping adverts from 10.0.0.12 ({reason}): {difference}; until they agree, both can be master at once"
@@ -503,19 +512,19 @@ mod tests {
         }
     }
 
-    /// AX-02: in VRRPv3 another interval is obeyed, and said.
+    /// AX-02: in VRRPv3 a different interval is accepted and logged.
     #[test]
-    fn an_interval_that_is_obeyed_is_said_with_what_follows_from_it() {
+    fn an_accepted_interval_is_logged_with_its_consequence() {
         let ours = settings();
         let theirs =
             Advert { interval: Interval::from_centiseconds(50).unwrap(), ..ours.advert(ours.priority) };
         let from = "10.0.0.12".parse().unwrap();
         let reason = DropReason::Interval;
         let conflict =
-            Conflict { from, reason, reaction: Reaction::Obeying, ours: &ours, theirs: Some(&theirs) };
+            Conflict { from, reason, reaction: Reaction::Accept, ours: &ours, theirs: Some(&theirs) };
         assert_eq!(
             conflict.to_string(),
-            "Obeying adverts from 10.0.0.12 (interval): its interval is 0.5 s, ours 1 s; while it is master we wait by its own"
+            "Accepting adverts from 10.0.0.12 (interval): its interval is 0.5 s, ours is 1 s; while it is master, we use its interval"
         );
     }
 }

@@ -195,7 +195,7 @@ impl Daemon {
             self.report_notices(&outcomes);
         }
         for e in self.server.expire(now, &self.poller) {
-            log::warn!(event = "serving"; "{e}; trying again, everything else works");
+            log::warn!(event = "serving"; "{e}; will retry; everything else works");
         }
         self.routers.fire_timers();
     }

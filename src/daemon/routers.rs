@@ -238,7 +238,7 @@ impl Routers {
             Ok(changes) => changes,
             Err(e) => {
                 if !std::mem::replace(&mut self.netlink_failed, true) {
-                    log::error!(event = "kernel"; "{e}; trying again");
+                    log::error!(event = "kernel"; "{e}; will retry");
                 }
                 return self.retry_later();
             }

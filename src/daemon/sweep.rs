@@ -28,20 +28,21 @@ pub(super) fn sweep(network: &mut Network, router: &Router) {
         let Some(verdict) = judge(network, router, &found) else { continue };
         let address = format!("{}/{}", found.address, found.prefix);
         let (level, text) = match verdict {
-            Verdict::KeepOwned => (Level::Info, format!("{address} is this host's own address and stays")),
+            Verdict::KeepOwned => (Level::Info, format!("{address} is this host's own address: kept")),
             Verdict::KeepForeign => (
                 Level::Warn,
-                format!("{address} is on this host already, and not from vrrp-init: left alone"),
+                format!("{address} is already on this host and was not added by vrrp-init: left unchanged"),
             ),
             Verdict::RemoveOurs | Verdict::RemoveUnmarked => {
                 match network.remove(found.index, found.address, found.prefix) {
                     Err(e) => (Level::Error, e.to_string()),
                     Ok(()) if verdict == Verdict::RemoveOurs => {
-                        (Level::Info, format!("Removed {address}, left by a predecessor that was killed"))
+                        (Level::Info, format!("Removed {address}, left behind by a killed vrrp-init"))
                     }
-                    Ok(()) => {
-                        (Level::Warn, format!("Removed {address}, which something else had put on this host"))
-                    }
+                    Ok(()) => (
+                        Level::Warn,
+                        format!("Removed {address}, which another program had added to this host"),
+                    ),
                 }
             }
         };

@@ -215,13 +215,13 @@ impl Telemetry {
             }
             Report::Dropped { from, reason } => {
                 self.drops.count(reason);
-                return self.conflict(now, subject, (from, reason), Reaction::Dropping, advert);
+                return self.conflict(now, subject, (from, reason), Reaction::Drop, advert);
             }
             Report::OtherAddresses(from) => {
-                return self.conflict(now, subject, (from, DropReason::Addresses), Reaction::Obeying, advert);
+                return self.conflict(now, subject, (from, DropReason::Addresses), Reaction::Accept, advert);
             }
             Report::OtherInterval(from) => {
-                return self.conflict(now, subject, (from, DropReason::Interval), Reaction::Obeying, advert);
+                return self.conflict(now, subject, (from, DropReason::Interval), Reaction::Accept, advert);
             }
             Report::TwoMasters(peer) => self.two_masters(now, subject, report, peer),
             Report::Master(peer) => self.log_limited(now, subject, "master", report, peer.address),

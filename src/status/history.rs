@@ -134,9 +134,9 @@ mod tests {
         history.add_evidence(0, at(60_000), "haproxy (pid 17) is gone".into());
         history.add_evidence(0, at(60_001), "priority 13 to 11".into());
         history.add_evidence(0, at(60_002), "priority 13 to 11".into());
-        history.record(0, at(60_009), transition("10.0.0.11 (priority 12) is better"));
+        history.record(0, at(60_009), transition("10.0.0.11 (priority 12) ranks higher"));
         let sentence = "2026-11-24T12:03:04.118Z VI_1 BACKUP after 2 h 2 min as MASTER: haproxy (pid 17) is gone; \
-                        priority 13 to 11; 10.0.0.11 (priority 12) is better, 9 ms later\n";
+                        priority 13 to 11; 10.0.0.11 (priority 12) ranks higher, 9 ms later\n";
         assert_eq!(history.sentences(), sentence);
         history.record(1, at(60_010), Transition { from: Role::Init, ..transition("started") });
         assert!(history.sentences().ends_with("VI_1 BACKUP: another router's; started\n"));
@@ -147,9 +147,9 @@ mod tests {
         let mut history = History::default();
         let at = Instant::from_millis;
         history.add_evidence(0, at(2_000), "priority 11 to 13".into());
-        history.add_evidence(0, at(1_000), "its last advert came".into());
+        history.add_evidence(0, at(1_000), "its last advert arrived".into());
         history.record(0, at(4_600), transition("10.0.0.11 fell silent"));
-        let expected = "its last advert came; priority 11 to 13; 10.0.0.11 fell silent, 3.6 s later\n";
+        let expected = "its last advert arrived; priority 11 to 13; 10.0.0.11 fell silent, 3.6 s later\n";
         assert!(history.sentences().ends_with(expected), "{}", history.sentences());
     }
 

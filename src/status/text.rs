@@ -87,9 +87,9 @@ pub fn details(router: &RouterStatus) -> String {
             &format_args!("{} (priority {}) {} ago", heard.address, heard.priority, millis(heard.ago_ms)),
         );
     }
-    lines.add("speaks", &speaks(router));
+    lines.add("adverts", &adverts(router));
     if let Some(deadline) = router.deadline_ms {
-        lines.add("next", &format_args!("timer in {}", millis(deadline)));
+        lines.add("next", &next(router.state, &millis(deadline)));
     }
     for address in &router.addresses {
         lines.add("address", &self::address(address));
@@ -127,7 +127,16 @@ fn priority(router: &RouterStatus) -> String {
     text
 }
 
-fn speaks(router: &RouterStatus) -> String {
+/// What the router does `within` that time if nothing happens before.
+fn next(state: Role, within: &str) -> String {
+    match state {
+        Role::Init | Role::Fault => format!("retries the virtual addresses in {within}"),
+        Role::Backup => format!("takes over in {within} unless it hears a master to follow"),
+        Role::Master => format!("advert, announcement or lease renewal in {within}"),
+    }
+}
+
+fn adverts(router: &RouterStatus) -> String {
     let from = router.source.map_or("no address yet".to_owned(), |source| source.to_string());
     let to = if router.peers.is_empty() { "all (multicast)".to_owned() } else { join(&router.peers, ", ") };
     format!(
@@ -142,7 +151,7 @@ fn speaks(router: &RouterStatus) -> String {
 }
 
 fn address(address: &AddressStatus) -> String {
-    let place = match (address.wanted, address.present) {
+    let presence = match (address.wanted, address.present) {
         (true, true) => "here",
         (true, false) => "MISSING here",
         (false, true) => "here, and should not be",
@@ -150,7 +159,7 @@ fn address(address: &AddressStatus) -> String {
     };
     let lease = address.lease_s.map_or(String::new(), |left| format!(", lease ends in {left} s"));
     let excluded = if address.excluded { ", not advertised" } else { "" };
-    format!("{}/{} on {}: {place}{lease}{excluded}", address.address, address.prefix, address.interface)
+    format!("{}/{} on {}: {presence}{lease}{excluded}", address.address, address.prefix, address.interface)
 }
 
 fn verdict(check: &CheckStatus) -> String {
@@ -173,7 +182,7 @@ fn target(target: &TargetStatus) -> String {
 
 fn counters(counters: &Counters) -> String {
     format!(
-        "adverts sent {}, heard {} ({} with the other checksum); priority 0 sent {}, heard {}; became master {}, \
+        "adverts sent {}, received {} ({} with the other checksum); priority 0 sent {}, received {}; became master {}, \
          released {}",
         counters.adverts_sent,
         counters.adverts_received,
@@ -232,12 +241,12 @@ mod tests {
             \x20 warning:   Two masters\n\
             \x20 priority:  13 (base 11)\n\
             \x20 heard:     10.0.0.12 (priority 12) 4.0 s ago\n\
-            \x20 speaks:    VRRPv2 over IPv4, VRID 51, from 10.0.0.11 on eth0 to all (multicast), every 1.0 s\n\
-            \x20 next:      timer in 400 ms\n\
+            \x20 adverts:   VRRPv2 over IPv4, VRID 51, from 10.0.0.11 on eth0 to all (multicast), every 1.0 s\n\
+            \x20 next:      advert, announcement or lease renewal in 400 ms\n\
             \x20 address:   10.0.0.2/32 on eth0: here, lease ends in 3 s\n\
             \x20 check:     healthy for 2 min; weight 2\n\
             \x20            haproxy runs (pid 17 18)\n\
-            \x20 counters:  adverts sent 120, heard 4 (0 with the other checksum); priority 0 sent 0, heard 0; became master 1, released 0\n\
+            \x20 counters:  adverts sent 120, received 4 (0 with the other checksum); priority 0 sent 0, received 0; became master 1, released 0\n\
             \x20 dropped:   ttl=1\n";
         assert_eq!(text, expected);
     }

@@ -201,7 +201,7 @@ fn a_second_signal_ends_the_wait_for_a_successor() {
     let mut router = Router::start(Kind::Ours, &host, &Node::plain(200));
     router.wait_master(0, START);
     router.run.signal(Signal::SIGTERM);
-    router.run.log.wait_for("Leaving", seconds(1));
+    router.run.log.wait_for("Stopping: sent priority 0", seconds(1));
     let stopped = Instant::now();
     router.run.signal(Signal::SIGTERM);
     assert_eq!(router.run.wait_exit(seconds(2)), 0);
@@ -254,7 +254,7 @@ fn a_master_that_was_paused_becomes_backup_first() {
 
     let sampler = pair.sample();
     pair.a.run.signal(Signal::SIGCONT);
-    pair.a.run.log.wait_for_after(marks[0], "Entering BACKUP STATE … held up for", seconds(1));
+    pair.a.run.log.wait_for_after(marks[0], "Entering BACKUP STATE … did not run for", seconds(1));
     pair.a.wait_master(marks[0], START);
     pair.b.wait_backup(marks[1], seconds(1));
     wait_until("b gives the address up", seconds(1), || !pair.b.holds_vip());
@@ -359,9 +359,13 @@ fn an_address_whose_lease_ended_in_a_pause_is_restored_without_blaming_others() 
     wait_until("the kernel removes it", seconds(6), || !router.holds_vip());
     let mark = router.run.log.mark();
     router.run.signal(Signal::SIGCONT);
-    let sentence = "The lease of a virtual address ended while this process was held up: put back";
+    let sentence = "A virtual address expired while this process did not run: added it again";
     router.run.log.wait_for_after(mark, sentence, seconds(1));
     assert!(router.holds_vip());
     router.host.ip("address del 10.77.0.100/32 dev enp0s3");
-    router.run.log.wait_for_after(mark, "was removed by somebody else: put back", seconds(1));
+    router.run.log.wait_for_after(
+        mark,
+        "Another program removed a virtual address: added it again",
+        seconds(1),
+    );
 }

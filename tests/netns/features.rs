@@ -401,7 +401,7 @@ fn with_unicast_peers_strangers_are_dropped_and_a_peer_behind_a_router_is_heard(
 
     let peer = Message::default().bytes();
     stranger.send_to(pair.a.host.address, [10, 77, 0, 3].into(), 60, &peer);
-    let better = "Entering BACKUP STATE … 10.77.0.3 (priority 250) is better";
+    let better = "Entering BACKUP STATE … 10.77.0.3 (priority 250) ranks higher";
     pair.a.run.log.wait_for_after(marks[0], better, seconds(1));
 }
 

@@ -54,8 +54,8 @@ fn each_transition_is_one_line_with_its_cause_and_peer_for_people_and_programs()
     }
     let expected = [
         "INIT | BACKUP | - | (VI_1) Entering BACKUP STATE: started",
-        "BACKUP | MASTER | - | (VI_1) Entering MASTER STATE: no other router is heard",
-        "MASTER | BACKUP | 10.77.0.2 | (VI_1) Entering BACKUP STATE: 10.77.0.2 (priority 250) is better",
+        "BACKUP | MASTER | - | (VI_1) Entering MASTER STATE: heard no other router",
+        "MASTER | BACKUP | 10.77.0.2 | (VI_1) Entering BACKUP STATE: 10.77.0.2 (priority 250) ranks higher",
         "BACKUP | MASTER | 10.77.0.2 | (VI_1) Entering MASTER STATE: 10.77.0.2 released the addresses",
         "MASTER | FAULT | - | (VI_1) Entering FAULT STATE: interface enp0s3 is missing or down",
         "FAULT | BACKUP | - | (VI_1) Entering BACKUP STATE: interface enp0s3 is up",
@@ -114,9 +114,9 @@ fn no_password_appears_in_any_output() {
         b.send(255, &[], &Message { auth_type: 1, auth_data, priority, ..Message::default() }.bytes());
     };
     advert(FOREIGN, 250);
-    log.wait_for("its password is another one than ours", seconds(1));
+    log.wait_for("its password differs from ours", seconds(1));
     advert(GIVEN, 250);
-    log.wait_for("10.77.0.2 (priority 250) is better", seconds(1));
+    log.wait_for("10.77.0.2 (priority 250) ranks higher", seconds(1));
     advert(GIVEN, 0);
 
     router.run.signal(Signal::SIGUSR1);

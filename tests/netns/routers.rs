@@ -49,7 +49,10 @@ fn the_second_router_of_a_vrid_on_one_interface_is_in_fault() {
     let node = Node::plain(200).with("INTERFACE", "auto").with("INTERFACE_2", "enp0s3");
     let node = node.with("VIP_2", "10.77.0.101").with("VIRTUAL_ROUTER_2", Node::VRID.to_string());
     let router = Router::start(Kind::Ours, &host, &node);
-    router.run.log.wait_for("(VI_2) VRID 51 on enp0s3 is (VI_1)'s already … VIRTUAL_ROUTER", seconds(1));
+    router
+        .run
+        .log
+        .wait_for("(VI_2) VRID 51 on enp0s3 is already used by (VI_1) … VIRTUAL_ROUTER", seconds(1));
     router.run.log.wait_for("(VI_2) Entering FAULT STATE … VRID", seconds(1));
     router.wait_master(0, START);
     // Every event of the kernel makes it try again.

@@ -74,7 +74,7 @@ fn why_names_who_died_and_who_took_over_when() {
     for part in [
         " VI_1 BACKUP after ",
         " as MASTER: haproxy (pid ",
-        ") is gone; priority 13 to 11; 10.77.0.2 (priority 12) is better, ",
+        ") is gone; priority 13 to 11; 10.77.0.2 (priority 12) ranks higher, ",
         " ms later",
     ] {
         assert!(last.contains(part), "{part}\n{text}");

@@ -674,7 +674,7 @@ fn a_discarded_advert_does_not_delay_the_takeover() {
     // AX-02: another interval is learned and logged.
     let slower = MessageV3 { interval: 60, ..good.clone() };
     wire.send(&channel.frame(255, &slower.bytes(channel.ends())));
-    router.run.log.wait_for("Obeying adverts from 10.77.0.250 … 0.6 s, ours 0.5 s", seconds(1));
+    router.run.log.wait_for("Accepting adverts from 10.77.0.250 … 0.6 s, ours is 0.5 s", seconds(1));
     let mut silent = Instant::now();
     for _ in 0..5 {
         silent = Instant::now();

@@ -271,7 +271,7 @@ fn wording(action: &Action) -> String {
             Report::Dropped { reason, .. } => format!("drop {reason}"),
             Report::Yield => "yield".into(),
             Report::Leaving => "leaving".into(),
-            Report::AddressRestored => "put back".into(),
+            Report::AddressRestored => "restored".into(),
             Report::Cause { cause, raised } => {
                 format!(
                     "{} {}",

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 /// What README quotes of the log, as far as no value is in it.
 const QUOTED: [&str; 22] = [
     "No other router of VRID ",
-    " goes on advertising although",
-    "it does not hear us",
+    " keeps advertising although it ranks lower",
+    "it does not receive our adverts",
     "; until they agree, both can be master",
-    "; the others cannot hear us",
+    "; the other routers cannot hear us",
     "No spare: if the service of ",
-    " is too small, it must be above",
-    "with PREEMPT=false we follow it however low it falls",
+    " is too small; it must be above",
+    "with PREEMPT=false, we follow it no matter how low its priority drops",
     "is not seen, nor any process but vrrp-init",
     "/proc is mounted with hidepid",
     "Changing effective priority from ",
@@ -24,9 +24,9 @@ const QUOTED: [&str; 22] = [
     "does not pass",
     "a tracked interface is missing",
     "the kernel refused a virtual address",
-    "left by a predecessor that was killed",
-    "A virtual address was removed by somebody else: put back",
-    ", another may have been elected",
+    "left behind by a killed vrrp-init",
+    "Another program removed a virtual address: added it again",
+    ", another master may have been elected",
 ];
 
 fn root() -> &'static Path {
