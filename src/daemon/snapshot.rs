@@ -72,7 +72,7 @@ pub(super) fn log_status(routers: &Routers, status: &Status) {
     }
     for port in routers.network().ports() {
         let (interface, drops) = (port.interface(), port.drops());
-        log::info!(event = "status"; "{interface}: dropped packets for none of our routers: {drops}");
+        log::info!(event = "status"; "{interface}: for none of our routers, dropped: {drops}");
     }
 }
 
