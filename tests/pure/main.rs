@@ -7,6 +7,7 @@ mod conformance;
 mod failover_picture;
 mod fuzz;
 mod imports;
+mod links;
 mod log_events;
 #[path = "../support/log_table.rs"]
 mod log_table;
