@@ -58,12 +58,12 @@ fn killed(results: &Results, configuration: &Configuration) -> Vec<Goal> {
             measured: times,
         },
         worst(
-            "haproxy killed, our master, keepalived backup: its skew + 60 ms",
+            "haproxy killed, vrrp-init master, keepalived backup: skew of the backup + 60 ms",
             OUR_MASTER,
             configuration.skew() + SLACK,
         ),
         worst(
-            "haproxy killed, keepalived master, our backup: its check, one advert + 60 ms",
+            "haproxy killed, keepalived master, vrrp-init backup: one check, one advert + 60 ms",
             OUR_BACKUP,
             polled + SLACK,
         ),
@@ -84,7 +84,7 @@ fn requests(results: &Results) -> Vec<Goal> {
     vec![
         unnoticed("haproxy started again", Event::Back, OURS),
         unnoticed("SIGTERM", Event::Sigterm, OURS),
-        unnoticed("SIGTERM, our master, keepalived backup", Event::Sigterm, OUR_MASTER),
+        unnoticed("SIGTERM, vrrp-init master, keepalived backup", Event::Sigterm, OUR_MASTER),
     ]
 }
 

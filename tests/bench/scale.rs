@@ -172,12 +172,12 @@ fn judge(size: &Size, [ours, _, keepalived]: &[Figures; 3]) -> Vec<Vec<String>> 
     for (side, role) in ["master", "backup"].into_iter().enumerate() {
         goals.push(goal(
             format!("at most half of keepalived's CPU, {role}"),
-            format!("{} % of {} %", ours.cpu_percent(side), keepalived.cpu_percent(side)),
+            format!("{} % against {} %", ours.cpu_percent(side), keepalived.cpu_percent(side)),
             ours.cpu[side] * 2 <= keepalived.cpu[side],
         ));
         goals.push(goal(
             format!("at most a third of its memory, {role}"),
-            format!("{} KB of {} KB", ours.pss_kb[side], keepalived.pss_kb[side]),
+            format!("{} KB against {} KB", ours.pss_kb[side], keepalived.pss_kb[side]),
             ours.pss_kb[side] * 3 <= keepalived.pss_kb[side],
         ));
     }
