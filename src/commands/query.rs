@@ -20,9 +20,9 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// Why a query got no answer.
 #[derive(Debug, thiserror::Error)]
 enum QueryError {
-    #[error("STATUS_SOCKET=off: without its socket the daemon cannot be queried")]
+    #[error("STATUS_SOCKET=off: the daemon cannot be queried without its socket")]
     Off,
-    #[error("no daemon answers at {}: {source}; is vrrp-init running here, with this STATUS_SOCKET?", .path.display())]
+    #[error("no daemon answers at {}: {source}; is vrrp-init running in this container, with this STATUS_SOCKET?", .path.display())]
     NoAnswer { path: PathBuf, source: io::Error },
     #[error("the daemon at {} did not answer within {} s: {source}", .path.display(), TIMEOUT.as_secs())]
     TimedOut { path: PathBuf, source: io::Error },
@@ -68,7 +68,7 @@ fn judge(health: &str, query: &HealthQuery) -> (bool, String) {
     let mut selected =
         routers.filter(|(name, _)| query.router.as_ref().is_none_or(|router| router == name)).peekable();
     if let (Some(router), None) = (&query.router, selected.peek()) {
-        return (false, format!("there is no router {router} here"));
+        return (false, format!("no router is named {router}"));
     }
     let satisfies = |state: &str| match query.state {
         RequiredState::Any => true,
@@ -157,7 +157,7 @@ mod tests {
         assert!(judged(health, RequiredState::Ready, Some("VI_1")).0);
         assert!(judged(health, RequiredState::Master, Some("VI_1")).0);
         assert!(!judged("healthy\nVI_1 BACKUP", RequiredState::Master, None).0);
-        let unknown = (false, "there is no router VI_9 here".into());
+        let unknown = (false, "no router is named VI_9".into());
         assert_eq!(judged(health, RequiredState::Any, Some("VI_9")), unknown);
     }
 

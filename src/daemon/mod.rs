@@ -103,7 +103,7 @@ impl Daemon {
             stop: None,
         };
         if daemon.checks.are_hidden_by_hidepid() {
-            log::error!(event = "hidepid"; "/proc is mounted with hidepid: services of other users look dead; mount it without");
+            log::error!(event = "hidepid"; "/proc is mounted with hidepid: services of other users look dead; remount it without hidepid");
         }
         daemon.poll_checks();
         daemon.routers.startup();

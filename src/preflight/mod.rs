@@ -14,7 +14,7 @@ use crate::sys::netlink::{Link, MARK};
 use crate::vrrp::{Family, Priority};
 pub use facts::{Facts, Processes};
 
-/// One thing to know.
+/// One fact that the operator should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub level: Level,
@@ -36,7 +36,7 @@ impl Findings {
     }
 }
 
-/// Everything there is to say, in the order of the routers.
+/// All findings, in the order of the routers.
 pub fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
     let mut found = Findings { list: vec![], router: None };
     capabilities(facts, &mut found);
@@ -47,57 +47,65 @@ pub fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
     }
     for router in &config.routers {
         found.router = Some(router.name.clone());
-        place(router, facts, &mut found);
+        interface(router, facts, &mut found);
         if let Some(check) = &router.check {
-            // The routers of both families have one check.
-            if router.family() == Family::V4 || !config.routers.iter().any(|other| twin(router, other)) {
-                arithmetic(router, check, &mut found);
+            // The routers of both families share one check.
+            if router.family() == Family::V4
+                || !config.routers.iter().any(|other| is_other_family(router, other))
+            {
+                check_weight(router, check, &mut found);
             }
-            own_address(router, check, &mut found);
+            checked_addresses(router, check, &mut found);
         }
     }
     found.list
 }
 
-fn twin(router: &RouterConfig, other: &RouterConfig) -> bool {
+fn is_other_family(router: &RouterConfig, other: &RouterConfig) -> bool {
     other.number == router.number && other.family() != router.family()
 }
 
 fn capabilities(facts: &Facts, found: &mut Findings) {
     for missing in &facts.missing {
-        let why = format!("the capability {missing} is missing; compose: cap_add: [NET_ADMIN, NET_RAW]");
+        let why = format!(
+            "the capability {missing} is missing; add to the compose file: cap_add: [NET_ADMIN, NET_RAW]"
+        );
         found.add(Level::Error, true, why);
     }
     if facts.missing.is_empty() {
-        found.add(Level::Info, true, "the capabilities NET_ADMIN and NET_RAW are held".into());
+        found.add(Level::Info, true, "the capabilities NET_ADMIN and NET_RAW are present".into());
     }
     if facts.processes.as_ref().is_some_and(|processes| processes.hidden) {
-        let why = "/proc is mounted with hidepid: services of other users look dead; mount it without";
+        let why =
+            "/proc is mounted with hidepid: services of other users look dead; remount it without hidepid";
         found.add(Level::Warn, true, why.into());
     }
 }
 
-/// The interface and what is on it.
-fn place(router: &RouterConfig, facts: &Facts, found: &mut Findings) {
+/// The router's interface, its addresses and neighbors.
+fn interface(router: &RouterConfig, facts: &Facts, found: &mut Findings) {
     let interfaces = &facts.interfaces;
-    let home = router.subnet_hint;
+    let hint = router.subnet_hint;
     let (link, how) = match &router.interface {
         InterfaceChoice::Named(name) => (interfaces.named(name), String::new()),
         InterfaceChoice::Auto => {
-            let route = facts.default_routes[usize::from(home.is_ipv6())].as_deref();
-            match interfaces.on_subnet_of(home) {
-                Some(link) => (Some(link), format!(" (auto: its subnet holds {home})")),
-                None => {
-                    (route.and_then(|name| interfaces.named(name)), " (auto: the default route's)".into())
-                }
+            let route = facts.default_routes[usize::from(hint.is_ipv6())].as_deref();
+            match interfaces.on_subnet_of(hint) {
+                Some(link) => (Some(link), format!(" (auto: its subnet contains {hint})")),
+                None => (
+                    route.and_then(|name| interfaces.named(name)),
+                    " (auto: the interface of the default route)".into(),
+                ),
             }
         }
     };
     let Some(link) = link else {
         let text = match &router.interface {
-            InterfaceChoice::Named(name) => format!("interface {name} is not there: the daemon waits for it"),
+            InterfaceChoice::Named(name) => {
+                format!("interface {name} does not exist: the daemon waits for it")
+            }
             InterfaceChoice::Auto => format!(
-                "no interface has the subnet of {home}, and there is no default route: the daemon waits for one"
+                "no interface is in the subnet of {hint}, and there is no default route: the daemon waits for one"
             ),
         };
         return found.add(Level::Warn, true, text);
@@ -108,11 +116,11 @@ fn place(router: &RouterConfig, facts: &Facts, found: &mut Findings) {
         return found.add(Level::Warn, true, text);
     }
     source(router, link, &how, interfaces, found);
-    further(router, interfaces, found);
+    other_interfaces(router, interfaces, found);
     for vip in &router.addresses {
         virtual_address(router, vip, link, interfaces, found);
         for (_, mac) in facts.neighbors.iter().filter(|(address, _)| *address == vip.address) {
-            let text = format!("{} was last answered by {mac} on this network", vip.address);
+            let text = format!("{} is answered by {mac}, according to the neighbor table", vip.address);
             found.add(Level::Info, true, text);
         }
     }
@@ -133,7 +141,7 @@ fn source(router: &RouterConfig, link: &Link, how: &str, interfaces: &Interfaces
         None => interfaces.source(family, link.index, &virtual_ones),
     };
     if let Some(source) = source {
-        let text = format!("interface {name}{how} is up, adverts go out from {source}");
+        let text = format!("interface {name}{how} is up; adverts are sent from {source}");
         found.add(Level::Info, true, text);
     } else {
         let kind = if family == Family::V4 { "IPv4" } else { "link-local IPv6" };
@@ -143,8 +151,8 @@ fn source(router: &RouterConfig, link: &Link, how: &str, interfaces: &Interfaces
     }
 }
 
-/// The other interfaces without which it is in FAULT.
-fn further(router: &RouterConfig, interfaces: &Interfaces, found: &mut Findings) {
+/// The other interfaces that must be up, else the router is in FAULT.
+fn other_interfaces(router: &RouterConfig, interfaces: &Interfaces, found: &mut Findings) {
     let devices =
         |list: &[VirtualAddress]| list.iter().filter_map(|vip| vip.device.clone()).collect::<Vec<_>>();
     let named = [
@@ -154,15 +162,13 @@ fn further(router: &RouterConfig, interfaces: &Interfaces, found: &mut Findings)
     ];
     for (variable, names) in named {
         for name in names.iter().filter(|name| !interfaces.named(name).is_some_and(|link| link.up)) {
-            let text = format!(
-                "interface {name}, which {variable} names, is missing or down: the daemon waits for it"
-            );
+            let text = format!("interface {name} of {variable} is missing or down: the daemon waits for it");
             found.add(Level::Warn, true, text);
         }
     }
 }
 
-/// Whether the address is at home on the link, and whether it is there already.
+/// Whether the address is in a subnet of the link, and whether it is configured already.
 fn virtual_address(
     router: &RouterConfig,
     vip: &VirtualAddress,
@@ -172,29 +178,29 @@ fn virtual_address(
 ) {
     let address = vip.address;
     let link_local = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
-    // One with a prefix brings its subnet with it.
-    let alone = vip.prefix == if address.is_ipv4() { 32 } else { 128 };
-    let home = interfaces.on_subnet_of(address);
-    let at_home = home.is_some_and(|home| home.index == link.index);
-    if alone && !link_local && vip.device.is_none() && !at_home {
-        let where_else = home.map_or(String::new(), |home| format!(" (it lies in {}'s)", home.name));
+    // An address with a prefix length adds its own subnet.
+    let is_host = vip.prefix == if address.is_ipv4() { 32 } else { 128 };
+    let subnet_link = interfaces.on_subnet_of(address);
+    let on_link = subnet_link.is_some_and(|other| other.index == link.index);
+    if is_host && !link_local && vip.device.is_none() && !on_link {
+        let other = subnet_link.map_or(String::new(), |other| format!(" (but in one of {})", other.name));
         let text = format!(
-            "{address} lies in no subnet of {}{where_else}: other hosts need a route to reach it",
+            "{address} is in no subnet of {}{other}: other hosts need a route to reach it",
             link.name
         );
         found.add(Level::Info, false, text);
     }
-    for there in interfaces.addresses().iter().filter(|there| there.address == address) {
-        let on = interfaces.link(there.index).map_or("another interface", |link| &link.name);
-        if there.mark == Some(MARK) {
-            found.add(Level::Info, true, format!("{address} is on {on} now, added by vrrp-init"));
+    for present in interfaces.addresses().iter().filter(|present| present.address == address) {
+        let on = interfaces.link(present.index).map_or("another interface", |link| &link.name);
+        if present.mark == Some(MARK) {
+            found.add(Level::Info, true, format!("{address} is on {on}, added by vrrp-init"));
         } else if router.protocol.priority != Priority::OWNER {
             let device = vip.device.as_ref().map_or(&link.name, |name| name);
-            let equal = on == device && there.prefix == vip.prefix;
-            let fate = if equal { "the start removes it there" } else { "the start leaves it alone" };
+            let same = on == device && present.prefix == vip.prefix;
+            let fate = if same { "removes it at the start" } else { "leaves it unchanged" };
             let text = format!(
-                "{address} is on {on} already, and not by vrrp-init: {fate}; a fixed address of this host must not be \
-                 in VIP, or PRIORITY must be 255"
+                "{address} is already on {on} and was not added by vrrp-init, which {fate}; if it is this host's own \
+                 address, remove it from VIP or set PRIORITY=255"
             );
             found.add(Level::Warn, true, text);
         }
@@ -209,8 +215,8 @@ fn service(name: &str, pids: &[i32], processes: &Processes, found: &mut Findings
         }
         [] if processes.alone => {
             let text = format!(
-                "{name} is not seen, nor any process but vrrp-init: if its container is up, that one lacks \
-                 pid: \"service:keepalived\" (started by docker run, check sees only its own container: use docker exec)"
+                "{name} is not seen, nor any process but vrrp-init: if its container is running, it lacks \
+                 pid: \"service:keepalived\" (with docker run, check sees only its own container: use docker exec)"
             );
             found.add(Level::Warn, true, text);
         }
@@ -221,38 +227,38 @@ fn service(name: &str, pids: &[i32], processes: &Processes, found: &mut Findings
     }
 }
 
-/// Only where the service speaks on this network itself: published ports need nothing.
+/// Only if the service is in this network namespace: published ports do not need it.
 fn nonlocal_bind(service: &str, processes: &Processes, found: &mut Findings) {
     if processes.nonlocal_bind.contains(&false) {
         let text = format!(
-            "{service} is on this host's network: to bind a virtual address that another node has, it needs \
-             net.ipv4.ip_nonlocal_bind=1 (and net.ipv6); to bind all addresses it does not"
+            "{service} is on this host's network: to bind a virtual address that another node holds, set \
+             net.ipv4.ip_nonlocal_bind=1 (and net.ipv6); to bind all addresses, this is not needed"
         );
         found.add(Level::Info, false, text);
     }
 }
 
-/// A backup that asks the virtual address asks the master.
-fn own_address(router: &RouterConfig, check: &CheckConfig, found: &mut Findings) {
-    let asked = check.tcp.iter().chain(check.http.iter().map(|page| &page.address));
+/// On a backup, a check of a virtual address reaches the master.
+fn checked_addresses(router: &RouterConfig, check: &CheckConfig, found: &mut Findings) {
+    let targets = check.tcp.iter().chain(check.http.iter().map(|page| &page.address));
     let vips = router.addresses.iter().chain(&router.excluded);
     let vips: Vec<_> = vips.map(|vip| vip.address).collect();
-    for target in asked.filter(|target| vips.contains(&target.ip())) {
+    for target in targets.filter(|target| vips.contains(&target.ip())) {
         let text = format!(
-            "the check of {target} asks a virtual address: on a backup the master answers; check 127.0.0.1 instead"
+            "{target} is a virtual address: on a backup, the master answers the check; check 127.0.0.1 instead"
         );
         found.add(Level::Warn, false, text);
     }
 }
 
-/// What a failed check does, in this node's numbers.
-fn arithmetic(router: &RouterConfig, check: &CheckConfig, found: &mut Findings) {
+/// The effect of a failed check on this node's priority.
+fn check_weight(router: &RouterConfig, check: &CheckConfig, found: &mut Findings) {
     let (base, weight) = (router.protocol.priority, check.weight);
     if weight == Weight::FAULT {
-        let text = "CHECK_WEIGHT is 0: a failed check is a FAULT, any backup takes over";
+        let text = "CHECK_WEIGHT is 0: a failed check is a FAULT, and any backup takes over";
         return found.add(Level::Info, false, text.into());
     }
-    // The configuration has said what cannot move at all.
+    // The configuration has a warning for these already.
     if base == Priority::OWNER || !router.protocol.preempt {
         return;
     }
@@ -262,26 +268,29 @@ fn arithmetic(router: &RouterConfig, check: &CheckConfig, found: &mut Findings) 
     };
     let (healthy, failed) = (with(Verdict::Healthy), with(Verdict::Failed));
     let sum = i16::from(base.octet()) + weight.get();
-    let (way, apart) = if weight > Weight::FAULT { ("lower", "2 or more") } else { ("raise", "-2 or less") };
+    let (direction, enough) =
+        if weight > Weight::FAULT { ("lower", "2 or more") } else { ("raise", "-2 or less") };
     if healthy == failed {
         let text = format!(
-            "PRIORITY {base} and CHECK_WEIGHT {weight} can never move the address: healthy {healthy}, failed {failed}, \
-             because priorities are limited to 1 to 254; {way} PRIORITY, or set CHECK_WEIGHT=0"
+            "PRIORITY {base} and CHECK_WEIGHT {weight} can never move the address: the priority is {healthy} while healthy and {failed} while failed, \
+             because it is limited to 1 to 254; {direction} PRIORITY, or set CHECK_WEIGHT=0"
         );
         return found.add(Level::Warn, false, text);
     }
-    let needs = failed + 1;
-    let mut text = format!("healthy {healthy}, failed {failed}: a backup needs {needs} to take over");
-    if needs == healthy {
-        text += " and ties with this node while that is healthy";
+    let needed = failed + 1;
+    let mut text = format!(
+        "priority {healthy} while healthy, {failed} while failed: a backup needs {needed} to take over"
+    );
+    if needed == healthy {
+        text += ", but then ties with this node while it is healthy";
     }
     let mut level = Level::Info;
     if !(1..=254).contains(&sum) {
-        let cut = sum.clamp(1, 254);
-        text = format!("{text}; {base} and {weight} make {sum}, cut to {cut}: {way} PRIORITY");
+        let limited = sum.clamp(1, 254);
+        text = format!("{text}; {base} and {weight} make {sum}, limited to {limited}: {direction} PRIORITY");
         level = Level::Warn;
-    } else if needs == healthy {
-        text = format!("{text}; a weight of {apart} keeps them apart");
+    } else if needed == healthy {
+        text = format!("{text}; a weight of {enough} avoids the tie");
     }
     found.add(level, false, text);
 }

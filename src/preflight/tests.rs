@@ -1,4 +1,4 @@
-//! Findings, word by word, from a machine made up for each.
+//! The exact findings for a made-up machine.
 
 use super::*;
 use crate::sys::capabilities::Capability;
@@ -28,10 +28,10 @@ fn machine(more: &[Address]) -> Facts {
     Facts { interfaces: Interfaces::new(links, addresses), ..Facts::default() }
 }
 
-/// The findings but for the capabilities that are held, as they are printed.
+/// The findings except that all capabilities are present, as they are printed.
 fn found(vars: &[(&str, &str)], facts: &Facts) -> Vec<String> {
     let list = findings(&config(vars), facts).into_iter();
-    let list = list.filter(|finding| !finding.text.contains("are held"));
+    let list = list.filter(|finding| !finding.text.contains("are present"));
     list.map(|f| format!("{} {}", f.level.as_str().to_lowercase(), f.text)).collect()
 }
 
@@ -41,15 +41,15 @@ fn weights(priority: &str, weight: &str) -> String {
     found(&vars, &machine(&[])).remove(1)
 }
 
-const UP: &str = "info interface eth0 is up, adverts go out from 10.0.0.11";
+const UP: &str = "info interface eth0 is up; adverts are sent from 10.0.0.11";
 
 #[test]
-fn a_machine_as_it_should_be_has_no_warning() {
+fn a_correct_machine_has_no_warning() {
     assert_eq!(found(&[], &machine(&[])), [UP]);
     let auto = found(&[("INTERFACE", "auto")], &machine(&[]));
     assert_eq!(
         auto,
-        ["info interface eth0 (auto: its subnet holds 10.0.0.2) is up, adverts go out from 10.0.0.11"]
+        ["info interface eth0 (auto: its subnet contains 10.0.0.2) is up; adverts are sent from 10.0.0.11"]
     );
 }
 
@@ -58,28 +58,28 @@ fn a_missing_capability_is_an_error_with_the_compose_line() {
     let facts = Facts { missing: vec![Capability::NetAdmin], ..machine(&[]) };
     assert_eq!(
         found(&[], &facts)[0],
-        "error the capability NET_ADMIN is missing; compose: cap_add: [NET_ADMIN, NET_RAW]"
+        "error the capability NET_ADMIN is missing; add to the compose file: cap_add: [NET_ADMIN, NET_RAW]"
     );
 }
 
 #[test]
-fn an_interface_that_is_not_there_or_down_or_bare_is_waited_for() {
+fn an_interface_that_is_missing_down_or_without_address_is_a_warning() {
     let on = |name| found(&[("INTERFACE", name)], &machine(&[]));
-    assert_eq!(on("eth9"), ["warn interface eth9 is not there: the daemon waits for it"]);
+    assert_eq!(on("eth9"), ["warn interface eth9 does not exist: the daemon waits for it"]);
     assert_eq!(on("eth1"), ["warn interface eth1 is down or has no carrier: the daemon waits for it"]);
     let far = [("INTERFACE", "auto"), ("VIP", "192.0.2.2")];
     assert_eq!(
         found(&far, &machine(&[])),
         [
-            "warn no interface has the subnet of 192.0.2.2, and there is no default route: the daemon waits for one"
+            "warn no interface is in the subnet of 192.0.2.2, and there is no default route: the daemon waits for one"
         ]
     );
     let routed = Facts { default_routes: [Some("eth0".into()), None], ..machine(&[]) };
     assert_eq!(
         found(&far, &routed),
         [
-            "info interface eth0 (auto: the default route's) is up, adverts go out from 10.0.0.11",
-            "info 192.0.2.2 lies in no subnet of eth0: other hosts need a route to reach it"
+            "info interface eth0 (auto: the interface of the default route) is up; adverts are sent from 10.0.0.11",
+            "info 192.0.2.2 is in no subnet of eth0: other hosts need a route to reach it"
         ]
     );
     assert_eq!(
@@ -94,39 +94,39 @@ fn an_interface_that_is_not_there_or_down_or_bare_is_waited_for() {
 }
 
 #[test]
-fn a_virtual_address_that_is_here_already_is_told_from_ours() {
+fn an_address_that_is_already_here_is_distinguished_from_one_of_ours() {
     assert_eq!(
         found(&[], &machine(&[address(2, "10.0.0.2/32", Some(MARK))])),
-        [UP, "info 10.0.0.2 is on eth0 now, added by vrrp-init"]
+        [UP, "info 10.0.0.2 is on eth0, added by vrrp-init"]
     );
     let fixed = machine(&[address(2, "10.0.0.2/32", None)]);
     assert_eq!(
         found(&[], &fixed),
         [
             UP,
-            "warn 10.0.0.2 is on eth0 already, and not by vrrp-init: the start removes it there; a fixed address of \
-             this host must not be in VIP, or PRIORITY must be 255"
+            "warn 10.0.0.2 is already on eth0 and was not added by vrrp-init, which removes it at the start; if it is this host's \
+             own address, remove it from VIP or set PRIORITY=255"
         ]
     );
     for other in [address(3, "10.0.0.2/32", None), address(2, "10.0.0.2/24", None)] {
         let left = found(&[], &machine(&[other]));
-        assert!(left[1].contains("not by vrrp-init: the start leaves it alone;"), "{left:?}");
+        assert!(left[1].contains("not added by vrrp-init, which leaves it unchanged;"), "{left:?}");
     }
     assert_eq!(found(&[("PRIORITY", "255")], &fixed), [UP]);
     let answered =
         Facts { neighbors: vec![([10, 0, 0, 2].into(), "02:00:00:00:00:01".into())], ..machine(&[]) };
     assert_eq!(
         found(&[], &answered),
-        [UP, "info 10.0.0.2 was last answered by 02:00:00:00:00:01 on this network"]
+        [UP, "info 10.0.0.2 is answered by 02:00:00:00:00:01, according to the neighbor table"]
     );
 }
 
 #[test]
-fn an_address_of_another_interfaces_subnet_is_named_with_it() {
+fn an_address_in_the_subnet_of_another_interface_names_it() {
     let facts = machine(&[address(3, "10.1.0.1/16", None)]);
     assert_eq!(
         found(&[("VIP", "10.1.0.2")], &facts)[1],
-        "info 10.1.0.2 lies in no subnet of eth0 (it lies in eth1's): other hosts need a route to reach it"
+        "info 10.1.0.2 is in no subnet of eth0 (but in one of eth1): other hosts need a route to reach it"
     );
     let own_device = found(&[("VIP", "10.1.0.2 dev eth1")], &facts);
     assert!(!own_device.iter().any(|text| text.contains("subnet")), "{own_device:?}");
@@ -134,10 +134,10 @@ fn an_address_of_another_interfaces_subnet_is_named_with_it() {
 }
 
 #[test]
-fn further_interfaces_are_waited_for_too() {
+fn other_interfaces_that_are_down_are_a_warning() {
     let vars = [("VIP", "10.0.0.2 dev eth0 10.0.0.3 dev eth9"), ("VIP_EXCLUDED", "10.1.0.2 dev eth1")];
     let waits = |name, variable| {
-        format!("warn interface {name}, which {variable} names, is missing or down: the daemon waits for it")
+        format!("warn interface {name} of {variable} is missing or down: the daemon waits for it")
     };
     let all = [&vars[..], &[("TRACK_INTERFACE", "eth0 eth8")]].concat();
     assert_eq!(
@@ -160,14 +160,14 @@ fn a_service_is_seen_or_hidden_or_in_another_namespace() {
     assert_eq!(service(seen(&[], false)), "warn haproxy is not seen among the processes here");
     assert_eq!(
         service(seen(&[], true)),
-        "warn haproxy is not seen, nor any process but vrrp-init: if its container is up, that one lacks \
-         pid: \"service:keepalived\" (started by docker run, check sees only its own container: use docker exec)"
+        "warn haproxy is not seen, nor any process but vrrp-init: if its container is running, it lacks \
+         pid: \"service:keepalived\" (with docker run, check sees only its own container: use docker exec)"
     );
     let mut hidden = seen(&[], false);
     hidden.processes.as_mut().unwrap().hidden = true;
     assert_eq!(
         service(hidden),
-        "warn /proc is mounted with hidepid: services of other users look dead; mount it without"
+        "warn /proc is mounted with hidepid: services of other users look dead; remount it without hidepid"
     );
 }
 
@@ -185,60 +185,68 @@ fn the_hint_for_binding_is_given_only_where_the_service_is_on_this_network() {
 }
 
 #[test]
-fn a_check_of_a_virtual_address_asks_the_master() {
+fn a_check_of_a_virtual_address_is_a_warning() {
     let vars = [
         ("CHECK_TCP", "10.0.0.2:80 127.0.0.1:80"),
         ("CHECK_HTTP", "http://10.0.0.3/"),
         ("VIP_EXCLUDED", "10.0.0.3"),
     ];
-    let warnings: Vec<_> =
-        found(&vars, &machine(&[])).into_iter().filter(|text| text.contains("asks")).collect();
-    let asks = |what| {
+    let warnings: Vec<_> = found(&vars, &machine(&[]))
+        .into_iter()
+        .filter(|text| text.contains("is a virtual address"))
+        .collect();
+    let warning = |what| {
         format!(
-            "warn the check of {what} asks a virtual address: on a backup the master answers; check 127.0.0.1 instead"
+            "warn {what} is a virtual address: on a backup, the master answers the check; check 127.0.0.1 instead"
         )
     };
-    assert_eq!(warnings, [asks("10.0.0.2:80"), asks("10.0.0.3:80")]);
+    assert_eq!(warnings, [warning("10.0.0.2:80"), warning("10.0.0.3:80")]);
 }
 
 #[test]
-fn a_weight_is_explained_in_this_nodes_numbers() {
-    assert_eq!(weights("11", "2"), "info healthy 13, failed 11: a backup needs 12 to take over");
-    assert_eq!(weights("100", "-20"), "info healthy 100, failed 80: a backup needs 81 to take over");
+fn a_weight_is_explained_with_the_priorities_of_this_node() {
+    assert_eq!(
+        weights("11", "2"),
+        "info priority 13 while healthy, 11 while failed: a backup needs 12 to take over"
+    );
+    assert_eq!(
+        weights("100", "-20"),
+        "info priority 100 while healthy, 80 while failed: a backup needs 81 to take over"
+    );
     assert_eq!(
         weights("100", "0"),
-        "info CHECK_WEIGHT is 0: a failed check is a FAULT, any backup takes over"
+        "info CHECK_WEIGHT is 0: a failed check is a FAULT, and any backup takes over"
     );
     assert_eq!(
         weights("11", "1"),
-        "info healthy 12, failed 11: a backup needs 12 to take over and ties with this node while that is healthy; a \
-         weight of 2 or more keeps them apart"
+        "info priority 12 while healthy, 11 while failed: a backup needs 12 to take over, but then ties with this node while it is healthy; a \
+         weight of 2 or more avoids the tie"
     );
     assert_eq!(
         weights("250", "20"),
-        "warn healthy 254, failed 250: a backup needs 251 to take over; 250 and 20 make 270, cut to 254: \
+        "warn priority 254 while healthy, 250 while failed: a backup needs 251 to take over; 250 and 20 make 270, limited to 254: \
          lower PRIORITY"
     );
     assert_eq!(
         weights("3", "-5"),
-        "warn healthy 3, failed 1: a backup needs 2 to take over; 3 and -5 make -2, cut to 1: raise PRIORITY"
+        "warn priority 3 while healthy, 1 while failed: a backup needs 2 to take over; 3 and -5 make -2, limited to 1: raise PRIORITY"
     );
     assert_eq!(
         weights("253", "5"),
-        "warn healthy 254, failed 253: a backup needs 254 to take over and ties with this node while that is healthy; \
-         253 and 5 make 258, cut to 254: lower PRIORITY"
+        "warn priority 254 while healthy, 253 while failed: a backup needs 254 to take over, but then ties with this node while it is healthy; \
+         253 and 5 make 258, limited to 254: lower PRIORITY"
     );
-    assert!(weights("11", "-1").ends_with("; a weight of -2 or less keeps them apart"));
+    assert!(weights("11", "-1").ends_with("; a weight of -2 or less avoids the tie"));
     assert_eq!(
         weights("254", "2"),
-        "warn PRIORITY 254 and CHECK_WEIGHT 2 can never move the address: healthy 254, failed 254, \
-         because priorities are limited to 1 to 254; lower PRIORITY, or set CHECK_WEIGHT=0"
+        "warn PRIORITY 254 and CHECK_WEIGHT 2 can never move the address: the priority is 254 while healthy and 254 while failed, \
+         because it is limited to 1 to 254; lower PRIORITY, or set CHECK_WEIGHT=0"
     );
     assert!(weights("1", "-5").ends_with("; raise PRIORITY, or set CHECK_WEIGHT=0"));
 }
 
 #[test]
-fn what_the_configuration_has_said_is_not_said_again() {
+fn a_warning_of_the_configuration_is_not_repeated() {
     let count = |vars: &[(&str, &str)]| {
         let all = [&[("SERVICE", "haproxy"), ("CHECK_WEIGHT", "2")], vars].concat();
         found(&all, &machine(&[])).len()
@@ -257,11 +265,11 @@ fn both_families_of_a_list_have_one_check() {
 }
 
 #[test]
-fn nothing_the_daemon_says_itself_is_left_for_its_start() {
+fn findings_that_the_daemon_logs_itself_are_marked() {
     let facts = Facts { missing: vec![Capability::NetRaw], ..seen(&[], true) };
     let vars = [("SERVICE", "haproxy"), ("CHECK_WEIGHT", "2"), ("INTERFACE", "eth9")];
     let left: Vec<_> =
         findings(&config(&vars), &facts).into_iter().filter(|finding| !finding.logged_by_daemon).collect();
     assert_eq!(left.len(), 1, "{left:?}");
-    assert!(left[0].text.starts_with("healthy"));
+    assert!(left[0].text.starts_with("priority"));
 }

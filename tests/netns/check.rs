@@ -38,10 +38,10 @@ fn next_to_a_running_daemon_check_finds_everything_and_changes_nothing() {
         "CHECK_TIMEOUT 1 default",
         "VIP_LEASE auto (4) default",
         "AUTH_PASS (set, not shown) set as KEEPALIVED_PASSWORD",
-        "info the capabilities NET_ADMIN and NET_RAW are held",
-        "info (VI_1) interface enp0s3 is up, adverts go out from 10.77.0.1",
-        "info (VI_1) 10.77.0.100 is on enp0s3 now, added by vrrp-init",
-        "info (VI_1) healthy 13, failed 11: a backup needs 12 to take over",
+        "info the capabilities NET_ADMIN and NET_RAW are present",
+        "info (VI_1) interface enp0s3 is up; adverts are sent from 10.77.0.1",
+        "info (VI_1) 10.77.0.100 is on enp0s3, added by vrrp-init",
+        "info (VI_1) priority 13 while healthy, 11 while failed: a backup needs 12 to take over",
     ] {
         has(&lines, line);
     }
@@ -56,8 +56,11 @@ fn at_its_start_the_daemon_logs_only_the_facts_it_would_not_log_later() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     let router = Router::start(Kind::Ours, &host, &Node::watching_haproxy(11).with("VIP", "192.0.2.1"));
-    router.run.log.wait_for("(VI_1) healthy 13, failed 11: a backup needs 12 to take over", seconds(2));
-    router.run.log.wait_for("(VI_1) 192.0.2.1 lies in no subnet of enp0s3", seconds(2));
+    router.run.log.wait_for(
+        "(VI_1) priority 13 while healthy, 11 while failed: a backup needs 12 to take over",
+        seconds(2),
+    );
+    router.run.log.wait_for("(VI_1) 192.0.2.1 is in no subnet of enp0s3", seconds(2));
     router.wait_backup(0, seconds(2));
     assert_eq!(router.run.log.since(0, "capabilities").len(), 0);
     assert_eq!(router.run.log.since(0, "is not seen").len(), 0);
@@ -91,7 +94,7 @@ fn a_missing_interface_is_a_warning() {
     let node = Node::plain(11).with("INTERFACE", "eth9");
     let (lines, code) = check(&host, Launch::PidOne, &node);
     assert_eq!(code, 0);
-    has(&lines, "warn (VI_1) interface eth9 is not there: the daemon waits for it");
+    has(&lines, "warn (VI_1) interface eth9 does not exist: the daemon waits for it");
     host.pull_cable();
     let (lines, code) = check(&host, Launch::PidOne, &Node::plain(11));
     assert_eq!(code, 0);
@@ -107,7 +110,9 @@ fn a_missing_capability_is_reported_with_everything_else() {
         assert_eq!(code, 77);
         has(
             &lines,
-            &format!("error the capability {name} is missing; compose: cap_add: [NET_ADMIN, NET_RAW]"),
+            &format!(
+                "error the capability {name} is missing; add to the compose file: cap_add: [NET_ADMIN, NET_RAW]"
+            ),
         );
         has(&lines, "PRIORITY 11 set");
     }

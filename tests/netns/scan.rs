@@ -101,7 +101,7 @@ fn a_scan_lists_every_sender_and_every_conflict() {
     );
     let place = "enp0s3 IPv4 VRID";
     let expected = [
-        format!("{place} 51, 10.77.0.250: TTL 254 instead of 255: it came through a router (4 of 12)"),
+        format!("{place} 51, 10.77.0.250: TTL 254 instead of 255: it was forwarded by a router (4 of 12)"),
         format!("{place} 51, 10.77.0.250: type 15: not an advertisement (4 of 12)"),
         format!("{place} 51, 10.77.0.250: wrong checksum (4 of 12)"),
         format!(
@@ -199,12 +199,12 @@ fn a_scan_checks_its_interface_and_duration_first() {
         scan.log.wait_for(why, seconds(1));
     };
     refused(&[], "vrrp-init: no interface is up and supports multicast");
-    refused(&[("INTERFACE", "eth7")], "vrrp-init: there is no interface eth7");
+    refused(&[("INTERFACE", "eth7")], "vrrp-init: interface eth7 does not exist");
     // Under other names too, also while another variable is invalid.
     let file = host.file("interface");
     std::fs::write(&file, "eth7\n").unwrap();
     for (name, value) in [("KEEPALIVED_IFACE", "eth7"), ("INTERFACE_FILE", file.to_str().unwrap())] {
-        refused(&[(name, value), ("PRIORITY", "high")], "vrrp-init: there is no interface eth7");
+        refused(&[(name, value), ("PRIORITY", "high")], "vrrp-init: interface eth7 does not exist");
     }
     host.plug_in();
     host.ip("link add eth7 type veth peer name eth8");

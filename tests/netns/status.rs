@@ -100,7 +100,7 @@ fn healthcheck_distinguishes_alive_ready_and_master() {
     assert_eq!(command(&router, &["healthcheck", "--master"]).0, 1);
     router.wait_master(0, START);
     assert_eq!(command(&router, &["healthcheck", "--master", "VI_1"]), (0, "healthy, VI_1 MASTER".into()));
-    assert_eq!(command(&router, &["healthcheck", "VI_2"]), (1, "there is no router VI_2 here".into()));
+    assert_eq!(command(&router, &["healthcheck", "VI_2"]), (1, "no router is named VI_2".into()));
     drop(haproxy);
 }
 

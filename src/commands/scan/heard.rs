@@ -7,9 +7,9 @@ use std::time::Duration;
 use crate::time::Instant;
 use crate::vrrp::{Advert, DropReason, Envelope, Family, Header, Interval, Password, TTL, V3Checksum, Vrid};
 
-/// The most speakers to keep, so that a flood from forged addresses cannot fill the memory.
-const MOST: usize = 1_000;
-/// Several that advertise in turn for so many intervals are no handover.
+/// The most speakers, and other sources, to keep, so that a flood from forged addresses cannot fill the memory.
+const MAX_SOURCES: usize = 1_000;
+/// Routers that advertise in turn for this many intervals are two masters, not a handover.
 const HANDOVER: u32 = 2;
 
 /// The result of a scan, as plain lists, because there are few speakers.
@@ -18,37 +18,39 @@ pub(super) struct Heard {
     /// In the order of their keys.
     pub(super) speakers: Vec<Speaker>,
     pub(super) unreadable: Vec<Unreadable>,
-    /// Packets from further addresses.
-    pub(super) uncounted: u64,
+    /// Packets from addresses beyond the limit.
+    pub(super) unlisted: u64,
 }
 
-/// One virtual router as the network sees it: the interface's place in the list of those listened on, family, VRID.
+/// One virtual router as the network sees it: the index of the interface among those listened on, family, VRID.
 pub(super) type Group = (usize, Family, u8);
 
-/// One address that speaks one version of the protocol for one virtual router.
+/// One source address that sends one version of the protocol for one virtual router.
 #[derive(Debug)]
 pub(super) struct Speaker {
     pub(super) group: Group,
     pub(super) from: IpAddr,
     pub(super) version: u8,
     pub(super) packets: u64,
-    /// Those that a router would take, and when the last of them came with a priority above 0.
-    pub(super) sound: u64,
+    /// Packets that a router would accept.
+    pub(super) valid: u64,
+    /// When the last of them with a priority above 0 arrived.
     master_at: Option<Instant>,
-    /// Since when another one has been master beside it, and whether for longer than a handover takes.
-    beside: Option<Instant>,
+    /// Since when another router has been master at the same time, and whether for longer than a handover takes.
+    rival_since: Option<Instant>,
     pub(super) is_second_master: bool,
     pub(super) releases: u64,
-    /// The last one of the best: sound and of a priority above 0, if possible.
+    /// From the last valid advert with a priority above 0, or the next best.
     pub(super) claims: Claims,
-    worth: (bool, bool),
-    /// What was wrong, in the order of [`DropReason::ALL`]: the last value that was, and how often.
+    /// Whether `claims` are from a valid advert, and from a master. Claims of a lower rank do not replace them.
+    claims_rank: (bool, bool),
+    /// In the order of [`DropReason::ALL`]: the last wrong value, and how often there was one.
     pub(super) faults: [(u8, u64); FAULTS],
 }
 
 pub(super) const FAULTS: usize = DropReason::ALL.len();
 
-/// A source of packets that are no VRRP messages.
+/// A source of packets that are not VRRP messages.
 #[derive(Debug)]
 pub(super) struct Unreadable {
     pub(super) interface: usize,
@@ -58,7 +60,7 @@ pub(super) struct Unreadable {
     pub(super) packets: u64,
 }
 
-/// What a message says of itself, true or not.
+/// The fields of a message, right or wrong.
 #[derive(Debug)]
 pub(super) struct Claims {
     pub(super) priority: u8,
@@ -66,13 +68,13 @@ pub(super) struct Claims {
     pub(super) interval: Option<Interval>,
     /// VRRPv2: the type, and the password where it is one.
     pub(super) auth: Option<(u8, Option<Password>)>,
-    /// `None` where it was not looked at or is wrong.
+    /// `None` if it was not checked or is wrong.
     pub(super) checksum: Option<V3Checksum>,
     pub(super) addresses: Vec<IpAddr>,
 }
 
 impl Heard {
-    /// One VRRP message that came on `interface` in `envelope`.
+    /// Records a VRRP message that arrived on `interface` in `envelope`.
     pub(super) fn message(&mut self, now: Instant, interface: usize, octets: &[u8], envelope: Envelope) {
         let from = envelope.from;
         let Some(header) = Header::read(octets) else {
@@ -89,61 +91,61 @@ impl Heard {
             faults[reason as usize] =
                 Some(if reason == DropReason::Type { header.kind } else { header.version });
         }
-        // Behind another fault these would be missed.
+        // The parser stops at the first fault and misses these.
         for (reason, value) in header.faults() {
             faults[reason as usize] = Some(value);
         }
-        self.take(now, ((interface, family, header.vrid), from, header.version), claims, &faults);
+        self.record(now, ((interface, family, header.vrid), from, header.version), claims, &faults);
     }
 
-    /// One packet that is none.
+    /// Records a packet that is not a VRRP message.
     pub(super) fn unreadable(&mut self, interface: usize, from: IpAddr, why: &str) {
         let known = self.unreadable.iter_mut().find(|u| (u.interface, u.from) == (interface, from));
         if let Some(known) = known {
             why.clone_into(&mut known.why);
             known.packets += 1;
-        } else if self.unreadable.len() == MOST {
-            self.uncounted += 1;
+        } else if self.unreadable.len() == MAX_SOURCES {
+            self.unlisted += 1;
         } else {
             self.unreadable.push(Unreadable { interface, from, why: why.to_owned(), packets: 1 });
         }
     }
 
-    fn take(&mut self, now: Instant, key: Key, claims: Claims, faults: &[Option<u8>; FAULTS]) {
+    fn record(&mut self, now: Instant, key: Key, claims: Claims, faults: &[Option<u8>; FAULTS]) {
         let at = self.speakers.partition_point(|speaker| speaker.key() < key);
         if self.speakers.get(at).is_none_or(|speaker| speaker.key() != key) {
-            if self.speakers.len() == MOST {
-                self.uncounted += 1;
+            if self.speakers.len() == MAX_SOURCES {
+                self.unlisted += 1;
                 return;
             }
             self.speakers.insert(at, Speaker::new(key));
         }
-        if self.speakers[at].take(now, claims, faults) {
+        if self.speakers[at].record(now, claims, faults) {
             self.compare_masters(now, at);
         }
     }
 
-    /// After an advert by which the speaker at `at` is master.
+    /// Looks for other masters after the speaker at `at` has advertised as master.
     fn compare_masters(&mut self, now: Instant, at: usize) {
         let Speaker { group, from, .. } = self.speakers[at];
         let masters = || self.speakers.iter().filter(|s| s.group == group && s.is_master(now));
-        let alone = masters().all(|s| s.from == from);
+        let is_only_master = masters().all(|s| s.from == from);
         let handover = masters().map(|s| s.interval() * HANDOVER).max().unwrap_or_default();
         let speaker = &mut self.speakers[at];
-        if alone {
-            speaker.beside = None;
+        if is_only_master {
+            speaker.rival_since = None;
         } else {
-            let since = *speaker.beside.get_or_insert(now);
+            let since = *speaker.rival_since.get_or_insert(now);
             speaker.is_second_master |= now.since(since) >= handover;
         }
     }
 
-    /// Those who claim one virtual router, for each.
+    /// The speakers of each virtual router.
     pub(super) fn groups(&self) -> impl Iterator<Item = &[Speaker]> {
         self.speakers.chunk_by(|a, b| a.group == b.group)
     }
 
-    /// The lowest VRID that nobody was heard with and that is not among `ours`.
+    /// The lowest VRID that was not heard and is not among `ours`.
     pub(super) fn free_vrid(&self, ours: &[Vrid]) -> Option<Vrid> {
         let is_free =
             |vrid: &Vrid| !ours.contains(vrid) && self.speakers.iter().all(|s| s.group.2 != vrid.octet());
@@ -151,7 +153,7 @@ impl Heard {
     }
 }
 
-/// What tells one speaker from another.
+/// Identifies a speaker.
 type Key = (Group, IpAddr, u8);
 
 impl Speaker {
@@ -161,13 +163,13 @@ impl Speaker {
             from,
             version,
             packets: 0,
-            sound: 0,
+            valid: 0,
             master_at: None,
-            beside: None,
+            rival_since: None,
             is_second_master: false,
             releases: 0,
             claims: Claims { priority: 0, interval: None, auth: None, checksum: None, addresses: vec![] },
-            worth: (false, false),
+            claims_rank: (false, false),
             faults: [(0, 0); FAULTS],
         }
     }
@@ -176,27 +178,27 @@ impl Speaker {
         (self.group, self.from, self.version)
     }
 
-    /// Answers whether it is master by what it says now.
-    fn take(&mut self, now: Instant, claims: Claims, faults: &[Option<u8>; FAULTS]) -> bool {
+    /// Returns whether this advert is a valid one of a master.
+    fn record(&mut self, now: Instant, claims: Claims, faults: &[Option<u8>; FAULTS]) -> bool {
         self.packets += 1;
         for (known, fault) in self.faults.iter_mut().zip(faults) {
             if let Some(value) = fault {
                 *known = (*value, known.1 + 1);
             }
         }
-        let (sound, is_master) = (faults.iter().all(Option::is_none), claims.priority > 0);
-        if (sound, is_master) >= self.worth {
-            (self.claims, self.worth) = (claims, (sound, is_master));
+        let (valid, is_master) = (faults.iter().all(Option::is_none), claims.priority > 0);
+        if (valid, is_master) >= self.claims_rank {
+            (self.claims, self.claims_rank) = (claims, (valid, is_master));
         }
-        if sound {
+        if valid {
             if !self.is_master(now) {
-                self.beside = None;
+                self.rival_since = None;
             }
-            self.sound += 1;
+            self.valid += 1;
             self.releases += u64::from(!is_master);
             self.master_at = is_master.then_some(now);
         }
-        sound && is_master
+        valid && is_master
     }
 
     /// Whether the next advert of this master is not yet overdue by half an interval.
@@ -210,19 +212,19 @@ impl Speaker {
 }
 
 impl Claims {
-    /// `sound` is the message as an advert, if it is a valid one.
-    fn new(header: &Header, addresses: Vec<IpAddr>, sound: Option<&Advert>) -> Self {
-        let password = sound.and_then(|advert| Password::new(&advert.password?));
+    /// `valid` is the parsed message, if it is a valid advert.
+    fn new(header: &Header, addresses: Vec<IpAddr>, valid: Option<&Advert>) -> Self {
+        let password = valid.and_then(|advert| Password::new(&advert.password?));
         Self {
             priority: header.priority,
             interval: header.interval(),
             auth: header.auth_type().map(|auth_type| (auth_type, password)),
-            checksum: sound.map(|advert| advert.checksum),
+            checksum: valid.map(|advert| advert.checksum),
             addresses,
         }
     }
 
-    /// The order is free.
+    /// In any order.
     pub(super) fn same_addresses(&self, other: &Self) -> bool {
         self.addresses.len() == other.addresses.len()
             && self.addresses.iter().all(|address| other.addresses.contains(address))
@@ -262,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn two_that_go_on_in_turn_are_two_masters() {
+    fn two_that_keep_advertising_are_two_masters() {
         let mut heard = Heard::default();
         for second in 0..3 {
             assert!(second == 0 || !two_masters(&heard), "{second} s");
@@ -272,9 +274,9 @@ mod tests {
         assert!(two_masters(&heard));
     }
 
-    /// One yields, the other takes over in milliseconds and both have a last word; later it goes back.
+    /// One yields, the other takes over in milliseconds, and both still send an advert; later it goes back.
     #[test]
-    fn a_handover_and_the_way_back_are_no_two_masters() {
+    fn a_handover_and_failback_are_not_two_masters() {
         let (mut heard, better, worse) = (Heard::default(), "10.0.0.11", "10.0.0.12");
         for ms in [0, 1_000] {
             hear(&mut heard, ms, better, &advert(51, 13));
@@ -323,10 +325,10 @@ mod tests {
             hear(&mut heard, 0, &Ipv4Addr::from(0x0a00_0000 + n).to_string(), &advert(51, 100));
             heard.unreadable(0, Ipv4Addr::from(n).into(), "the packet is a fragment");
         }
-        assert_eq!((heard.speakers.len(), heard.unreadable.len()), (MOST, MOST));
-        assert_eq!(heard.uncounted, 1_000);
+        assert_eq!((heard.speakers.len(), heard.unreadable.len()), (MAX_SOURCES, MAX_SOURCES));
+        assert_eq!(heard.unlisted, 1_000);
         hear(&mut heard, 0, "10.0.0.0", &advert(51, 100));
-        assert_eq!(heard.speakers[0].packets, 2, "a known one counts on");
+        assert_eq!(heard.speakers[0].packets, 2, "a known speaker is still counted");
     }
 
     proptest! {

@@ -13,7 +13,6 @@ use super::failure::{Failure, require};
 use super::{environment, output};
 use crate::columns::join;
 use crate::config::InterfaceChoice;
-
 use crate::sys::Error;
 use crate::sys::capabilities::Capability;
 use crate::sys::netlink::{Link, MARK, Netlink};
@@ -45,12 +44,12 @@ pub(super) fn scan(seconds: u16) -> Result<(), Failure> {
             if token == SIGNALS {
                 stopped = signals.pending().any(|signal| matches!(signal, Signal::Stop(_)));
             } else {
-                listeners.take(token, &poller, &mut buffer, &mut heard);
+                listeners.receive(token, &poller, &mut buffer, &mut heard);
             }
         }
     }
-    let after = stopped.then(|| poller.now().since(start));
-    output::print(&report(&heard, &host, &listeners.unavailable, after));
+    let stopped_after = stopped.then(|| poller.now().since(start));
+    output::print(&report(&heard, &host, &listeners.unavailable, stopped_after));
     Ok(())
 }
 
@@ -58,8 +57,8 @@ pub(super) fn scan(seconds: u16) -> Result<(), Failure> {
 struct Host {
     links: Vec<Link>,
     vrids: Vec<Vrid>,
-    /// Addresses that a vrrp-init has added.
-    holds: Vec<IpAddr>,
+    /// Addresses that vrrp-init has added.
+    added: Vec<IpAddr>,
 }
 
 impl Host {
@@ -67,20 +66,20 @@ impl Host {
         let mut netlink = Netlink::open()?;
         let (all, addresses) = (netlink.links()?, netlink.addresses()?);
         let config = environment::read().ok().map(|(config, _)| config);
-        let mut host = Self { links: vec![], vrids: vec![], holds: vec![] };
+        let mut host = Self { links: vec![], vrids: vec![], added: vec![] };
         for router in config.iter().flat_map(|config| &config.routers) {
             if !host.vrids.contains(&router.protocol.vrid) {
                 host.vrids.push(router.protocol.vrid);
             }
         }
-        host.holds.extend(addresses.iter().filter(|a| a.mark == Some(MARK)).map(|a| a.address));
+        host.added.extend(addresses.iter().filter(|a| a.mark == Some(MARK)).map(|a| a.address));
         if let Some(names) = named(environment::interfaces()) {
             for name in names {
                 host.listen_on(all.iter().find(|link| link.name == name).ok_or_else(|| missing(&name))?);
             }
         } else {
-            let fit = |link: &&Link| link.up && link.multicast && !link.loopback;
-            all.iter().filter(fit).for_each(|link| host.listen_on(link));
+            let usable = |link: &&Link| link.up && link.multicast && !link.loopback;
+            all.iter().filter(usable).for_each(|link| host.listen_on(link));
         }
         if host.links.is_empty() {
             return Err(Failure::NoInterface("no interface is up and supports multicast".into()));
@@ -102,7 +101,9 @@ impl Host {
 }
 
 fn missing(name: &str) -> Failure {
-    Failure::NoInterface(format!("there is no interface {name}; compare INTERFACE with ip -brief link"))
+    Failure::NoInterface(format!(
+        "interface {name} does not exist; compare INTERFACE with the output of ip -brief link"
+    ))
 }
 
 /// The interfaces that the environment names; `None` for all. The rest of the environment need not be valid: an operator
@@ -118,7 +119,7 @@ fn named(choices: Vec<InterfaceChoice>) -> Option<Vec<String>> {
 /// The sockets, each with the index of its interface. A token is the index of a socket.
 struct Listeners {
     sockets: Vec<(usize, Socket)>,
-    /// Why nothing can be heard on an interface.
+    /// Why an interface receives nothing.
     unavailable: Vec<String>,
 }
 
@@ -144,7 +145,7 @@ impl Listeners {
         Ok(listeners)
     }
 
-    fn take(&mut self, token: u64, poller: &Poller, buffer: &mut [u8], heard: &mut Heard) {
+    fn receive(&mut self, token: u64, poller: &Poller, buffer: &mut [u8], heard: &mut Heard) {
         let Some((interface, socket)) = usize::try_from(token).ok().and_then(|at| self.sockets.get(at))
         else {
             return;
@@ -192,7 +193,7 @@ fn report(heard: &Heard, host: &Host, unavailable: &[String], after: Option<Dura
     _ = writeln!(text, "\n{}", table::free(heard.free_vrid(&host.vrids)));
     text += "A scan does not hear backups, which send nothing, unicast adverts, or adverts of this host";
     text += &in_line(" (this container: VRID ", &host.vrids, ")");
-    text += &in_line(".\nThis host is a master: it holds ", &host.holds, "");
+    text += &in_line(".\nThis host is a master: it holds ", &host.added, "");
     text += ".\n";
     text
 }
@@ -206,11 +207,11 @@ fn in_line(before: &str, items: &[impl Display], after: &str) -> String {
 mod tests {
     use super::*;
 
-    fn host(vrids: &[u8], holds: &[&str]) -> Host {
+    fn host(vrids: &[u8], added: &[&str]) -> Host {
         let vrids = vrids.iter().filter_map(|vrid| Vrid::new(*vrid)).collect();
         let eth0 =
             Link { index: 2, name: "eth0".into(), up: true, mac: None, loopback: false, multicast: true };
-        Host { links: vec![eth0], vrids, holds: holds.iter().map(|a| a.parse().unwrap()).collect() }
+        Host { links: vec![eth0], vrids, added: added.iter().map(|a| a.parse().unwrap()).collect() }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::vrrp::{DropReason, Family, V3Checksum, Version, Vrid};
 const HEADINGS: [&str; 10] =
     ["INTERFACE", "FAMILY", "VRID", "VERSION", "MASTER", "PRIORITY", "INTERVAL", "AUTH", "CHECKSUM", "VIPS"];
 /// The most virtual addresses to list.
-const SHOWN: usize = 8;
+const MAX_ADDRESSES: usize = 8;
 
 /// The speakers, one a line, in columns; `interfaces` are the names of those listened on.
 pub(super) fn table(heard: &Heard, interfaces: &[String]) -> String {
@@ -43,7 +43,7 @@ fn auth(speaker: &Speaker) -> String {
     }
 }
 
-/// In the words of V3_CHECKSUM, where there is a choice.
+/// The value of V3_CHECKSUM, if there is a choice.
 fn checksum(speaker: &Speaker) -> &'static str {
     match speaker.claims.checksum {
         None if speaker.faults[DropReason::Checksum as usize].1 > 0 => "wrong",
@@ -57,59 +57,63 @@ fn checksum(speaker: &Speaker) -> &'static str {
 fn addresses(speaker: &Speaker) -> String {
     let all = &speaker.claims.addresses;
     let mut text = String::new();
-    for address in all.iter().take(SHOWN) {
+    for address in all.iter().take(MAX_ADDRESSES) {
         _ = write!(text, "{}{address}", if text.is_empty() { "" } else { " " });
     }
     match all.len() {
         0 => "-".into(),
-        n if n > SHOWN => format!("{text} and {} more", n - SHOWN),
+        n if n > MAX_ADDRESSES => format!("{text} and {} more", n - MAX_ADDRESSES),
         _ => text,
     }
 }
 
-/// What is wrong, each line indented and ended, in the order of the table.
+/// The problems, each line indented and ended, in the order of the table.
 pub(super) fn problems(heard: &Heard, interfaces: &[String]) -> String {
     let mut text = String::new();
     for group in heard.groups() {
         let (interface, family, vrid) = group[0].group;
-        let place = format!("  {} {family} VRID {vrid}", interfaces[interface]);
-        // Those of whom a router would take an advert.
-        let sound: Vec<_> = group.iter().filter(|speaker| speaker.sound > 0).collect();
-        masters(&sound, &place, &mut text);
-        differences(&sound, &place, &mut text);
+        let prefix = format!("  {} {family} VRID {vrid}", interfaces[interface]);
+        // Those with adverts that a router would accept.
+        let valid: Vec<_> = group.iter().filter(|speaker| speaker.valid > 0).collect();
+        masters(&valid, &prefix, &mut text);
+        differences(&valid, &prefix, &mut text);
         for speaker in group {
-            faults(speaker, &place, &mut text);
+            faults(speaker, &prefix, &mut text);
         }
     }
     for unreadable in &heard.unreadable {
         let (interface, from, why) = (&interfaces[unreadable.interface], unreadable.from, &unreadable.why);
         _ = writeln!(text, "  {interface}, {from}: {why} ({})", unreadable.packets);
     }
-    if heard.uncounted > 0 {
-        _ = writeln!(text, "  {} packets from further addresses are not listed (flood)", heard.uncounted);
+    if heard.unlisted > 0 {
+        _ = writeln!(
+            text,
+            "  {} packets from further addresses are not listed (too many sources)",
+            heard.unlisted
+        );
     }
     text
 }
 
-fn masters(sound: &[&Speaker], place: &str, text: &mut String) {
-    if sound.iter().all(|speaker| speaker.from == sound[0].from) {
+fn masters(valid: &[&Speaker], prefix: &str, text: &mut String) {
+    if valid.iter().all(|speaker| speaker.from == valid[0].from) {
         return;
     }
-    let list = list(sound, &|speaker| Some(format!("(priority {})", speaker.claims.priority)));
-    _ = if sound.iter().any(|speaker| speaker.is_second_master) {
+    let list = list(valid, &|speaker| Some(format!("(priority {})", speaker.claims.priority)));
+    _ = if valid.iter().any(|speaker| speaker.is_second_master) {
         writeln!(
             text,
-            "{place}: two masters: {list}; they do not hear each other, or drop each other's adverts"
+            "{prefix}: two masters: {list}; they do not hear each other, or drop each other's adverts"
         )
     } else {
         writeln!(
             text,
-            "{place}: heard {list}: a handover, or more than one master; a longer scan shows which"
+            "{prefix}: heard {list}: a handover, or more than one master; a longer scan shows which"
         )
     };
 }
 
-/// Each address with what `value` has of it.
+/// The address of each speaker with its `value`.
 fn list(speakers: &[&Speaker], value: &dyn Fn(&Speaker) -> Option<String>) -> String {
     let mut text = String::new();
     for speaker in speakers {
@@ -120,37 +124,37 @@ fn list(speakers: &[&Speaker], value: &dyn Fn(&Speaker) -> Option<String>) -> St
     text
 }
 
-/// What all who share a virtual router must agree on; of the rest what both versions have.
-fn differences(sound: &[&Speaker], place: &str, text: &mut String) {
+/// Compares what all routers of one virtual router must agree on.
+fn differences(valid: &[&Speaker], prefix: &str, text: &mut String) {
     let v2 = Version::V2.number();
     let mut compare = |what: &str, value: &dyn Fn(&Speaker) -> Option<String>| {
-        let mut values = sound.iter().filter_map(|speaker| value(speaker));
+        let mut values = valid.iter().filter_map(|speaker| value(speaker));
         let first = values.next();
         if values.any(|value| Some(value) != first) {
-            _ = writeln!(text, "{place}: {what} differ: {}", list(sound, value));
+            _ = writeln!(text, "{prefix}: {what} differ: {}", list(valid, value));
         }
     };
     compare("versions", &|s| Some(format!("VRRPv{}", s.version)));
     compare("intervals", &|s| Some(interval(s)));
-    compare("kinds of authentication", &|s| (s.version == v2).then(|| auth(s)));
+    compare("authentication types", &|s| (s.version == v2).then(|| auth(s)));
     compare("checksums", &|s| (s.version != v2).then(|| checksum(s).to_owned()));
-    if sound.iter().any(|s| !s.claims.same_addresses(&sound[0].claims)) {
-        let list = list(sound, &|s| Some(format!("[{}]", addresses(s))));
-        _ = writeln!(text, "{place}: addresses differ: {list}");
+    if valid.iter().any(|s| !s.claims.same_addresses(&valid[0].claims)) {
+        let list = list(valid, &|s| Some(format!("[{}]", addresses(s))));
+        _ = writeln!(text, "{prefix}: addresses differ: {list}");
     }
-    let mut passwords = sound.iter().filter_map(|s| s.claims.auth?.1);
+    let mut passwords = valid.iter().filter_map(|s| s.claims.auth?.1);
     let first = passwords.next();
     if passwords.any(|other| Some(other) != first) {
-        _ = writeln!(text, "{place}: passwords differ");
+        _ = writeln!(text, "{prefix}: passwords differ");
     }
 }
 
-fn faults(speaker: &Speaker, place: &str, text: &mut String) {
+fn faults(speaker: &Speaker, prefix: &str, text: &mut String) {
     let Speaker { from, packets, .. } = speaker;
     let mut line = |what: &str, count: u64| {
         _ = match packets {
-            1 => writeln!(text, "{place}, {from}: {what}"),
-            _ => writeln!(text, "{place}, {from}: {what} ({count} of {packets})"),
+            1 => writeln!(text, "{prefix}, {from}: {what}"),
+            _ => writeln!(text, "{prefix}, {from}: {what} ({count} of {packets})"),
         };
     };
     for (reason, (value, count)) in DropReason::ALL.iter().zip(speaker.faults) {
@@ -166,7 +170,7 @@ fn faults(speaker: &Speaker, place: &str, text: &mut String) {
 fn fault(reason: DropReason, value: u8, version: u8) -> String {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the others need settings of a router's own")]
     match reason {
-        DropReason::Ttl => format!("TTL {value} instead of 255: it came through a router"),
+        DropReason::Ttl => format!("TTL {value} instead of 255: it was forwarded by a router"),
         DropReason::Version if version == Version::V2.number() => "VRRPv2 over IPv6".into(),
         DropReason::Version => format!("version {value}"),
         DropReason::Type => format!("type {value}: not an advertisement"),
@@ -175,8 +179,8 @@ fn fault(reason: DropReason, value: u8, version: u8) -> String {
         DropReason::CountZero => "no address (count 0)".into(),
         DropReason::IntervalZero => "interval 0".into(),
         DropReason::Vrid => "VRID 0".into(),
-        DropReason::Truncated => "shorter than its count says".into(),
-        DropReason::TooLong => "longer than its count says".into(),
+        DropReason::Truncated => "shorter than its address count requires".into(),
+        DropReason::TooLong => "longer than its address count requires".into(),
         other => other.to_string(),
     }
 }
@@ -215,7 +219,7 @@ mod tests {
         Envelope { from, to: if from.is_ipv4() { GROUP_V4.into() } else { GROUP_V6.into() }, ttl: 255 }
     }
 
-    /// What each of `adverts` sends once, all at one moment.
+    /// Each of `adverts` once, all at the same time.
     fn heard(adverts: &[(&str, Advert)]) -> Heard {
         let mut heard = Heard::default();
         for (from, advert) in adverts {
@@ -271,12 +275,12 @@ eth0       IPv6    7     3        fe80::1    200       0.2 s     -         right
     }
 
     #[test]
-    fn what_those_who_share_a_router_disagree_on_is_named_with_both_values() {
+    fn settings_that_differ_within_a_virtual_router_are_listed_with_both_values() {
         let ours = ("10.0.0.11", v2(51, &["10.0.0.2", "10.0.0.3"]));
         let second = |advert: Advert| problems_of(&heard(&[ours.clone(), ("10.0.0.12", advert)]));
         let masters = "eth0 IPv4 VRID 51: heard 10.0.0.11 (priority 200), 10.0.0.12 (priority 200): a handover, or \
                        more than one master; a longer scan shows which";
-        assert_eq!(second(v2(51, &["10.0.0.3", "10.0.0.2"])), [masters], "the order is free");
+        assert_eq!(second(v2(51, &["10.0.0.3", "10.0.0.2"])), [masters], "in any order");
         for (other, difference) in [
             (v2(51, &["10.0.0.2"]), "addresses differ: 10.0.0.11 [10.0.0.2 10.0.0.3], 10.0.0.12 [10.0.0.2]"),
             (
@@ -285,7 +289,7 @@ eth0       IPv6    7     3        fe80::1    200       0.2 s     -         right
             ),
             (
                 Advert { password: Some([b'x'; 8]), ..ours.1.clone() },
-                "kinds of authentication differ: 10.0.0.11 none, 10.0.0.12 password",
+                "authentication types differ: 10.0.0.11 none, 10.0.0.12 password",
             ),
         ] {
             assert_eq!(second(other), [masters.to_owned(), format!("eth0 IPv4 VRID 51: {difference}")]);
@@ -331,7 +335,7 @@ eth0       IPv6    7     3        fe80::1    200       0.2 s     -         right
         );
     }
 
-    /// One right advert and, from another address, one with a fault: what is said of that one.
+    /// The problems and the row of a faulty advert, after a valid one from another address.
     fn fault_of(octets: &[u8], envelope: Envelope) -> (Vec<String>, String) {
         let mut heard = heard(&[("10.0.0.11", v2(51, &["10.0.0.2"]))]);
         heard.message(Instant::START, 1, octets, envelope);
@@ -342,7 +346,7 @@ eth0       IPv6    7     3        fe80::1    200       0.2 s     -         right
     }
 
     #[test]
-    fn each_fault_has_its_sentence_and_makes_nobody_a_master() {
+    fn each_fault_has_its_sentence_and_no_faulty_sender_is_a_master() {
         let from = envelope("10.0.0.99");
         let good = v2(51, &["10.0.0.2"]).emit(from.from, from.to);
         let with = |at: usize, value: u8| {
@@ -359,15 +363,25 @@ eth0       IPv6    7     3        fe80::1    200       0.2 s     -         right
             (
                 good.clone(),
                 254,
-                "TTL 254 instead of 255: it came through a router",
+                "TTL 254 instead of 255: it was forwarded by a router",
                 "200 1 s none right 10.0.0.2",
             ),
             (wrong_sum, 255, "wrong checksum", "200 1 s none wrong 10.0.0.2"),
             (with(4, 254), 255, "unknown authentication type 254", "200 1 s type 254 - 10.0.0.2"),
             (with(5, 0), 255, "interval 0", "200 0 s none - 10.0.0.2"),
             (with(0, 0x27), 255, "type 7: not an advertisement", "200 1 s none - 10.0.0.2"),
-            (with(3, 9), 255, "shorter than its count says", "200 1 s none - 10.0.0.2 0.0.0.0 0.0.0.0"),
-            ([&good[..], &[0; 4]].concat(), 255, "longer than its count says", "200 1 s none - 10.0.0.2"),
+            (
+                with(3, 9),
+                255,
+                "shorter than its address count requires",
+                "200 1 s none - 10.0.0.2 0.0.0.0 0.0.0.0",
+            ),
+            (
+                [&good[..], &[0; 4]].concat(),
+                255,
+                "longer than its address count requires",
+                "200 1 s none - 10.0.0.2",
+            ),
         ] {
             let (problems, cells) = fault_of(&octets, Envelope { ttl, ..from });
             assert_eq!(problems, [format!("eth0 IPv4 VRID 51, 10.0.0.99: {sentence}")]);
@@ -406,7 +420,7 @@ eth0       IPv6    7     3        fe80::1    200       0.2 s     -         right
         assert_eq!(
             problems_of(&heard),
             [
-                "eth0 IPv4 VRID 51, 10.0.0.11: TTL 1 instead of 255: it came through a router (1 of 3)",
+                "eth0 IPv4 VRID 51, 10.0.0.11: TTL 1 instead of 255: it was forwarded by a router (1 of 3)",
                 "eth0 IPv4 VRID 51, 10.0.0.11: released the addresses (priority 0) (1 of 3)"
             ]
         );
