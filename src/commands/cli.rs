@@ -85,7 +85,7 @@ static COMMANDS: [Row; 8] = [
     Row {
         name: "healthcheck",
         arguments: "[--ready | --master] [ROUTER]",
-        help: "exit 0 if the state matches the kernel (--ready: and is BACKUP or MASTER; --master: and is MASTER), else 1",
+        help: "exit 0 if the addresses in the kernel match the state, else 1; --ready also requires BACKUP or MASTER, --master requires MASTER",
         command: Command::Healthcheck(HealthQuery { state: RequiredState::Any, router: None }),
     },
     Row {
@@ -182,8 +182,8 @@ pub fn help() -> String {
         _ = writeln!(text, "  {name}{gap}{arguments}\n      {help}");
     }
     text.push_str(
-        "\nvariables (NAME_FILE names a file with the value of NAME; NAME_2, NAME_3 and so on\n\
-         configure further virtual routers; empty is unset):\n",
+        "\nvariables (NAME_FILE is the path of a file with the value of NAME; NAME_2, NAME_3 and so on\n\
+         configure further virtual routers; an empty one counts as unset):\n",
     );
     text.push_str(&config::as_help());
     text

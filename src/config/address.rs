@@ -51,7 +51,7 @@ pub(super) fn host_address(text: &str) -> Value<IpAddr> {
     let address = text.parse().map_err(|_| "must be an IP address such as 10.0.0.11 or fd00::11")?;
     match no_host(address) {
         None => Ok(address),
-        Some(what) => Err(format!("must be the address of one host: it is {what}")),
+        Some(what) => Err(format!("must be the address of one host, but this is {what}")),
     }
 }
 

@@ -60,17 +60,17 @@ fn problem(claim: Claim<'_>, variable: &str, earlier: &str) -> Problem {
     let (value, why) = match claim {
         Claim::Number(vrid, family, InterfaceChoice::Named(interface)) => (
             vrid.to_string(),
-            format!("equals {earlier}: the {family} routers on {interface} must have different numbers"),
+            format!("equals {earlier}: the {family} routers on {interface} must have different VRIDs"),
         ),
         Claim::Number(vrid, family, InterfaceChoice::Auto) => (
             vrid.to_string(),
             format!(
-                "equals {earlier}: the {family} routers on one interface must have different numbers; if \
+                "equals {earlier}: the {family} routers on one interface must have different VRIDs; if \
                  they use different interfaces, set INTERFACE for each"
             ),
         ),
         Claim::Address(address, _) => {
-            (address.to_string(), format!("is also in {earlier}: an address belongs to one router, once"))
+            (address.to_string(), format!("is also in {earlier}: an address can be used only once"))
         }
         Claim::Name(name) => (name.to_owned(), format!("equals {earlier}: every router needs a unique name")),
     };

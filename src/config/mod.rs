@@ -16,6 +16,7 @@ mod reader;
 mod router;
 mod suggest;
 mod value;
+mod variable;
 mod variables;
 
 use std::ffi::OsString;

@@ -93,8 +93,8 @@ fn warn_without_preemption(protocol: &Settings, check: Option<&CheckConfig>, rea
     if weight != Weight::FAULT && protocol.priority != Priority::OWNER {
         // A master keeps the addresses at any priority if no backup preempts.
         let why = format!(
-            "is false, so CHECK_WEIGHT {weight} never moves the address: no backup replaces a live master, however \
-             low it falls; set CHECK_WEIGHT=0, which gives the address up when a check fails, or PREEMPT=true"
+            "is false, so CHECK_WEIGHT {weight} never moves the address: no backup replaces a live master, no \
+             matter how low its priority drops; set CHECK_WEIGHT=0 to release the address when a check fails, or PREEMPT=true"
         );
         reader.warn(&PREEMPT, why);
     }
@@ -169,7 +169,7 @@ impl PerFamily {
     fn version(&self, family: Family, interval: Interval, reader: &mut Reader<'_>) -> Version {
         let version = match (family, self.version) {
             (Family::V6, Some(Version::V2)) => {
-                let why = "cannot carry the IPv6 addresses in VIP; unset it, and they use VRRPv3";
+                let why = "does not support the IPv6 addresses in VIP; unset it to use VRRPv3";
                 reader.refuse_text(&VRRP_VERSION, why);
                 return Version::V3;
             }

@@ -193,7 +193,9 @@ pub(super) fn metrics_listen(text: &str) -> Value<Option<SocketAddr>> {
 /// A program and its arguments, separated by white space.
 pub(super) fn command(text: &str) -> Value<Vec<String>> {
     if text.contains(['"', '\'']) {
-        return Err("contains quotes, but no shell runs it: arguments are split at white space only".into());
+        return Err(
+            "contains quotes, but does not run in a shell: arguments are split only at white space".into()
+        );
     }
     let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
     match words.first() {

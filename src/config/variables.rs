@@ -1,7 +1,6 @@
 //! The table of environment variables, one row each: name, aliases, scope, default, secrecy, parser and help; reads
 //! no environment.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::ops::Deref;
@@ -13,61 +12,10 @@ use serde::Deserialize;
 
 use super::model::{HttpTarget, InterfaceChoice, LogFormat, StateHint, VirtualAddress};
 use super::value::{self, LeaseChoice, Parsed};
+pub use super::variable::{Default, Scope, Variable};
 use super::{address, endpoint};
 use crate::health::Weight;
 use crate::vrrp::{Interval, Password, Priority, V3Checksum, Version, Vrid};
-
-/// One variable an operator may set; `NAME_FILE` names a file that contains its value instead.
-#[derive(Clone, Copy, Debug)]
-pub struct Variable {
-    pub name: &'static str,
-    /// Other names whose text is taken as it is, separated by spaces.
-    pub aliases: &'static str,
-    pub scope: Scope,
-    pub default: Default,
-    /// The value appears in no report, log or status.
-    pub secret: bool,
-    /// Meaning and range, for `help` and README.
-    pub help: &'static str,
-    /// The text is a list, so it may also be written as an array.
-    pub(super) is_list: bool,
-    /// Whether two texts give the same value.
-    pub(super) same: fn(&str, &str) -> bool,
-}
-
-/// What holds when a variable is unset or empty.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Default {
-    /// Nothing can run without it; what it is, for the problem report.
-    Required(&'static str),
-    /// The feature is off.
-    None,
-    /// As if this had been set.
-    Value(&'static str),
-    /// The value of the variable with this name.
-    Same(&'static str),
-}
-
-/// What a variable applies to when there are several virtual routers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// The whole process: it takes no suffix.
-    Process,
-    /// Every router: `NAME_2` is for the second router, which otherwise inherits `NAME`.
-    Inherited,
-    /// One router: `NAME` is for the first one, `NAME_2` for the second one.
-    Own,
-}
-
-impl fmt::Display for Default {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Required(_) => "required",
-            Self::None => "none",
-            Self::Value(value) | Self::Same(value) => value,
-        })
-    }
-}
 
 /// A variable together with its type: where its text is and how it is parsed.
 pub(super) struct Row<T> {
@@ -188,10 +136,10 @@ variables! {
         aliases: "VIPS VIRTUAL_IP VIRTUAL_IPS VRRP_VIRTUAL_IP APISERVER_VIP OPENSHIFT_HA_VIRTUAL_IPS",
         scope: Own,
         default: Required("the virtual addresses, such as 10.0.0.2/24"),
-        help: "the virtual addresses, separated by comma, space or newline; each may have a prefix length \
-               such as `/24` (default /32 or /128), `dev eth0` and `label eth0:1`, as in keepalived; if \
-               there are both IPv4 and IPv6 addresses, the IPv6 ones form a second router of the same \
-               number, which moves with the first",
+        help: "virtual addresses, separated by commas, spaces or newlines; each may have a prefix length such as \
+               `/24` (default /32 or /128), `dev eth0` and `label eth0:1`, as in keepalived; if the list has \
+               both IPv4 and IPv6 addresses, the IPv6 addresses form a second router with the same VRID, \
+               which moves together with the first",
     }
     VIRTUAL_ROUTER virtual_router: Vrid {
         parse: single value::vrid,
@@ -213,22 +161,22 @@ variables! {
         aliases: "VRRP_STATE",
         scope: Inherited,
         default: Value("BACKUP"),
-        help: "MASTER or BACKUP, accepted for compatibility: the election decides, whatever it is; it only \
-               selects the default PRIORITY of another image under COMPAT",
+        help: "MASTER or BACKUP, accepted for compatibility; the election ignores it, and it only selects the \
+               default PRIORITY of another image (COMPAT)",
     }
     PRIORITY priority: Priority {
         parse: single value::priority,
         aliases: "VRRP_PRIORITY NODE_PRIORITY",
         scope: Inherited,
         default: Value("100"),
-        help: "1 to 254, the highest becomes master; 255 is the address owner",
+        help: "1 to 254; the node with the highest priority becomes master; 255 is for the address owner",
     }
     SERVICE service: Vec<String> {
         parse: list "process name" value::service,
         aliases: "CHECK_PROCESS",
         scope: Inherited,
         default: None,
-        help: "names of the processes to check, separated by comma, space or newline; all of them must run",
+        help: "names of the processes to check, separated by commas, spaces or newlines; all of them must be running",
     }
     CHECK_TCP check_tcp: Vec<SocketAddr> {
         parse: list "host:port" endpoint::tcp,
@@ -270,14 +218,14 @@ variables! {
         aliases: "KUBE_APISERVER_CHK_RISE",
         scope: Inherited,
         default: Value("1"),
-        help: "consecutive passes until the check is healthy",
+        help: "consecutive passes after which the check counts as healthy",
     }
     CHECK_FALL check_fall: NonZeroU32 {
         parse: single value::count,
         aliases: "KUBE_APISERVER_CHK_FALL",
         scope: Inherited,
         default: Value("1"),
-        help: "consecutive failures until the check is failed",
+        help: "consecutive failures after which the check counts as failed",
     }
     ADVERT_INT advert_int: Interval {
         parse: single value::advert_interval,
@@ -340,26 +288,26 @@ variables! {
         parse: list "interface" value::interface_name,
         scope: Inherited,
         default: None,
-        help: "further interfaces that must be up, separated by comma, space or newline",
+        help: "further interfaces that must be up, separated by commas, spaces or newlines",
     }
     VIP_EXCLUDED vip_excluded: Vec<VirtualAddress> {
         parse: list address::virtual_addresses,
         scope: Own,
         default: None,
-        help: "addresses that move with VIP but are not advertised, of either family, written like VIP",
+        help: "addresses of either family that move with VIP but are not advertised, in the format of VIP",
     }
     FAST_FAILOVER fast_failover: bool {
         parse: single value::boolean,
         scope: Inherited,
         default: Value("true"),
-        help: "fast handover between vrrp-init nodes, in milliseconds; false: the timing of the RFC only",
+        help: "fast handover between vrrp-init nodes, in milliseconds; false: only the timing of the RFC",
     }
     VIP_LEASE vip_lease: LeaseChoice {
         parse: single value::lease,
         scope: Inherited,
         default: Value("auto"),
-        help: "whole seconds, up to 86400, after which the kernel removes an address that is no longer \
-               renewed; 0: never; `auto`: the time after which a backup takes over, rounded up, at least 3",
+        help: "lifetime of an address in whole seconds, up to 86400: the kernel removes it if it is not renewed \
+               in time; 0: no limit; `auto`: the time after which a backup takes over, rounded up, at least 3",
     }
     GARP_REFRESH garp_refresh: Option<Duration> {
         parse: single value::refresh,
@@ -415,7 +363,7 @@ variables! {
         scope: Process,
         default: Value("text"),
         help: "text, or json with one object per line; `text+time` and `json+time` start each line with the \
-               time, for where neither a container runtime nor journald adds it",
+               time, if neither the container runtime nor journald adds it",
     }
 }
 

@@ -82,13 +82,13 @@ static CONVERTED: &[Alias] = &[
     alias(
         None,
         Conversion::Missing(
-            "has no equivalent here: name the process in SERVICE, its port in CHECK_TCP or a page in CHECK_HTTP",
+            "has no equivalent here: set SERVICE to the process, CHECK_TCP to its port or CHECK_HTTP to a page",
         ),
         "CHECK_SCRIPT OPENSHIFT_HA_CHECK_SCRIPT CONTAINERS_TO_CHECK KEEPALIVED_KUBE_APISERVER_CHECK",
     ),
     alias(
         None,
-        Conversion::Missing("is ignored: advertisements go to the VRRP group, or to UNICAST_PEERS"),
+        Conversion::Missing("is ignored: adverts are sent to the VRRP group, or to UNICAST_PEERS"),
         "MCAST_GROUP",
     ),
 ];

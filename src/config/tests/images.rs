@@ -279,7 +279,7 @@ fn an_authentication_type_must_fit_the_password() {
 #[test]
 fn what_has_no_equivalent_is_said_with_what_has() {
     let instead =
-        "has no equivalent here: name the process in SERVICE, its port in CHECK_TCP or a page in CHECK_HTTP";
+        "has no equivalent here: set SERVICE to the process, CHECK_TCP to its port or CHECK_HTTP to a page";
     let outcome = plain(&[
         ("KEEPALIVED_AUTOCONF", "true"),
         ("KEEPALIVED_CHECK_SCRIPT", "/check.sh"),
@@ -295,7 +295,7 @@ fn what_has_no_equivalent_is_said_with_what_has() {
             "KEEPALIVED_AUTOCONF has no effect here and is ignored",
             "KEEPALIVED_CONF is ignored: there is no keepalived.conf here, set variables instead",
             &format!("KEEPALIVED_CHECK_SCRIPT {instead}"),
-            "MCAST_GROUP is ignored: advertisements go to the VRRP group, or to UNICAST_PEERS",
+            "MCAST_GROUP is ignored: adverts are sent to the VRRP group, or to UNICAST_PEERS",
         ]
     );
     let debug = plain(&[("KEEPALIVED_DEBUG", "true")]).unwrap().0;

@@ -128,8 +128,7 @@ fn no_preemption_with_a_weight_is_a_warning_with_the_fix() {
             checked(weight, "false", "100"),
             [format!(
                 "PREEMPT is false, so CHECK_WEIGHT {weight} never moves the address: no backup replaces a live \
-                 master, however low it falls; set CHECK_WEIGHT=0, which gives the address up when a check \
-                 fails, or PREEMPT=true"
+                 master, no matter how low its priority drops; set CHECK_WEIGHT=0 to release the address when a check fails, or PREEMPT=true"
             )]
         );
     }
@@ -154,10 +153,10 @@ fn unicast_peers_are_hosts_each_once() {
     for value in ["node2", "10.0.0.11/24", "fe80::1%eth0", "10.0.0.11:112"] {
         peer(value, "must be an IP address such as 10.0.0.11 or fd00::11");
     }
-    peer("224.0.0.18", "must be the address of one host: it is a multicast group");
-    peer("ff02::12", "must be the address of one host: it is a multicast group");
-    peer("0.0.0.0", "must be the address of one host: it is in the unspecified network 0.0.0.0/8");
-    peer("::", "must be the address of one host: it is the unspecified address");
+    peer("224.0.0.18", "must be the address of one host, but this is a multicast group");
+    peer("ff02::12", "must be the address of one host, but this is a multicast group");
+    peer("0.0.0.0", "must be the address of one host, but this is in the unspecified network 0.0.0.0/8");
+    peer("::", "must be the address of one host, but this is the unspecified address");
     peer(",", "contains no address");
     peer("fd00::11", "contains no IPv4 address, which VIP needs");
     assert_eq!(
@@ -176,7 +175,7 @@ fn unicast_src_ip_is_one_address_of_the_family() {
     assert_eq!(router(from("auto")).unicast_source, None);
     for (value, why) in [
         ("eth0", "must be an IP address such as 10.0.0.11 or fd00::11"),
-        ("127.0.0.1", "must be the address of one host: it is a loopback address"),
+        ("127.0.0.1", "must be the address of one host, but this is a loopback address"),
         ("10.0.0.12 10.0.0.13", "contains more than one IPv4 address"),
     ] {
         assert_eq!(problems(from(value)), [format!("UNICAST_SRC_IP={value}  {why}")]);
@@ -212,7 +211,7 @@ fn vip_excluded_is_written_like_vip_in_either_family() {
     assert_eq!(router.protocol.addresses.len(), 1);
     refused("VIP_EXCLUDED", "10.0.0.300", "is not an address such as 10.0.0.2, 10.0.0.2/24 or fd00::2");
     refused("VIP_EXCLUDED", ",", "contains no address");
-    refused("VIP_EXCLUDED", "10.0.0.2", "is also in VIP: an address belongs to one router, once");
+    refused("VIP_EXCLUDED", "10.0.0.2", "is also in VIP: an address can be used only once");
 }
 
 #[test]
@@ -245,7 +244,7 @@ fn notify_is_a_program_and_its_arguments() {
     refused(
         "NOTIFY",
         "/bin/sh -c 'echo'",
-        "contains quotes, but no shell runs it: arguments are split at white space only",
+        "contains quotes, but does not run in a shell: arguments are split only at white space",
     );
 }
 

@@ -73,7 +73,7 @@ fn a_first_ipv6_address_that_is_not_link_local_is_a_warning() {
 
 #[test]
 fn version_2_and_a_long_interval_cannot_carry_ipv6() {
-    let why = "cannot carry the IPv6 addresses in VIP; unset it, and they use VRRPv3";
+    let why = "does not support the IPv6 addresses in VIP; unset it to use VRRPv3";
     assert_eq!(problems(with(&[MIXED, ("VRRP_VERSION", "2")])), [format!("VRRP_VERSION=2  {why}")]);
     assert_eq!(
         problems(with(&[MIXED, ("ADVERT_INT", "60")])),
@@ -194,12 +194,12 @@ fn what_concerns_the_process_takes_no_suffix() {
 fn two_routers_may_not_have_one_number_on_one_interface() {
     assert_eq!(
         problems(two(&[("VIRTUAL_ROUTER_2", "51"), ("INTERFACE", "eth0")])),
-        ["VIRTUAL_ROUTER_2=51  equals VIRTUAL_ROUTER: the IPv4 routers on eth0 must have different numbers"]
+        ["VIRTUAL_ROUTER_2=51  equals VIRTUAL_ROUTER: the IPv4 routers on eth0 must have different VRIDs"]
     );
     assert_eq!(
         problems(two(&[("VIRTUAL_ROUTER_2", "51")])),
         ["VIRTUAL_ROUTER_2=51  equals VIRTUAL_ROUTER: the IPv4 routers on one interface must have \
-             different numbers; if they use different interfaces, set INTERFACE for each"]
+             different VRIDs; if they use different interfaces, set INTERFACE for each"]
     );
     let apart = [("VIRTUAL_ROUTER_2", "51"), ("INTERFACE", "eth0"), ("INTERFACE_2", "eth1")];
     assert_eq!(routers(two(&apart)).len(), 2);
@@ -209,7 +209,7 @@ fn two_routers_may_not_have_one_number_on_one_interface() {
 
 #[test]
 fn an_address_belongs_to_one_router() {
-    let why = "an address belongs to one router, once";
+    let why = "an address can be used only once";
     assert_eq!(
         problems(two(&[("VIP_2", "10.0.0.2/24")])),
         [format!("VIP_2=10.0.0.2  is also in VIP: {why}")]
