@@ -86,19 +86,7 @@ fn capabilities(facts: &Facts, found: &mut Findings) {
 fn interface(router: &RouterConfig, facts: &Facts, found: &mut Findings) {
     let interfaces = &facts.interfaces;
     let hint = router.subnet_hint;
-    let (link, how) = match &router.interface {
-        InterfaceChoice::Named(name) => (interfaces.named(name), String::new()),
-        InterfaceChoice::Auto => {
-            let route = facts.default_routes[usize::from(hint.is_ipv6())].as_deref();
-            match interfaces.on_subnet_of(hint) {
-                Some(link) => (Some(link), format!(" (auto: its subnet contains {hint})")),
-                None => (
-                    route.and_then(|name| interfaces.named(name)),
-                    " (auto: the interface of the default route)".into(),
-                ),
-            }
-        }
-    };
+    let (link, how) = chosen_link(router, facts);
     let Some(link) = link else {
         let text = match &router.interface {
             InterfaceChoice::Named(name) => {
@@ -122,6 +110,24 @@ fn interface(router: &RouterConfig, facts: &Facts, found: &mut Findings) {
         for (_, mac) in facts.neighbors.iter().filter(|(address, _)| *address == vip.address) {
             let text = format!("{} is answered by {mac}, according to the neighbor table", vip.address);
             found.add(Level::Info, true, text);
+        }
+    }
+}
+
+/// The router's interface, and how `auto` found it.
+fn chosen_link<'a>(router: &RouterConfig, facts: &'a Facts) -> (Option<&'a Link>, String) {
+    let (interfaces, hint) = (&facts.interfaces, router.subnet_hint);
+    match &router.interface {
+        InterfaceChoice::Named(name) => (interfaces.named(name), String::new()),
+        InterfaceChoice::Auto => {
+            let route = facts.default_routes[usize::from(hint.is_ipv6())].as_deref();
+            match interfaces.on_subnet_of(hint) {
+                Some(link) => (Some(link), format!(" (auto: its subnet contains {hint})")),
+                None => (
+                    route.and_then(|name| interfaces.named(name)),
+                    " (auto: the interface of the default route)".into(),
+                ),
+            }
         }
     }
 }
@@ -267,16 +273,23 @@ fn check_weight(router: &RouterConfig, check: &CheckConfig, found: &mut Findings
         Effective::Fault => 0,
     };
     let (healthy, failed) = (with(Verdict::Healthy), with(Verdict::Failed));
-    let sum = i16::from(base.octet()) + weight.get();
-    let (direction, enough) =
-        if weight > Weight::FAULT { ("lower", "2 or more") } else { ("raise", "-2 or less") };
     if healthy == failed {
+        let direction = if weight > Weight::FAULT { "lower" } else { "raise" };
         let text = format!(
-            "PRIORITY {base} and CHECK_WEIGHT {weight} can never move the address: the priority is {healthy} while healthy and {failed} while failed, \
-             because it is limited to 1 to 254; {direction} PRIORITY, or set CHECK_WEIGHT=0"
+            "PRIORITY {base} and CHECK_WEIGHT {weight} can never move the address: the priority is {healthy} while \
+             healthy and {failed} while failed, because it is limited to 1 to 254; {direction} PRIORITY, or set CHECK_WEIGHT=0"
         );
         return found.add(Level::Warn, false, text);
     }
+    let (level, text) = takeover(base, weight, healthy, failed);
+    found.add(level, false, text);
+}
+
+/// The priority that a backup needs to take over after a failed check, and whether that is unambiguous.
+fn takeover(base: Priority, weight: Weight, healthy: u8, failed: u8) -> (Level, String) {
+    let (direction, enough) =
+        if weight > Weight::FAULT { ("lower", "2 or more") } else { ("raise", "-2 or less") };
+    let sum = i16::from(base.octet()) + weight.get();
     let needed = failed + 1;
     let mut text = format!(
         "priority {healthy} while healthy, {failed} while failed: a backup needs {needed} to take over"
@@ -292,7 +305,7 @@ fn check_weight(router: &RouterConfig, check: &CheckConfig, found: &mut Findings
     } else if needed == healthy {
         text = format!("{text}; a weight of {enough} avoids the tie");
     }
-    found.add(level, false, text);
+    (level, text)
 }
 
 #[cfg(test)]
