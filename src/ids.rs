@@ -1,6 +1,6 @@
-//! Index types, so that the number of a router cannot be taken for the number of a check; knows nothing else.
+//! Index types, so that the number of a router cannot be confused with the number of a check.
 
-/// A virtual router, by its place in the configuration.
+/// A virtual router, by its position in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct RouterId(pub(crate) usize);
 

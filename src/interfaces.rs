@@ -1,4 +1,4 @@
-//! The machine's links and addresses as the kernel last told them; opens nothing and asks nobody.
+//! The host's links and addresses, as the kernel last reported them: a pure table. Opens nothing.
 
 use std::net::IpAddr;
 
@@ -13,14 +13,14 @@ pub struct Interfaces {
 }
 
 impl Interfaces {
-    /// What a listing of both said.
+    /// The table after a listing of both.
     pub fn new(links: Vec<Link>, addresses: Vec<Address>) -> Self {
         Self { links, addresses }
     }
 
-    /// Follows one notice; whether that changed anything. Virtual addresses are not followed: there may be a thousand,
-    /// renewed every second, and nothing here is asked about them. [`Change::Overrun`] asks for a new listing, which
-    /// is the caller's business.
+    /// Applies one notification and returns whether the table changed. Virtual addresses are not tracked: there may be
+    /// a thousand, renewed every second, and no question here depends on them. On [`Change::Overrun`] the caller must
+    /// list everything again.
     pub fn apply(&mut self, change: &Change) -> bool {
         let before = (self.links.len(), self.addresses.len());
         match change {
@@ -51,23 +51,23 @@ impl Interfaces {
         before != (self.links.len(), self.addresses.len())
     }
 
-    /// What a listing said of virtual addresses.
+    /// Removes the virtual addresses that a listing contained.
     pub fn forget_virtual(&mut self) {
         self.addresses.retain(|a| a.mark != Some(MARK));
         self.addresses.shrink_to_fit();
     }
 
-    /// The link of that name.
+    /// The link with this name.
     pub fn named(&self, name: &str) -> Option<&Link> {
         self.links.iter().find(|link| link.name == name)
     }
 
-    /// Whether the link of that name exists and is up.
+    /// Whether a link with this name exists and is up.
     pub fn is_up(&self, name: &str) -> bool {
         self.named(name).is_some_and(|link| link.up)
     }
 
-    /// The link of that index.
+    /// The link with this index.
     pub fn link(&self, index: u32) -> Option<&Link> {
         self.links.iter().find(|link| link.index == index)
     }
@@ -77,8 +77,8 @@ impl Interfaces {
         &self.addresses
     }
 
-    /// The link whose subnet holds `address`, the narrowest subnet first. Host routes and virtual
-    /// addresses are no subnets.
+    /// The link whose subnet contains `address`; of several, the one with the narrowest. Host addresses and virtual
+    /// addresses have no subnet.
     pub fn on_subnet_of(&self, address: IpAddr) -> Option<&Link> {
         let candidates = self.addresses.iter().filter(|a| {
             let host = if a.address.is_ipv4() { 32 } else { 128 };
@@ -88,9 +88,9 @@ impl Interfaces {
         self.link(best.index).filter(|link| !link.loopback)
     }
 
-    /// The address adverts come from: the link's first IPv4 address, its primary, or its first IPv6
-    /// link-local one that is ready (RFC 3768 §5.2.1, RFC 9568 §5.1.2.1). Never one of `virtual_addresses`
-    /// (ours, configured, sorted), nor one marked as somebody's virtual address.
+    /// The source address of adverts: the link's first IPv4 address, which is its primary, or its first IPv6 link-local
+    /// address that is ready (RFC 3768 §5.2.1, RFC 9568 §5.1.2.1). Never one of `virtual_addresses` (ours, configured,
+    /// sorted) or one with a [`MARK`].
     pub fn source(&self, family: Family, index: u32, virtual_addresses: &[IpAddr]) -> Option<IpAddr> {
         let fits = |address: &Address| match (family, address.address) {
             (Family::V4, IpAddr::V4(_)) => true,
@@ -103,12 +103,12 @@ impl Interfaces {
         on_link.filter(real).map(|a| a.address).next()
     }
 
-    /// Whether the address is anywhere on this machine, ready to send from.
+    /// Whether the address is on any link of this host, ready to send from.
     pub fn has_ready(&self, address: IpAddr) -> bool {
         self.addresses.iter().any(|a| a.address == address && !a.tentative)
     }
 
-    /// Whether the address is on the link, and nobody marked it as a virtual one.
+    /// Whether the address is on the link without a [`MARK`].
     pub fn has_unmarked(&self, index: u32, address: IpAddr) -> bool {
         self.addresses.iter().any(|a| a.index == index && a.address == address && a.mark != Some(MARK))
     }
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn auto_takes_the_narrowest_subnet_and_never_the_loopback() {
+    fn auto_chooses_the_narrowest_subnet_and_never_the_loopback() {
         let name = |ip: &str| interfaces().on_subnet_of(ip.parse().unwrap()).map(|l| l.name.clone());
         assert_eq!(name("10.0.0.200").as_deref(), Some("eth0"));
         assert_eq!(name("10.9.0.200").as_deref(), Some("eth1"));
@@ -166,14 +166,14 @@ mod tests {
     }
 
     #[test]
-    fn the_source_is_the_first_address_that_is_no_virtual_one() {
+    fn the_source_is_the_first_address_that_is_not_virtual() {
         let ours = ["10.0.0.3".parse().unwrap()];
         assert_eq!(interfaces().source(Family::V4, 2, &ours), Some("10.0.0.11".parse().unwrap()));
         assert_eq!(interfaces().source(Family::V4, 4, &ours), None);
     }
 
     #[test]
-    fn the_source_in_ipv6_is_a_link_local_address_that_is_ready() {
+    fn the_ipv6_source_is_a_link_local_address_that_is_ready() {
         let mut table = interfaces();
         let source = |table: &Interfaces| table.source(Family::V6, 2, &[]);
         table.apply(&Change::Address(address(2, "fd00::1/64", None)));
@@ -184,14 +184,14 @@ mod tests {
     }
 
     #[test]
-    fn notices_keep_the_table_true() {
+    fn notifications_keep_the_table_up_to_date() {
         let mut table = interfaces();
         assert!(table.apply(&Change::AddressGone(address(2, "10.0.0.11/24", None))));
-        assert!(!table.apply(&Change::Address(address(2, "10.0.0.3/24", None))), "renewed: no news");
-        assert_eq!(table.addresses().len(), 4, "a renewed address is no second one");
+        assert!(!table.apply(&Change::Address(address(2, "10.0.0.3/24", None))), "renewed: no change");
+        assert_eq!(table.addresses().len(), 4, "a renewed address is not added twice");
         assert!(
             !table.apply(&Change::Address(address(2, "10.0.0.4/32", Some(MARK)))),
-            "virtual: not followed"
+            "virtual: not tracked"
         );
         assert_eq!(table.source(Family::V4, 2, &[]), Some("10.0.0.3".parse().unwrap()));
         table.apply(&Change::Link(link(2, "wan0")));

@@ -1,7 +1,8 @@
-//! The log: writes each record as a line of text or JSON to standard error. A time is optional, since container runtimes
-//! and journald add one.
+//! The log: writes each record as a line of text or JSON to standard error. A time is optional, since container
+//! runtimes and journald add one.
 //!
-//! Each line is one write. If standard error is full or closed, the line is dropped: logging must never delay a failover.
+//! Each line is one write. If standard error is full or closed, the line is dropped: logging must never delay a
+//! failover.
 
 use std::fmt::Write as _;
 use std::io;
@@ -65,7 +66,8 @@ impl Log for Logger {
 /// Less than a page of 4,096 bytes, which a writable pipe takes without blocking; the rest is for the end of the line.
 const LONGEST: usize = 4_000;
 
-/// Truncates lines that are too long to be written without blocking. A truncated JSON line is invalid and ends in `...`.
+/// Truncates lines that are too long to be written without blocking. A truncated JSON line is invalid and ends in
+/// `...`.
 fn truncate(lines: &mut String) {
     if lines.len() > LONGEST {
         lines.truncate(lines.floor_char_boundary(LONGEST));
@@ -73,8 +75,8 @@ fn truncate(lines: &mut String) {
     }
 }
 
-/// Writes the lines in one call. Returns whether they were written. A pipe is writable only while a page of 4,096 bytes is
-/// free, so a shorter write cannot block.
+/// Writes the lines in one call. Returns whether they were written. A pipe is writable only while a page of 4,096 bytes
+/// is free, so a shorter write cannot block.
 fn write(to: impl AsFd, lines: &str) -> bool {
     let mut ready = [PollFd::new(to.as_fd(), PollFlags::POLLOUT)];
     match poll(&mut ready, PollTimeout::ZERO) {
@@ -229,14 +231,14 @@ mod tests {
             ("event", "transition".into()),
             ("odd", "a\"b\n".into()),
         ];
-        let line = of(LogFormat::Json, Level::Warn, "(VI_1) said \"no\"", &keys);
+        let line = of(LogFormat::Json, Level::Warn, "(VI_1) answered \"no\"", &keys);
         assert_eq!(
             line,
             "{\"level\":\"warn\",\"event\":\"transition\",\"instance\":\"VI_1\",\"state\":\"MASTER\",\
-             \"odd\":\"a\\\"b\\n\",\"message\":\"(VI_1) said \\\"no\\\"\"}\n"
+             \"odd\":\"a\\\"b\\n\",\"message\":\"(VI_1) answered \\\"no\\\"\"}\n"
         );
         let parsed: serde_json::Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(parsed["message"], "(VI_1) said \"no\"");
+        assert_eq!(parsed["message"], "(VI_1) answered \"no\"");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a watched descriptor belongs to, as it travels through epoll; opens and watches nothing.
+//! The owner of a watched descriptor, in the form that epoll stores. Opens and watches nothing.
 
 use crate::ids::{CheckId, PortId};
 use crate::sys::poller;
@@ -63,7 +63,7 @@ mod tests {
     use crate::sys::poller::Token as _;
 
     #[test]
-    fn every_token_survives_the_way_through_epoll() {
+    fn every_token_is_unpacked_as_it_was_packed() {
         for token in [
             Token::Signals,
             Token::Netlink,

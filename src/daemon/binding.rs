@@ -1,4 +1,4 @@
-//! Where a router speaks, and why it cannot; opens nothing.
+//! The link and source address of a router, or why it has none. Opens nothing.
 
 use std::net::IpAddr;
 
@@ -21,7 +21,7 @@ pub(super) struct Binding {
 /// Why a router has no binding.
 #[derive(Debug)]
 pub(super) enum Unbound {
-    /// There is no such link yet; the sentence for the log.
+    /// The link does not exist yet; the sentence for the log.
     NoLink(String),
     /// The kernel refused the sockets.
     Refused(Error),
@@ -42,8 +42,8 @@ impl Unbound {
         }
     }
 
-    /// Whether it must be tried again without a notification: the kernel reports neither a new default route nor the
-    /// end of every cause of a refusal.
+    /// Whether to retry without a notification: the kernel reports neither a new default route nor the end of every
+    /// cause of a refusal.
     pub(super) fn needs_retry(&self, choice: &InterfaceChoice) -> bool {
         match self {
             Self::NoLink(_) => *choice == InterfaceChoice::Auto,

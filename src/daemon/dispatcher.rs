@@ -187,7 +187,7 @@ impl Dispatcher {
         }
     }
 
-    /// Keeps the facts that `why` reports, and the program to run. The router is still as it was before.
+    /// Records the facts for `why` and the program to run. The router is still in its previous state.
     fn record(&mut self, now: Instant, id: RouterId, report: &Report) {
         match report {
             Report::Priority { from, to } => {
@@ -250,7 +250,7 @@ impl Dispatcher {
         neighbors.into_iter().find(|id| self.routers.get(id.0).is_some_and(|r| r.config().number == number))
     }
 
-    /// Sends the waiting messages.
+    /// Sends the queued messages.
     pub(super) fn flush(&mut self) {
         self.network.flush();
         for (id, e) in self.network.take_send_errors() {
@@ -264,7 +264,7 @@ impl Dispatcher {
     }
 }
 
-/// A panic unwinds through here: whatever else is broken, no virtual address stays behind.
+/// A panic unwinds through here: whatever else is broken, no virtual address is left behind.
 impl Drop for Dispatcher {
     fn drop(&mut self) {
         for id in self.ids() {

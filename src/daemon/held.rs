@@ -1,4 +1,4 @@
-//! The virtual addresses that a router has put on this host, and the age of their lease; decides nothing.
+//! The virtual addresses that a router has added to this host, and the age of their lease. Decides nothing.
 
 use std::io;
 use std::net::IpAddr;

@@ -29,7 +29,7 @@ use crate::config::{Config, is_secret};
 use crate::ids::CheckId;
 use crate::serve::Server;
 use crate::sys::Error;
-use crate::sys::notify::{Notifier, Outcome as Notice};
+use crate::sys::notify::{self, Notifier};
 use crate::sys::poller::Clock;
 use crate::sys::reaper;
 use crate::sys::signals::{Signal, Signals};
@@ -39,13 +39,13 @@ use crate::vrrp::Role;
 use network::Network;
 use routers::Routers;
 
-/// A deadline missed by more than this was missed because this process was held up.
+/// If a deadline was missed by more than this, this process did not run for a while.
 const LATE: Duration = Duration::from_millis(10);
 
 /// How long a stop waits for the NOTIFY programs.
 const NOTIFY_DEADLINE: Duration = Duration::from_secs(1);
 
-/// What to do after a turn of the loop.
+/// What to do after one iteration of the loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     Turn,
@@ -54,13 +54,13 @@ pub enum Next {
     Stopped,
 }
 
-/// How far a stop has come.
+/// The phase of a stop.
 #[derive(Clone, Copy, Debug)]
 enum Stop {
-    /// The routers leave.
-    Leaving,
-    /// Every router has stopped; the NOTIFY programs may run until then.
-    Notifying(Instant),
+    /// The routers are stopping.
+    Routers,
+    /// Every router has stopped; the NOTIFY programs may run until this time.
+    Notifications(Instant),
 }
 
 /// The daemon. Dropping it removes every virtual address.
@@ -73,7 +73,7 @@ pub struct Daemon {
     server: Server,
     notifier: Notifier,
     notify_failures: u64,
-    /// `None` until it is told to stop.
+    /// `None` until a stop is requested.
     stop: Option<Stop>,
 }
 
@@ -81,7 +81,7 @@ impl Daemon {
     /// Opens everything, removes what a killed predecessor left, and starts the routers.
     ///
     /// # Errors
-    /// A refusal of the kernel that no waiting can mend; a missing interface is none.
+    /// The kernel refuses something for good. A missing interface is not an error: it is waited for.
     pub fn start(config: Config) -> Result<Self, Error> {
         let signals = Signals::install()?;
         // Children that ended before the handlers were in place; later ones may be the notifier's.
@@ -144,7 +144,7 @@ impl Daemon {
         self.routers.follow_own_changes(&self.poller);
         self.routers.flush();
         self.run_notifications();
-        // Last, when everything is sent: a response may take long.
+        // Last, after everything is sent, because writing a response may take a while.
         self.respond();
         Ok(match (self.is_stopped(), reload) {
             (true, _) => Next::Stopped,
@@ -155,7 +155,7 @@ impl Daemon {
 
     /// Stops as on SIGTERM: a master may first wait for its successor. A second call does not wait.
     pub fn stop(&mut self) {
-        self.stop.get_or_insert(Stop::Leaving);
+        self.stop.get_or_insert(Stop::Routers);
         self.routers.stop();
         self.run_notifications();
     }
@@ -168,18 +168,18 @@ impl Daemon {
         }
         let now = self.poller.now();
         let until = match stop {
-            Stop::Leaving => now + NOTIFY_DEADLINE,
-            Stop::Notifying(until) => until,
+            Stop::Routers => now + NOTIFY_DEADLINE,
+            Stop::Notifications(until) => until,
         };
-        self.stop = Some(Stop::Notifying(until));
+        self.stop = Some(Stop::Notifications(until));
         self.notifier.deadline().is_none() || until <= now
     }
 
     fn deadline(&mut self) -> Option<Instant> {
         let response = self.server.next_request().map(|_| self.poller.now());
         let stop = match self.stop {
-            Some(Stop::Notifying(until)) => Some(until),
-            Some(Stop::Leaving) | None => None,
+            Some(Stop::Notifications(until)) => Some(until),
+            Some(Stop::Routers) | None => None,
         };
         let (routers, checks) = (self.routers.deadline(), self.checks.deadline());
         let others = [self.notifier.deadline(), self.server.deadline(), response, stop];
@@ -192,7 +192,7 @@ impl Daemon {
         let now = self.poller.now();
         if self.notifier.deadline().is_some_and(|at| at <= now) {
             let outcomes = self.notifier.expire(now);
-            self.report_notices(&outcomes);
+            self.report_outcomes(&outcomes);
         }
         for e in self.server.expire(now, &self.poller) {
             log::warn!(event = "serving"; "{e}; will retry; everything else works");
@@ -218,7 +218,7 @@ impl Daemon {
         self.routers.apply_outcome(check, outcome, self.checks.result(check));
     }
 
-    /// Answers one request in each turn: clients, however many, delay an advert by no more than that.
+    /// Answers one request per iteration, so that even many clients delay an advert by no more than one response.
     fn respond(&mut self) {
         let Some((connection, request)) = self.server.next_request() else { return };
         let now = self.poller.now();
@@ -254,7 +254,7 @@ impl Daemon {
             log::debug!(event = "reaped"; "Reaped {process}");
         }
         let outcomes = self.notifier.reaped(self.poller.now(), &reaped);
-        self.report_notices(&outcomes);
+        self.report_outcomes(&outcomes);
     }
 
     /// Starts the NOTIFY programs for the transitions since the last call.
@@ -262,12 +262,12 @@ impl Daemon {
         for notification in self.routers.take_notifications() {
             let now = self.poller.now();
             let outcomes = self.notifier.queue(now, &notification.program, notification.arguments);
-            self.report_notices(&outcomes);
+            self.report_outcomes(&outcomes);
         }
     }
 
-    /// Logs what became of NOTIFY programs.
-    fn report_notices(&mut self, outcomes: &[Notice]) {
+    /// Logs the outcomes of NOTIFY programs.
+    fn report_outcomes(&mut self, outcomes: &[notify::Outcome]) {
         for outcome in outcomes {
             let level = if outcome.is_success() { Level::Info } else { Level::Warn };
             self.notify_failures += u64::from(!outcome.is_success());

@@ -1,4 +1,4 @@
-//! The kernel's side of the daemon: VRRP sockets, links, addresses, and notifications about them; decides nothing
+//! The network as the kernel has it: VRRP sockets, links, addresses, and notifications about them. Decides nothing
 //! about routers.
 
 use std::io;
@@ -16,7 +16,7 @@ use crate::sys::socket::{Inbox, Outbox, Received, Socket};
 use crate::token::{Poller, Token};
 use crate::vrrp::{DropReason, Drops, Family, GROUP_V4, GROUP_V6};
 
-/// Adverts that wait to be sent together, at most.
+/// The most adverts that are queued to be sent together.
 const BATCH: usize = 32;
 
 /// The VRRP sockets of one channel on one link.
@@ -96,12 +96,12 @@ pub(super) struct Changes {
     pub(super) lost: bool,
     /// Links whose hardware address differs from the announced one.
     pub(super) other_mac: Vec<u32>,
-    /// A link or an address changed that may decide where a router speaks; not one of the virtual addresses.
+    /// A link or a real address changed, so a router's link or source address may change.
     pub(super) rebind: bool,
 }
 
 impl Network {
-    /// Subscribes to the notifications first and lists links and addresses then, so that no change is missed.
+    /// Subscribes to notifications before it lists links and addresses, so that no change is missed.
     pub(super) fn open() -> Result<Self, Error> {
         let monitor = Monitor::open()?;
         let mut netlink = Netlink::open()?;
@@ -124,22 +124,23 @@ impl Network {
         self.monitor.as_fd()
     }
 
-    /// Links and addresses; virtual addresses are not followed.
+    /// Links and addresses; virtual addresses are not tracked.
     pub(super) fn interfaces(&self) -> &Interfaces {
         &self.interfaces
     }
 
-    /// Stops following the virtual addresses that the first listing had.
+    /// Removes the virtual addresses that the first listing contained.
     pub(super) fn forget_virtual_addresses(&mut self) {
         self.interfaces.forget_virtual();
     }
 
-    /// Whether a notification about a change of our own waits, once: read at once, it costs no wake-up.
+    /// Whether a notification about a change of our own is waiting; true once per change. Reading it now saves a
+    /// wake-up.
     pub(super) fn take_own_change(&mut self) -> bool {
         std::mem::take(&mut self.own_change_pending)
     }
 
-    /// Reads the notifications and follows them. After an error the next call lists everything again.
+    /// Reads and applies the notifications. After an error the next call lists everything again.
     pub(super) fn changes(&mut self) -> Result<Changes, Error> {
         let notifications = self.monitor.read().inspect_err(|_| self.needs_resync = true)?;
         // The notifications still in a queue that overflowed are older than those it lost.
@@ -151,7 +152,7 @@ impl Network {
         for change in notifications {
             changes.rebind |= self.interfaces.apply(&change);
             match change {
-                Change::Link(link) => self.close_stale_announcer(link.index, link.mac, &mut changes),
+                Change::Link(link) => self.close_outdated_announcer(link.index, link.mac, &mut changes),
                 Change::LinkGone { index, .. } => {
                     self.ports.retain(|port| port.index != index);
                     self.announcers.retain(|(i, _)| *i != index);
@@ -171,13 +172,13 @@ impl Network {
         let mut changes = Changes { rebind: true, lost: true, ..Changes::default() };
         for index in self.announcers.iter().map(|(index, _)| *index).collect::<Vec<_>>() {
             let mac = self.interfaces.link(index).and_then(|link| link.mac);
-            self.close_stale_announcer(index, mac, &mut changes);
+            self.close_outdated_announcer(index, mac, &mut changes);
         }
         Ok(changes)
     }
 
-    /// An announcement must carry the link's present hardware address.
-    fn close_stale_announcer(&mut self, index: u32, mac: Option<[u8; 6]>, changes: &mut Changes) {
+    /// Announcements must contain the link's current hardware address.
+    fn close_outdated_announcer(&mut self, index: u32, mac: Option<[u8; 6]>, changes: &mut Changes) {
         let before = self.announcers.len();
         self.announcers.retain(|(i, open)| *i != index || Some(open.mac()) == mac);
         if self.announcers.len() < before {
@@ -185,13 +186,13 @@ impl Network {
         }
     }
 
-    /// Every address of the host as the kernel has it now, with the rest of each lifetime.
+    /// Every address of the host as the kernel has it now, with its remaining lifetime.
     pub(super) fn addresses(&mut self) -> Result<Vec<Address>, Error> {
         self.netlink.addresses()
     }
 
-    /// The link a router speaks on, if it exists. `known` is the interface in use: with `auto` a link whose subnet
-    /// contains `subnet_hint` is better, the default route's link is not.
+    /// The link for a router, if it exists. `known` is the interface in use. `auto` prefers, in this order, the link
+    /// whose subnet contains `subnet_hint`, the interface in use, and the link of the default route.
     pub(super) fn resolve(
         &self,
         choice: &InterfaceChoice,
@@ -208,7 +209,7 @@ impl Network {
         }
     }
 
-    /// The index of the link that a virtual address belongs on: `index` unless it names its own.
+    /// The index of the link for a virtual address: `index`, unless the address names a device.
     pub(super) fn device(&self, index: u32, vip: &VirtualAddress) -> Result<u32, Error> {
         let Some(name) = &vip.device else { return Ok(index) };
         let missing = || io::Error::from(io::ErrorKind::NotFound);
@@ -216,7 +217,7 @@ impl Network {
         link.ok_or_else(|| Error::doing("find the device of the address", vip)(missing()))
     }
 
-    /// Opens the sockets of a channel on a link, unless they are open, and has them watched.
+    /// Opens and watches the sockets of a channel on a link, unless they are open.
     pub(super) fn open_port(&mut self, poller: &Poller, link: &Link, channel: Channel) -> Result<(), Error> {
         if self.is_open(link.index, channel) {
             return Ok(());
@@ -276,8 +277,8 @@ impl Network {
         }
     }
 
-    /// Sends a router's message if the port is open. A multicast one may wait until [`Network::flush`], which comes
-    /// before anything else that the network can notice: the order is kept.
+    /// Sends a router's message if the port is open. A multicast message may be queued until [`Network::flush`], which
+    /// runs before anything else that other hosts can observe, so the order is kept.
     pub(super) fn send(
         &mut self,
         router: RouterId,
@@ -297,7 +298,7 @@ impl Network {
         }
     }
 
-    /// Sends the waiting messages.
+    /// Sends the queued messages.
     pub(super) fn flush(&mut self) {
         for port in self.ports.iter_mut().filter(|port| !port.outbox.is_empty()) {
             let failed = port.socket.flush(&mut port.outbox, port.channel.group());
@@ -310,14 +311,14 @@ impl Network {
         std::mem::take(&mut self.send_errors)
     }
 
-    /// Adds virtual addresses and renews the leases of those that exist. Returns the refused ones by their place in
+    /// Adds virtual addresses and renews the leases of those that exist. Returns the refused ones by their index in
     /// `assignments`.
     pub(super) fn add(&mut self, assignments: &[Assignment]) -> Vec<(usize, Error)> {
         self.flush();
         self.netlink.add_all(assignments)
     }
 
-    /// Removes an address; that it is already gone is no error.
+    /// Removes an address. It is not an error if it does not exist.
     pub(super) fn remove(&mut self, index: u32, address: IpAddr, prefix: u8) -> Result<(), Error> {
         self.flush();
         self.own_change_pending = true;

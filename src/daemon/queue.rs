@@ -6,7 +6,7 @@ use std::vec::IntoIter;
 use crate::ids::RouterId;
 use crate::vrrp::{Action, Event};
 
-/// Leases renewed in one netlink call at most: more gain nothing and take memory.
+/// The most leases renewed in one netlink call: more would gain nothing and take memory.
 const RENEWALS: usize = 32;
 
 /// An action list that stopped at [`Action::Renew`], and the actions behind it.

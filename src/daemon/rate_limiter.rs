@@ -1,4 +1,4 @@
-//! Limits how often one thing about one peer is logged, so that nobody on the network can flood the log; knows no
+//! Limits how often one topic about one peer is logged, so that no host on the network can flood the log. Knows no
 //! message.
 
 use std::net::IpAddr;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::time::Instant;
 
-/// Entries kept at most: forged source addresses are bounded in the log and in memory.
+/// The most entries: limits what forged source addresses can add to the log and to memory.
 const CAPACITY: usize = 64;
 /// Without an occurrence for this long, the next one is logged again.
 const QUIET_PERIOD: Duration = Duration::from_mins(1);
@@ -21,7 +21,7 @@ struct Entry {
     peer: IpAddr,
     count: u32,
     last: Instant,
-    /// The sentence to show as a warning while the occurrences continue.
+    /// The sentence that is a warning while the occurrences continue.
     warning: Option<String>,
 }
 

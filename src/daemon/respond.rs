@@ -1,4 +1,4 @@
-//! The response to a client's request; knows no connection.
+//! The response to a client's request. Knows no connection.
 
 use super::routers::Routers;
 use super::snapshot;
@@ -39,12 +39,12 @@ pub(super) fn respond(
 /// The status line, and the problems if there are any.
 fn verdict(page: Page, brief: &Brief) -> (&'static str, String) {
     let all = |wanted: &[Role]| brief.states.iter().all(|(_, state)| wanted.contains(state));
-    let well = match page {
+    let ok = match page {
         Page::Ready => all(&[Role::Backup, Role::Master]),
         Page::Master => all(&[Role::Master]),
         Page::Health | Page::Metrics | Page::Status => brief.health.healthy,
     };
-    if well {
+    if ok {
         return ("200 OK", "ok\n".into());
     }
     let line = |text: String, (name, state): &(String, Role)| text + name + " is " + state.as_str() + "\n";

@@ -26,17 +26,17 @@ use crate::vrrp::{
     Action, Advert, Cause, DropReason, Event, Instance, Peer, Priority, Report, Role, Settings,
 };
 
-/// What became of an action.
+/// The result of an action.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Performed {
     Done,
     /// The lease must be renewed before the next action.
     AwaitsRenewal,
-    /// The kernel refused a virtual address; it is in the log.
+    /// The kernel refused a virtual address; the error has been logged.
     Refused,
 }
 
-/// The kernel refused a virtual address; it is in the log.
+/// The kernel refused a virtual address; the error has been logged.
 #[derive(Debug)]
 pub(super) struct Refused;
 
@@ -47,7 +47,7 @@ pub(super) struct Router {
     check: Option<CheckId>,
     /// What the check watches, in the operator's words.
     watched: Vec<String>,
-    /// `None` while there is nowhere to speak.
+    /// `None` while it has no link or no sockets.
     binding: Option<Binding>,
     /// Virtual addresses that an address owner really has: not ours to add and remove.
     owned: Vec<IpAddr>,
@@ -112,7 +112,7 @@ impl Router {
         self.instance.deadline().into_iter().chain(self.telemetry.deadline()).min()
     }
 
-    /// Depends on its check from now on, which it shares with the other routers of the same configuration.
+    /// Registers its check, which it shares with the routers that have the same check configuration.
     pub(super) fn share_check(&mut self, checks: &mut Checks) {
         if let Some(config) = &mut self.config.check {
             let check = checks.add(config);
@@ -220,7 +220,7 @@ impl Router {
         Ok(())
     }
 
-    /// The result of the renewal at `now`. An error that may pass is only logged.
+    /// Handles the result of the renewal at `now`. A temporary error is only logged.
     pub(super) fn renewed(&mut self, now: Instant, refusal: Option<Error>) -> Result<(), Refused> {
         match refusal {
             Some(e) if !self.held.is_final(&e, now) => {
@@ -275,9 +275,9 @@ impl Router {
         }
     }
 
-    /// Finds out which virtual addresses an address owner really has: those are not ours to add and remove, and may
-    /// be used as a source. They may come later than we do, as from DHCP (RFC 3768 §5.3.4). Returns whether the list
-    /// changed.
+    /// Determines which virtual addresses an address owner really has (RFC 3768 §5.3.4): those are not ours to add and
+    /// remove, and may be used as a source. They may appear after our start, for example from DHCP. Returns whether the
+    /// list changed.
     pub(super) fn update_owned(&mut self, network: &Network) -> bool {
         if self.config.protocol.priority != Priority::OWNER {
             return false;
@@ -299,7 +299,7 @@ impl Router {
         self.owned.contains(&address)
     }
 
-    /// The virtual addresses that are ours to add and remove.
+    /// The virtual addresses that we add and remove.
     pub(super) fn managed(&self) -> impl Iterator<Item = &VirtualAddress> {
         managed(&self.config, &self.owned)
     }
@@ -348,7 +348,7 @@ impl Router {
             Some(source) => Some(source).filter(|source| interfaces.has_ready(*source)),
             None => interfaces.source(self.config.family(), link.index, virtual_addresses),
         };
-        // A virtual address on a link of its own is out of reach while that link is down.
+        // A virtual address on its own device cannot be reached while that link is down.
         let mut devices = self.managed().filter_map(|vip| vip.device.as_deref());
         let up = link.up && devices.all(|name| interfaces.is_up(name));
         if let Some(channel) = self.channel(source) {
@@ -357,7 +357,7 @@ impl Router {
         Ok(Binding { index: link.index, interface: link.name, up, source })
     }
 
-    /// Notes why there is no binding; logged once until there is one.
+    /// Records why there is no binding. Logged once until there is one.
     pub(super) fn set_unbound(&mut self, unbound: &Unbound) {
         let subject = subject(&self.config, self.binding.as_ref(), &self.watched);
         self.telemetry.unbound(&subject, unbound.level(), unbound.text());
@@ -368,7 +368,7 @@ impl Router {
         self.telemetry.bound();
     }
 
-    /// Uses this binding from now on; logged when the link is another one.
+    /// Uses this binding from now on. Logged if the link changed.
     pub(super) fn set_binding(&mut self, binding: Option<Binding>) {
         let before = std::mem::replace(&mut self.binding, binding).map(|binding| binding.index);
         if let Some(binding) = self.binding.as_ref().filter(|binding| Some(binding.index) != before) {
@@ -391,7 +391,7 @@ impl Router {
     }
 }
 
-/// Borrows only what it names, so that the telemetry can be written at the same time.
+/// Borrows only these fields, so that the telemetry can be borrowed mutably at the same time.
 fn subject<'a>(config: &'a RouterConfig, binding: Option<&'a Binding>, watched: &'a [String]) -> Subject<'a> {
     let interface = match (binding, &config.interface) {
         (Some(binding), _) => &binding.interface,

@@ -26,11 +26,11 @@ use crate::time::Instant;
 use crate::token::Poller;
 use crate::vrrp::{Cause, DropReason, Event, Role};
 
-/// Packets taken from one port before timers are checked again: a flood may not delay an advert.
+/// Packets taken from one port before timers are checked again: a flood must not delay an advert.
 const PACKETS: usize = 64;
 /// More packets than a port's queue holds.
 const ALL_PACKETS: usize = 4096;
-/// How often something is tried again when no notification will say that it can succeed.
+/// The time between retries of something whose success no notification would announce.
 const RETRY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Routers {
     /// Removes what a killed predecessor left, and binds each router to its link. The state machines are not started.
     ///
     /// # Errors
-    /// A missing capability, which no waiting can mend; a missing interface is no error.
+    /// A capability is missing. A missing interface is not an error: it is waited for.
     pub(super) fn new(
         configs: Vec<RouterConfig>,
         network: Network,
@@ -89,7 +89,7 @@ impl Routers {
         self.dispatch_to_all(&Event::Startup);
     }
 
-    /// Leaves as on SIGTERM: a master may first wait for its successor. A second call does not wait.
+    /// Stops every router as on SIGTERM: a master may first wait for its successor. A second call does not wait.
     pub(super) fn stop(&mut self) {
         self.dispatch_to_all(&Event::Shutdown);
     }
@@ -127,7 +127,7 @@ impl Routers {
         self.dispatcher.clock().start_batch()
     }
 
-    /// Tries again what no notification will report.
+    /// Retries whatever no notification would announce.
     pub(super) fn retry(&mut self, poller: &Poller) {
         let now = self.dispatcher.clock().exact();
         if self.retry_at.take_if(|at| *at <= now).is_some() {
@@ -140,7 +140,7 @@ impl Routers {
         self.dispatcher.fire_timers();
     }
 
-    /// Sends the waiting messages.
+    /// Sends the queued messages.
     pub(super) fn flush(&mut self) {
         self.dispatcher.flush();
     }
@@ -157,7 +157,7 @@ impl Routers {
         }
     }
 
-    /// Takes what a check found.
+    /// Applies the outcome of a check to its routers.
     pub(super) fn apply_outcome(&mut self, check: CheckId, outcome: Outcome, result: (Weight, Verdict)) {
         let ids: Vec<_> =
             self.dispatcher.ids().filter(|id| self.dispatcher.router(*id).check() == Some(check)).collect();
@@ -188,7 +188,8 @@ impl Routers {
         self.receive_at_most(port, PACKETS);
     }
 
-    /// Receives everything: after this process was held up, a master whose adverts wait in the queue is not silent.
+    /// Receives everything that is queued: if this process did not run for a while, a master's adverts may be waiting,
+    /// and that master is not silent.
     pub(super) fn catch_up(&mut self) {
         for port in self.dispatcher.network().port_ids() {
             self.receive_at_most(port, ALL_PACKETS);
@@ -232,7 +233,7 @@ impl Routers {
         }
     }
 
-    /// Links or addresses changed. An error ends nothing: everything is listed again soon.
+    /// Links or addresses changed. After an error, everything is listed again soon.
     pub(super) fn network_changed(&mut self, poller: &Poller) {
         let changes = match self.dispatcher.network_mut().changes() {
             Ok(changes) => changes,
@@ -250,7 +251,7 @@ impl Routers {
         let owners = self.update_owned();
         for id in self.dispatcher.ids() {
             if changes.rebind || self.dispatcher.router(id).binding().is_none() {
-                // An error is in the log, and what can be tried again will be.
+                // An error has been logged, and a retry is scheduled if it can help.
                 let _ = self.rebind(id, poller);
             }
             let router = self.dispatcher.router(id);
@@ -285,8 +286,8 @@ impl Routers {
         removed
     }
 
-    /// Finds out which addresses the owners really have, before a source address is chosen. Returns the owners whose
-    /// list changed: one that lost a real address must hold it as a virtual one.
+    /// Determines which addresses the owners really have, before a source address is chosen. Returns the owners whose
+    /// list changed: an owner that lost a real address must add it as a virtual one.
     fn update_owned(&mut self) -> Vec<RouterId> {
         let ids = self.dispatcher.ids();
         let (routers, network) = self.dispatcher.parts();
@@ -303,7 +304,7 @@ impl Routers {
         self.virtual_addresses.sort_unstable();
     }
 
-    /// Finds the router's link and source address again and tells its state machine the difference.
+    /// Resolves the router's link and source address again and passes the difference to its state machine.
     fn rebind(&mut self, id: RouterId, poller: &Poller) -> Result<(), Error> {
         let tracked = if self.dispatcher.router(id).tracked_are_up(self.dispatcher.network().interfaces()) {
             Event::Clear(Cause::Tracked)
@@ -361,8 +362,8 @@ impl Routers {
         }
     }
 
-    /// Two of our routers may come to one link by different ways, one by its name and one by its subnet, with the same
-    /// VRID. The first one keeps it.
+    /// Two of our routers with the same VRID may resolve to one link, one by its name and one by its subnet. The first
+    /// one keeps the VRID.
     fn claim_vrid(&mut self, id: RouterId, binding: Option<&Binding>) {
         let router = self.dispatcher.router(id);
         let Some(binding) = binding else { return self.vrids.release(id) };
@@ -384,7 +385,7 @@ impl Routers {
     fn retry_conflicts(&mut self, poller: &Poller) {
         for id in self.dispatcher.ids() {
             if self.dispatcher.router(id).instance().faults().contains(&Cause::Vrid) {
-                // An error is in the log, and what can be tried again will be.
+                // An error has been logged, and a retry is scheduled if it can help.
                 let _ = self.rebind(id, poller);
             }
         }

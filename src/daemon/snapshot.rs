@@ -1,5 +1,4 @@
-//! The state of all routers as one value, from which status, metrics, healthcheck and SIGUSR1 are written; changes
-//! nothing.
+//! The state of all routers as one value, the source of status, metrics, healthcheck and SIGUSR1. Changes nothing.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -21,7 +20,7 @@ use crate::sys::poller::wall_clock;
 use crate::time::{Instant, millis};
 use crate::vrrp::{Drops, Peer, Role};
 
-/// What a healthcheck needs.
+/// The part that a healthcheck needs.
 pub(super) fn brief(routers: &mut Routers) -> Brief {
     let (present, mut problems) = present(routers);
     let mut states = vec![];
@@ -110,7 +109,7 @@ fn router_status(router: &Router, now: Instant, network: &Network, present: &Pre
     let role = router.role();
     let in_state = now.since(telemetry.since());
     let source = router.binding().and_then(|binding| binding.source);
-    let ourselves = source.filter(|_| role == Role::Master);
+    let own = source.filter(|_| role == Role::Master);
     let priority = instance.priority().octet();
     let followed = instance.master().map(|m| PeerStatus { address: m.address, priority: m.priority.octet() });
     RouterStatus {
@@ -129,7 +128,7 @@ fn router_status(router: &Router, now: Instant, network: &Network, present: &Pre
         base_priority: settings.priority.octet(),
         priority,
         preempt: settings.preempt,
-        master: ourselves.map(|address| PeerStatus { address, priority }).or(followed),
+        master: own.map(|address| PeerStatus { address, priority }).or(followed),
         heard: telemetry.last_heard().map(|(at, peer)| heard(peer, now.since(at))),
         deadline_ms: instance.deadline().map(|at| millis(at.since(now))),
         addresses: addresses(router, network, present),
@@ -167,7 +166,7 @@ fn addresses(router: &Router, network: &Network, present: &Present) -> Vec<Addre
     advertised.chain(config.excluded.iter().map(|vip| status(vip, true))).collect()
 }
 
-/// Differences between the state and the kernel, which a restart would put right. A FAULT is none of them.
+/// Differences between the state and the kernel, which a restart would repair. A FAULT is not such a difference.
 fn disagreements(router: &Router, addresses: &[AddressStatus], network: &Network) -> Vec<String> {
     let (name, role) = (router.name(), router.role());
     let state = role.as_str();

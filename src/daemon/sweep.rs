@@ -1,4 +1,4 @@
-//! Removes what a killed predecessor left on the interfaces, before the first advert; knows no state machine.
+//! Before the first advert, removes virtual addresses that a killed vrrp-init left behind. Knows no state machine.
 
 use log::Level;
 
@@ -12,7 +12,8 @@ use crate::vrrp::Priority;
 enum Verdict {
     /// A vrrp-init that was killed left it.
     RemoveOurs,
-    /// It is where and as the router will add it, though not marked as ours; keepalived removes such a one too.
+    /// It has the link and prefix that the router will use, but not our mark. keepalived removes such an address as
+    /// well.
     RemoveUnmarked,
     /// An address owner's real address (RFC 3768 §5.3.4).
     KeepOwned,
@@ -20,11 +21,11 @@ enum Verdict {
     KeepForeign,
 }
 
-/// Removes the router's virtual addresses wherever a predecessor left them: those with our mark on any link, and
-/// unmarked ones on the link where the router will add them.
+/// Removes the router's virtual addresses that are left over: those with our mark on any link, and unmarked ones on the
+/// link where the router will add them.
 pub(super) fn sweep(network: &mut Network, router: &Router) {
-    let left: Vec<_> = network.interfaces().addresses().to_vec();
-    for found in left {
+    let present = network.interfaces().addresses().to_vec();
+    for found in present {
         let Some(verdict) = judge(network, router, &found) else { continue };
         let address = format!("{}/{}", found.address, found.prefix);
         let (level, text) = match verdict {
@@ -56,10 +57,11 @@ fn judge(network: &Network, router: &Router, found: &Address) -> Option<Verdict>
     if found.mark == Some(MARK) {
         return Some(Verdict::RemoveOurs);
     }
-    let home = router.link(network).map(|link| link.index);
-    let at_home = home.is_some_and(|home| network.device(home, vip).is_ok_and(|index| index == found.index));
+    let link = router.link(network).map(|link| link.index);
+    let same_link =
+        link.is_some_and(|link| network.device(link, vip).is_ok_and(|index| index == found.index));
     let owner = router.config().protocol.priority == Priority::OWNER;
-    Some(match (at_home, owner) {
+    Some(match (same_link, owner) {
         (true, true) => Verdict::KeepOwned,
         (true, false) if vip.prefix == found.prefix => Verdict::RemoveUnmarked,
         (true | false, _) => Verdict::KeepForeign,

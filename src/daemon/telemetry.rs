@@ -23,7 +23,7 @@ const SILENCE_NOTICE: Duration = Duration::from_secs(10);
 /// Whether this backup would take over if the master's service died.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Failover {
-    /// No master was heard whose service could die, or nothing is checked.
+    /// No master has been heard yet, or nothing is checked.
     Unknown,
     Possible,
     /// Why not, in a sentence.
@@ -45,7 +45,7 @@ pub(super) struct Telemetry {
     limiter: RateLimiter,
     /// A limiter of its own: a flood of dropped adverts must not hide the rest.
     conflicts: RateLimiter,
-    /// Why there is nowhere to speak, as logged.
+    /// Why there is no binding, as logged.
     unbound: Option<Box<str>>,
     /// The last send error, and the value of `adverts_sent` when it happened.
     send_error: Option<Box<(u64, String)>>,
@@ -53,7 +53,7 @@ pub(super) struct Telemetry {
     unsent: u64,
     /// When to log that no other router was heard; `None` once one was heard or it was logged.
     silence_at: Option<Instant>,
-    /// It was logged that no other router was heard, and none was since.
+    /// It was logged that no other router was heard, and none has been heard since.
     never_heard: bool,
 }
 
@@ -173,7 +173,7 @@ impl Telemetry {
         (at + 1 >= self.counters.adverts_sent).then_some(text)
     }
 
-    /// There is nowhere to speak. Logged once until there is.
+    /// There is no binding. Logged once until there is one.
     pub(super) fn unbound(&mut self, subject: &Subject<'_>, level: Level, text: String) {
         if self.unbound.is_none() {
             subject.log_event(level, "interface", &text);
@@ -181,7 +181,7 @@ impl Telemetry {
         self.unbound = Some(text.into());
     }
 
-    /// There is somewhere to speak.
+    /// There is a binding.
     pub(super) fn bound(&mut self) {
         self.unbound = None;
     }

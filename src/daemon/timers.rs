@@ -1,4 +1,4 @@
-//! Which router's timer fires when, and the time that the state machines see; knows only numbers and times.
+//! When each router's timer fires, and the time that the state machines see. Knows only numbers and times.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -45,12 +45,12 @@ impl BatchClock {
     }
 }
 
-/// Deadlines by router. A deadline that moved away is found out when its entry comes up: every advert received moves
-/// one, and sorting it again each time would cost more than reading the advert.
+/// Deadlines by router. A deadline that moved to later is noticed only when its old entry comes up: every received
+/// advert moves one, and sorting it again each time would cost more than reading the advert.
 #[derive(Debug)]
 pub(super) struct Timers {
     queue: BinaryHeap<Reverse<(Instant, RouterId)>>,
-    /// By router, its live entry in `queue`; all others there are stale.
+    /// By router, its valid entry in `queue`; all others there are outdated.
     queued: Vec<Option<Instant>>,
 }
 
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_that_moved_away_is_not_due_and_one_that_came_nearer_is() {
+    fn a_deadline_moved_to_later_is_not_due_and_one_moved_to_earlier_is() {
         let mut timers = Timers::new(2);
         timers.set(RouterId(0), Some(at(10)));
         timers.set(RouterId(1), Some(at(20)));
@@ -138,7 +138,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn they_agree_with_a_scan_of_every_router(
+        fn timers_agree_with_a_scan_of_every_router(
             moves in proptest::collection::vec((0usize..4, proptest::option::of(0u64..50)), 0..60),
         ) {
             let mut timers = Timers::new(4);

@@ -1,9 +1,9 @@
-//! Which router uses which virtual router identifier on which link: one router of each family; knows no socket.
+//! Which router uses which VRID on which link: at most one router per family. Knows no socket.
 
 use crate::ids::RouterId;
 use crate::vrrp::{Family, Vrid};
 
-/// What only one router can have: a VRID of one family on one link, which its index names.
+/// What only one router can use: the index of a link, a family and a VRID.
 pub(super) type Slot = (u32, Family, Vrid);
 
 /// The slots in use and by which router, sorted.

@@ -18,7 +18,7 @@ pub enum Event<'a> {
     Shutdown,
     /// The interface's primary address, from which adverts are sent; `None` if it has none.
     Source(Option<IpAddr>),
-    /// This cause keeps the router from working.
+    /// This cause keeps the router in FAULT.
     Fault(Cause),
     /// This cause is gone.
     Clear(Cause),
@@ -55,8 +55,8 @@ pub enum Cause {
     Address,
 }
 
-/// An output of the state machine. Actions are performed in order. If [`Action::Acquire`] or [`Action::Renew`] fails, the
-/// rest of the list is dropped and [`Event::Refused`] is the next event.
+/// An output of the state machine. Actions are performed in order. If [`Action::Acquire`] or [`Action::Renew`] fails,
+/// the rest of the list is dropped and [`Event::Refused`] is the next event.
 #[must_use]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
