@@ -63,7 +63,7 @@ pub(crate) struct Observation {
 
 /// Longest wait for a successor.
 const LIMIT: Duration = seconds(15);
-/// The client goes on for this long after the successor answers: an outage may have a second part.
+/// The client continues for this long after the successor answers: an outage may have a second part.
 const AFTER: Duration = seconds(1);
 /// Longest watch of a leftover address.
 pub(crate) const GONE: Duration = seconds(8);
@@ -130,7 +130,7 @@ impl Pair {
         vec![(Event::Sigkill, seen)]
     }
 
-    /// The master's cable is pulled, and put back.
+    /// The master's cable is pulled and plugged in again.
     pub(crate) fn link(&mut self) -> Vec<(Event, Observation)> {
         self.begin(A);
         let pulled = Instant::now();
@@ -147,7 +147,7 @@ impl Pair {
         vec![(Event::LinkDown, down), (Event::LinkUp, up)]
     }
 
-    /// All processes of the master's router are paused; its haproxy goes on.
+    /// All processes of the master's router are paused; its haproxy keeps running.
     pub(crate) fn sigstop(&mut self) -> Vec<(Event, Observation)> {
         self.begin(A);
         let sampler = Sampler::start(&[&self.a.host, &self.b.host], Node::VIP);

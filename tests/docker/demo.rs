@@ -15,13 +15,13 @@ use super::{images, repository};
 const PROJECT: &str = "vrrp-init-demo";
 const CONTAINERS: [&str; 4] = ["demo-haproxy-a", "demo-haproxy-b", "demo-keepalived-a", "demo-keepalived-b"];
 
-/// The demo's containers and its subnet, which exist once per machine; taken down when dropped.
+/// The demo's containers and subnet, which exist once per machine; removed when dropped.
 struct Demo {
     _only: MutexGuard<'static, ()>,
 }
 
 impl Demo {
-    /// Waits for the other tests of the demo, and removes what a killed run left.
+    /// Waits for the other tests of the demo, and removes the leftovers of a killed run.
     fn new() -> Self {
         static ONLY: Mutex<()> = Mutex::new(());
         images();
@@ -56,7 +56,7 @@ impl Drop for Demo {
     }
 }
 
-/// With Ctrl-C in effect, which a shell ignores in what it runs in the background.
+/// Restores the effect of Ctrl-C, which a shell ignores in background processes.
 fn make(line: &str) -> Command {
     let mut command = program(&format!("env --default-signal=INT make --silent {line}"));
     command.current_dir(repository());
@@ -113,7 +113,7 @@ fn the_demo_answers_on_its_address_whichever_node_lives() {
     answered_by("node-b");
     must(&mut program("docker start demo-haproxy-a"));
     answered_by("node-a");
-    // What is still running is no obstacle.
+    // A demo that is still running is replaced.
     must(&mut make("demo KEEP=1"));
     assert_eq!(Demo::running(), CONTAINERS);
     must(&mut make("demo-down"));
@@ -139,7 +139,7 @@ fn ctrl_c_removes_the_demo() {
     assert_eq!(Demo::left(), "", "containers and networks after Ctrl-C");
 }
 
-/// A process group that gets Ctrl-C, at the latest when dropped.
+/// A process group that receives Ctrl-C, at the latest when dropped.
 struct Interrupted(Child);
 
 impl Interrupted {

@@ -1,4 +1,4 @@
-//! Docker hosts on a network of their own: a namespace and an engine for each, all gone when dropped; knows nothing of VRRP.
+//! Docker hosts on a separate network: a namespace and an engine for each, removed when dropped. Does not know VRRP.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub(crate) fn run(program: &mut Command) -> Result<String, String> {
     Err(format!("{program:?}: {}\n{text}{}", output.status, String::from_utf8_lossy(&output.stderr)))
 }
 
-/// [`run`], for what the test cannot go on without.
+/// [`run`] for commands that must succeed.
 pub(crate) fn must(program: &mut Command) -> String {
     run(program).unwrap_or_else(|failure| panic!("{failure}"))
 }
@@ -34,7 +34,7 @@ pub(crate) fn program(line: &str) -> Command {
     command
 }
 
-/// Compose, the plugin or the older program, whichever there is.
+/// Compose: the plugin, or the older program if there is no plugin.
 pub(crate) fn compose() -> Command {
     if run(&mut program("docker compose version")).is_ok() {
         program("docker compose")
@@ -43,7 +43,7 @@ pub(crate) fn compose() -> Command {
     }
 }
 
-/// Asks `probe` every 50 ms until it says `Ok`; panics with its last answer after `limit`.
+/// Calls `probe` every 50 ms until it returns `Ok`; panics with its last error after `limit`.
 pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Result<T, String>) -> T {
     let step = Duration::from_millis(50);
     let mut left = limit;
@@ -63,14 +63,14 @@ pub(crate) fn pause(duration: Duration) {
     std::thread::sleep(duration);
 }
 
-/// A bridge in a namespace of its own; hosts and clients hang on it, nothing of it is in the machine's network.
+/// A bridge in its own namespace with hosts and clients; the machine's network is not touched.
 pub(crate) struct Lan {
     name: String,
     directory: PathBuf,
 }
 
 impl Lan {
-    /// An empty network; first removes what test runs that were killed left behind.
+    /// An empty network. First removes the leftovers of killed test runs.
     pub(crate) fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         assert!(
@@ -138,7 +138,7 @@ impl Namespace {
     }
 }
 
-/// A Docker engine that takes a namespace for its machine's network.
+/// A Docker engine that uses a namespace as its host's network.
 pub(crate) struct Host {
     pub(crate) network: Namespace,
     directory: PathBuf,
@@ -152,7 +152,7 @@ impl Host {
         fs::create_dir_all(&directory).expect("the temporary directory is writable");
         let mut host =
             Self { network: lan.namespace(name, interface, address), directory, processes: Vec::new() };
-        // A containerd of its own: the machine's would start containers in the machine's network.
+        // Its own containerd: the machine's would start containers in the machine's network.
         let at = host.directory.display().to_string();
         host.write(
             "containerd.toml",
@@ -189,7 +189,7 @@ impl Host {
         });
     }
 
-    /// Stops the engine, and with it every container as a machine's shutdown does, and starts it again.
+    /// Stops the engine and with it every container, as a shutdown does, and starts it again.
     pub(crate) fn restart_engine(&mut self) {
         end(self.processes.pop().expect("the engine was started last"));
         self.start_engine();
@@ -222,18 +222,18 @@ impl Host {
         run(program(&format!("docker {line}")).env("DOCKER_HOST", self.socket()))
     }
 
-    /// `docker` on this host, for what the test cannot go on without.
+    /// `docker` on this host, for commands that must succeed.
     pub(crate) fn docker(&self, line: &str) -> String {
         self.try_docker(line).unwrap_or_else(|failure| panic!("{failure}"))
     }
 
-    /// What a container has written to its standard error.
+    /// The standard error of a container.
     pub(crate) fn errors(&self, container: &str) -> String {
         let output = program(&format!("docker logs {container}")).env("DOCKER_HOST", self.socket()).output();
         String::from_utf8_lossy(&output.expect("docker runs").stderr).into_owned()
     }
 
-    /// Gives the engine the machine's images of these names.
+    /// Loads the machine's images with these names into the engine.
     pub(crate) fn load(&self, images: &[&str]) {
         let archive = self.directory.join("images.tar");
         must(&mut program(&format!("docker save --output {} {}", archive.display(), images.join(" "))));
@@ -253,12 +253,12 @@ impl Host {
         run(compose.envs(variables.iter().copied()))
     }
 
-    /// The same, for what the test cannot go on without.
+    /// The same for commands that must succeed.
     pub(crate) fn compose(&self, directory: &Path, variables: &[(&str, &str)], line: &str) -> String {
         self.try_compose(directory, variables, line).unwrap_or_else(|failure| panic!("{failure}"))
     }
 
-    /// A script of commands as a user of this host types them, in a directory of theirs; it ends at the first that fails.
+    /// Runs a script in a directory as a user of this host would; it ends at the first command that fails.
     pub(crate) fn shell(&self, directory: &Path, script: &str) -> Result<String, String> {
         let older = compose().get_program() == "docker-compose";
         let script =
@@ -267,12 +267,12 @@ impl Host {
         run(bash.arg(script).current_dir(directory).env("DOCKER_HOST", self.socket()))
     }
 
-    /// What `docker inspect` says of a container, by a template.
+    /// The output of `docker inspect` for a container and a template.
     pub(crate) fn inspect(&self, container: &str, template: &str) -> String {
         self.docker(&format!("inspect --format {{{{{template}}}}} {container}")).trim().to_owned()
     }
 
-    fn tell(&self) {
+    fn print_state(&self) {
         for id in self.try_docker("ps --all --quiet").unwrap_or_default().split_whitespace() {
             eprintln!("{}", self.try_docker(&format!("ps --all --filter id={id}")).unwrap_or_default());
             let logs =
@@ -293,7 +293,7 @@ impl Drop for Host {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("---- {}", self.network.name);
-            self.tell();
+            self.print_state();
         }
         let all = self.try_docker("ps --all --quiet").unwrap_or_default();
         if !all.trim().is_empty() {
@@ -318,7 +318,8 @@ fn end(mut child: Child) {
     let _ = child.wait();
 }
 
-/// The machine's own driver, since another may not work here; containerd's image stores have none to name.
+/// The machine's storage driver, because another may not work here. With containerd's image store there is none to
+/// name.
 fn storage_driver() -> String {
     let driver = must(&mut program("docker info --format {{.Driver}}"));
     match driver.trim() {
@@ -342,7 +343,7 @@ fn sweep() {
     }
 }
 
-/// Ends what still runs out of the directory, then unmounts and deletes it and its namespaces.
+/// Ends the processes that use the directory, then unmounts and deletes it and its namespaces.
 fn remove(directory: &Path, name: &str) {
     let at = directory.display().to_string();
     for pid in processes_of(&at) {

@@ -1,4 +1,4 @@
-//! What the images hold, and the one for another architecture run by an emulator.
+//! The content of the images, and the image for another architecture, run by an emulator.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use super::host::{Lan, must, program, wait_for};
 use crate::{IMAGE, images, repository, tempfile};
 
-/// The files of an image by layer, unpacked below a directory that goes with this.
+/// The files of an image by layer, unpacked to a directory that is removed when this is dropped.
 struct Unpacked {
     directory: PathBuf,
     files: Vec<String>,
@@ -64,17 +64,17 @@ fn the_image_is_one_static_file_and_an_empty_run() {
         plain_build(),
         "the image's binary, and that of a plain `cargo build` in another folder"
     );
-    // The bound is for the image too, since the two are the same.
+    // The limit applies to the image as well, because the two are identical.
     assert!(binary.len() <= 1_250_000, "the binary has {} bytes", binary.len());
     if cfg!(target_arch = "x86_64") {
-        // The class of Rust's exceptions, which is in the code that unwinds and nowhere else.
+        // The class of Rust's exceptions, which only code that unwinds contains.
         let unwinds = binary.windows(8).any(|bytes| bytes == b"MOZ\0RUST");
         assert!(unwinds, "a panic would not release the addresses");
     }
 }
 
-/// The binary that plain `cargo build --release` makes in this folder, with this user's registry of crates; the image's
-/// was made in another folder, from another registry.
+/// The binary of a plain `cargo build --release` in this folder with this user's crate registry. The image's binary was
+/// built in another folder with another registry.
 fn plain_build() -> Vec<u8> {
     let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
     must(
@@ -95,7 +95,7 @@ fn asks_for_an_interpreter(elf: &[u8]) -> bool {
     (0..count).any(|index| number(table + index * size, 4) == 3)
 }
 
-/// A program that is killed, if it still runs, when this goes.
+/// A program that is killed when this is dropped, if it is still running.
 struct Emulated(Child);
 
 impl Drop for Emulated {
@@ -105,12 +105,12 @@ impl Drop for Emulated {
     }
 }
 
-/// Runs the binary to its end without a variable: its exit code and what it said.
+/// Runs the binary without any variable: its exit code and its output.
 fn ends(binary: &Path, words: &[&str]) -> (Option<i32>, String) {
     let output = Command::new("qemu-aarch64").arg(binary).args(words).env_clear().output();
     let output = output.expect("qemu-aarch64 runs: make setup");
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
 }
 
 #[test]
@@ -131,12 +131,12 @@ fn the_image_for_arm64_runs_and_becomes_master() {
     assert!(!asks_for_an_interpreter(&bytes), "the binary is dynamically linked");
     println!("image for arm64: one file of {} bytes", bytes.len());
 
-    let (code, said) = ends(&binary, &["version"]);
-    assert_eq!((code, said.starts_with("vrrp-init ")), (Some(0), true), "{said}");
-    let (code, said) = ends(&binary, &["help"]);
-    assert_eq!((code, said.contains("VIRTUAL_ROUTER")), (Some(0), true), "{said}");
-    let (code, said) = ends(&binary, &["run"]);
-    assert_eq!((code, said.contains("VIP") && said.contains("is required")), (Some(78), true), "{said}");
+    let (code, text) = ends(&binary, &["version"]);
+    assert_eq!((code, text.starts_with("vrrp-init ")), (Some(0), true), "{text}");
+    let (code, text) = ends(&binary, &["help"]);
+    assert_eq!((code, text.contains("VIRTUAL_ROUTER")), (Some(0), true), "{text}");
+    let (code, text) = ends(&binary, &["run"]);
+    assert_eq!((code, text.contains("VIP") && text.contains("is required")), (Some(78), true), "{text}");
 
     // Unicast: the emulator has no IP_MULTICAST_ALL.
     let lan = Lan::new();
@@ -157,18 +157,18 @@ fn the_image_for_arm64_runs_and_becomes_master() {
         ("UNICAST_PEERS", "10.0.0.12"),
     ]);
     let mut daemon = Emulated(daemon.spawn().expect("nsenter runs"));
-    let said = || fs::read_to_string(&log).unwrap_or_default();
+    let text = || fs::read_to_string(&log).unwrap_or_default();
     wait_for("it becomes master", Duration::from_secs(20), || {
-        if said().contains("Entering MASTER STATE") && host.has("10.0.0.2") { Ok(()) } else { Err(said()) }
+        if text().contains("Entering MASTER STATE") && host.has("10.0.0.2") { Ok(()) } else { Err(text()) }
     });
     kill(Pid::from_raw(daemon.0.id().cast_signed()), Signal::SIGTERM).expect("it still runs");
     let status =
-        wait_for("it ends", Duration::from_secs(5), || daemon.0.try_wait().ok().flatten().ok_or_else(said));
-    assert_eq!(status.code(), Some(0), "{}", said());
+        wait_for("it ends", Duration::from_secs(5), || daemon.0.try_wait().ok().flatten().ok_or_else(text));
+    assert_eq!(status.code(), Some(0), "{}", text());
     assert!(!host.has("10.0.0.2"), "the address is gone with it");
 }
 
-/// A container of the machine's engine, removed when this goes.
+/// A container of the machine's engine, removed when this is dropped.
 struct Container(String);
 
 impl Container {
@@ -193,7 +193,7 @@ impl Drop for Container {
 #[test]
 fn docker_reports_a_router_in_fault_as_healthy_and_a_stuck_one_as_unhealthy() {
     images();
-    // No eth0 is there: it waits for it, in FAULT.
+    // There is no eth0: it waits for it in FAULT.
     let id = must(&mut program(&format!(
         "docker run --detach --network none --cap-add NET_ADMIN --health-interval 500ms --health-retries 1 \
          --env INTERFACE=eth0 --env VIRTUAL_ROUTER=51 --env VIP=10.0.0.2 {IMAGE}"
@@ -201,8 +201,8 @@ fn docker_reports_a_router_in_fault_as_healthy_and_a_stuck_one_as_unhealthy() {
     let container = Container(id.trim().to_owned());
     container.becomes("healthy");
     let logs = program(&format!("docker logs {}", container.0)).output().expect("docker runs");
-    let said = String::from_utf8_lossy(&logs.stderr).into_owned();
-    assert!(said.contains("Entering FAULT STATE"), "{said}");
+    let text = String::from_utf8_lossy(&logs.stderr).into_owned();
+    assert!(text.contains("Entering FAULT STATE"), "{text}");
     must(&mut program(&format!("docker kill --signal STOP {}", container.0)));
     container.becomes("unhealthy");
 }

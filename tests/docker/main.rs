@@ -1,4 +1,4 @@
-//! The image as its users run it: the published compose files and the recipes on two Docker hosts, the demo on one.
+//! The image as users run it: the published compose files and the recipes on two Docker hosts, the demo on one.
 
 mod demo;
 mod host;
@@ -15,14 +15,14 @@ use std::sync::Once;
 use host::{must, program};
 
 const IMAGE: &str = "vrrp-init:latest";
-/// The image that our own compose files name; `tests/scripts/stand-ins.sh` makes one where no registry has it.
+/// The image in our compose files; `tests/scripts/stand-ins.sh` builds one if no registry has it.
 const HAPROXY: &str = "haproxy:3.2";
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The image of these very sources, and the public images that the tests run beside it.
+/// The image of these sources, and the public images that the tests run beside it.
 fn images() {
     static MADE: Once = Once::new();
     MADE.call_once(|| {
@@ -34,7 +34,7 @@ fn tempfile(name: &str) -> PathBuf {
     std::env::temp_dir().join(format!("vrrp-init-test-{}-{name}", std::process::id()))
 }
 
-/// More images of `tests/scripts/stand-ins.sh`, by its names for them.
+/// More images from `tests/scripts/stand-ins.sh`, by the names it uses.
 fn stand_ins(names: &str) {
     must(program(&format!("tests/scripts/stand-ins.sh {names}")).current_dir(repository()));
 }

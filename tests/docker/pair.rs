@@ -1,4 +1,4 @@
-//! Two Docker hosts and a client of theirs; knows virtual addresses and who answers there, not why.
+//! Two Docker hosts and a client. Knows virtual addresses and which host answers there, but not why.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::host::{Host, Lan, Namespace, run, wait_for};
 use crate::images;
 
 pub(crate) const VIP: &str = "10.0.0.2";
-/// Longest a role may take to settle: the check's interval, the master-down interval, and a busy machine.
+/// How long the roles may take to settle: the check's interval, the master-down interval, and slack for a busy machine.
 pub(crate) const SETTLE: Duration = Duration::from_secs(20);
 
 /// Two Docker hosts and a client on one network.
@@ -14,12 +14,12 @@ pub(crate) struct Pair {
     pub(crate) master: Host,
     pub(crate) slave: Host,
     pub(crate) client: Namespace,
-    // Dropped last: takes the namespaces with it.
+    // Dropped last, because it removes the namespaces.
     _lan: Lan,
 }
 
 impl Pair {
-    /// A pair whose engines have `needed` of the machine's images.
+    /// A pair whose engines have the images in `needed`, from the machine.
     pub(crate) fn with(needed: &[&str]) -> Self {
         images();
         let lan = Lan::new();
@@ -51,13 +51,13 @@ impl Pair {
         });
     }
 
-    /// As [`Pair::expect_held`], and a page is had there.
+    /// Like [`Pair::expect_held`], and the client gets a page there.
     pub(crate) fn expect_page(&self, vip: &str, name: &str, because: &str) {
         self.expect_held(vip, name, because);
         wait_for(&format!("an answer from {vip} on the {name}: {because}"), SETTLE, || self.ask(vip));
     }
 
-    /// The page that the client gets of the address.
+    /// The page that the client gets from the address.
     pub(crate) fn ask(&self, vip: &str) -> Result<String, String> {
         run(&mut self
             .client

@@ -1,4 +1,4 @@
-//! The compose files as they were published, on two hosts.
+//! The published compose files on two hosts.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,16 +7,16 @@ use super::host::{self, Host, wait_for};
 use super::pair::{Pair, SETTLE, VIP};
 use crate::{HAPROXY, IMAGE, repository};
 
-/// Longest a killed router's address may stay: the master-down interval in whole seconds, and what the kernel and
-/// `docker kill` take.
+/// How long a killed router's address may stay: the master-down interval in whole seconds, and slack for the kernel and
+/// `docker kill`.
 const LEASE: Duration = Duration::from_millis(5_500);
 
-/// The directory of a compose file as it was published.
+/// The directory of a published compose file.
 fn seed(name: &str) -> PathBuf {
     repository().join("tests/docker/seed").join(name)
 }
 
-/// A pair with the images that the published files name; each host's haproxy answers with the host's name.
+/// A pair with the images in the published files; each host's haproxy answers with the host's name.
 struct Published(Pair);
 
 impl Published {
@@ -75,7 +75,7 @@ fn the_published_compose_files_run_unchanged_on_two_hosts() {
     pair.0.slave.docker("start haproxy");
     pair.expect_on("master", "haproxy runs again on both");
 
-    // The owner of the process namespace takes haproxy with it; its address is the kernel's to remove.
+    // When the owner of the process namespace dies, the kernel kills haproxy and later removes the address.
     pair.0.master.docker("kill keepalived");
     wait_for("the killed master's host loses the address", LEASE, || {
         if pair.0.master.network.has(VIP) { Err("it still has it".to_owned()) } else { Ok(()) }
@@ -88,7 +88,7 @@ fn the_published_compose_files_run_unchanged_on_two_hosts() {
     pair.expect_on("master", "haproxy was started again as well");
 
     pair.0.master.docker("stop keepalived");
-    assert_eq!(pair.0.holders(VIP), ["slave"], "a stopped master has handed over when it is gone");
+    assert_eq!(pair.0.holders(VIP), ["slave"], "a stopped master hands over before it exits");
     pair.expect_on("slave", "keepalived was stopped on the master");
     assert_eq!(pair.0.master.inspect("keepalived", ".State.ExitCode"), "0");
     pair.0.master.docker("start keepalived");
@@ -96,9 +96,9 @@ fn the_published_compose_files_run_unchanged_on_two_hosts() {
     pair.expect_on("master", "keepalived and haproxy were started again");
 
     pair.compose("master", "down");
-    pair.expect_on("slave", "the master went down in good order");
+    pair.expect_on("slave", "the master was shut down");
     pair.compose("slave", "down");
-    pair.0.expect_nowhere(VIP, "both went down in good order");
+    pair.0.expect_nowhere(VIP, "both were shut down");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Does what README says, block by block, on two Docker hosts and a client; knows no more than a reader.
+//! Follows README block by block on two Docker hosts and a client, with no more knowledge than a reader.
 //!
 //! A block is carried out when the line before its fence is a comment: `file on WHERE: PATH` or `runnable on WHERE`,
 //! where WHERE is `host 1`, `host 2`, `both hosts` or `the client`. On the client, `until it prints: TEXT` repeats the
@@ -11,9 +11,9 @@ use super::host::{Host, run, wait_for};
 use super::pair::{Pair, SETTLE};
 use crate::{HAPROXY, IMAGE, repository, tempfile};
 
-/// A block, and the comment that says what to do with it.
+/// A block, and the comment that is its order.
 struct Block {
-    /// Of the document, for complaints.
+    /// In the document, for error messages.
     line: usize,
     order: String,
     text: String,
@@ -37,7 +37,7 @@ fn blocks(document: &str) -> Vec<Block> {
     blocks
 }
 
-/// A folder on each host, as a user's home is; removed at the end.
+/// A folder on each host, like a user's home; removed at the end.
 struct Homes([PathBuf; 2]);
 
 impl Homes {
@@ -82,7 +82,7 @@ fn write(homes: &Homes, block: &Block) {
 fn perform(pair: &Pair, homes: &Homes, block: &Block) {
     let Block { order, text, line } = block;
     if order.contains("in the repository") {
-        // The images of this very repository were made by the same command.
+        // The images of this repository were built by the same command.
         assert_eq!(text, "make image\n", "line {line}");
     } else if order.contains("the client") {
         let attempt = || run(pair.client.program("bash -euc").arg(text));

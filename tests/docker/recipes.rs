@@ -1,4 +1,4 @@
-//! The recipes for Compose and Swarm on two hosts, as they are shipped.
+//! The shipped recipes for Compose and Swarm on two hosts.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use crate::{HAPROXY, IMAGE, repository};
 /// The second address of the recipe with two.
 const OTHER_VIP: &str = "10.0.0.3";
 
-/// One recipe, up on both hosts; down again when dropped.
+/// One recipe, up on both hosts; taken down when dropped.
 struct Recipe<'a> {
     pair: &'a Pair,
     name: &'a str,
@@ -41,7 +41,7 @@ impl<'a> Recipe<'a> {
         self.pair.expect_nowhere(VIP, &format!("{} went down", self.name));
     }
 
-    /// Kills the containers of the master one after the other: each time the slave has the address.
+    /// Kills the containers of the master one after the other; each time the address moves to the slave.
     fn fails_over_without(&self, services: &[&str]) {
         self.pair.expect_held(VIP, "master", self.name);
         for service in services {
@@ -53,7 +53,7 @@ impl<'a> Recipe<'a> {
     }
 }
 
-/// A line of the kernel's report on a container's first process.
+/// A line of `/proc/PID/status` for a container's first process.
 fn status_of(host: &Host, container: &str, line: &str) -> String {
     let pid = host.inspect(container, ".State.Pid");
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the container runs");
@@ -97,13 +97,13 @@ fn every_recipe_for_compose_fails_over_when_its_service_dies() {
     dns.down();
 
     let both = Recipe::up(&pair, "active-active");
-    pair.expect_page(VIP, "master", "the first address is at home there");
-    pair.expect_page(OTHER_VIP, "slave", "the second address is at home there");
+    pair.expect_page(VIP, "master", "the first address is preferred there");
+    pair.expect_page(OTHER_VIP, "slave", "the second address is preferred there");
     pair.slave.docker("kill haproxy");
     pair.expect_page(OTHER_VIP, "master", "the slave has no haproxy");
     pair.expect_held(VIP, "master", "it was there");
     both.down();
-    pair.expect_nowhere(OTHER_VIP, "active-active went down");
+    pair.expect_nowhere(OTHER_VIP, "active-active was taken down");
 
     for (_, host) in pair.hosts() {
         for line in [

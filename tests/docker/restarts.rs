@@ -33,7 +33,7 @@ impl Node {
         self.host.compose(&self.recipe, &[("PRIORITY", "11")], line)
     }
 
-    /// The first process of a container on this machine, 0 when there is none.
+    /// The pid of a container's first process on this machine, 0 if there is none.
     fn pid(&self, container: &str) -> i32 {
         self.host.inspect(container, ".State.Pid").parse().expect("a number")
     }
@@ -55,7 +55,7 @@ impl Node {
         self.host.inspect(container, ".State.Status") == "running"
     }
 
-    /// Waits until both run, keepalived holds the address and has seen haproxy last.
+    /// Waits until both run, keepalived holds the address, and its last check of haproxy succeeded.
     fn whole(&self, because: &str) {
         wait_for(&format!("both run: {because}"), SETTLE, || {
             let text = self.log();
@@ -70,15 +70,15 @@ impl Node {
         });
     }
 
-    /// The image's health check, where the engine would run it.
+    /// The image's health check, as the engine runs it.
     fn healthy(&self, because: &str) {
         wait_for(&format!("healthy: {because}"), SETTLE, || {
             self.host.try_docker("exec keepalived /vrrp-init healthcheck")
         });
     }
 
-    /// Waits until more failures than so many were seen, then as [`Node::whole`].
-    fn mended(&self, failures: usize, because: &str) {
+    /// Waits until more than `failures` failures were seen, then like [`Node::whole`].
+    fn recovers(&self, failures: usize, because: &str) {
         self.fails(failures, because);
         self.whole(because);
     }
@@ -90,11 +90,11 @@ impl Node {
         });
     }
 
-    /// What became of haproxy when keepalived went, which is a race in the engine; printed, then mended by hand.
+    /// Prints what happened to haproxy when keepalived died, which is a race in the engine, and starts it by hand.
     fn start_haproxy(&self, after: &str) {
         pause(SETTLED);
         println!("{after}: haproxy {}", self.host.inspect("haproxy", ".State.Status"));
-        // The engine may be at it as well.
+        // The engine may be starting it as well.
         wait_for(&format!("docker start haproxy: {after}"), SETTLE, || self.host.try_docker("start haproxy"));
         self.whole(after);
     }
@@ -105,7 +105,7 @@ fn each_row_of_the_restart_matrix_is_correct() {
     let mut node = Node::with("hardened");
     node.healthy("both run");
 
-    // haproxy goes: keepalived stays. Master and worker, so that several processes share the namespace as guests.
+    // haproxy dies, keepalived stays. With master and worker, several processes are guests in the namespace.
     let keepalived = node.pid("keepalived");
     let processes = node.host.docker("top haproxy -o pid,comm");
     assert!(processes.matches("haproxy").count() >= 2, "a master and its worker: {processes}");
@@ -121,12 +121,12 @@ fn each_row_of_the_restart_matrix_is_correct() {
     node.host.docker("start haproxy");
     node.whole("haproxy was stopped and started");
     node.host.docker("restart haproxy");
-    node.mended(failures + 1, "haproxy was restarted");
+    node.recovers(failures + 1, "haproxy was restarted");
     node.kill("haproxy");
-    node.mended(failures + 2, "haproxy crashed: the engine starts it again");
+    node.recovers(failures + 2, "haproxy crashed: the engine starts it again");
     assert_eq!(node.pid("keepalived"), keepalived, "keepalived has outlived all of it");
 
-    // keepalived goes, and the kernel kills haproxy with it.
+    // keepalived dies, and the kernel kills haproxy with it.
     node.host.docker("stop keepalived");
     wait_for("haproxy died with keepalived, and the engine has tried to restart it", SETTLE, || {
         let text = node.host.inspect("haproxy", ".State.ExitCode")
@@ -147,7 +147,7 @@ fn each_row_of_the_restart_matrix_is_correct() {
     node.start_haproxy("keepalived crashed");
     node.compose("restart keepalived");
     node.start_haproxy("compose restart keepalived");
-    // Compose 2 restarts both at once, and fails when haproxy's turn comes before keepalived is back.
+    // Compose 2 restarts both at once, and fails if it restarts haproxy before keepalived is back.
     if let Err(failure) = node.host.try_compose(&node.recipe, &[("PRIORITY", "11")], "restart") {
         println!("compose restart: {failure}");
     }
@@ -161,10 +161,10 @@ fn each_row_of_the_restart_matrix_is_correct() {
     // A new keepalived is a new namespace: the old haproxy can never start again.
     node.compose("up -d --force-recreate --no-deps keepalived");
     pause(SETTLED);
-    let refused = node.host.try_docker("start haproxy").expect_err("its namespace is gone");
+    let refused = node.host.try_docker("start haproxy").expect_err("its namespace no longer exists");
     assert!(refused.contains("No such container"), "{refused}");
     node.compose("up -d --force-recreate");
-    node.whole("both were created anew");
+    node.whole("both were created again");
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn in_the_hosts_pid_namespace_no_container_takes_another_down() {
     node.kill("keepalived");
     node.whole("keepalived crashed");
     node.compose("up -d --force-recreate --no-deps keepalived");
-    node.whole("keepalived was created anew");
+    node.whole("keepalived was created again");
     assert_eq!(node.pid("haproxy"), haproxy, "haproxy has outlived all of it");
     node.host.restart_engine();
     node.whole("the host's engine stopped and started");

@@ -1,5 +1,5 @@
-//! What is fuzzed: one function for each target, from any octets to the promises that must hold of them. `tests/pure/fuzz.rs`
-//! runs them on random octets, the targets beside this file on those that libFuzzer finds.
+//! The bodies of the fuzz targets: one function each, from arbitrary octets to the properties that must hold.
+//! `tests/pure/fuzz.rs` runs them on random octets, the targets beside this file on those that libFuzzer finds.
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -55,7 +55,7 @@ pub(crate) fn advert(data: &[u8]) {
     let (kind, ttl) = (choices.octet(), choices.octet());
     let envelope = envelope(kind & 1 == 1, if kind & 2 == 2 { ttl } else { 255 });
     let mut octets = choices.0.to_vec();
-    // No fuzzer guesses it, and everything behind it would stay in the dark.
+    // A fuzzer would not guess it, and nothing behind it would be tested.
     if kind & 4 == 4 && octets.len() >= 8 {
         let sum = checksum(&octets);
         octets[6..8].copy_from_slice(&sum);
@@ -81,7 +81,7 @@ pub(crate) fn instance(data: &[u8]) {
     }
 }
 
-/// So many choices make the settings.
+/// How many choices make the settings.
 const SETTINGS: usize = 6;
 
 struct World {
@@ -133,7 +133,7 @@ impl World {
             9 | 10 => self.advert(choices),
             11 => self.wait(Duration::from_millis(u64::from(choices.octet()) * 40)),
             _ => {
-                // To the deadline, or past it: the process was held up.
+                // To the deadline, or past it: the process did not run.
                 let late = if choices.yes() {
                     Duration::ZERO
                 } else {
@@ -193,7 +193,7 @@ impl World {
                 }
                 Action::Acquire | Action::Renew => self.holds = true,
                 Action::Release => self.holds = false,
-                Action::Announce => assert!(self.holds, "announced what it does not hold"),
+                Action::Announce => assert!(self.holds, "announced an address that it does not hold"),
                 Action::Send(advert) => {
                     assert_eq!(advert.vrid, self.router.settings().vrid);
                     assert_eq!(advert.addresses, self.router.settings().addresses);

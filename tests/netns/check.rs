@@ -1,4 +1,4 @@
-//! The command `check`: its output and exit code next to a running daemon, alone, and with faults.
+//! The command `check`: its output and exit code beside a running daemon, alone, and with faults.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::support::router::{Kind, Node, OURS, Router};
 use crate::support::seconds;
 use crate::support::service::Haproxy;
 
-/// Runs the command to its end: every line it wrote, whitespace made one space, and its exit code.
+/// Runs the command to its end. Returns its lines, with whitespace reduced to one space, and its exit code.
 fn check(host: &Host, launch: Launch<'_>, node: &Node) -> (Vec<String>, i32) {
     let mut run = Running::start(host, launch, Path::new(OURS), &["check"], &node.environment(host));
     let code = run.wait_exit(seconds(5));
@@ -84,7 +84,7 @@ fn an_empty_pid_namespace_is_reported_with_the_way_to_share_one() {
     let sleep = Path::new("/usr/bin/sleep");
     let neighbour = Running::start(&host, Launch::Joining(&router.run), sleep, &["600"], &[]);
     neighbour.pid();
-    assert!(!shown(Launch::Joining(&router.run)), "another container is there");
+    assert!(!shown(Launch::Joining(&router.run)), "there is another container");
 }
 
 #[test]

@@ -15,9 +15,9 @@ use nix::sys::signal::Signal;
 
 const VIP: std::net::Ipv4Addr = Node::VIP;
 
-/// Longest move of the address by weight: one check, two or three adverts, the skew, and slack.
+/// The longest move of the address by weight: one check, two or three adverts, the skew, and slack.
 const MOVE: Duration = seconds(10);
-/// How long a master that stops waits for a successor.
+/// How long a stopping master waits for a successor.
 const SUCCESSOR_WAIT: Duration = millis(1_100);
 
 /// Priorities 11 and 10, and 2 more while haproxy runs.
@@ -31,7 +31,7 @@ fn start_with_haproxies(kinds: [Kind; 2], nodes: &[Node; 2]) -> (Pair, [Haproxy;
     let (host_a, host_b, client) = (lab.host("a", 1), lab.host("b", 2), lab.host("client", 250));
     let a = Router::start(kinds[0], &host_a, &nodes[0]);
     let web_a = Haproxy::start(&host_a, &a.run);
-    // Two of priority 11 and 12 are 4 ms apart in skew: started together, either may be first for a moment.
+    // The skews of priorities 11 and 12 differ by 4 ms: if started together, either may become master first.
     std::thread::sleep(millis(500));
     let b = Router::start(kinds[1], &host_b, &nodes[1]);
     let web_b = Haproxy::start(&host_b, &b.run);
@@ -47,12 +47,12 @@ fn life_of_a_pair(kinds: [Kind; 2], steady: Duration) {
 
     // 11 against 10 + 2.
     let (marks, sampler, capture) = (pair.marks(), pair.sample(), pair.capture("moves"));
-    // The last advert that b obeys is on record.
+    // The capture has the last advert that b follows.
     std::thread::sleep(millis(1_100));
     web_a.kill();
     pair.b.wait_master(marks[1], MOVE);
     pair.a.wait_backup(marks[0], seconds(1));
-    wait_until("a gives the address up", seconds(1), || !pair.a.holds_vip());
+    wait_until("a releases the address", seconds(1), || !pair.a.holds_vip());
     answers(&pair, "b");
     let seen = sampler.finish();
     assert!(seen.several < OVERLAP && seen.none < OVERLAP, "{seen:?}");
@@ -63,7 +63,7 @@ fn life_of_a_pair(kinds: [Kind; 2], steady: Duration) {
     let (marks, sampler) = (pair.marks(), pair.sample());
     let web_a = Haproxy::start(&pair.a.host, &pair.a.run);
     pair.a.wait_master(marks[0], MOVE);
-    wait_until("b gives the address up", seconds(1), || !pair.b.holds_vip());
+    wait_until("b releases the address", seconds(1), || !pair.b.holds_vip());
     answers(&pair, "a");
     let seen = sampler.finish();
     assert!(seen.several < OVERLAP && seen.none < OVERLAP, "{seen:?}");
@@ -77,8 +77,8 @@ fn life_of_a_pair(kinds: [Kind; 2], steady: Duration) {
     hands_over_on_sigterm(&mut pair);
 }
 
-/// The master `a` gets SIGTERM: it exits with 0 and without the address, and `b` is master in time. Our daemon holds the
-/// address until it receives the successor's advert, and then exits.
+/// The master `a` gets SIGTERM: it exits with 0 and without the address, and `b` is master in time. Our daemon holds
+/// the address until it receives the successor's advert, and then exits.
 fn hands_over_on_sigterm(pair: &mut Pair) {
     let (sampler, capture) = (pair.sample(), pair.capture("stop"));
     let mark = pair.b.run.log.mark();
@@ -124,7 +124,7 @@ fn ours_as_backup_takes_over_from_debian_keepalived_and_gives_back() {
     life_of_a_pair([Kind::Keepalived, Kind::Ours], seconds(6));
 }
 
-/// The control: what is asked of our daemon above is what keepalived does.
+/// The control: keepalived passes the same checks.
 #[test]
 fn a_pair_of_debian_keepalived_passes_the_same_checks() {
     life_of_a_pair([Kind::Keepalived, Kind::Keepalived], seconds(3));
@@ -140,7 +140,7 @@ fn haproxy_killed_on_the_master_moves_the_address_in_milliseconds() {
         web_a.run.signal(Signal::SIGKILL);
         let took = pair.b.wait_master(marks[1], MOVE) - killed;
         assert!(took < SLACK, "b was master {took:?} after haproxy was killed");
-        wait_until("a gives the address up", seconds(1), || !pair.a.holds_vip());
+        wait_until("a releases the address", seconds(1), || !pair.a.holds_vip());
         let seen = sampler.finish();
         assert!(seen.none.is_zero() && seen.several < OVERLAP, "{seen:?}");
         assert_eq!(pair.client.http_get(VIP).as_deref(), Some("b"));
@@ -161,7 +161,7 @@ fn a_stopped_master_hands_over_and_the_client_learns_the_new_one_from_gratuitous
     let capture = Capture::start(&pair.client, "arp", "arp");
     hands_over_on_sigterm(&mut pair);
     let learned = || pair.client.neighbor(VIP) == Some(pair.b.host.mac());
-    wait_until("the client knows b without having asked", seconds(1), learned);
+    wait_until("the client learned b without asking", seconds(1), learned);
     std::thread::sleep(millis(2_300));
     let captured = capture.finish();
     let announced = |operation| {
@@ -187,7 +187,7 @@ fn a_stopping_master_without_a_successor_waits_its_time_and_exits() {
     let stopped = Instant::now();
     router.run.signal(Signal::SIGTERM);
     std::thread::sleep(SUCCESSOR_WAIT.saturating_sub(millis(200)));
-    assert!(router.holds_vip() || stopped.elapsed() >= SUCCESSOR_WAIT, "it answers as long as it waits");
+    assert!(router.holds_vip() || stopped.elapsed() >= SUCCESSOR_WAIT, "it answers while it waits");
     assert_eq!(router.run.wait_exit(seconds(2)), 0);
     let took = stopped.elapsed();
     assert!((SUCCESSOR_WAIT..SUCCESSOR_WAIT + millis(200)).contains(&took), "it exited after {took:?}");
@@ -221,14 +221,14 @@ fn a_stopped_backup_exits_at_once_without_an_advert() {
     assert!(pair.a.holds_vip());
 }
 
-/// The network namespace outlives its PID 1, as a machine does that runs a container on its own network.
+/// The network namespace outlives its PID 1, like a host that runs the container with host networking.
 #[test]
 fn a_killed_master_is_replaced_and_the_kernel_takes_its_address_away() {
     let mut pair = Pair::plain();
     let (marks, sampler) = (pair.marks(), pair.sample());
     let killed = Instant::now();
     pair.a.run.kill();
-    assert!(pair.a.holds_vip(), "the address is still there: the case under test");
+    assert!(pair.a.holds_vip(), "the address still exists: the case under test");
     let took = pair.b.wait_master(marks[1], seconds(8)) - killed;
     let due = master_down(pair.b.node.priority) + millis(100);
     assert!(took < due, "b took over after {took:?}, due within {due:?}");
@@ -239,7 +239,7 @@ fn a_killed_master_is_replaced_and_the_kernel_takes_its_address_away() {
 
     let again = Router::start(Kind::Ours, &pair.a.host, &pair.a.node);
     again.wait_master(0, START);
-    wait_until("b gives the address up", seconds(1), || !pair.b.holds_vip());
+    wait_until("b releases the address", seconds(1), || !pair.b.holds_vip());
 }
 
 #[test]
@@ -257,13 +257,13 @@ fn a_master_that_was_paused_becomes_backup_first() {
     pair.a.run.log.wait_for_after(marks[0], "Entering BACKUP STATE … did not run for", seconds(1));
     pair.a.wait_master(marks[0], START);
     pair.b.wait_backup(marks[1], seconds(1));
-    wait_until("b gives the address up", seconds(1), || !pair.b.holds_vip());
+    wait_until("b releases the address", seconds(1), || !pair.b.holds_vip());
     let woken = sampler.finish();
     assert!(woken.none < OVERLAP && woken.several < OVERLAP, "{woken:?}");
     pair.stays_with(&pair.a, seconds(3));
 }
 
-/// A master that watches a service, and a backup that is better than it as soon as the service is missed.
+/// A master that watches a service, and a backup that ranks higher as soon as the service is down.
 fn start_with_service<S>(
     service: &'static str,
     start: impl FnOnce(&Host, &Running) -> S,
@@ -340,7 +340,7 @@ fn a_service_that_keeps_crashing_does_not_move_the_address_each_time() {
     let text = format!("for i in $(seq 60); do {} 0.15; sleep 0.05; done", program(&pair.a.host).display());
     let beside = Launch::Joining(&pair.a.run);
     let mut shell = Running::start(&pair.a.host, beside, Path::new("/bin/dash"), &["-c", &text], &[]);
-    assert_eq!(shell.wait_exit(seconds(30)), 0, "all lives are over");
+    assert_eq!(shell.wait_exit(seconds(30)), 0, "every run has ended");
     let crashes = pair.a.run.log.since(marks[0], "is gone").len();
     assert!(crashes > 5, "only {crashes} crashes were seen");
     let moves = pair.a.run.log.since(marks[0], "Entering MASTER").len()

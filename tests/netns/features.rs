@@ -17,7 +17,7 @@ use crate::support::wire::{Message, with_checksum};
 use crate::support::{millis, seconds, wait_until};
 use nix::sys::signal::Signal;
 
-/// What haproxy answers here, and what else listens in its place.
+/// Where haproxy listens, or another server in its place.
 const SERVICE: &str = "127.0.0.1:8080";
 const PAGE: &str = "http://127.0.0.1:8080/health";
 
@@ -110,7 +110,7 @@ fn a_notify_program_is_killed_at_its_limit_and_later_runs_keep_their_order() {
         router.run.log.wait_for(&format!("INSTANCE VI_1 {state} 200: exited with 0"), seconds(2));
     }
     let left = children_of(router.run.pid());
-    assert_eq!(left, [0; 0], "what it started is killed with it");
+    assert_eq!(left, [0; 0], "its children are killed with it");
     std::thread::sleep(seconds(1));
     let gap = longest_gap(&capture.finish(), host.address, 20);
     assert!(gap < millis(1_100), "adverts {gap:?} apart");
@@ -170,7 +170,11 @@ fn with_weight_0_status_500_is_a_fault_even_if_port_and_process_are_healthy() {
     wait_until("the address is gone", seconds(1), || !router.holds_vip());
     backup.wait_master(marks[1], seconds(2));
     std::thread::sleep(seconds(1));
-    assert_eq!(router.run.log.since(marks[0], "Entering BACKUP"), Vec::<String>::new(), "500 is no success");
+    assert_eq!(
+        router.run.log.since(marks[0], "Entering BACKUP"),
+        Vec::<String>::new(),
+        "500 is not a success"
+    );
     let mark = router.run.log.mark();
     router.run.signal(Signal::SIGUSR1);
     router.run.log.wait_for_after(mark, "(VI_1) state: … FAULT for", seconds(1));
@@ -194,11 +198,11 @@ fn a_server_that_accepts_and_is_silent_fails_after_the_timeout_and_delays_no_adv
     let capture = Capture::start(&client, "silent", "proto 112");
     let mark = router.run.log.mark();
     let killed = haproxy.kill();
-    // The kernel accepts, the program never does: a server that is stuck.
+    // The kernel accepts but the program never does, like a server that is stuck.
     let stuck = host.inside(|| TcpListener::bind(SERVICE).expect("haproxy has left the port"));
     let opened = Instant::now();
     let fell = router.run.log.wait_for_after(mark, "priority from 120 to 100", seconds(4)).at;
-    // One probe may have met the closed port between the two; then the test has met no silent server.
+    // If a probe met the closed port in between, the test did not probe a silent server.
     assert!(opened.saturating_duration_since(killed) < millis(400), "the machine is too busy for this test");
     std::thread::sleep(seconds(3));
     drop(stuck);
@@ -209,7 +213,7 @@ fn a_server_that_accepts_and_is_silent_fails_after_the_timeout_and_delays_no_adv
 }
 
 #[test]
-fn a_tracked_interface_must_be_there_and_up() {
+fn a_tracked_interface_must_exist_and_be_up() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     let router = Router::start(Kind::Ours, &host, &Node::plain(200).with("TRACK_INTERFACE", "eth9"));
@@ -217,7 +221,7 @@ fn a_tracked_interface_must_be_there_and_up() {
     host.ip("link add eth9 type veth peer name eth9p");
     host.ip("link set eth9p up");
     std::thread::sleep(millis(500));
-    assert_eq!(router.run.log.since(0, "Entering BACKUP"), Vec::<String>::new(), "it is there, and down");
+    assert_eq!(router.run.log.since(0, "Entering BACKUP"), Vec::<String>::new(), "it exists but is down");
     for _ in 0..2 {
         let mark = router.run.log.mark();
         host.ip("link set eth9 up");
@@ -258,8 +262,8 @@ fn excluded_addresses_of_both_families_move_with_the_virtual_one_and_are_in_no_a
     assert!(rows.iter().all(|row| row[1] == "10.77.0.100"), "{rows:?}");
     let announced = captured.frames.iter().any(|f| f.gratuitous_arp([10, 77, 0, 150].into()).is_some());
     assert!(announced, "the excluded IPv4 address is announced to the neighbors");
-    let neighbour = captured.tshark("icmpv6.type == 136", &["icmpv6.nd.na.target_address"]);
-    assert!(neighbour.iter().any(|row| row[0] == EXCLUDED[1]), "and of the IPv6 one: {neighbour:?}");
+    let neighbor = captured.tshark("icmpv6.type == 136", &["icmpv6.nd.na.target_address"]);
+    assert!(neighbor.iter().any(|row| row[0] == EXCLUDED[1]), "and the IPv6 address: {neighbor:?}");
 }
 
 /// Routers 1 to `count` by suffix, VRIDs from [`Node::VRID`] and addresses from [`Node::VIP`] on.
@@ -285,7 +289,7 @@ fn two_routers_on_one_interface_are_masters_on_different_hosts() {
     a.wait_master(0, START);
     b.run.log.wait_for("(VI_2) Entering MASTER STATE", START);
     let holds = |host: &Host| [100, 101].map(|n| host.holds(Ipv4Addr::new(10, 77, 0, n)));
-    wait_until("each holds its own", seconds(1), || {
+    wait_until("each holds its own address", seconds(1), || {
         (holds(&host_a), holds(&host_b)) == ([true, false], [false, true])
     });
     let marks = [a.run.log.mark(), b.run.log.mark()];
@@ -326,7 +330,7 @@ fn without_preemption_a_lower_master_stays_until_it_falls_silent() {
     low.wait_master(0, START);
     let high = Router::start(Kind::Ours, &host_a, &Node::plain(200).with("PREEMPT", "false"));
     high.wait_backup(0, seconds(1));
-    // With preemption it would be master by then.
+    // With preemption it would be master by now.
     std::thread::sleep(master_down(200) + millis(300));
     assert!(low.holds_vip() && !high.holds_vip());
     assert_eq!(high.run.log.since(0, "Entering MASTER"), Vec::<String>::new());
@@ -344,7 +348,7 @@ fn a_better_router_waits_for_its_preemption_delay() {
     let started = high.wait_backup(0, seconds(1));
     let took = high.wait_master(0, seconds(15)).saturating_duration_since(started);
     assert!((millis(7_900)..millis(12_500)).contains(&took), "took over after {took:?}");
-    wait_until("the lower one gives the address up", seconds(1), || !low.holds_vip());
+    wait_until("the lower router releases the address", seconds(1), || !low.holds_vip());
 }
 
 #[test]
@@ -362,9 +366,10 @@ fn announcements_are_repeated_at_garp_refresh() {
     assert!((3..=4).contains(&requests), "{requests} announcements in 6.5 s");
 }
 
-/// OP-01: whoever is not on the list is dropped, by whatever address and TTL; a peer on it may be routed to.
+/// OP-01: adverts of a router that is not on the list are dropped, whatever its address and TTL. A listed peer may be
+/// behind a router.
 #[test]
-fn with_unicast_peers_strangers_are_dropped_and_a_peer_behind_a_router_is_heard() {
+fn with_unicast_peers_unlisted_senders_are_dropped_and_a_peer_behind_a_router_is_heard() {
     const ROUNDS: usize = 5;
     let nodes = [200, 100].map(|priority| {
         let node = Node::plain(priority).with("UNICAST_PEERS", "10.77.0.1, 10.77.0.2, 10.77.0.3");
@@ -382,7 +387,7 @@ fn with_unicast_peers_strangers_are_dropped_and_a_peer_behind_a_router_is_heard(
                 }
             }
         }
-        // A peer does not speak to the group, so whoever does is none.
+        // A peer does not send to the group, so a multicast sender is not a peer.
         stranger.send_as([10, 77, 0, 3].into(), 255, &[], &Message::default().bytes());
         std::thread::sleep(millis(300));
     }
@@ -405,7 +410,7 @@ fn with_unicast_peers_strangers_are_dropped_and_a_peer_behind_a_router_is_heard(
     pair.a.run.log.wait_for_after(marks[0], better, seconds(1));
 }
 
-/// Wrong checksum, wrong interval, wrong authentication, and noise; all claim a better priority.
+/// Wrong checksum, wrong interval, wrong authentication, and noise; all claim a higher priority.
 fn bad_adverts() -> Vec<Vec<u8>> {
     let mut wrong_sum = Message::default().bytes();
     wrong_sum[6] ^= 0x10;
@@ -440,7 +445,7 @@ fn a_flood_of_bad_adverts_moves_nothing_and_fills_neither_log_nor_memory() {
         router.run.status("VmRSS").trim_end_matches(" kB").parse::<i64>().expect("a number of kB")
     };
     let quiet = pair.marks();
-    // What is set up once is set up by then.
+    // One-time allocations are done by now.
     pair.client.flood(&[pair.client.address], &bad_adverts(), 1, millis(500));
     std::thread::sleep(seconds(6));
     let (marks, before) = (pair.marks(), routers.map(memory));
@@ -465,7 +470,7 @@ fn a_flood_of_bad_adverts_moves_nothing_and_fills_neither_log_nor_memory() {
     for (n, router) in routers.into_iter().enumerate() {
         let name = &router.host.name;
         let lines = router.run.log.mark() - quiet[n];
-        assert!((1..80).contains(&lines), "{lines} lines of {name}: logged, but not each time");
+        assert!((1..80).contains(&lines), "{lines} lines of {name}: logged, but not every time");
         let grown = (after[n] - before[n]).abs();
         assert!(grown <= 200, "{name} went from {} to {} kB", before[n], after[n]);
         let mark = router.run.log.mark();
@@ -484,7 +489,7 @@ fn a_flood_of_bad_adverts_moves_nothing_and_fills_neither_log_nor_memory() {
 }
 
 #[test]
-fn a_flood_under_hundreds_of_forged_addresses_does_not_fill_the_log_either() {
+fn a_flood_from_hundreds_of_forged_addresses_does_not_fill_the_log() {
     let nodes = [200, 100].map(|priority| Node::plain(priority).with("LOG_LEVEL", "info"));
     let pair = Pair::start([Kind::Ours; 2], &nodes);
     let marks = pair.marks();

@@ -14,15 +14,15 @@ use crate::support::service::Haproxy;
 use crate::support::{millis, seconds, wait_until, wire};
 use nix::sys::signal::Signal;
 
-/// How long two may both hold an address while it moves, on a busy machine.
+/// How long both hosts may hold an address while it moves, on a busy machine.
 const OVERLAP: Duration = millis(150);
-/// Longest move of an address, and longest start: check, adverts, master-down interval and slack.
+/// The longest move of an address, and the longest start: check, adverts, master-down interval and slack.
 const MOVE: Duration = seconds(12);
 
-/// Tests at 10 ms have the machine for themselves: 36 ms of silence depose a master.
+/// Tests at 10 ms run alone, because 36 ms of silence depose a master.
 static QUIET: RwLock<()> = RwLock::new(());
 
-/// What both routers of a virtual router have in common.
+/// The settings that both routers share.
 #[derive(Clone, Default)]
 struct Protocol {
     version: u8,
@@ -130,7 +130,7 @@ impl Duel {
         wait_until(&what, MOVE, || has(to) == self.vips.len() && has(from) == 0);
     }
 
-    /// Does `work`; no address is on two hosts for longer than a moment meanwhile, nor on none for `none`.
+    /// Does `work` and checks that meanwhile no address is on two hosts for long, or on no host for `none`.
     fn watched(&mut self, what: &str, none: Duration, work: impl FnOnce(&mut Self)) {
         let hosts = [self.a.host.clone(), self.b.host.clone()];
         let samplers: Vec<_> =
@@ -185,7 +185,7 @@ impl Duel {
         assert!(seen.none.is_zero() && seen.several.is_zero(), "{seen:?}");
     }
 
-    /// Moves the address by every means under tshark's eyes, which sees `least` adverts and nothing wrong.
+    /// Moves the address in every way; tshark must see `least` adverts and no fault.
     fn life(mut self, none: Duration) {
         self.rests(seconds(2));
         let capture =
@@ -264,7 +264,7 @@ fn with_keepalived_in_version_3_a_hundred_times_a_second() {
     });
 }
 
-/// TX-18: a backup that waits for little more than three intervals never takes over.
+/// TX-18: a backup that waits only slightly more than three intervals never takes over.
 #[test]
 fn two_of_ours_a_hundred_times_a_second() {
     alone(|| {
@@ -272,7 +272,7 @@ fn two_of_ours_a_hundred_times_a_second() {
         duel.rests(seconds(5));
         duel.by_service(millis(150));
         duel.by_stop(millis(150));
-        // A crash: the master-down interval of 36 ms, and the lease removes what the dead one held.
+        // A crash: the master-down interval is 36 ms, and the lease removes the addresses of the dead host.
         duel.a.run.kill();
         wait_until("b takes over", seconds(1), || duel.b.host.holds(duel.vips[0]));
     });
@@ -283,7 +283,7 @@ fn two_of_ours_over_ipv6_are_followed_by_neighbors() {
     shared(|| {
         let duel = Duel::start([Kind::Ours; 2], &Protocol::new(3, "1", V6));
         duel.client.ip("-6 address add fd00::250/64 dev enp0s3 nodad");
-        duel.client.ip("-6 neighbour add fd00::100 lladdr 02:00:00:00:00:01 dev enp0s3 nud stale");
+        duel.client.ip("-6 neighbor add fd00::100 lladdr 02:00:00:00:00:01 dev enp0s3 nud stale");
         let mut duel = duel;
         let vip = duel.vips[1];
         duel.watched("the service dies", millis(300), |duel| {
@@ -311,7 +311,7 @@ fn addresses_of_both_families_move_together() {
         duel.rests(seconds(2));
         duel.by_service(millis(1_500));
         duel.by_stop(millis(1_500));
-        // The IPv6 router cannot speak; the IPv4 one leaves with it.
+        // The IPv6 router cannot send, and the IPv4 router enters FAULT with it.
         duel.watched("a loses IPv6", seconds(6), |duel| {
             duel.a.host.inside(|| {
                 std::fs::write("/proc/sys/net/ipv6/conf/enp0s3/disable_ipv6", "1").expect("the host's own");
@@ -344,11 +344,7 @@ fn either_form_of_the_version_3_checksum_is_understood() {
             assert!(adverts.len() >= 8, "{} adverts", adverts.len());
             for advert in adverts {
                 let alone = wire::checksum(&advert.packet()[20..]) == 0;
-                assert_eq!(
-                    alone,
-                    std::ptr::eq(protocols[0], &raw const message),
-                    "the form that was asked for"
-                );
+                assert_eq!(alone, std::ptr::eq(protocols[0], &raw const message), "the configured form");
             }
             assert_eq!(counts_other_checksums(&duel.b), others);
             duel.by_service(millis(500));
@@ -364,7 +360,7 @@ fn counts_other_checksums(router: &Router) -> bool {
     !line.contains("(0 with the other checksum")
 }
 
-/// FRR's zebra and vrrpd on a host of their own, with the macvlan they want: a backup holds it down.
+/// FRR's zebra and vrrpd on their own host, with the macvlan that they need. On a backup the macvlan is down.
 struct Frr {
     host: Host,
     run: Option<Running>,
@@ -390,7 +386,7 @@ impl Frr {
         frr
     }
 
-    /// Who sends its adverts.
+    /// The hardware address that sends its adverts.
     fn mac(&self) -> &'static str {
         if self.v6 { "00:00:5e:00:02:33" } else { "00:00:5e:00:01:33" }
     }
@@ -407,7 +403,7 @@ impl Frr {
         self.run = Some(Running::start(&self.host, Launch::PidOne, Path::new("/usr/bin/dash"), &args, &[]));
     }
 
-    /// After a start, when the macvlan is up for a moment before vrrpd has put it down.
+    /// After a start: the macvlan is up for a moment before vrrpd takes it down.
     fn wait_master(&self) {
         let run = self.run.as_ref().expect("it was started");
         let family = if self.v6 { "IPv6" } else { "IPv4" };
@@ -421,7 +417,7 @@ impl Frr {
         });
     }
 
-    /// The address its adverts come from.
+    /// The source address of its adverts.
     fn source(&self) -> IpAddr {
         if !self.v6 {
             return self.host.address.into();
@@ -432,7 +428,7 @@ impl Frr {
     }
 }
 
-/// FRR first as the better router and then as the worse one; each time the better one leaves and comes back.
+/// FRR first as the preferred router, then as the other one. Each time the preferred router stops and comes back.
 fn with_vrrpd(vips: &'static [&'static str]) {
     let protocol = Protocol::new(3, "0.1", vips);
     let vip = protocol.addresses()[0];
@@ -448,13 +444,13 @@ fn with_vrrpd(vips: &'static [&'static str]) {
         if ours < theirs {
             router.run.log.wait_for(&format!("Master is {} (priority 200)", frr.source()), seconds(3));
             std::thread::sleep(seconds(1));
-            assert!(!host.holds(vip), "FRR is better");
+            assert!(!host.holds(vip), "FRR ranks higher");
             frr.run = None;
             takes(&router, vip, 0);
             let mark = router.run.log.mark();
             frr.start();
             router.wait_backup(mark, seconds(5));
-            wait_until("the address is given up", seconds(1), || !host.holds(vip));
+            wait_until("the address is released", seconds(1), || !host.holds(vip));
             frr.wait_holds(true);
         } else {
             takes(&router, vip, 0);
@@ -488,7 +484,7 @@ fn with_vrrpd_of_frr_in_version_3() {
     shared(|| with_vrrpd(V4));
 }
 
-/// FRR sends from the link-local address of its macvlan, and lists what it is given, which is none.
+/// FRR sends from the link-local address of its macvlan and lists only configured addresses, which do not include it.
 #[test]
 fn with_vrrpd_of_frr_in_version_3_over_ipv6() {
     shared(|| with_vrrpd(&["fd00::100"]));

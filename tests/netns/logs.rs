@@ -64,7 +64,7 @@ fn each_transition_is_one_line_with_its_cause_and_peer_for_people_and_programs()
     assert_eq!(transitions, expected);
 }
 
-/// Passwords: given, from a file, changed there, too long, mistyped names' values, and of another router.
+/// Passwords: from a variable, from a file, changed in the file, too long, of a mistyped name, and of another router.
 const GIVEN: &str = "s3cr3tA1";
 const IN_A_FILE: &str = "fil3dB2x";
 const CHANGED: &str = "ch4ng3d3";
@@ -72,8 +72,8 @@ const TOO_LONG: &str = "t00l0ngpassw0rd";
 const MISTYPED: &str = "m1styp3d";
 const FOREIGN: &str = "wr0ngPw1";
 
-/// No secret is in `text`, plain or as a list of octets or hexadecimal.
-fn is_silent(what: &str, text: &str) {
+/// Checks that `text` contains no secret, as text, octets or hexadecimal.
+fn has_no_secret(what: &str, text: &str) {
     let lower = text.to_ascii_lowercase();
     for secret in [GIVEN, IN_A_FILE, CHANGED, TOO_LONG, MISTYPED, FOREIGN] {
         let octets = secret.bytes().map(|octet| octet.to_string()).collect::<Vec<_>>().join(", ");
@@ -98,7 +98,7 @@ fn no_password_appears_in_any_output() {
         .with("VIP_2", "10.77.0.101")
         .with("VIRTUAL_ROUTER_2", "52")
         .with("AUTH_PASS_2_FILE", file.clone())
-        // What it finds in its environment it prints.
+        // The script prints its environment.
         .with("NOTIFY", "/bin/sh -c env");
     let router = Router::start(Kind::Ours, &a, &node);
     let log = &router.run.log;
@@ -106,7 +106,7 @@ fn no_password_appears_in_any_output() {
     let scan = [("INTERFACE".into(), b.interface.clone().into())];
     let mut scan = Running::start(&b, Launch::NotPidOne, Path::new(OURS), &["scan", "2"], &scan);
     log.wait_for("AUTH_PASSS … did you mean", seconds(1));
-    // What NOTIFY's program prints is there, without the passwords' variables.
+    // The output of NOTIFY's program is in the log, without the passwords' variables.
     log.wait_for("VIRTUAL_ROUTER_2=52", seconds(2));
 
     let advert = |password: &str, priority| {
@@ -136,10 +136,10 @@ fn no_password_appears_in_any_output() {
         let (code, text) = command_in_its_environment(&router, words);
         assert!(code == 0 && !text.is_empty(), "{words:?}: {code}\n{text}");
         assert!(words != ["check"] || text.matches("(set, not shown)").count() == 2, "{text}");
-        is_silent(&words.join(" "), &text);
+        has_no_secret(&words.join(" "), &text);
     }
     for path in ["/metrics", "/status", "/healthz", "/readyz", "/master", "/nothing"] {
-        is_silent(path, &page(&a, path));
+        has_no_secret(path, &page(&a, path));
     }
     let wrong = [("AUTH_PASS", TOO_LONG), ("KEEPALIVED_AUTH_PASS", FOREIGN), ("AUTH_PASS", "s3cr3tA1\u{e9}")];
     for (name, value) in wrong {
@@ -149,12 +149,12 @@ fn no_password_appears_in_any_output() {
         assert_eq!(run.wait_exit(seconds(2)), 78);
         let text = run.log.whole(seconds(1));
         assert!(text.contains(name), "{text}");
-        is_silent("a refusal", &text);
+        has_no_secret("a refusal", &text);
     }
     assert_eq!(scan.wait_exit(seconds(5)), 0);
     let heard = scan.log.whole(seconds(1));
-    assert!(heard.contains("password"), "it heard one that has a password: {heard}");
-    is_silent("scan", &heard);
+    assert!(heard.contains("password"), "it heard a router with a password: {heard}");
+    has_no_secret("scan", &heard);
     assert_eq!(command(&router, &["status"]).0, 0);
-    is_silent("the log", &log.since(0, "").join("\n"));
+    has_no_secret("the log", &log.since(0, "").join("\n"));
 }

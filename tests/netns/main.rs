@@ -1,4 +1,4 @@
-//! The program in network namespaces, with itself, keepalived and FRR. These tests know it only as a program, and need
+//! The program in network namespaces, with itself, keepalived and FRR. These tests know it only as a program and need
 //! root.
 #![expect(clippy::disallowed_methods, reason = "a test of a running program waits on the real clock")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]

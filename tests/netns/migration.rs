@@ -1,5 +1,5 @@
-//! A rolling migration from another image: Debian's keepalived with that image's configuration and our daemon with only
-//! that image's variables share a virtual router.
+//! A rolling migration from another image: Debian's keepalived with that image's configuration, and our daemon with
+//! only that image's variables, share a virtual router.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 
 const MOVE: Duration = seconds(12);
 
-/// Ours with these variables and no other.
+/// Our daemon with exactly these variables.
 fn ours(host: &Host, vars: &[(&str, &str)]) -> Running {
     Running::start::<&str>(host, Launch::PidOne, Path::new(OURS), &[], &as_env(vars))
 }
@@ -21,7 +21,7 @@ fn as_env(vars: &[(&str, &str)]) -> Vec<(std::ffi::OsString, std::ffi::OsString)
     vars.iter().map(|&(name, value)| (name.into(), value.into())).collect()
 }
 
-/// What the other image writes into keepalived.conf for host 10.77.0.1.
+/// The keepalived.conf that the other image writes for host 10.77.0.1.
 fn theirs(priority: u8, state: &'static str, password: &str, more: &str) -> Node {
     let instance = format!(
         "{more} authentication {{\n  auth_type PASS\n  auth_pass {password}\n }}\n unicast_peer {{\n  10.77.0.2\n }}\n"
@@ -33,7 +33,7 @@ fn holds(host: &Host) -> bool {
     host.holds(Node::VIP)
 }
 
-/// The second node is changed while the first is master, then the first: at no time do they disagree.
+/// Changes the second node while the first is master, then the first. The nodes never disagree.
 fn rolls(old: &Node, first: &[(&str, &str)], second: &[(&str, &str)], comes_back: bool) {
     let lab = Lab::new();
     let (a, b) = (lab.host("a", 1), lab.host("b", 2));
@@ -42,7 +42,7 @@ fn rolls(old: &Node, first: &[(&str, &str)], second: &[(&str, &str)], comes_back
     let backup = ours(&b, second);
     backup.log.wait_for("COMPAT is auto…not shown", seconds(2));
     backup.log.wait_for("(VI_1) Master is 10.77.0.1", MOVE);
-    assert!(!holds(&b), "the changed backup obeys the old master");
+    assert!(!holds(&b), "the changed backup follows the old master");
     master.run.signal(Signal::SIGTERM);
     wait_until("the changed backup has taken over", MOVE, || holds(&b));
     master.run.wait_exit(MOVE);
@@ -51,7 +51,7 @@ fn rolls(old: &Node, first: &[(&str, &str)], second: &[(&str, &str)], comes_back
     let mark = backup.log.mark();
     let renewed = ours(&a, first);
     if comes_back {
-        wait_until("the better one is master again", MOVE, || holds(&a) && !holds(&b));
+        wait_until("the preferred node is master again", MOVE, || holds(&a) && !holds(&b));
     } else {
         renewed.log.wait_for("(VI_1) Master is 10.77.0.2", MOVE);
         assert!(holds(&b) && !holds(&a), "neither preempts");
@@ -92,7 +92,7 @@ fn from_arcts() {
     rolls(&old, &node("MASTER", "10.77.0.2"), &node("BACKUP", "10.77.0.1"), true);
 }
 
-/// The control: why the other image's defaults are not left out silently.
+/// The control: what happens without the other image's defaults.
 #[test]
 fn without_the_other_images_defaults_two_masters_are_detected() {
     let lab = Lab::new();

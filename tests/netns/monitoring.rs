@@ -1,4 +1,5 @@
-//! Holds `docs/monitoring/` to the metrics of a running pair: every name, label and query of alerts and dashboard.
+//! Checks `docs/monitoring/` against the metrics of a running pair: every name, label and query of alerts and
+//! dashboard.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -17,7 +18,7 @@ use serde_json::Value;
 /// Labels that Prometheus adds to each sample.
 const ADDED: [&str; 2] = ["job", "instance"];
 
-/// A better host `a` and its backup `b`, watching haproxy, with an excluded address, after packets that were dropped.
+/// A preferred host `a` and its backup `b`, watching haproxy, with an excluded address, after some dropped packets.
 struct Observed {
     hosts: [Host; 2],
     _routers: [Router; 2],
@@ -60,7 +61,7 @@ fn families(metrics: &str) -> BTreeMap<&str, BTreeSet<&str>> {
     families
 }
 
-/// What the dashboard asks, with an example of what Grafana puts in; and the labels that the answers are named by.
+/// The dashboard's queries, with example values for Grafana's variables, and the labels that name the results.
 fn dashboard() -> Vec<(String, String)> {
     let text = fs::read_to_string(document("dashboard.json")).unwrap();
     let dashboard: Value = serde_json::from_str(&text).unwrap();
@@ -98,7 +99,7 @@ fn alerts() -> Vec<String> {
 /// The metrics that an expression names, and the labels that it picks or groups by.
 fn named(expr: &str) -> (BTreeSet<&str>, BTreeSet<&str>) {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    // What is between quotes is no name.
+    // Quoted texts are not names.
     let code: Vec<&str> = expr.split('"').step_by(2).collect();
     let mut metrics = BTreeSet::new();
     let mut labels = BTreeSet::new();
@@ -152,8 +153,7 @@ fn every_name_and_label_of_dashboard_and_alerts_is_in_the_metrics_and_every_quer
     promtool(&["test", "rules", file.to_str().unwrap()], "");
 }
 
-/// A test for promtool: over a time in which nothing happens on both hosts but adverts, each query has an answer, and no
-/// alert is even near.
+/// A test for promtool: while both hosts only exchange adverts, each query has a result and no alert is pending.
 fn experiment(pages: &[String; 2], queries: &[(String, String)]) -> String {
     let rules = document("alerts.yml");
     let mut test =

@@ -57,7 +57,7 @@ fn adverts_are_exactly_those_of_rfc_3768() {
     every_second(&adverts);
 }
 
-/// Adverts one second apart, give or take what a busy machine needs.
+/// Checks that the adverts are one second apart, with slack for a busy machine.
 fn every_second(adverts: &[&Frame]) {
     assert!(adverts.len() >= 3, "only {} adverts", adverts.len());
     for pair in adverts.windows(2) {
@@ -99,7 +99,7 @@ fn an_interface_that_goes_down_is_a_fault_and_comes_back() {
     pair.a.wait_backup(marks[0], seconds(3));
     pair.a.wait_master(marks[0], seconds(5));
     pair.b.wait_backup(marks[1], seconds(1));
-    wait_until("b gives the address up", seconds(1), || !pair.b.holds_vip());
+    wait_until("b releases the address", seconds(1), || !pair.b.holds_vip());
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn an_interface_that_appears_after_the_start_is_waited_for() {
     let mut router = Router::start(Kind::Ours, &host, &Node::plain(200));
     router.run.log.wait_for("enp0s3 … wait", seconds(1));
     std::thread::sleep(millis(700));
-    assert!(router.run.is_running(), "a missing interface is no reason to leave");
+    assert!(router.run.is_running(), "a missing interface is not a reason to exit");
     host.plug_in();
     router.wait_master(0, START);
     router.run.signal(Signal::SIGTERM);
@@ -118,7 +118,7 @@ fn an_interface_that_appears_after_the_start_is_waited_for() {
 }
 
 #[test]
-fn an_interface_that_is_deleted_and_made_again_works_again() {
+fn an_interface_that_is_deleted_and_created_again_works_again() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     let mut router = Router::start(Kind::Ours, &host, &Node::plain(200));
@@ -145,7 +145,7 @@ fn an_interface_without_its_own_address_is_a_fault_until_it_has_one_again() {
     pair.a.wait_backup(marks[0], seconds(1));
     pair.a.wait_master(marks[0], START);
     pair.b.wait_backup(marks[1], seconds(1));
-    wait_until("b gives the address up", seconds(1), || !pair.b.holds_vip());
+    wait_until("b releases the address", seconds(1), || !pair.b.holds_vip());
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_steady_master_wakes_up_at_most_five_times_a_second() {
     let router = Router::start(Kind::Ours, &host, &Node::watching_haproxy(11).with("CHECK_INTERVAL", "2"));
     let _haproxy = Haproxy::start(&host, &router.run);
     router.wait_master(0, START);
-    // The last announcement is made after five.
+    // The last announcement is made after five seconds.
     std::thread::sleep(millis(5_500));
     let wake_ups = || router.run.status("voluntary_ctxt_switches").parse::<u64>().expect("a count");
     let before = wake_ups();
@@ -204,7 +204,7 @@ fn between_two_checks_nothing_is_read_from_proc_until_a_process_ends() {
     let before = router.run.reads();
     std::thread::sleep(seconds(4));
     let quiet = router.run.reads() - before;
-    assert!(quiet < BYSTANDERS / 2, "{quiet} reads where nothing happened");
+    assert!(quiet < BYSTANDERS / 2, "{quiet} reads while nothing happened");
     let mark = router.run.log.mark();
     haproxy.kill();
     router.run.log.wait_for_after(mark, "haproxy … is gone", seconds(1));
@@ -222,7 +222,7 @@ fn an_address_left_by_a_killed_predecessor_is_removed_at_the_next_start() {
     first.run.kill();
     assert!(host.holds(VIP), "SIGKILL leaves the address: the case to be tested");
     let second = Router::in_container(Kind::Ours, &host, &Node::plain(200));
-    wait_until("the leftover is removed", seconds(1), || !host.holds(VIP));
+    wait_until("the leftover address is removed", seconds(1), || !host.holds(VIP));
     assert_eq!(
         second.run.log.since(0, "Entering MASTER"),
         Vec::<String>::new(),
@@ -231,7 +231,7 @@ fn an_address_left_by_a_killed_predecessor_is_removed_at_the_next_start() {
     assert_eq!(
         second.run.log.since(0, "warn … 10.77.0.100"),
         Vec::<String>::new(),
-        "our own needs no warning"
+        "our own address needs no warning"
     );
     second.wait_master(0, START);
 }
@@ -248,7 +248,7 @@ fn an_equal_address_of_another_program_is_removed_with_a_warning() {
 }
 
 #[test]
-fn interface_auto_is_the_one_whose_subnet_has_the_address() {
+fn interface_auto_is_the_interface_whose_subnet_contains_the_address() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     host.ip("link add eth9 type veth peer name eth9p");
@@ -287,7 +287,7 @@ impl Bad {
     }
 }
 
-/// Each is right in all but one thing, so that only one rule can refuse it.
+/// Each packet has exactly one fault, so that only one rule can drop it.
 fn bad_packets() -> Vec<Bad> {
     let good = Message::default;
     let bad = |reason, message: Message| Bad::message(reason, message.bytes());
@@ -318,7 +318,7 @@ fn bad_packets() -> Vec<Bad> {
     ]
 }
 
-/// RX-20: the schedule of the adverts; RX-21: each cause is logged, but not each time.
+/// RX-20: the schedule of the adverts; RX-21: each cause is logged, but not every time.
 #[test]
 fn bad_packets_of_a_higher_priority_change_neither_state_nor_schedule_and_are_counted() {
     const ROUNDS: usize = 4;
@@ -340,7 +340,7 @@ fn bad_packets_of_a_higher_priority_change_neither_state_nor_schedule_and_are_co
     assert!(seen.changes == 0 && seen.none.is_zero(), "{seen:?}");
     every_second(&captured.adverts(Some(pair.a.host.address)));
     assert_eq!(captured.adverts(Some(pair.b.host.address)).len(), 0, "the backup stays silent");
-    assert_ne!(captured.complaints(), Vec::<Vec<String>>::new(), "tshark does see what is wrong");
+    assert_ne!(captured.complaints(), Vec::<Vec<String>>::new(), "tshark sees the faults");
 
     let mut expected = BTreeMap::new();
     for packet in &bad {
@@ -356,7 +356,7 @@ fn bad_packets_of_a_higher_priority_change_neither_state_nor_schedule_and_are_co
     let mark = pair.a.run.log.mark();
     pair.client.send(255, &[], &Message::default().bytes());
     pair.a.wait_backup(mark, seconds(1));
-    wait_until("a gives the address up", seconds(1), || !pair.a.holds_vip());
+    wait_until("a releases the address", seconds(1), || !pair.a.holds_vip());
 }
 
 /// RX-18.
@@ -365,7 +365,7 @@ fn an_advert_that_comes_from_our_own_address_is_dropped() {
     let pair = Pair::plain();
     let marks = pair.marks();
     for router in [&pair.a, &pair.b] {
-        // Without this the kernel drops what claims to be from itself.
+        // Without this the kernel drops packets from its own address.
         let file = "/proc/sys/net/ipv4/conf/enp0s3/accept_local";
         router.host.inside(|| fs::write(file, "1").expect("the host's own setting"));
     }
@@ -378,7 +378,7 @@ fn an_advert_that_comes_from_our_own_address_is_dropped() {
     assert_eq!(pair.a.dropped(), BTreeMap::from([("own_address".to_owned(), 3)]));
     pair.a.run.log.wait_for_after(marks[0], "(VI_1) warning: … 10.77.0.1 … own address", seconds(1));
     assert_eq!(pair.a.run.log.since(marks[0], "Entering"), Vec::<String>::new());
-    assert_eq!(pair.b.dropped(), BTreeMap::new(), "the control: to others it is a good advert");
+    assert_eq!(pair.b.dropped(), BTreeMap::new(), "the control: others accept the advert");
     pair.b.run.log.wait_for_after(marks[1], "Master is 10.77.0.1 (priority 250)", seconds(1));
 }
 

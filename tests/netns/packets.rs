@@ -10,11 +10,11 @@ use crate::support::router::{Kind, Node, Router};
 use crate::support::{seconds, wait_until};
 use nix::sys::signal::Signal;
 
-/// `vrrp.checksum.status` in the words of tshark.
+/// The values of tshark's `vrrp.checksum.status`.
 const BAD: &str = "0";
 const GOOD: &str = "1";
 
-/// One router: its settings besides the VRID, and its adverts as tshark reads them.
+/// One router: its settings except the VRID, and its adverts as tshark reads them.
 struct Sort {
     variables: &'static [(&'static str, &'static str)],
     vips: &'static str,
@@ -79,13 +79,13 @@ fn addresses() -> impl Iterator<Item = IpAddr> {
     SORTS.iter().flat_map(|sort| sort.vips.split(' ')).map(|vip| vip.parse().expect("an address"))
 }
 
-/// What a third host hears from the start of a router of every sort to its end, and learns.
+/// Everything that a third host receives and learns, from the start of a router of every sort to its end.
 fn life_of_all(lab: &Lab) -> (Captured, Host) {
     let (host, client) = (lab.host("a", 1), lab.host("client", 250));
     host.ip("-6 address add fd00::1/64 dev enp0s3 nodad");
     client.ip("-6 address add fd00::250/64 dev enp0s3 nodad");
     for vip in addresses() {
-        client.ip(&format!("neighbour replace {vip} lladdr 02:00:00:00:00:99 dev enp0s3 nud stale"));
+        client.ip(&format!("neighbor replace {vip} lladdr 02:00:00:00:00:99 dev enp0s3 nud stale"));
     }
     let capture = Capture::start(&client, "every", "proto 112 or arp or icmp6");
     let mut router = Router::start(Kind::Ours, &host, &of_every_sort());
@@ -130,7 +130,7 @@ fn adverts_are_as_asked_for(captured: &Captured) {
         "vrrp.ip_addr",
         "vrrp.ipv6_addr",
     ];
-    // The ICMP error to unicast, that no program receives VRRP there, quotes it.
+    // The ICMP error for unicast (no program receives VRRP there) quotes the packet.
     let read = captured.tshark("vrrp && !icmpv6", &fields);
     for (sort, Sort { vips, read: expected, .. }) in SORTS.iter().enumerate() {
         let ours = read.iter().filter(|row| row[0] == vrid(sort));
@@ -148,8 +148,9 @@ fn adverts_are_as_asked_for(captured: &Captured) {
     }
 }
 
-/// Nothing is wrong with any packet in either of tshark's ways to see the checksum of version 3 over IPv4, but that each
-/// takes one form for right: with the pseudo header, its default in 4.0, or over the message alone (RFC 9568 §5.2.8).
+/// tshark finds no fault in any packet. For version 3 over IPv4 it accepts one form of the checksum at a time: with the
+/// pseudo-header, its default in 4.0, or over the message alone (RFC 9568 §5.2.8). So it reads the packets in both
+/// ways.
 fn checksums_are_right(captured: &Captured) {
     let is_v3_over_v4 = |sort: &usize| SORTS[*sort].read[1] == "3" && !SORTS[*sort].vips.contains(':');
     for (alone, prefers) in
@@ -171,7 +172,7 @@ fn checksums_are_right(captured: &Captured) {
     }
 }
 
-/// Gratuitous ARP as request and as reply, unsolicited neighbour advertisements.
+/// Gratuitous ARP as request and as reply, unsolicited neighbor advertisements.
 fn announcements_are_in_order(captured: &Captured, mac: &str) {
     let expert = "_ws.expert.message";
     let gratuitous = format!("arp.isgratuitous == 1 && eth.src == {mac}");

@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 /// Runs a shell script to its end in the PID namespace of `init`.
 fn script(host: &Host, init: &Running, text: &str) {
     let mut shell = Running::start(host, Launch::Joining(init), Path::new("/bin/dash"), &["-c", text], &[]);
-    assert_eq!(shell.wait_exit(seconds(60)), 0, "the script ends well");
+    assert_eq!(shell.wait_exit(seconds(60)), 0, "the script succeeds");
 }
 
 /// A script that leaves `count` processes to PID 1, each in its own session, each for `time`.
@@ -32,7 +32,7 @@ fn idle(host: &Host) -> Running {
     Running::start(host, Launch::PidOne, Path::new("/usr/bin/sleep"), &["600"], &[])
 }
 
-/// The control for the next test: the zombies are there when PID 1 does not reap.
+/// The control for the next test: without reaping by PID 1, the zombies remain.
 #[test]
 fn a_pid_1_that_reaps_nothing_keeps_every_orphan_as_a_zombie() {
     let lab = Lab::new();
@@ -49,10 +49,10 @@ fn a_thousand_orphans_are_reaped() {
     let host = lab.host("a", 1);
     let router = Router::start(Kind::Ours, &host, &Node::plain(200));
     let init = &router.run;
-    // One after the other, while adverts go out.
+    // One after the other, while adverts are sent.
     script(&host, init, &orphans(1000, "0.01"));
     wait_until("nothing is left of them", seconds(5), || children_of(init.pid()).is_empty());
-    // Many in the same instant: their signals coalesce.
+    // Many at the same instant: their signals coalesce.
     script(&host, init, &orphans(200, "600"));
     wait_until("PID 1 has adopted them", seconds(5), || children_of(init.pid()).len() == 200);
     script(&host, init, "kill -9 -1");
@@ -60,7 +60,7 @@ fn a_thousand_orphans_are_reaped() {
     router.wait_master(0, seconds(8));
 }
 
-/// Sends `signals` to a master, which must not mind, then `stop`, which must end it well.
+/// Sends `signals` to a master, which must ignore them, then `stop`, which must end it cleanly.
 fn survives_then_stops(router: &mut Router, signals: &[Signal], stop: Signal) {
     router.wait_master(0, seconds(8));
     let mark = router.run.log.mark();
@@ -77,7 +77,7 @@ fn survives_then_stops(router: &mut Router, signals: &[Signal], stop: Signal) {
     assert!(!router.holds_vip(), "the address is gone after {stop}");
 }
 
-/// Everything that must not end PID 1, whether it has a meaning or not.
+/// All signals that must not end PID 1, whether it handles them or not.
 const HARMLESS: [Signal; 9] = [
     Signal::SIGHUP,
     Signal::SIGUSR1,
@@ -100,7 +100,7 @@ fn as_pid_1_only_sigterm_ends_it_cleanly() {
     assert_eq!(
         router.run.log.since(0, "(VI_1) … dropped:").len(),
         2,
-        "SIGUSR1 and SIGUSR2 made it say its state"
+        "SIGUSR1 and SIGUSR2 logged its status"
     );
 }
 

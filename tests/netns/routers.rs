@@ -55,7 +55,7 @@ fn the_second_router_of_a_vrid_on_one_interface_is_in_fault() {
         .wait_for("(VI_2) VRID 51 on enp0s3 is already used by (VI_1) … VIRTUAL_ROUTER", seconds(1));
     router.run.log.wait_for("(VI_2) Entering FAULT STATE … VRID", seconds(1));
     router.wait_master(0, START);
-    // Every event of the kernel makes it try again.
+    // Every kernel notification makes it retry.
     let mark = router.run.log.mark();
     for n in 0..3 {
         host.ip(&format!("address add 10.99.0.{n}/32 dev lo"));
@@ -63,7 +63,7 @@ fn the_second_router_of_a_vrid_on_one_interface_is_in_fault() {
     std::thread::sleep(seconds(2));
     assert_eq!(router.run.log.since(mark, "(VI_2)"), Vec::<String>::new(), "it was logged once");
     assert!(router.holds_vip() && !host.holds([10, 77, 0, 101]), "the first is not disturbed");
-    // The first moves to another subnet's interface and leaves the number to the second.
+    // The first router moves to another subnet's interface, and the second gets the VRID.
     host.ip("link add eth9 type veth peer name eth9p");
     host.ip("link set eth9p up");
     host.ip("link set eth9 up");
@@ -77,10 +77,10 @@ fn the_second_router_of_a_vrid_on_one_interface_is_in_fault() {
 }
 
 #[test]
-fn both_families_of_a_list_use_the_interface_whose_subnet_holds_the_ipv4_address() {
+fn both_families_of_a_list_use_the_interface_whose_subnet_contains_the_ipv4_address() {
     let lab = Lab::new();
     let host = lab.bare_host("a", 1);
-    // It has a link-local subnet too, and comes first.
+    // It also has a link-local subnet, and is listed first.
     host.ip("link add eth0 type veth peer name eth0p");
     host.ip("link set eth0p up");
     host.ip("link set eth0 up");
@@ -99,7 +99,7 @@ fn waiting_for_a_named_interface_causes_no_wake_ups() {
     let host = lab.bare_host("a", 1);
     let router = Router::start(Kind::Ours, &host, &Node::plain(200));
     router.run.log.wait_for("enp0s3 … wait", seconds(1));
-    // The line that no router was heard comes after ten seconds, and not in FAULT.
+    // The line that no router was heard is logged after ten seconds, but not in FAULT.
     let wake_ups = || router.run.status("voluntary_ctxt_switches").parse::<u64>().expect("a count");
     std::thread::sleep(millis(500));
     let before = wake_ups();
@@ -111,7 +111,7 @@ fn waiting_for_a_named_interface_causes_no_wake_ups() {
 }
 
 #[test]
-fn other_routers_send_from_an_owners_real_address_even_if_it_comes_late() {
+fn other_routers_send_from_an_owners_real_address_even_if_it_appears_late() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     let node = Node::plain(100).with("VIP_2", "10.77.0.1").with("VIRTUAL_ROUTER_2", "52");
@@ -136,15 +136,15 @@ fn an_owner_that_loses_a_real_address_restores_it() {
     let node = Node::plain(255).with("VIP", "10.77.0.7, 10.77.0.100").with("VIP_LEASE", "0");
     let router = Router::start(Kind::Ours, &host, &node);
     router.wait_master(0, START);
-    assert!(host.holds([10, 77, 0, 100]), "what is not real is added");
+    assert!(host.holds([10, 77, 0, 100]), "an address that is not real is added");
     host.ip("address del 10.77.0.7/32 dev enp0s3");
-    wait_until("it is put back", seconds(1), || host.holds([10, 77, 0, 7]));
+    wait_until("it is added again", seconds(1), || host.holds([10, 77, 0, 7]));
     router.run.signal(Signal::SIGTERM);
-    wait_until("it goes with the router", seconds(2), || !host.holds([10, 77, 0, 7]));
+    wait_until("it is removed with the router", seconds(2), || !host.holds([10, 77, 0, 7]));
 }
 
 #[test]
-fn an_owners_real_address_on_a_link_of_its_own_is_left_as_it_is() {
+fn an_owners_real_address_on_another_link_is_left_unchanged() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     host.ip("link add eth9 type veth peer name eth9p");
@@ -154,7 +154,7 @@ fn an_owners_real_address_on_a_link_of_its_own_is_left_as_it_is() {
     let node = Node::plain(255).with("VIP", "10.77.0.1, 10.99.0.1/24 dev eth9");
     let mut router = Router::start(Kind::Ours, &host, &node);
     router.run.log.wait_for("Entering MASTER STATE", seconds(1));
-    assert!(host.ip("address show dev eth9").contains("10.99.0.1/24 scope global eth9"), "for ever");
+    assert!(host.ip("address show dev eth9").contains("10.99.0.1/24 scope global eth9"), "permanent");
     router.run.signal(Signal::SIGTERM);
     assert_eq!(router.run.wait_exit(seconds(3)), 0);
     assert!(host.ip("address show dev eth9").contains("10.99.0.1/24"));

@@ -19,7 +19,7 @@ fn scan(host: &Host, launch: Launch<'_>, args: &[&str], env: &[(&str, &str)]) ->
     Running::start(host, launch, Path::new(OURS), &args, &env as &[(OsString, OsString)])
 }
 
-/// The lines of the table, words apart by one space.
+/// The lines of the table, with one space between words.
 fn rows(scan: &Running) -> Vec<String> {
     let text = scan.log.whole(seconds(1));
     let lines = text.lines().filter(|line| line.starts_with("enp0s3"));
@@ -32,7 +32,7 @@ fn problems(scan: &Running) -> Vec<String> {
     text.lines().filter_map(|line| line.strip_prefix("  ").map(str::to_owned)).collect()
 }
 
-/// Sends what no router should, and what one of another version would, until the time is over.
+/// Sends faulty adverts, and adverts of another version, until the time is over.
 fn misbehave(client: &Host) {
     let stranger = Ipv4Addr::new(10, 77, 0, 77);
     let good = Message::default();
@@ -124,7 +124,7 @@ fn a_scan_lists_every_sender_and_every_conflict() {
 }
 
 #[test]
-fn next_to_a_running_daemon_a_scan_disturbs_nothing_and_names_what_it_cannot_receive() {
+fn beside_a_running_daemon_a_scan_disturbs_nothing_and_names_what_it_cannot_receive() {
     let lab = Lab::new();
     let (host, other, client) = (lab.host("a", 1), lab.host("b", 2), lab.host("client", 250));
     let node = Node { vrid: 1, ..Node::plain(200) };
@@ -200,7 +200,7 @@ fn a_scan_checks_its_interface_and_duration_first() {
     };
     refused(&[], "vrrp-init: no interface is up and supports multicast");
     refused(&[("INTERFACE", "eth7")], "vrrp-init: interface eth7 does not exist");
-    // Under other names too, also while another variable is invalid.
+    // Also under other names, and while another variable is invalid.
     let file = host.file("interface");
     std::fs::write(&file, "eth7\n").unwrap();
     for (name, value) in [("KEEPALIVED_IFACE", "eth7"), ("INTERFACE_FILE", file.to_str().unwrap())] {

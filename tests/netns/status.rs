@@ -52,7 +52,7 @@ fn status_shows_role_kernel_addresses_and_cause_on_both_hosts() {
     {
         assert!(text.contains(part), "{part}\n{text}");
     }
-    assert!(!text.contains('\u{1b}'), "no colour without a terminal");
+    assert!(!text.contains('\u{1b}'), "no color without a terminal");
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn healthcheck_distinguishes_alive_ready_and_master() {
     let host = lab.host("a", 1);
     let router = Router::start(Kind::Ours, &host, &check);
     router.run.log.wait_for("Entering FAULT STATE", seconds(2));
-    // A FAULT because the service is down: a restart would kill what else runs here.
+    // A FAULT because the service is down: a restart would kill everything else that runs here.
     assert_eq!(command(&router, &["healthcheck"]), (0, "healthy, VI_1 FAULT".into()));
     assert_eq!(command(&router, &["healthcheck", "--ready"]).0, 1);
     let haproxy = Haproxy::start(&host, &router.run);
@@ -125,7 +125,7 @@ fn a_healthcheck_ends_though_many_before_it_were_left_waiting() {
     router.wait_master(0, START);
     router.run.signal(Signal::SIGSTOP);
     let socket = format!("/proc/{}/root/run/vrrp-init.sock", router.run.pid());
-    // As those that gave up: what they opened waits until it is accepted.
+    // As if they had given up: their connections wait to be accepted.
     for _ in 0..17 {
         drop(UnixStream::connect(&socket).unwrap());
     }
@@ -144,16 +144,16 @@ fn every_obstacle_is_in_the_status() {
     let router = Router::start(Kind::Ours, &lab.host("a", 1), &node);
     router.wait_master(0, START);
     let warns = |router: &Router, of: &str| json(router)["routers"][0]["warnings"].to_string().contains(of);
-    let mute = "cannot send VRRP from 10.77.0.1 to 224.0.0.18";
-    assert!(!warns(&router, mute));
+    let unsent = "cannot send VRRP from 10.77.0.1 to 224.0.0.18";
+    assert!(!warns(&router, unsent));
     router.host.ip("link set enp0s3 mtu 68");
-    wait_until("the master knows that it is not heard", seconds(3), || warns(&router, mute));
+    wait_until("the master knows that it cannot send", seconds(3), || warns(&router, unsent));
     let sent = |router: &Router| json(router)["routers"][0]["counters"]["adverts_sent"].as_u64();
     let before = sent(&router);
     std::thread::sleep(millis(2_200));
-    assert_eq!(sent(&router), before, "what was refused was not sent");
+    assert_eq!(sent(&router), before, "refused adverts are not counted as sent");
     router.host.ip("link set enp0s3 mtu 1500");
-    wait_until("it can send", seconds(5), || !warns(&router, mute));
+    wait_until("it can send", seconds(5), || !warns(&router, unsent));
 
     let host = lab.bare_host("b", 2);
     let router = Router::start(Kind::Ours, &host, &Node::plain(100));
@@ -168,14 +168,14 @@ fn every_obstacle_is_in_the_status() {
 fn client_commands_without_a_daemon_say_so() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
-    let missing = host.file("nobody.sock");
+    let missing = host.file("missing.sock");
     let env = [("STATUS_SOCKET".into(), missing.clone().into_os_string())];
     for words in [&["status"][..], &["why"], &["healthcheck"]] {
         let mut run = Running::start(&host, Launch::NotPidOne, Path::new(OURS), words, &env);
         assert_eq!(run.wait_exit(seconds(2)), 1);
         run.log.wait_for(&format!("no daemon answers at {}", missing.display()), seconds(1));
     }
-    // The socket is found under other names too, also while another variable is invalid.
+    // The socket is also found under other names, and while another variable is invalid.
     let file = host.file("socket");
     fs::write(&file, missing.as_os_str().as_encoded_bytes()).unwrap();
     for (name, value) in [("KEEPALIVED_STATUS_SOCKET", missing.clone()), ("STATUS_SOCKET_FILE", file)] {
@@ -232,16 +232,16 @@ fn metrics_and_probes_are_served_over_http() {
 }
 
 #[test]
-fn slow_and_malformed_clients_delay_no_one() {
+fn slow_and_malformed_clients_delay_no_other_client() {
     let pair =
         Pair::start([Kind::Ours; 2], &[with_metrics(Node::plain(200)), with_metrics(Node::plain(100))]);
     let marks = pair.marks();
     let capture = pair.capture("askers");
     let before = memory(&pair.a);
-    // Two hundred who connect and say nothing, over both sockets, and one who is served all the same.
+    // Two hundred clients connect to both sockets and send nothing, and one is still served.
     let idle: Vec<TcpStream> = (0..200).map(|_| connect(&pair.a.host)).collect();
     assert!(page(&pair.a.host, "/healthz").ends_with("ok\n"));
-    // Those who go away in the middle, and who ask for too much.
+    // Clients that disconnect in the middle, and clients that send too much.
     for n in 0..50 {
         let mut stream = connect(&pair.a.host);
         stream.write_all(&b"GET /metrics HTTP/1.1\r\n\r\n"[..n % 25]).unwrap();
@@ -252,7 +252,7 @@ fn slow_and_malformed_clients_delay_no_one() {
     let socket = format!("/proc/{}/root/run/vrrp-init.sock", pair.a.run.pid());
     let lazy: Vec<UnixStream> = (0..40).map(|_| UnixStream::connect(&socket).unwrap()).collect();
     for mut stream in &lazy {
-        // The oldest have been shown out.
+        // The oldest connections have been closed.
         let _ = stream.write_all(&[b'x'; 1_000]);
     }
     assert_eq!(command(&pair.a, &["healthcheck"]).0, 0);
@@ -264,7 +264,7 @@ fn slow_and_malformed_clients_delay_no_one() {
     let late =
         adverts.windows(2).map(|two| two[1].at.saturating_sub(two[0].at)).max().unwrap_or(Duration::ZERO);
     assert!(adverts.len() >= 3 && late < millis(1_200), "{} adverts, {late:?} apart", adverts.len());
-    wait_until("what they took is given back", seconds(8), || descriptors(&pair.a) < 40);
+    wait_until("their descriptors are closed", seconds(8), || descriptors(&pair.a) < 40);
     let grown = memory(&pair.a).saturating_sub(before);
     assert!(grown < 600, "grown by {grown} kB");
 }
@@ -284,7 +284,7 @@ fn new_connections_do_not_cut_off_a_slow_reader() {
     let mut document = vec![0; 1_000];
     slow.read_exact(&mut document).unwrap();
     let scrapers: Vec<TcpStream> = (0..40).map(|_| connect(&hosts[0])).collect();
-    assert!(page(&hosts[0], "/healthz").ends_with("ok\n"), "those before it were taken in");
+    assert!(page(&hosts[0], "/healthz").ends_with("ok\n"), "the earlier connections were accepted");
     slow.read_to_end(&mut document).unwrap();
     assert!(document.len() > 250_000, "more than a socket's buffer: {}", document.len());
     assert_eq!(document.split(|octet| *octet == 0).count(), 4, "parts");

@@ -1,5 +1,5 @@
-//! The requirements of the RFCs on the wire, octet by octet and fault by fault, from a neighbor's view; the ids are those
-//! of `docs/conformance.md`.
+//! The requirements of the RFCs on the wire, octet by octet and fault by fault, from a neighbor's view; the ids are
+//! those of `docs/conformance.md`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::support::wire::{Message, with_checksum};
 use crate::support::{millis, seconds, wait_until};
 
 const US: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
-/// The neighbour that makes frames by hand.
+/// The neighbor that sends handmade frames.
 const PEER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 250);
 const PEER_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x250);
 const VIP: Ipv4Addr = Node::VIP;
@@ -34,7 +34,7 @@ fn v4(octets: [u8; 4]) -> IpAddr {
     Ipv4Addr::from(octets).into()
 }
 
-/// The link-local address the kernel gave a host, once it may be used.
+/// A host's link-local address, once it can be used.
 fn link_local(host: &Host) -> Ipv6Addr {
     let mut found = None;
     wait_until("the link-local address is no longer tentative", seconds(10), || {
@@ -46,7 +46,7 @@ fn link_local(host: &Host) -> Ipv6Addr {
     found.expect("it was waited for")
 }
 
-/// What `frame` carries, when that is `protocol` over either family.
+/// The payload of `frame` if it is `protocol` over either family.
 fn payload(frame: &[u8], protocol: u8) -> Option<&[u8]> {
     match frame.get(12..14)? {
         [0x08, 0x00] if frame.get(23) == Some(&protocol) => frame.get(34..),
@@ -55,7 +55,7 @@ fn payload(frame: &[u8], protocol: u8) -> Option<&[u8]> {
     }
 }
 
-/// The virtual address that an ARP packet or a neighbour advertisement says is at its sender.
+/// The virtual address that an ARP packet or a neighbor advertisement claims for its sender.
 fn claimed(frame: &[u8]) -> Option<IpAddr> {
     if frame.get(12..14)? == [0x08, 0x06] {
         return Some(v4(*frame.get(28..32)?.first_chunk()?));
@@ -64,15 +64,15 @@ fn claimed(frame: &[u8]) -> Option<IpAddr> {
     Some(Ipv6Addr::from(*target.first_chunk()?).into())
 }
 
-/// One virtual router of the process under test: what each of its adverts has to be.
-struct Voice {
+/// One virtual router of the process under test, and its expected advert.
+struct Sender {
     from: IpAddr,
     to: (IpAddr, [u8; 6]),
     message: Vec<u8>,
     addresses: Vec<IpAddr>,
 }
 
-impl Voice {
+impl Sender {
     fn v2(message: &Message) -> Self {
         let addresses = message.vips.iter().map(|vip| (*vip).into()).collect();
         Self { from: US.into(), to: group(US.into()), message: message.bytes(), addresses }
@@ -82,7 +82,7 @@ impl Voice {
         Self { from, to, message: message.bytes((from, to.0)), addresses: message.vips.clone() }
     }
 
-    /// The whole frame; the identification of an IPv4 packet is for the sender to choose.
+    /// The whole frame. The sender chooses the identification of an IPv4 packet.
     fn frame(&self, mac: [u8; 6], identification: u16) -> Vec<u8> {
         let IpAddr::V4(to) = self.to.0 else {
             return ip((self.to.1, mac), (self.from, self.to.0), 255, VRRP, &self.message);
@@ -93,9 +93,9 @@ impl Voice {
     }
 }
 
-/// Seven routers speak in seven ways, and every frame of theirs is compared whole: TX-01, TX-02 and TX-03 the fields, TX-04
-/// the hop limit, TX-05 and TX-06 the source, TX-07 protocol and group, TX-09 the checksum, TX-10 the list, TX-14 the
-/// interval. TX-08 is not done: frames carry the hardware address of the interface, as keepalived's do by default.
+/// Seven routers with seven configurations; every frame is compared as a whole: TX-01, TX-02 and TX-03 the fields,
+/// TX-04 the hop limit, TX-05 and TX-06 the source, TX-07 protocol and group, TX-09 the checksum, TX-10 the list, TX-14
+/// the interval. TX-08 is not done: frames carry the hardware address of the interface, as keepalived's do by default.
 #[test]
 fn every_kind_of_advert_is_correct_octet_for_octet() {
     let lab = Lab::new();
@@ -119,22 +119,22 @@ fn every_kind_of_advert_is_correct_octet_for_octet() {
     let (to_v4, to_v6) = (group(US.into()), group(from_v6));
     let owner = third(54, 255, 4095, &[v4([10, 77, 0, 130])]);
     let v6_vips = [LINK_LOCAL_VIP.into(), "fd00::101".parse().expect("an address"), VIP_V6.into()];
-    let voices: BTreeMap<u8, Voice> = [
-        Voice::v2(&good(51, &disorder)),
+    let senders: BTreeMap<u8, Sender> = [
+        Sender::v2(&good(51, &disorder)),
         // AU-01: the password fills its eight octets up with zeros.
-        Voice::v2(&Message {
+        Sender::v2(&Message {
             auth_type: 1,
             auth_data: *b"d0cker\0\0",
             ..good(52, &[Ipv4Addr::new(10, 77, 0, 110)])
         }),
-        Voice::v3(US.into(), to_v4, &third(53, 254, 20, &[v4([10, 77, 0, 121]), v4([10, 77, 0, 120])])),
-        Voice { message: owner.bytes_alone(), ..Voice::v3(US.into(), to_v4, &owner) },
-        Voice::v3(from_v6, to_v6, &third(55, 254, 1, &v6_vips)),
-        Voice::v2(&good(56, &forty)),
-        Voice::v3(US.into(), (PEER.into(), peer_mac), &third(57, 254, 20, &[v4([10, 77, 0, 140])])),
+        Sender::v3(US.into(), to_v4, &third(53, 254, 20, &[v4([10, 77, 0, 121]), v4([10, 77, 0, 120])])),
+        Sender { message: owner.bytes_alone(), ..Sender::v3(US.into(), to_v4, &owner) },
+        Sender::v3(from_v6, to_v6, &third(55, 254, 1, &v6_vips)),
+        Sender::v2(&good(56, &forty)),
+        Sender::v3(US.into(), (PEER.into(), peer_mac), &third(57, 254, 20, &[v4([10, 77, 0, 140])])),
     ]
     .into_iter()
-    .map(|voice| (voice.message[1], voice))
+    .map(|sender| (sender.message[1], sender))
     .collect();
 
     let variables = [
@@ -152,9 +152,9 @@ fn every_kind_of_advert_is_correct_octet_for_octet() {
         ("ADVERT_INT_7", "0.2"),
     ];
     let mut node = Node { state: "MASTER", ..Node::plain(254) };
-    for (n, voice) in (1..).zip(voices.values()) {
+    for (n, sender) in (1..).zip(senders.values()) {
         let suffix = if n == 1 { String::new() } else { format!("_{n}") };
-        let list: Vec<_> = voice.addresses.iter().map(IpAddr::to_string).collect();
+        let list: Vec<_> = sender.addresses.iter().map(IpAddr::to_string).collect();
         let prefix = if n == 2 { "/24" } else { "" };
         node = node.with(&format!("VIP{suffix}"), list.join(" ") + prefix);
         node = node.with(&format!("VIRTUAL_ROUTER{suffix}"), (50 + n).to_string());
@@ -164,7 +164,7 @@ fn every_kind_of_advert_is_correct_octet_for_octet() {
     let capture = Capture::start(&client, "all", "proto 112 or arp or icmp6");
     let router = Router::start(Kind::Ours, &host, &node);
     let started = router.wait_backup(0, seconds(1));
-    let masters: Vec<_> = (1..=voices.len())
+    let masters: Vec<_> = (1..=senders.len())
         .map(|n| router.run.log.wait_for(&format!("(VI_{n}) Entering MASTER STATE"), START).at)
         .collect();
     // ST-01: STATE=MASTER is no reason to be master at once; priority 254 waits 3.008 s. ST-02: an owner is.
@@ -179,9 +179,9 @@ fn every_kind_of_advert_is_correct_octet_for_octet() {
     let mut counts = BTreeMap::new();
     for (n, frame) in ours.iter().enumerate() {
         let Some(message) = payload(frame, VRRP) else { continue };
-        let voice = voices.get(&message[1]).unwrap_or_else(|| panic!("nobody is {frame:02x?}"));
+        let sender = senders.get(&message[1]).unwrap_or_else(|| panic!("unexpected frame {frame:02x?}"));
         let identification = u16::from_be_bytes([frame[18], frame[19]]);
-        assert_eq!(**frame, voice.frame(mac, identification), "VRID {}", message[1]);
+        assert_eq!(**frame, sender.frame(mac, identification), "VRID {}", message[1]);
         first.entry(message[1]).or_insert(n);
         *counts.entry(message[1]).or_insert(0) += 1;
     }
@@ -190,8 +190,8 @@ fn every_kind_of_advert_is_correct_octet_for_octet() {
     }
 
     // NB-01, NB-04: each address is announced; NB-09: never before its router is master and it is there.
-    for (vrid, voice) in &voices {
-        for vip in &voice.addresses {
+    for (vrid, sender) in &senders {
+        for vip in &sender.addresses {
             let announcement = ours.iter().position(|frame| claimed(frame) == Some(*vip));
             assert!(
                 announcement.is_some_and(|at| at > first[vrid]),
@@ -214,7 +214,7 @@ fn every_kind_of_advert_is_correct_octet_for_octet() {
 }
 
 /// The requests of a neighbor: the host under test answers them, or no host does.
-struct Neighbour {
+struct Neighbor {
     wire: Wire,
     dut: [u8; 6],
 }
@@ -222,7 +222,7 @@ struct Neighbour {
 /// Long enough for an answer, if there is any.
 const PATIENCE: Duration = millis(250);
 
-impl Neighbour {
+impl Neighbor {
     /// The hardware address that ARP gives for `vip`.
     fn arp(&self, vip: Ipv4Addr) -> Option<[u8; 6]> {
         let packet =
@@ -234,7 +234,7 @@ impl Neighbour {
         answer[22..28].first_chunk().copied()
     }
 
-    /// The neighbour advertisement that answers a solicitation of `vip`: flags first.
+    /// The neighbor advertisement that answers a solicitation of `vip`: flags first.
     fn solicit(&self, vip: Ipv6Addr, time: Duration) -> Option<Vec<u8>> {
         let [.., a, b, c] = vip.octets();
         let mut to = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00, 0).octets();
@@ -269,7 +269,7 @@ impl Neighbour {
         self.wire.request(&frame, PATIENCE, is_answer).is_some()
     }
 
-    /// Asks for the virtual addresses in every way; which questions were answered.
+    /// Asks for the virtual addresses in every way. Returns the questions that were answered.
     fn answered(&self) -> Vec<&'static str> {
         let arp = self.arp(VIP);
         assert!(arp.is_none_or(|mac| mac == self.dut), "another host answers: {arp:02x?}");
@@ -284,7 +284,7 @@ impl Neighbour {
     }
 
     /// Adverts of this priority for both families.
-    fn speak(&self, priority: u8) {
+    fn advertise(&self, priority: u8) {
         for (from, vips) in [
             (IpAddr::from(PEER), vec![VIP.into()]),
             (PEER_V6.into(), vec![LINK_LOCAL_VIP.into(), VIP_V6.into()]),
@@ -313,17 +313,17 @@ fn sealed_icmp(mut icmp: Vec<u8>) -> Vec<u8> {
 ///
 /// Deviations. Accept_Mode is always on (AC-02: a service address that does not answer is of no use). There is no
 /// virtual MAC: what is sent to it is dropped in either state, as (335) asks and (645), NB-11, does not; hosts are not
-/// informed of one. A host with a virtual address is no router: it sends no router advertisement (NB-08) in either state, as (325)
-/// asks and (630) does not.
+/// informed of one. A host with a virtual address is no router: it sends no router advertisement (NB-08) in either
+/// state, as (325) asks and (630) does not.
 #[test]
 fn a_backup_answers_for_no_virtual_address_and_a_master_answers_for_each_at_once() {
     const NOTHING: [&str; 0] = [];
     let lab = Lab::new();
     let (host, client) = (lab.host("a", 1), lab.host("client", 250));
-    // NB-05: a router says so in its neighbour advertisements.
+    // NB-05: a router says so in its neighbor advertisements.
     host.inside(|| fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").expect("the host's own setting"));
     let own = link_local(&host);
-    let neighbour = Neighbour { wire: Wire::open(&client, "enp0s3"), dut: Wire::open(&host, "enp0s3").mac };
+    let neighbor = Neighbor { wire: Wire::open(&client, "enp0s3"), dut: Wire::open(&host, "enp0s3").mac };
     let node = Node::plain(100).with("VIP", "10.77.0.100 fe80::100 fd00::100").with("VRRP_VERSION", "3");
     let router = Router::start(Kind::Ours, &host, &node);
     let entered = |mark, state: &str| {
@@ -332,20 +332,18 @@ fn a_backup_answers_for_no_virtual_address_and_a_master_answers_for_each_at_once
         }
     };
     entered(0, "BACKUP");
-    let of_ours = |frame: &&Frame| frame.bytes[6..12] == neighbour.dut;
+    let of_ours = |frame: &&Frame| frame.bytes[6..12] == neighbor.dut;
 
     let capture = Capture::start(&client, "backup", "proto 112 or arp or icmp6");
-    neighbour.speak(200);
-    assert_eq!(neighbour.answered(), NOTHING, "as backup");
-    neighbour.speak(200);
+    neighbor.advertise(200);
+    assert_eq!(neighbor.answered(), NOTHING, "as backup");
+    neighbor.advertise(200);
     // The control: the same questions about the host's own addresses.
-    assert_eq!(neighbour.arp(US), Some(neighbour.dut));
+    assert_eq!(neighbor.arp(US), Some(neighbor.dut));
     assert!(
-        neighbour.solicit(own, PATIENCE).is_some()
-            && neighbour.echo(neighbour.dut, US)
-            && neighbour.echo_v6(own)
+        neighbor.solicit(own, PATIENCE).is_some() && neighbor.echo(neighbor.dut, US) && neighbor.echo_v6(own)
     );
-    neighbour.speak(200);
+    neighbor.advertise(200);
     let captured = capture.finish();
     for frame in captured.frames.iter().filter(of_ours) {
         assert_eq!(payload(&frame.bytes, VRRP), None, "a backup sends no advert");
@@ -355,25 +353,25 @@ fn a_backup_answers_for_no_virtual_address_and_a_master_answers_for_each_at_once
 
     let capture = Capture::start(&client, "master", "proto 112 or arp or icmp6");
     let mark = router.run.log.mark();
-    neighbour.speak(0);
+    neighbor.advertise(0);
     entered(mark, "MASTER");
-    // NB-06: at once, that is as soon as the kernel has joined the group; duplicate detection would take a second.
+    // NB-06: at once, which is as soon as the kernel has joined the group; duplicate detection would take a second.
     let mut flags = None;
     wait_until("a master answers a solicitation", millis(900), || {
-        flags = neighbour.solicit(VIP_V6, millis(20));
+        flags = neighbor.solicit(VIP_V6, millis(20));
         flags.is_some()
     });
     let flags = flags.expect("it was waited for");
     assert_eq!(flags[0], 0xe0, "NB-05: router, solicited, override");
-    assert_eq!(neighbour.answered(), ["ARP", "solicitation", "echo", "echo over IPv6"], "as master");
-    // NB-12: the kernel believes an unsolicited neighbour advertisement, and nothing of ours keeps it from that.
+    assert_eq!(neighbor.answered(), ["ARP", "solicitation", "echo", "echo over IPv6"], "as master");
+    // NB-12: the kernel accepts an unsolicited neighbor advertisement, and we do not prevent it.
     let moved = [0x02, 0, 0, 0, 0, 0x99];
     let ends = (PEER_V6.into(), Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1).into());
     let body = [&[ADVERTISEMENT, 0, 0, 0, 0x20, 0, 0, 0][..], &PEER_V6.octets(), &[2, 1], &moved].concat();
     assert_ne!(host.neighbor(PEER_V6).as_deref(), Some("02:00:00:00:00:99"));
-    let macs = ([0x33, 0x33, 0, 0, 0, 1], neighbour.wire.mac);
-    neighbour.wire.send(&ip(macs, ends, 255, ICMPV6, &with_sum(ends, body)));
-    wait_until("the neighbour has moved", seconds(1), || {
+    let macs = ([0x33, 0x33, 0, 0, 0, 1], neighbor.wire.mac);
+    neighbor.wire.send(&ip(macs, ends, 255, ICMPV6, &with_sum(ends, body)));
+    wait_until("the neighbor has moved", seconds(1), || {
         host.neighbor(PEER_V6).as_deref() == Some("02:00:00:00:00:99")
     });
     let captured = capture.finish();
@@ -386,7 +384,7 @@ fn a_backup_answers_for_no_virtual_address_and_a_master_answers_for_each_at_once
         for frame in announced {
             let (hops, icmp) = (frame[21], &frame[54..]);
             assert_eq!((hops, icmp[4], &icmp[24..26]), (255, 0xa0, &[2, 1][..]), "R, not S, O; TLLA");
-            assert_eq!(icmp[26..32], neighbour.dut);
+            assert_eq!(icmp[26..32], neighbor.dut);
         }
     }
     let router_advertisement =
@@ -400,21 +398,21 @@ fn a_backup_answers_for_no_virtual_address_and_a_master_answers_for_each_at_once
     let addresses = host.ip("-o -6 address show dev enp0s3");
     assert!(!addresses.contains("5eff:fe00") && addresses.contains(&format!(" {own}/64")), "{addresses}");
 
-    // ST-04: and as backup again, nothing.
+    // ST-04: as backup again, no answers.
     let mark = router.run.log.mark();
-    neighbour.speak(250);
+    neighbor.advertise(250);
     entered(mark, "BACKUP");
     wait_until("the addresses are gone", seconds(1), || !host.holds(VIP) && !host.holds(VIP_V6));
-    assert_eq!(neighbour.answered(), NOTHING, "as backup again");
+    assert_eq!(neighbor.answered(), NOTHING, "as backup again");
 }
 
-/// A packet that is right in all but one thing, and what it is dropped for; `None` where the kernel has it already.
+/// A packet with exactly one fault, and the reason for its drop; `None` if the kernel drops it.
 struct Fault {
     reason: Option<&'static str>,
     frame: Vec<u8>,
 }
 
-/// How packets of one family get from the peer to the group.
+/// The path of one family's packets from the peer to the group.
 struct Channel<'a> {
     wire: &'a Wire,
     from: IpAddr,
@@ -454,7 +452,7 @@ impl Channel<'_> {
             // RX-06
             self.fault("checksum", &sum([0, 0])),
             self.fault("checksum", &sum([good[6], good[7] ^ 1])),
-            // AX-07 would allow it.
+            // AX-07 would allow this.
             self.fault("too_long", &[good, &[0; 4]].concat()),
             // RX-17
             self.fault("version", &[0xff; 64]),
@@ -554,16 +552,16 @@ impl Channel<'_> {
 
 /// Section 7.1 of the RFCs against masters of priority 100: each fault three times, at priority 250 and from a higher
 /// address. No address is removed even for an instant, each is answered for, no advert is late (RX-20), every packet
-/// is counted and few are logged (RX-21); then the right twin of them all is obeyed. All frames are padded (AX-06)
+/// is counted and few are logged (RX-21); then a valid advert is accepted. All frames are padded (AX-06)
 /// and come from a physical hardware address (AX-05).
 #[test]
-fn faulty_packets_of_each_version_and_family_change_nothing_and_right_ones_do() {
+fn faulty_packets_of_each_version_and_family_change_nothing_and_valid_packets_do() {
     const ROUNDS: usize = 3;
     let lab = Lab::new();
     let (host, client) = (lab.host("a", 1), lab.host("client", 250));
     link_local(&host);
-    let neighbour = Neighbour { wire: Wire::open(&client, "enp0s3"), dut: Wire::open(&host, "enp0s3").mac };
-    let [v2, v6] = [PEER.into(), PEER_V6.into()].map(|from| Channel { wire: &neighbour.wire, from });
+    let neighbor = Neighbor { wire: Wire::open(&client, "enp0s3"), dut: Wire::open(&host, "enp0s3").mac };
+    let [v2, v6] = [PEER.into(), PEER_V6.into()].map(|from| Channel { wire: &neighbor.wire, from });
     let plain = Message::default();
     let with_password = Message {
         vrid: 54,
@@ -592,7 +590,7 @@ fn faulty_packets_of_each_version_and_family_change_nothing_and_right_ones_do() 
     for n in 1..=4 {
         router.run.log.wait_for(&format!("(VI_{n}) Entering MASTER STATE"), START);
     }
-    wait_until("every address is there", seconds(1), || {
+    wait_until("every address is present", seconds(1), || {
         [VIP.into(), v4([10, 77, 0, 110]), VIP_V6.into(), v4([10, 77, 0, 140])]
             .iter()
             .all(|vip| host.holds(*vip))
@@ -600,7 +598,7 @@ fn faulty_packets_of_each_version_and_family_change_nothing_and_right_ones_do() 
 
     let kernel =
         Running::start(&host, Launch::NotPidOne, Path::new("/usr/sbin/ip"), &["monitor", "address"], &[]);
-    wait_until("the kernel is listened to", seconds(5), || {
+    wait_until("the daemon reads its sockets", seconds(5), || {
         host.ip("address add 10.77.0.201/32 dev enp0s3");
         host.ip("address delete 10.77.0.201/32 dev enp0s3");
         !kernel.log.since(0, "Deleted").is_empty()
@@ -615,7 +613,7 @@ fn faulty_packets_of_each_version_and_family_change_nothing_and_right_ones_do() 
         .collect();
     let mut expected = BTreeMap::new();
     for fault in faults.iter().flat_map(|fault| std::iter::repeat_n(fault, ROUNDS)) {
-        neighbour.wire.send(&fault.frame);
+        neighbor.wire.send(&fault.frame);
         std::thread::sleep(millis(15));
         if let Some(reason) = fault.reason {
             *expected.entry(reason.to_owned()).or_insert(0) += 1;
@@ -630,15 +628,14 @@ fn faulty_packets_of_each_version_and_family_change_nothing_and_right_ones_do() 
     let ours: Vec<_> = removed.iter().filter(|line| !line.contains("10.77.0.201")).collect();
     assert!(ours.is_empty(), "{ours:?}");
     for vip in [VIP, Ipv4Addr::new(10, 77, 0, 110), Ipv4Addr::new(10, 77, 0, 140)] {
-        assert_eq!(neighbour.arp(vip), Some(neighbour.dut), "{vip}");
+        assert_eq!(neighbor.arp(vip), Some(neighbor.dut), "{vip}");
     }
     assert!(
-        neighbour.solicit(LINK_LOCAL_VIP, PATIENCE).is_some()
-            && neighbour.solicit(VIP_V6, PATIENCE).is_some()
+        neighbor.solicit(LINK_LOCAL_VIP, PATIENCE).is_some() && neighbor.solicit(VIP_V6, PATIENCE).is_some()
     );
     for vrid in [plain.vrid, 52, 53, 54] {
         let of_vrid = |frame: &&Frame| {
-            frame.bytes[6..12] == neighbour.dut && payload(&frame.bytes, VRRP).is_some_and(|m| m[1] == vrid)
+            frame.bytes[6..12] == neighbor.dut && payload(&frame.bytes, VRRP).is_some_and(|m| m[1] == vrid)
         };
         let times: Vec<_> = captured.frames.iter().filter(of_vrid).map(|frame| frame.at).collect();
         let longest = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max();
@@ -647,19 +644,19 @@ fn faulty_packets_of_each_version_and_family_change_nothing_and_right_ones_do() 
 
     // The control, with what must be accepted: the sum over the message alone (AX-04), the reserved bits (AX-01).
     let mark = router.run.log.mark();
-    neighbour.wire.send(&v2.frame(255, &plain.bytes()));
-    neighbour.wire.send(&v2.frame(255, &third.bytes_alone()));
+    neighbor.wire.send(&v2.frame(255, &plain.bytes()));
+    neighbor.wire.send(&v2.frame(255, &third.bytes_alone()));
     let reserved = MessageV3 { interval: 0xf064, ..sixth };
-    neighbour.wire.send(&v6.frame(255, &reserved.bytes(v6.ends())));
-    neighbour.wire.send(&v2.frame(255, &with_password.bytes()));
+    neighbor.wire.send(&v6.frame(255, &reserved.bytes(v6.ends())));
+    neighbor.wire.send(&v2.frame(255, &with_password.bytes()));
     for n in 1..=4 {
         router.run.log.wait_for_after(mark, &format!("(VI_{n}) Entering BACKUP STATE"), seconds(1));
     }
     assert!(router.run.is_running());
 }
 
-/// RX-19: a backup hears a master fall silent and faulty packets go on, of every kind and often; and TI-01: it takes
-/// over when the master has been silent for three intervals and the skew, neither before nor later.
+/// RX-19: a master falls silent while faulty packets of every kind keep arriving. TI-01: the backup takes over after
+/// three intervals of silence and the skew, neither sooner nor later.
 #[test]
 fn a_discarded_advert_does_not_delay_the_takeover() {
     const DOWN: Duration = Duration::from_micros(1_804_687);
@@ -671,7 +668,7 @@ fn a_discarded_advert_does_not_delay_the_takeover() {
     let router = Router::start(Kind::Ours, &host, &node);
     router.wait_backup(0, seconds(1));
     let good = MessageV3::new(Node::VRID, 50, &[VIP.into()]);
-    // AX-02: another interval is learned and logged.
+    // AX-02: a different interval is learned and logged.
     let slower = MessageV3 { interval: 60, ..good.clone() };
     wire.send(&channel.frame(255, &slower.bytes(channel.ends())));
     router.run.log.wait_for("Accepting adverts from 10.77.0.250 … 0.6 s, ours is 0.5 s", seconds(1));
@@ -681,9 +678,10 @@ fn a_discarded_advert_does_not_delay_the_takeover() {
         wire.send(&channel.frame(255, &good.bytes(channel.ends())));
         std::thread::sleep(millis(500));
     }
-    assert_eq!(router.run.log.since(0, "Entering MASTER"), Vec::<String>::new(), "good ones do put it off");
+    assert_eq!(router.run.log.since(0, "Entering MASTER"), Vec::<String>::new(), "valid adverts do delay it");
     let mut faults = channel.faults_v3(&good);
-    // ST-10: nor does a lower priority, of another than the master, whose own fall would be a reason to hurry.
+    // ST-10: nor does an advert with a lower priority from a router other than the master. From the master itself it
+    // would speed the takeover up.
     let third = Channel { wire: &wire, from: v4([10, 77, 0, 249]) };
     let lower = MessageV3 { priority: 99, ..good };
     faults.push(Fault { reason: None, frame: third.frame(255, &lower.bytes(third.ends())) });
@@ -696,7 +694,7 @@ fn a_discarded_advert_does_not_delay_the_takeover() {
     assert!((DOWN..DOWN + millis(150)).contains(&took), "took over after {took:?}");
 }
 
-/// TX-19: what is for the group stays on its link, though the host forwards other packets.
+/// TX-19: packets to the group stay on their link, although the host forwards other packets.
 #[test]
 fn adverts_are_not_forwarded() {
     let lab = Lab::new();
@@ -705,7 +703,7 @@ fn adverts_are_not_forwarded() {
     host.ip("link set eth9p up");
     host.ip("link set eth9 up");
     host.ip("address add 10.88.0.1/24 dev eth9");
-    host.ip("neighbour add 10.88.0.2 lladdr 02:00:00:00:00:02 dev eth9");
+    host.ip("neighbor add 10.88.0.2 lladdr 02:00:00:00:00:02 dev eth9");
     for file in ["ipv4/ip_forward", "ipv4/conf/all/mc_forwarding", "ipv6/conf/all/forwarding"] {
         // The kernel alone may switch the second on, for a multicast routing daemon.
         host.inside(|| fs::write(format!("/proc/sys/net/{file}"), "1").ok());
@@ -721,7 +719,7 @@ fn adverts_are_not_forwarded() {
         wire.send(&channel.frame(255, &good));
     }
     assert_eq!(beyond.receive(millis(300), is_vrrp), None);
-    // The control: one of protocol 112 too, to a host there.
+    // The control: also a packet of protocol 112, to a host there.
     let ends = (PEER.into(), v4([10, 88, 0, 2]));
     wire.send(&ip((dut, wire.mac), ends, 255, VRRP, &Message::default().bytes()));
     assert!(beyond.receive(seconds(1), is_vrrp).is_some(), "other packets are forwarded");

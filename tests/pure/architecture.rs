@@ -1,5 +1,5 @@
-//! Imports go one way: the pure ring knows nothing of the edges, the edges nothing of the routers, and no two files know
-//! each other. Files and functions stay short.
+//! Imports go one way: the pure ring does not know the edges, the edges do not know the routers, and no two files
+//! import each other. Files and functions stay short.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -11,13 +11,13 @@ use syn::{Attribute, Block, ImplItemFn, ItemFn, ItemImpl, ItemMod, ItemUse, Meta
 
 use super::imports::{Import, Sources, circles, imports, upward};
 
-/// What files under `place` may name of the crate.
+/// The paths of the crate that files in a folder may name.
 const ALLOWED: [(&str, &[&str]); 13] = [
     ("src/time", &[]),
     ("src/vrrp", &["vrrp", "time"]),
     ("src/health", &["vrrp"]),
     ("src/config", &["vrrp", "health", "config"]),
-    // The edges know the constants of the protocol, and nothing of its state.
+    // The edges know the protocol's constants but not its state.
     ("src/sys", &["sys", "time", "vrrp::Family", "vrrp::GROUP_V", "vrrp::PROTOCOL", "vrrp::TTL"]),
     ("src/logger", &["config", "sys::poller", "time"]),
     ("src/columns", &[]),
@@ -33,7 +33,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
 const IMPURE: [&str; 8] =
     ["std::env", "std::fs", "std::time::Instant", "SystemTime", "nix::", "socket2", "log::info", "log::warn"];
 
-/// In lines, tests not counted.
+/// In lines, without tests.
 const LONGEST_FILE: usize = 430;
 /// In lines, from the signature to the last brace.
 const LONGEST_FUNCTION: usize = 40;
@@ -79,7 +79,7 @@ fn without_tests(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n").trim_end().to_owned()
 }
 
-/// The lines of the items that only tests compile.
+/// The lines of items that are compiled only for tests.
 struct Tests(Vec<Range<usize>>);
 
 impl Tests {
@@ -223,7 +223,7 @@ fn the_pure_ring_names_no_clock_socket_or_log() {
 fn files_and_functions_stay_short_enough_to_read() {
     let mut long = vec![];
     for (path, text) in sources() {
-        assert!(text.starts_with("//! "), "{path} does not begin by saying what it is");
+        assert!(text.starts_with("//! "), "{path} does not begin with a description");
         let lines = text.lines().count();
         if lines > LONGEST_FILE {
             long.push(format!("{path} has {lines} lines without its tests"));

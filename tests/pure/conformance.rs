@@ -1,15 +1,15 @@
-//! Runs `tests/scenarios/*.txt`: one virtual router, events at exact virtual times, the actions and the
-//! deadline that the RFC wants. `UPDATE=1` rewrites what is right of `->`.
+//! Runs `tests/scenarios/*.txt`: one virtual router, events at exact virtual times, the actions and the deadline that
+//! the RFC requires. `UPDATE=1` rewrites everything to the right of `->`.
 //!
 //! ```text
 //! router 10.0.0.1 vrid 51 v2 priority 100 interval 1 vip 10.0.0.100
 //! 0         startup                   -> backup: startup | due 3.609375
 //! 1         advert 10.0.0.2 prio 200  -> hear 10.0.0.2 prio 200 | due 4.609375
 //! ```
-//! A line between two others must come before the deadline; `timer` must come exactly on it,
-//! an event after it says `late`. An advert travels as octets, the router's own but for what the words behind
-//! say: `octet 4=f0` (decimal place, hexadecimal value), `cut 12` and `more 4` (length), `ttl 254`, `vrid 52`,
-//! `vip none`, … The checksum fits whatever they are unless `checksum` says otherwise.
+//! Each event must come before the deadline, `timer` exactly at it; an event after it is marked `late`. An advert is
+//! encoded to octets as the router would send it, with the changes that follow: `octet 4=f0` (decimal position,
+//! hexadecimal value), `cut 12` and `more 4` (length), `ttl 254`, `vrid 52`, `vip none`, … The checksum matches the
+//! changed octets, unless `checksum` changes it.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -50,7 +50,7 @@ fn every_scenario_runs_as_written() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// The text with what really happens right of each `->`.
+/// The text with the actual result to the right of each `->`.
 fn run(text: &str, file: &Path) -> String {
     let mut router: Option<Instance> = None;
     let mut out = String::new();
@@ -70,7 +70,7 @@ fn run(text: &str, file: &Path) -> String {
         let event = words.trim().trim_start_matches("late ");
         match (event == "timer", router.deadline()) {
             (_, Some(due)) if event != words.trim() => assert!(due < now, "{place}: not late"),
-            (true, due) => assert_eq!(due, Some(now), "{place}: the timer is due at another time"),
+            (true, due) => assert_eq!(due, Some(now), "{place}: the timer is due at a different time"),
             (false, Some(due)) => assert!(due >= now, "{place}: the timer was due at {}", decimal(due)),
             (false, None) => {}
         }
@@ -137,7 +137,7 @@ fn step(router: &mut Instance, now: Instant, event: &str) -> String {
     actions.iter().map(wording).collect::<Vec<_>>().join(", ")
 }
 
-/// What becomes of an advert on its way to the router: the octets that `rest` says, in and out again.
+/// Encodes an advert with the changes in `rest` and parses it again, as on its way to the router.
 fn receive(settings: &Settings, from: IpAddr, prio: &str, rest: &[&str]) -> Result<Advert, DropReason> {
     let group = if from.is_ipv4() { GROUP_V4.into() } else { GROUP_V6.into() };
     let mut envelope = Envelope { from, to: group, ttl: 255 };
@@ -166,7 +166,7 @@ fn receive(settings: &Settings, from: IpAddr, prio: &str, rest: &[&str]) -> Resu
     if advert.vrid == settings.vrid { Ok(advert) } else { Err(DropReason::Vrid) }
 }
 
-/// Writes the checksum that fits, or what `rest` has in its place; not by the product's own code.
+/// Writes the correct checksum, or the one that `rest` requests. Does not use the product's code.
 fn seal(octets: &mut [u8], envelope: Envelope, rest: &[&str]) {
     let wanted = rest.iter().position(|word| *word == "checksum").map(|at| rest[at + 1]);
     let Some(version) = octets.first().map(|octet| octet >> 4).filter(|_| octets.len() >= 8) else { return };
@@ -196,7 +196,7 @@ fn seal(octets: &mut [u8], envelope: Envelope, rest: &[&str]) {
     octets[6..8].copy_from_slice(&sum.to_be_bytes());
 }
 
-/// An advert that differs from the router's own only in what `rest` says.
+/// The router's own advert with the changes in `rest`.
 fn advert(settings: &Settings, prio: &str, rest: &[&str]) -> Advert {
     let mut advert = Advert {
         version: settings.version,

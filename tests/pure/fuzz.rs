@@ -1,4 +1,4 @@
-//! The bodies of the fuzz targets on random octets: a little of what `make fuzz` does, on every run of the tests.
+//! Runs the bodies of the fuzz targets on random octets: a small part of `make fuzz` in every test run.
 
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
@@ -11,9 +11,9 @@ proptest! {
         bodies::advert(&data);
     }
 
-    /// Of the right shape at least: version, type, count and length.
+    /// With a valid version, type, count and length.
     #[test]
-    fn adverts_of_the_right_shape(
+    fn well_formed_adverts(
         kind in 4..8_u8, v3: bool, head in any::<[u8; 7]>(), count in 1..4_u8, rest in any::<[u8; 64]>(),
     ) {
         let first = if v3 { 0x31 } else { 0x21 };

@@ -1,8 +1,8 @@
 //! The graph of imports between the files of a crate, read from its sources.
 //!
-//! A file imports another one if a `use` or a path in its code, macros included, names an item of that file. An item that
-//! a `mod.rs` re-exports belongs to the file that defines it. A file that reaches an item through a `mod.rs` above itself
-//! imports that `mod.rs` as well. `mod child;` alone, doc comments and `pub(in path)` are no imports.
+//! A file imports another one if a `use` or a path in its code, macros included, names an item of that file. An item
+//! that a `mod.rs` re-exports belongs to the file that defines it. A file that reaches an item through a `mod.rs` above
+//! itself imports that `mod.rs` as well. `mod child;` alone, doc comments and `pub(in path)` are not imports.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn declarations_visibilities_documents_and_other_crates_are_no_imports() {
+    fn declarations_visibilities_documents_and_other_crates_are_not_imports() {
         let imports = read(&[
             ("lib.rs", "pub mod a;"),
             (

@@ -56,7 +56,7 @@ fn emitted() -> Events {
         for rest in text.split(".log_event(level, \"").skip(1) {
             found(event(rest), "");
         }
-        // No line without an event: then what is above has found all.
+        // Every log line has an event, so the code above has found all of them.
         let calls = [
             ".log_event(",
             ".log_event_with(",
@@ -81,7 +81,7 @@ fn emitted() -> Events {
 }
 
 #[test]
-fn every_event_has_its_row_with_its_levels_and_no_other_has() {
+fn the_table_has_exactly_the_events_of_the_source_with_their_levels() {
     let (emitted, documented) = (emitted(), documented());
     let names = |events: &Events| events.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&documented), names(&emitted));

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What README quotes of the log, as far as no value is in it.
+/// The parts of log lines that README quotes, without values.
 const QUOTED: [&str; 22] = [
     "No other router of VRID ",
     " keeps advertising although it ranks lower",
@@ -33,7 +33,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// One space for whatever white space, and no line continuation: prose is wrapped at other places than sources.
+/// Replaces line continuations and any white space by one space, because prose and sources wrap lines differently.
 fn joined(text: &str) -> String {
     text.replace("\\\n", " ").split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -47,7 +47,7 @@ fn sources(folder: &Path, text: &mut String) {
 }
 
 #[test]
-fn the_log_lines_of_the_readme_are_those_we_print() {
+fn every_log_line_that_the_readme_quotes_is_printed() {
     let mut source = String::new();
     sources(&root().join("src"), &mut source);
     let readme = joined(&fs::read_to_string(root().join("README.md")).unwrap());

@@ -1,5 +1,5 @@
-//! Recipes that the tests cannot run, against their checkers: the schema of Kubernetes, systemd-analyze, the keys of
-//! quadlets; and the variables of all of them against the program's.
+//! Checks the recipes that the tests cannot run, with the Kubernetes schema, systemd-analyze and the known keys of
+//! quadlets; and the variables of all recipes with the program.
 
 use std::ffi::OsString;
 use std::fs;
@@ -40,7 +40,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Fails unless the program takes the variables without a problem and without a warning.
+/// Fails unless the program accepts the variables without a problem or a warning.
 fn accepted(recipe: &str, variables: &[(String, String)]) {
     assert!(!variables.is_empty(), "{recipe} sets variables");
     let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
@@ -58,7 +58,7 @@ fn the_daemon_set_is_valid_by_the_schema_of_the_kubernetes_api() {
     let (valid, output) = validate(&recipe("kubernetes/daemonset.yaml"));
     assert!(valid && output.contains("passed for resource daemonset/vip"), "{output}");
 
-    // The control: the checker knows the fields.
+    // The control: the checker rejects an unknown field.
     let wrong =
         text("kubernetes/daemonset.yaml").replace("shareProcessNamespace:", "shareProcessNamespaces:");
     let (valid, output) = validate(&Scratch::new("daemonset.yaml", &wrong).0);
@@ -82,7 +82,7 @@ fn the_unit_passes_the_verification_of_systemd() {
     assert!(verified && output.is_empty(), "{output}");
     assert!(confined, "{exposure}");
 
-    // The controls: a word that systemd does not know, and a unit that confines nothing.
+    // The controls: a word that systemd does not know, and a unit without any sandboxing.
     let ((_, output), _) = verify(&unit.replace("RestrictNamespaces=", "RestrictNamespace="));
     assert!(output.contains("RestrictNamespace"), "{output}");
     let (_, (confined, _)) = verify("[Service]\nExecStart=/usr/local/bin/vrrp-init\n");
@@ -104,7 +104,7 @@ const CONTAINER_KEYS: [&str; 10] = [
     "Volume",
 ];
 
-/// A quadlet as the unit that it becomes, without the section that is Podman's; and that section.
+/// The systemd unit that a quadlet becomes, and the section that only Podman reads.
 fn quadlet(text: &str) -> (String, Vec<(String, String)>) {
     let (mut unit, mut container, mut section) = (String::new(), Vec::new(), "");
     for line in text.lines() {
@@ -122,7 +122,7 @@ fn quadlet(text: &str) -> (String, Vec<(String, String)>) {
 }
 
 #[test]
-fn the_quadlets_have_known_keys_and_become_units_that_systemd_takes() {
+fn the_quadlets_have_known_keys_and_become_units_that_systemd_accepts() {
     let files = ["keepalived", "haproxy"];
     let units = files.map(|name| {
         let (unit, container) = quadlet(&text(&format!("podman/{name}.container")));
@@ -155,7 +155,7 @@ fn interpolated(text: &str, env: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn the_program_takes_the_variables_of_every_recipe() {
+fn the_program_accepts_the_variables_of_every_recipe() {
     let pairs = |lines: &str, separator: char| -> Vec<(String, String)> {
         lines
             .lines()

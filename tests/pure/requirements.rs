@@ -1,13 +1,13 @@
-//! Holds `docs/conformance.md` to the tests it cites: every requirement is there once, and the tests it cites exist
-//! and name it.
+//! Checks `docs/conformance.md` against the tests: it lists every requirement once, and the tests that it cites exist
+//! and name the requirement.
 //!
-//! Where the collected requirements (`../shared/reference`, not part of this repository) are at hand, the page must have
-//! exactly theirs; in CI their absence is a failure.
+//! If the collected requirements (`../shared/reference`, not part of this repository) are available, the page must have
+//! exactly those; in CI their absence is a failure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// The columns of the rows `| a | b | … |` whose first is as wanted.
+/// The columns of the rows `| a | b | … |` whose first column is `wanted`.
 fn rows(page: &str, wanted: fn(&str) -> bool) -> Vec<Vec<&str>> {
     page.lines()
         .filter_map(|line| line.strip_prefix("| ")?.strip_suffix('|'))
@@ -39,12 +39,12 @@ fn text(cited: &str) -> String {
     read.unwrap_or_else(|e| panic!("docs/conformance.md cites {cited}: {e}"))
 }
 
-/// What is between backticks.
+/// The texts between backticks.
 fn quoted(cell: &str) -> Vec<&str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
 
-/// A word is not found inside a longer one: `RX-01` is not in `RX-010`, `fn a` not in `fn ab`.
+/// Matches whole words only: `RX-01` is not in `RX-010`, and `fn a` is not in `fn ab`.
 fn names(text: &str, word: &str) -> bool {
     text.match_indices(word).any(|(at, _)| {
         let next = text[at + word.len()..].chars().next();
@@ -60,7 +60,7 @@ fn every_requirement_is_cited_by_the_test_that_shows_it() {
     let mut wrong = Vec::new();
     for row in &requirements {
         let [id, level, short, tests, _remark] = row[..] else { panic!("not five columns: {row:?}") };
-        assert!(seen.insert(id), "{id} is there twice");
+        assert!(seen.insert(id), "{id} is listed twice");
         assert!(["M", "S", "P", "m", "X"].contains(&level) && !short.is_empty(), "{id}: level {level}");
         let cited = quoted(tests);
         if cited.is_empty() {
@@ -83,7 +83,7 @@ fn every_requirement_is_cited_by_the_test_that_shows_it() {
 }
 
 #[test]
-fn every_step_of_the_state_machine_is_named_where_it_is_shown() {
+fn every_step_of_the_state_machine_is_named_in_its_scenario() {
     let page = page();
     let steps = rows(&page, is_step);
     for row in &steps {

@@ -2,9 +2,9 @@
 //! time only. What is checked:
 //!
 //! * at quiescence there is exactly one master, the best one;
-//! * on an uncut wire two hosts hold the address for no longer than messages take to settle it, and with a router
-//!   that can work, none does for no longer than the longest Master_Down_Interval;
-//! * a host that is paused for ever loses the address with its lease;
+//! * on an uncut wire, two hosts hold the address only while a packet travels there and back; and while any router can
+//!   work, no host holds it for at most the longest Master_Down_Interval;
+//! * a host that is paused forever loses the address with its lease;
 //! * after any cuts, the last announcement that a client heard is the master's;
 //! * while nothing happens, nothing moves, for an hour.
 
@@ -21,21 +21,21 @@ use vrrp_init::vrrp::{
 
 /// The longest one-way time of a packet.
 const FLIGHT: Duration = Duration::from_micros(900);
-/// The longest Master_Down_Interval there is here: three seconds and the skew of priority 1.
+/// The longest Master_Down_Interval here: three seconds and the skew of priority 1.
 const MASTER_DOWN: Duration = Duration::from_millis(3_997);
-/// Of a host that died with the address.
+/// The lease in seconds, which ends on a host that died.
 const LEASE: u32 = 4;
 
 struct Host {
     router: Instance,
     address: IpAddr,
-    /// The kernel's view: the address is there until then. `None`: it is not.
+    /// Until when the kernel has the address; `None` if it does not.
     holds_until: Option<Instant>,
     /// Hosts of different sides do not hear each other.
     side: u8,
     /// Whether the kernel refuses virtual addresses here.
     refuses: bool,
-    /// The process is stopped: what arrives waits.
+    /// The process is stopped, and arriving adverts are queued.
     paused: bool,
     queue: VecDeque<(IpAddr, Advert)>,
 }
@@ -52,13 +52,13 @@ struct Wire {
     now: Instant,
     hosts: Vec<Host>,
     flying: Vec<Flight>,
-    /// Of 256 packets so many are lost.
+    /// How many of 256 packets are lost.
     loss: u8,
     /// A small generator, so that delays and losses are part of the case and shrink with it.
     dice: u32,
-    /// From when on the promises hold again, after something was done that may disturb the peace.
-    accountable: Instant,
-    /// Since when several hosts hold the address, or none does, in the kernel's view.
+    /// When the guarantees apply again after a disturbance.
+    guaranteed_from: Instant,
+    /// Since when several hosts or no host hold the address, according to their kernels.
     several: Option<Instant>,
     none: Option<Instant>,
     /// How often a router has changed its role.
@@ -100,7 +100,7 @@ impl Wire {
             flying: vec![],
             loss: 0,
             dice: 1,
-            accountable: start,
+            guaranteed_from: start,
             several: None,
             none: None,
             transitions: 0,
@@ -128,7 +128,7 @@ impl Wire {
                 Action::Release => host.holds_until = None,
                 Action::Send(advert) => self.send(n, &advert),
                 Action::Announce => {
-                    assert!(host.holds_until.is_some(), "announced what it does not hold");
+                    assert!(host.holds_until.is_some(), "announced an address that it does not hold");
                     self.announced = Some(n);
                 }
                 Action::Report(_) => {}
@@ -191,22 +191,22 @@ impl Wire {
         self.run(self.now + wait);
     }
 
-    /// Checks the two promises of an uncut, lossless wire without pauses or disturbances.
+    /// Checks the two guarantees of an uncut, lossless wire without pauses or disturbances.
     fn watch(&mut self) {
         let now = self.now;
         let holders = self.hosts.iter().filter(|h| h.holds_until.is_some_and(|until| now < until)).count();
         let able = self.hosts.iter().any(|h| matches!(h.router.role(), Role::Backup | Role::Master));
-        let peace = self.loss == 0 && self.hosts.iter().all(|h| h.side == 0 && !h.paused && !h.refuses);
+        let undisturbed = self.loss == 0 && self.hosts.iter().all(|h| h.side == 0 && !h.paused && !h.refuses);
         let since = |mark: &mut Option<Instant>, holds: bool| {
             *mark = if holds { Some(mark.unwrap_or(now)) } else { None };
-            mark.map(|since| since.max(self.accountable))
+            mark.map(|since| since.max(self.guaranteed_from))
         };
         let several = since(&mut self.several, holders > 1);
         let none = since(&mut self.none, holders == 0 && able);
-        if !peace {
+        if !undisturbed {
             return self.disturb();
         }
-        // There and back: the new master's advert finds one who knows better, whose answer ends it.
+        // There and back: the new master's advert reaches a router that ranks higher, and its answer ends the overlap.
         assert!(
             several.is_none_or(|at| now.since(at) <= FLIGHT * 2),
             "{holders} hold the address at {now:?}"
@@ -214,9 +214,9 @@ impl Wire {
         assert!(none.is_none_or(|at| now.since(at) <= MASTER_DOWN), "no host holds the address at {now:?}");
     }
 
-    /// Who did not hear each other does so with the next advert.
+    /// Routers that did not hear each other do so with the next advert.
     fn disturb(&mut self) {
-        self.accountable = self.now + Interval::DEFAULT.duration() + FLIGHT;
+        self.guaranteed_from = self.now + Interval::DEFAULT.duration() + FLIGHT;
     }
 
     fn masters(&self, side: u8) -> Vec<usize> {
@@ -224,8 +224,8 @@ impl Wire {
         self.hosts.iter().enumerate().filter(|(_, h)| on_side(h)).map(|(n, _)| n).collect()
     }
 
-    /// Each side that has a router which can work has exactly one master, and with preemption everywhere no
-    /// better router is backup.
+    /// Checks that each side with a working router has exactly one master and that, if all routers preempt, no backup
+    /// ranks higher.
     fn settled(&self) {
         for side in 0..2 {
             let able = |h: &&Host| h.side == side && matches!(h.router.role(), Role::Backup | Role::Master);
@@ -233,7 +233,7 @@ impl Wire {
             let masters = self.masters(side);
             assert_eq!(masters.len(), usize::from(!able.is_empty()), "masters on side {side}: {masters:?}");
             if able.iter().all(|h| h.router.settings().preempt) {
-                // Equal priorities: whoever is there stays, unless two collide.
+                // With equal priorities the current master stays, unless two collide.
                 let best = able.iter().map(|h| h.router.priority()).max();
                 assert_eq!(masters.first().map(|n| self.hosts[*n].router.priority()), best);
             }
@@ -316,7 +316,7 @@ fn perform(wire: &mut Wire, operation: &Operation) {
     if operation.cuts() {
         wire.disturb();
     } else {
-        wire.accountable = wire.accountable.max(wire.now);
+        wire.guaranteed_from = wire.guaranteed_from.max(wire.now);
     }
     let awake = !wire.hosts[n].paused;
     match *operation {
@@ -332,7 +332,7 @@ fn perform(wire: &mut Wire, operation: &Operation) {
         Operation::Resume(_) => resume(wire, n),
         Operation::Refuse(_, refuses) => wire.hosts[n].refuses = refuses,
         _ if !awake => {}
-        // An owner's priority is never weighted.
+        // Weights do not change an owner's priority.
         Operation::Priority(..) if wire.hosts[n].router.settings().priority == Priority::OWNER => {}
         Operation::Priority(_, p) => wire.event(n, Event::Priority(Priority::new(p).unwrap())),
         Operation::Fault(_) => wire.event(n, Event::Fault(Cause::Interface)),
@@ -345,7 +345,7 @@ fn perform(wire: &mut Wire, operation: &Operation) {
     }
 }
 
-/// What waited in the queue comes first, then the timer: so does the daemon.
+/// First the queued adverts, then the timer, as in the daemon.
 fn resume(wire: &mut Wire, n: usize) {
     wire.hosts[n].paused = false;
     while let Some((from, advert)) = wire.hosts[n].queue.pop_front() {
@@ -372,7 +372,7 @@ proptest! {
 
     #[test]
     fn at_quiescence_there_is_one_master_the_best_and_on_the_way_never_two_or_none_for_long(
-        // 255 twice is a configuration error; one owner may be there.
+        // 255 twice is a configuration error; there may be one owner.
         routers in prop::collection::vec((1..255u8, prop::bool::weighted(0.8)), 2..=5),
         owner: bool,
         fast: bool,
@@ -435,7 +435,7 @@ proptest! {
             perform(&mut wire, &Operation::Heal);
             wire.wait(Duration::from_millis(joined.into()));
         }
-        // Whoever has lost advertises until it hears the winner.
+        // The losing router advertises until it hears the winner.
         wire.wait(Duration::from_secs(1) + FLIGHT * 2);
         let masters = wire.masters(0);
         prop_assert_eq!(masters.len(), 1);
@@ -457,7 +457,7 @@ fn forged_adverts_do_not_move_the_address_faster_than_by_the_times_of_the_rfc() 
         for n in 0..1_200 {
             let priority = Priority::from_wire(if n % 2 == 0 { 254 } else { 0 });
             let advert = Advert { priority, ..forged.clone() };
-            wire.accountable = wire.now + Duration::from_mins(1);
+            wire.guaranteed_from = wire.now + Duration::from_mins(1);
             for host in 0..2 {
                 wire.event(host, Event::Advert { from: "10.0.0.9".parse().unwrap(), advert: &advert });
             }

@@ -1,5 +1,5 @@
-//! Every packet of the collected vectors (`../shared/vectors`, not part of this repository), against its expected result.
-//! Without the folder nothing is checked; in CI that is a failure.
+//! Every packet of the collected vectors (`../shared/vectors`, not part of this repository), against its expected
+//! result. Without the folder nothing is checked; in CI that is a failure.
 
 use std::net::Ipv6Addr;
 use std::path::Path;
@@ -23,8 +23,8 @@ fn every_vector_is_parsed_as_specified() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-/// What we announce with the same addresses in the same form is the same octets; of the router flag ours has what the
-/// machine is, as keepalived's does.
+/// Our announcements have the same octets for the same addresses and form. The router flag is a parameter, as in
+/// keepalived.
 #[test]
 fn our_announcements_are_those_of_the_vectors() {
     let Some(all) = vectors() else { return };
@@ -51,7 +51,7 @@ fn our_announcements_are_those_of_the_vectors() {
         let form = if expect["op"] == 2 { Form::Reply } else { Form::Request };
         let vip = expect["spa"].as_str().unwrap().parse().unwrap();
         let ours = gratuitous_arp(mac, vip, form);
-        // What Ethernet pads is no part of it.
+        // Without Ethernet's padding.
         let (theirs, padding) = theirs.split_at(ours.len());
         assert_eq!(ours[..], *theirs, "{}", vector["id"]);
         assert!(padding.iter().all(|octet| *octet == 0));
@@ -77,7 +77,7 @@ fn octets(vector: &Value) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
 }
 
-/// A message that was accepted, and how it came.
+/// An accepted message and its envelope.
 struct Accepted<'a> {
     advert: Advert,
     octets: &'a [u8],
@@ -85,7 +85,7 @@ struct Accepted<'a> {
     envelope: Option<Envelope>,
 }
 
-/// Packets with several faults, of which we name one that the vector does not.
+/// Packets with several faults, for which we report a different fault than the vector.
 const OTHERWISE: [(&str, &str); 6] = [
     // Unicast: a peer may be behind a router, so its TTL is not checked. It has no address either.
     ("scapy-default-v2", "count_zero"),
@@ -105,7 +105,7 @@ fn check(vector: &Value) -> Result<(), String> {
         (Err(reason), false) => {
             let listed = expect["discard"].as_array().unwrap().iter().any(|word| label(word) == reason);
             let otherwise = OTHERWISE.iter().any(|(id, ours)| vector["id"] == *id && reason == *ours);
-            // Either, so that the list above has nothing that it need not have.
+            // Both, so that the list above has no superfluous entry.
             if listed == otherwise { Err(format!("refused for {reason}")) } else { Ok(()) }
         }
         (Err(reason), true) => Err(format!("refused for {reason}")),
@@ -114,7 +114,7 @@ fn check(vector: &Value) -> Result<(), String> {
     }
 }
 
-/// The vectors' word for a fault as ours.
+/// Our label for the vectors' name of a fault.
 fn label(word: &Value) -> &'static str {
     match word.as_str().unwrap() {
         "ttl" | "ttl-254" => "ttl",
@@ -153,7 +153,7 @@ fn compare(Accepted { advert, octets, envelope }: &Accepted<'_>, expect: &Value)
         "ttl": envelope.map(|e| e.ttl),
     });
     for (name, value) in got.as_object().unwrap() {
-        // Not every vector says everything.
+        // Not every vector has every field.
         if !expect[name].is_null() && expect[name] != *value {
             return Err(format!("{name} is {value}, not {}", expect[name]));
         }
@@ -165,14 +165,14 @@ fn compare(Accepted { advert, octets, envelope }: &Accepted<'_>, expect: &Value)
         None if !simple => {}
         other => return Err(format!("the password is {other:?}")),
     }
-    // What we would send in its place is the same octets; of the reserved bits ours are 0, and the sum then another.
+    // We would send the same octets, except that our reserved bits are 0, which changes the checksum.
     let Some(Envelope { from, to, .. }) = *envelope else { return Ok(()) };
     let reserved = advert.version == Version::V3 && octets[4] & 0xf0 != 0;
     let again = advert.emit(from, to);
     if again == *octets || reserved { Ok(()) } else { Err(format!("sent as {again:02x?}")) }
 }
 
-/// From the outermost layer that the vector has inwards; the reason of the first refusal.
+/// Parses from the outermost layer of the vector inward. The error is the first reason to drop it.
 fn parse<'a>(layer: &str, v4: bool, octets: &'a [u8]) -> Result<Accepted<'a>, &'static str> {
     let (payload, envelope) = match layer {
         "vrrp" => (octets, None),
@@ -185,7 +185,7 @@ fn parse<'a>(layer: &str, v4: bool, octets: &'a [u8]) -> Result<Accepted<'a>, &'
     Ok(Accepted { advert, octets: payload, envelope })
 }
 
-/// What an envelope would have been; VRRPv2 and broken packets do not depend on it.
+/// A plausible envelope; VRRPv2 and broken packets do not depend on it.
 fn bare(v4: bool) -> Envelope {
     if v4 {
         Envelope { from: "10.0.0.1".parse().unwrap(), to: GROUP_V4.into(), ttl: 255 }
@@ -196,7 +196,7 @@ fn bare(v4: bool) -> Envelope {
 
 fn strip_ip(packet: &[u8], v4: bool) -> Result<(&[u8], Envelope), &'static str> {
     if v4 {
-        // The kernel cuts Ethernet's padding off and throws away what is shorter than it says.
+        // The kernel removes Ethernet's padding and drops packets that are shorter than their length field.
         let total = packet.get(2..4).map_or(0, |b| usize::from(u16::from_be_bytes([b[0], b[1]])));
         let whole = packet.get(..total).unwrap_or(packet);
         let datagram = ipv4::parse(whole, false).map_err(|fault| match fault {
@@ -212,6 +212,6 @@ fn strip_ip(packet: &[u8], v4: bool) -> Result<(&[u8], Envelope), &'static str> 
     let header: &[u8; IPV6] = packet.first_chunk().ok_or("no IPv6 header")?;
     let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
     let address = |at: usize| Ipv6Addr::from(<[u8; 16]>::try_from(&header[at..at + 16]).unwrap());
-    let payload = packet[IPV6..].get(..length).ok_or("shorter than it says")?;
+    let payload = packet[IPV6..].get(..length).ok_or("shorter than its length field")?;
     Ok((payload, Envelope { from: address(8).into(), to: address(24).into(), ttl: header[7] }))
 }

@@ -1,5 +1,5 @@
-//! Two routers with the same VRID and a client; and how the address moves between them, within the times that follow
-//! from the two programs.
+//! Two routers with the same VRID and a client, and how the address moves between them within the times that the two
+//! programs allow.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,7 +10,8 @@ use super::router::{Kind, Node, Router};
 use super::sampler::Sampler;
 use super::{millis, seconds};
 
-/// The longest time until a router alone is master: the master-down interval of the lowest priority used here, and slack.
+/// The longest time until a router alone is master: the master-down interval of the lowest priority used here, and
+/// slack.
 pub(crate) const START: Duration = seconds(8);
 /// The longest time for which both routers may hold the address while it moves: one packet, on a busy machine.
 pub(crate) const OVERLAP: Duration = millis(100);
@@ -47,7 +48,7 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// Starts both routers and waits until `a`, the better one, is master and `b` its backup.
+    /// Starts both routers and waits until `a`, the preferred one, is master and `b` its backup.
     pub(crate) fn start(kinds: [Kind; 2], nodes: &[Node; 2]) -> Self {
         let lab = Lab::new();
         let hosts = [lab.host("a", 1), lab.host("b", 2)];
@@ -64,11 +65,8 @@ impl Pair {
 
     pub(crate) fn settled(self) -> Self {
         self.a.wait_master(0, START);
-        assert!(!self.b.holds_vip(), "only the better router holds the address");
-        assert!(
-            self.b.run.log.since(0, "Entering MASTER STATE").is_empty(),
-            "the worse one never was master"
-        );
+        assert!(!self.b.holds_vip(), "only the preferred router holds the address");
+        assert!(self.b.run.log.since(0, "Entering MASTER STATE").is_empty(), "the backup never was master");
         self
     }
 

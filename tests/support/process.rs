@@ -1,4 +1,5 @@
-//! A program on a host, as PID 1 of its own PID namespace or in the namespace of another; keeps its output line by line.
+//! A program on a host, as PID 1 of its own PID namespace or in the namespace of another; keeps its output line by
+//! line.
 
 use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};
@@ -222,7 +223,7 @@ impl Log {
         lock(&self.written.0).lines.len()
     }
 
-    /// Waits for a line with all parts of `words`, which `…` separates; in any case and order.
+    /// Waits for a line that contains all parts of `words`, separated by `…`, in any case and order.
     pub(crate) fn wait_for(&self, words: &str, timeout: Duration) -> Line {
         self.wait_for_after(0, words, timeout)
     }

@@ -9,7 +9,7 @@ pub(crate) fn document(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/monitoring").join(name)
 }
 
-/// Runs `promtool ARGS…`, which must succeed without a complaint.
+/// Runs `promtool ARGS…`, which must succeed without a warning.
 pub(crate) fn promtool(args: &[&str], input: &str) {
     let mut child = Command::new("promtool")
         .args(args)

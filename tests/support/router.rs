@@ -159,7 +159,7 @@ impl Router {
         }
     }
 
-    /// Like a container: after a restart it finds its old /run. keepalived runs with the usual options.
+    /// Like a container: it keeps its /run over a restart. keepalived runs with the usual options.
     pub(crate) fn in_container(kind: Kind, host: &Host, node: &Node) -> Self {
         match kind {
             Kind::Ours => Self::ours(host, node, Launch::Container),

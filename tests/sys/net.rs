@@ -1,6 +1,6 @@
 //! The network edges against a real kernel, in network namespaces that no other process can reach.
 //!
-//! The namespaces have no name: each lives as long as the `Host` that made it, whatever becomes of the test.
+//! The namespaces have no name: each ends with the `Host` that created it, even if the test fails.
 
 use std::fs::File;
 use std::io;
@@ -23,9 +23,9 @@ use vrrp_init::vrrp::{Family, GROUP_V4, GROUP_V6};
 
 use crate::own_process::{inside, rerun};
 
-/// How long the kernel may take for what it does in its own time: carrier, delivery, expiry.
+/// How long the kernel may take for carrier, delivery or expiry.
 const PATIENCE: u16 = 5_000;
-/// How long to listen before believing that nothing comes.
+/// How long to listen before concluding that nothing arrives.
 const SILENCE: u16 = 200;
 
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 100);
@@ -37,7 +37,7 @@ const LEFT_GLOBAL: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
 const RIGHT_GLOBAL: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2);
 const LEFT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
-/// One advertisement as keepalived 2.2.7 puts it on the wire: version 2, VRID 51, priority 254, 10.9.0.100.
+/// One advertisement as keepalived 2.2.7 sends it: version 2, VRID 51, priority 254, 10.9.0.100.
 #[rustfmt::skip]
 const ADVERTISEMENT: [u8; 40] = [
     0x45, 0xc0, 0x00, 0x28, 0x00, 0x01, 0x00, 0x00, 0xff, 0x70, 0xd0, 0x88,
@@ -50,12 +50,12 @@ struct Host {
     namespace: File,
 }
 
-/// Brings the thread back where it was, on a panic too.
+/// Returns the thread to its previous namespace, also after a panic.
 struct Return(File);
 
 impl Drop for Return {
     fn drop(&mut self) {
-        setns(&self.0, CloneFlags::CLONE_NEWNET).expect("the way back into one's own namespace is open");
+        setns(&self.0, CloneFlags::CLONE_NEWNET).expect("a thread can return to its own namespace");
     }
 }
 
@@ -86,7 +86,7 @@ impl Host {
         (left, right)
     }
 
-    /// A pair that has a link-local and another IPv6 address on each side besides, and no others.
+    /// A pair with exactly two IPv6 addresses on each side, one of them link-local.
     fn pair_v6() -> (Self, Self) {
         let (left, right) = Self::pair();
         let addresses = [(&left, [LEFT_V6, LEFT_GLOBAL]), (&right, [RIGHT_V6, RIGHT_GLOBAL])];
@@ -97,7 +97,7 @@ impl Host {
                 host.ip("address add", &format!("{address}/64 dev v0 nodad"));
             }
         }
-        // On a busy machine the kernel takes its time until a new address answers its neighbours.
+        // On a busy machine it takes a while until a new address answers its neighbors.
         for (here, there) in [(LEFT_V6, RIGHT_V6), (LEFT_GLOBAL, RIGHT_GLOBAL)] {
             let (ours, theirs) = (left.unicast(here), right.unicast(there));
             let heard = (0..100).any(|_| {
@@ -109,7 +109,7 @@ impl Host {
         (left, right)
     }
 
-    /// A host with one link, `v0`, and its far end `far`; both down and bare.
+    /// A host with one link, `v0`, and its other end `far`; both are down and without addresses.
     fn single() -> Self {
         let host = Self::new();
         host.ip("link add v0 type veth peer name", "far");
@@ -170,7 +170,7 @@ impl Host {
         }
     }
 
-    /// The addresses on `v0` but the ones the kernel makes itself.
+    /// The addresses on `v0`, except those that the kernel adds by itself.
     fn addresses(&self) -> Vec<Address> {
         let index = self.index("v0");
         let ours = |address: &Address| {
@@ -185,7 +185,7 @@ fn readable(descriptor: &impl AsFd, milliseconds: u16) -> bool {
     poll(&mut descriptors, PollTimeout::from(milliseconds)).unwrap() == 1
 }
 
-/// That the next packet is this one, with TTL or hop limit 255.
+/// Checks that the next packet is this one, with TTL or hop limit 255.
 fn expect(socket: &Socket, from: impl Into<IpAddr>, to: impl Into<IpAddr>, payload: &[u8]) {
     let (from, to) = (from.into(), to.into());
     assert!(readable(socket, PATIENCE), "nothing came from {from} to {to}");
@@ -199,7 +199,7 @@ fn expect_nothing(socket: &Socket) {
     assert_eq!(socket.receive(&mut [0; BUFFER]).unwrap(), None);
 }
 
-/// Reads until `wanted` comes; returns everything that was read.
+/// Reads until `wanted` arrives and returns everything that was read.
 fn wait_for(monitor: &mut Monitor, wanted: impl Fn(&Change) -> bool) -> Vec<Change> {
     let mut changes = Vec::new();
     while !changes.iter().any(&wanted) {
@@ -261,7 +261,7 @@ fn an_ipv6_host_address_is_leased_renewed_and_never_chosen_as_a_source() {
     left.ip("address delete dev v0", &format!("{LEFT_GLOBAL}/64"));
     left.ip("route add fd00::/64 dev", "v0");
     let mut netlink = left.netlink();
-    // Nearer to the destination than the address that is to be chosen.
+    // Closer to the destination than the address that should be chosen.
     let vip = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 3);
     let chosen = || left.ip("-6 route get", &RIGHT_GLOBAL.to_string());
 
@@ -314,7 +314,7 @@ fn a_label_is_kept() {
     assert_eq!(vip.label.as_deref(), Some("v0:1"));
 }
 
-/// OP-04: no obstacle to a new master.
+/// OP-04: it does not prevent a new master.
 #[test]
 fn adding_an_address_that_is_already_there_makes_it_ours() {
     let host = Host::single();
@@ -569,7 +569,7 @@ fn unicast_other_interfaces_and_other_groups_are_not_received() {
 
     let mut buffer = [0; BUFFER];
     for (socket, wanted) in [(&receiver, &b"wanted"[..]), (&elsewhere, b"beside")] {
-        assert!(readable(socket, PATIENCE), "{} did not come", String::from_utf8_lossy(wanted));
+        assert!(readable(socket, PATIENCE), "{} did not arrive", String::from_utf8_lossy(wanted));
         let got = socket.receive(&mut buffer).unwrap();
         assert!(matches!(got, Some(Received::Datagram(packet)) if packet.payload == wanted), "{got:?}");
         assert!(!readable(socket, SILENCE), "{:?}", socket.receive(&mut buffer));
@@ -607,7 +607,7 @@ fn options_and_oversize_are_faults_that_name_the_sender() {
     assert_eq!(error.source.kind(), io::ErrorKind::InvalidInput);
 }
 
-/// The message of [`ADVERTISEMENT`]; over IPv6 its checksum is wrong, which the socket does not check.
+/// The message of [`ADVERTISEMENT`]. Over IPv6 its checksum is wrong, but the socket does not check it.
 const MESSAGE: &[u8] = ADVERTISEMENT.split_at(20).1;
 
 #[test]
@@ -740,7 +740,7 @@ fn unicast_works_both_ways_and_receives_only_for_its_own_address() {
 }
 
 #[test]
-fn a_unicast_socket_may_be_opened_before_its_address_is_there() {
+fn a_unicast_socket_can_be_opened_before_its_address_exists() {
     let (left, right) = Host::pair_v6();
     let late: [(IpAddr, IpAddr); 2] = [
         (LEFT.into(), Ipv4Addr::new(10, 9, 0, 77).into()),
@@ -768,7 +768,7 @@ fn unicast_reaches_a_peer_behind_a_router_by_the_interfaces_routes() {
         right.ip("address add", &format!("{there} dev v0{nodad}"));
         let (ours, theirs) = (left.unicast(here), right.unicast(there));
         left.ip("route add", &format!("{route} dev v0"));
-        // The first may be lost while the gateway is asked for its hardware address.
+        // The first may be lost during the gateway's address resolution.
         for _ in 0..20 {
             ours.send(here, there, MESSAGE).unwrap();
             if readable(&theirs, 200) {
@@ -779,11 +779,11 @@ fn unicast_reaches_a_peer_behind_a_router_by_the_interfaces_routes() {
     }
 }
 
-/// OP-01: what ICMP says of a peer is harmless.
+/// OP-01: ICMP errors about a peer are harmless.
 #[test]
 fn a_peer_that_is_gone_or_does_not_listen_disturbs_nothing() {
     let (left, right) = Host::pair_v6();
-    let nobody: [(IpAddr, IpAddr, IpAddr); 2] = [
+    let pairs: [(IpAddr, IpAddr, IpAddr); 2] = [
         (LEFT.into(), Ipv4Addr::new(10, 9, 0, 99).into(), RIGHT.into()),
         (LEFT_GLOBAL.into(), Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0x99).into(), RIGHT_GLOBAL.into()),
     ];
@@ -791,31 +791,31 @@ fn a_peer_that_is_gone_or_does_not_listen_disturbs_nothing() {
         left.ip("ntable change dev v0 retrans 50 name", cache);
     }
     let heard = left.wire();
-    for (here, nobody, deaf) in nobody {
+    for (here, absent, closed) in pairs {
         let ours = left.unicast(here);
-        ours.send(here, deaf, MESSAGE).unwrap();
+        ours.send(here, closed, MESSAGE).unwrap();
         // The peer's kernel answers with ICMP: no program receives protocol 112.
         frame(&heard, |frame| match frame[12..14] {
             [0x08, 0x00] => frame[23] == 1 && frame[34..36] == [3, 2],
             [0x86, 0xdd] => frame[20] == 58 && frame[54..56] == [4, 1],
             _ => false,
         });
-        // One to ask for the neighbour, one that finds the question failed.
+        // One starts address resolution, one finds that it failed.
         let mut state = String::new();
         for _ in 0..20 {
-            ours.send(here, nobody, MESSAGE).unwrap();
+            ours.send(here, absent, MESSAGE).unwrap();
             expect_nothing(&ours);
-            state = left.ip("neighbour show dev v0 to", &nobody.to_string());
+            state = left.ip("neighbor show dev v0 to", &absent.to_string());
             if state.contains("FAILED") {
                 break;
             }
         }
         assert!(state.contains("FAILED"), "{state}");
-        ours.send(here, nobody, MESSAGE).unwrap();
+        ours.send(here, absent, MESSAGE).unwrap();
         expect_nothing(&ours);
-        let theirs = right.unicast(deaf);
-        ours.send(here, deaf, b"at last").unwrap();
-        expect(&theirs, here, deaf, b"at last");
+        let theirs = right.unicast(closed);
+        ours.send(here, closed, b"at last").unwrap();
+        expect(&theirs, here, closed, b"at last");
     }
 }
 
@@ -833,7 +833,7 @@ fn a_peer_without_a_route_is_unreachable_until_there_is_one() {
         ours.send_v6(here, there, MESSAGE).unwrap();
         readable(&theirs, 300)
     };
-    assert!((0..10).any(arrives), "nothing came by the gateway");
+    assert!((0..10).any(arrives), "nothing arrived through the gateway");
     expect(&theirs, here, there, MESSAGE);
 }
 
@@ -852,7 +852,7 @@ fn sending_on_a_link_that_is_down_or_gone_is_an_error_that_distinguishes_them() 
 }
 
 #[test]
-fn sockets_on_an_interface_that_does_not_exist_or_is_no_ethernet_are_refused_by_name() {
+fn sockets_on_an_interface_that_is_missing_or_not_ethernet_are_refused_by_name() {
     let host = Host::new();
     for error in [
         host.run(|| Socket::open_v4("none0", 77)).map(drop).unwrap_err(),
@@ -868,7 +868,7 @@ fn sockets_on_an_interface_that_does_not_exist_or_is_no_ethernet_are_refused_by_
 }
 
 impl Host {
-    /// Hears every frame that comes in or goes out here.
+    /// Receives every frame that arrives or leaves here.
     fn wire(&self) -> OwnedFd {
         let every = SockProtocol::EthAll;
         self.run(|| socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, every)).unwrap()
@@ -879,7 +879,7 @@ impl Host {
 fn frame(heard: &OwnedFd, wanted: impl Fn(&[u8]) -> bool) -> Vec<u8> {
     let mut frame = vec![0; 2048];
     loop {
-        assert!(readable(heard, PATIENCE), "the frame did not come");
+        assert!(readable(heard, PATIENCE), "the frame did not arrive");
         let length = recv(heard.as_raw_fd(), &mut frame, MsgFlags::empty()).unwrap();
         if length >= 60 && wanted(&frame[..length]) {
             frame.truncate(length);
@@ -889,9 +889,9 @@ fn frame(heard: &OwnedFd, wanted: impl Fn(&[u8]) -> bool) -> Vec<u8> {
 }
 
 #[test]
-fn an_announcement_is_sent_in_both_forms_and_updates_a_stale_neighbor() {
+fn an_announcement_is_sent_in_both_forms_and_updates_a_neighbor_entry() {
     let (left, right) = Host::pair();
-    right.ip("neighbour replace 10.9.0.100 lladdr 02:00:00:00:00:99 nud stale dev", "v0");
+    right.ip("neighbor replace 10.9.0.100 lladdr 02:00:00:00:00:99 nud stale dev", "v0");
     let heard = right.wire();
     left.run(|| Announcer::open("v0")).unwrap().announce_v4(VIP).unwrap();
 
@@ -906,25 +906,25 @@ fn an_announcement_is_sent_in_both_forms_and_updates_a_stale_neighbor() {
     }
     assert_eq!(announced[0], gratuitous_arp(LEFT_MAC, VIP, Form::Request));
     assert_eq!(announced[1], gratuitous_arp(LEFT_MAC, VIP, Form::Reply));
-    let neighbour = right.ip("neighbour show dev v0 to", "10.9.0.100");
-    assert!(neighbour.contains("02:00:00:00:00:01"), "{neighbour}");
+    let neighbor = right.ip("neighbor show dev v0 to", "10.9.0.100");
+    assert!(neighbor.contains("02:00:00:00:00:01"), "{neighbor}");
 }
 
 #[test]
-fn a_neighbor_advertisement_updates_a_stale_neighbor_and_its_router_flag() {
+fn a_neighbor_advertisement_updates_a_neighbor_entry_and_its_router_flag() {
     let (left, right) = Host::pair_v6();
     let vip = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0x100);
     let here = left.run(|| Announcer::open("v0")).unwrap();
     let heard = right.wire();
     for router in [true, false] {
-        right.ip("neighbour replace lladdr 02:00:00:00:00:99 nud stale dev v0 to", &vip.to_string());
+        right.ip("neighbor replace lladdr 02:00:00:00:00:99 nud stale dev v0 to", &vip.to_string());
         here.announce_v6(vip, router).unwrap();
         let announced =
             frame(&heard, |frame| frame[6..12] == LEFT_MAC && frame[20] == 58 && frame[54] == 136);
         assert_eq!(announced, neighbor_advertisement(LEFT_MAC, vip, router));
-        let neighbour = right.ip("neighbour show dev v0 to", &vip.to_string());
-        assert!(neighbour.contains("lladdr 02:00:00:00:00:01"), "{neighbour}");
-        assert_eq!(neighbour.contains("router"), router, "{neighbour}");
+        let neighbor = right.ip("neighbor show dev v0 to", &vip.to_string());
+        assert!(neighbor.contains("lladdr 02:00:00:00:00:01"), "{neighbor}");
+        assert_eq!(neighbor.contains("router"), router, "{neighbor}");
     }
 }
 

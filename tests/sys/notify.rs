@@ -18,10 +18,10 @@ use vrrp_init::sys::signals::Signals;
 
 use crate::own_process::{PID_NAMESPACE, inside, rerun};
 
-/// Longer than any script here takes that is not stopped.
+/// Longer than any script here runs unless it is stopped.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Runs `test` again as PID 1, with variables of which some are secrets; false in the child.
+/// Runs `test` again as PID 1, with some secret variables; false in the child.
 fn runs_as_pid_1<F: Fn()>(test: F) -> bool {
     if inside().is_some() {
         assert_eq!(std::process::id(), 1);
@@ -42,7 +42,7 @@ struct Loop {
 
 impl Loop {
     fn new(tag: &str) -> Self {
-        // The process that started us keeps apart two runs of the tests at once; our own pid is 1 in all.
+        // The parent's pid distinguishes two test runs at the same time; our own pid is always 1.
         let dir = std::env::temp_dir().join(format!("sys-notify-{tag}-{}", unique()));
         fs::create_dir(&dir).unwrap();
         let (signals, poller) = (Signals::install().unwrap(), Poller::new(Clock::start().unwrap()).unwrap());
@@ -141,7 +141,7 @@ fn every_exit_is_reported_even_by_a_signal_without_a_name() {
     for state in ["A", "B", "C", "D"] {
         it.queue(&program, "VI_1", state);
     }
-    // Orphans reaped in between are none of its business.
+    // It ignores orphans that are reaped in between.
     let orphan = Reaped { pid: 1_000_000, how: How::Exited(1) };
     assert!(it.notifier.reaped(it.poller.now(), &[orphan]).is_empty());
     let outcomes = it.until_idle();
@@ -193,7 +193,7 @@ fn a_program_that_hangs_is_stopped_with_its_children_and_the_next_runs() {
     it.until(|it, _| it.read("child").ends_with('\n'));
     let deadline = it.notifier.deadline().unwrap();
     assert!(begun + LIMIT <= deadline && deadline <= it.poller.now() + LIMIT);
-    assert!(it.notifier.expire(it.poller.now()).is_empty(), "it is not time yet");
+    assert!(it.notifier.expire(it.poller.now()).is_empty(), "it is not due yet");
 
     let outcomes = it.notifier.expire(deadline);
     assert!(matches!(outcomes[..], [Outcome::Overdue(_)]), "{outcomes:?}");
@@ -202,7 +202,7 @@ fn a_program_that_hangs_is_stopped_with_its_children_and_the_next_runs() {
     let outcomes = it.until(|it, _| it.poller.now() >= pause);
     assert!(
         outcomes.is_empty() && is_alive(&it.read("child")),
-        "SIGTERM ended what ignores it: {outcomes:?}"
+        "SIGTERM ended a process that ignores it: {outcomes:?}"
     );
 
     assert!(it.notifier.expire(deadline + GRACE).is_empty());
@@ -259,7 +259,7 @@ fn a_program_that_survives_sigkill_is_abandoned() {
     it.queue(&program, "VI_1", "BACKUP");
     it.until(|it, _| it.read("pid").ends_with('\n'));
     let hanging: i32 = it.read("pid").trim().parse().unwrap();
-    // It is not reaped meanwhile: like a process that is stuck in the kernel, it is still there.
+    // It is not reaped meanwhile: like a process stuck in the kernel, it still exists.
     let deadline = it.notifier.deadline().unwrap();
     assert!(matches!(it.notifier.expire(deadline)[..], [Outcome::Overdue(_)]));
     assert!(it.notifier.expire(deadline + GRACE).is_empty());
@@ -271,8 +271,8 @@ fn a_program_that_survives_sigkill_is_abandoned() {
 }
 
 #[test]
-fn a_program_that_cannot_be_started_is_refused_with_what_to_do() {
-    if runs_as_pid_1(a_program_that_cannot_be_started_is_refused_with_what_to_do) {
+fn a_program_that_cannot_be_started_is_reported_with_advice() {
+    if runs_as_pid_1(a_program_that_cannot_be_started_is_reported_with_advice) {
         return;
     }
     let mut it = Loop::new("refused");
@@ -331,14 +331,14 @@ fn a_program_inherits_neither_secrets_nor_descriptors_nor_signal_settings() {
         return;
     }
     let mut it = Loop::new("inherits");
-    // In the script only the shell itself reads the masks: it changes its own while it forks.
+    // Only the shell itself can read the masks, because it changes its own while it forks.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let ours = fs::read_link(format!("/proc/self/fd/{}", listener.as_raw_fd())).unwrap();
     let body = "fds=$(ls -l /proc/$$/fd); echo \"$fds\" > fds; env > env; \
                 while read -r key value; do echo $key $value; done < /proc/$$/status > status; \
                 cut -d' ' -f5 /proc/$$/stat > group; echo $$ > pid";
     let program = it.script("notify", body);
-    // As if whoever started us had it so.
+    // As if our parent had set it.
     let before = SigSet::from(Signal::SIGUSR2).thread_swap_mask(SigmaskHow::SIG_BLOCK).unwrap();
     it.queue(&program, "VI_1", "MASTER");
     before.thread_set_mask().unwrap();

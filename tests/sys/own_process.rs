@@ -7,7 +7,7 @@ use std::any::type_name;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Holds the parent's `case` in the child.
+/// The variable with the parent's `case` in the child.
 const CASE: &str = "TEST_CASE";
 
 /// A wrapper that makes the child PID 1 of a PID namespace with its own /proc.

@@ -25,7 +25,7 @@ fn holds_vip() -> bool {
     addresses.iter().any(|a| a.address.to_string() == VIP)
 }
 
-/// Makes the configured interface, up and with an address.
+/// Creates the configured interface, up and with an address.
 fn plug_in() {
     for words in [
         "link add enp0s3 type veth peer name far",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use vrrp_init::sys::poller::{Clock, Poller};
 
-/// Skews of a few milliseconds need timers that are much finer.
+/// Skews of a few milliseconds need much finer timers.
 #[test]
 fn a_wait_ends_less_than_a_millisecond_after_its_deadline() {
     let poller: Poller = Poller::new(Clock::start().unwrap()).unwrap();

@@ -20,7 +20,7 @@ use crate::own_process::{inside, rerun};
 /// Longer than anything on loopback takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What came of a probe, after how many steps and how long.
+/// The result of a probe, the number of steps and the time.
 struct Answer {
     step: Poll,
     steps: usize,
@@ -34,7 +34,7 @@ impl Answer {
     }
 }
 
-/// Asks as the daemon does: one step, wait for what it wants or the deadline, the next step.
+/// Probes as the daemon does: one step, wait for its event or the deadline, the next step.
 fn ask(target: &Target, timeout: Duration) -> Answer {
     let poller: Poller = Poller::new(Clock::start().unwrap()).unwrap();
     let begun = poller.now();
@@ -62,7 +62,7 @@ fn listener() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// A service for one connection; returns what it was asked.
+/// A service for one connection; returns the request.
 fn serve(answer: impl FnOnce(&mut TcpStream) + Send + 'static) -> (SocketAddr, JoinHandle<String>) {
     let (listener, address) = listener();
     let server = thread::spawn(move || {
@@ -80,7 +80,7 @@ fn serve(answer: impl FnOnce(&mut TcpStream) + Send + 'static) -> (SocketAddr, J
     (address, server)
 }
 
-/// The step that a service leads to which answers with exactly this and closes.
+/// The result for a service that answers with exactly this and closes.
 fn answered(answer: &'static [u8]) -> Poll {
     let (address, server) = serve(move |stream| stream.write_all(answer).unwrap());
     let step = ask(&http(address), PATIENCE).step;
@@ -210,7 +210,7 @@ fn two_and_three_hundreds_pass_and_other_answers_fail_with_their_reason() {
 fn a_megabyte_without_a_line_ending_fails_early() {
     let (address, server) = serve(|stream| {
         let _ = stream.write_all(b"HTTP/1.1 200 ");
-        // Ends with an error when the probe has closed.
+        // Ends with an error once the probe has closed the connection.
         let _ = stream.write_all(&vec![b'x'; 1 << 20]);
     });
     let answer = ask(&http(address), PATIENCE);
@@ -221,7 +221,7 @@ fn a_megabyte_without_a_line_ending_fails_early() {
 #[test]
 fn a_silent_service_fails_at_the_deadline_and_causes_no_wake_ups() {
     let (address, server) = serve(|stream| {
-        // The probe closing.
+        // Until the probe closes.
         let _ = stream.read(&mut [0]);
     });
     let answer = ask(&http(address), Duration::from_millis(150));

@@ -18,7 +18,7 @@ use vrrp_init::sys::signals::{Signal, Signals};
 
 use crate::own_process::{PID_NAMESPACE, inside, rerun, rerun_binary, this_binary};
 
-/// A directory of programs to run, each under a name that no other process has; removed at the end.
+/// A directory of programs, each with a name that no other process has; removed at the end.
 struct Programs {
     dir: PathBuf,
     tag: String,
@@ -27,7 +27,7 @@ struct Programs {
 impl Programs {
     /// `tag` must be unique in this file and at most three bytes long.
     fn new(tag: &str) -> Self {
-        // The pid keeps apart two runs of the tests at once.
+        // The pid distinguishes two test runs at the same time.
         let tag = format!("{tag}{}", std::process::id());
         let dir = std::env::temp_dir().join(format!("sys-process-{tag}"));
         fs::create_dir(&dir).unwrap();
@@ -44,8 +44,8 @@ impl Programs {
         format!("{:-<15}-and-its-tail", self.short())
     }
 
-    /// A copy of `program` by another process: a descriptor for writing that a fork of ours took along
-    /// would make the kernel refuse to run it.
+    /// Lets another process copy `program`: if a fork of ours inherited a descriptor for writing, the kernel would
+    /// refuse to run it.
     fn copy(&self, program: impl AsRef<Path>, name: &str) -> PathBuf {
         let path = self.dir.join(name);
         let status = Command::new("cp").arg(program.as_ref()).arg(&path).status().unwrap();
@@ -68,7 +68,7 @@ impl Drop for Programs {
     }
 }
 
-/// A child that is killed and reaped when the test is over, however it ends.
+/// A child that is killed and reaped at the end of the test, even if it fails.
 struct Running(Child);
 
 impl Running {
@@ -84,7 +84,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Both fail when the test has done so already.
+        // Both fail if the test has already done so.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -140,7 +140,7 @@ fn a_long_name_is_found_by_the_executable_and_its_first_fifteen_bytes_by_comm() 
     assert_eq!(pids(&name), [running.pid()], "the kernel marks the executable as deleted");
 }
 
-/// Asks again, often enough for anything that is about to happen.
+/// Polls long enough for anything that is about to happen.
 fn until(what: &str, condition: impl Fn() -> bool) {
     assert!((0..100_000).any(|_| condition()), "{what}");
 }
@@ -151,13 +151,13 @@ fn a_script_is_found_by_its_own_name_short_or_long() {
     for name in [programs.short(), programs.long()] {
         let running = Running::start(&mut Command::new(programs.script(&name)));
         assert_eq!(pids(&name), [running.pid()]);
-        // While it is being started it has its name already, and no arguments yet.
+        // While it is being started, it already has its name but no arguments yet.
         until("its interpreter is argv[0]", || pids("sh").contains(&running.pid()));
     }
 }
 
 #[test]
-fn a_process_that_chose_a_strange_comm_is_found_by_it() {
+fn a_process_that_set_an_unusual_comm_is_found_by_it() {
     let programs = Programs::new("n");
     for strange in [") S 1 (", "a b\nc", ")\n("] {
         let name = format!("{}{strange}", std::process::id());
@@ -177,7 +177,7 @@ fn a_zombie_is_not_found() {
     let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
     waitid(Id::Pid(Pid::from_raw(running.pid())), ended).unwrap();
     let comm = fs::read_to_string(format!("/proc/{}/comm", running.pid())).unwrap();
-    assert_eq!(comm.trim_end(), name, "it is still there, under its name");
+    assert_eq!(comm.trim_end(), name, "it still exists, with its name");
     assert_eq!(pids(&name), [0_i32; 0]);
 }
 
@@ -265,7 +265,7 @@ fn signals_arrive_as_values_through_a_readable_descriptor() {
         rerun(signals_arrive_as_values_through_a_readable_descriptor, &[], "a process of its own");
         return;
     }
-    // As left behind by a parent that blocks signals around its fork.
+    // As inherited from a parent that blocks signals around its fork.
     SigSet::all().thread_block().unwrap();
     let mut signals = Signals::install().unwrap();
     let poller: Poller = Poller::new(Clock::start().unwrap()).unwrap();
@@ -344,12 +344,12 @@ fn every_orphan_is_reaped_and_every_exit_reported() {
     assert_eq!(left.filter(|name| name.parse::<u32>().is_ok()).collect::<Vec<_>>(), ["1"]);
 }
 
-/// Its handle is dropped, which neither ends it nor waits for it.
+/// Drops its handle, which neither ends the process nor waits for it.
 fn start_shell(script: &str) -> i32 {
     Command::new("sh").args(["-c", script]).spawn().unwrap().id().try_into().unwrap()
 }
 
-/// The state letter of a process whose comm has no bracket; `None` when there is no such process.
+/// The state letter of a process whose comm has no bracket; `None` if there is no such process.
 fn state(pid: i32) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.split_once(") ")?.1.chars().next()

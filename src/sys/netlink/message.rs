@@ -378,8 +378,8 @@ mod tests {
 
     #[test]
     fn up_without_a_carrier_is_not_up() {
-        let told = changes(&framed(RTM_NEWLINK, &link_payload(0, 0x1, "eth0")));
-        assert!(matches!(&told[..], [Some(Change::Link(link))] if !link.up), "{told:?}");
+        let found = changes(&framed(RTM_NEWLINK, &link_payload(0, 0x1, "eth0")));
+        assert!(matches!(&found[..], [Some(Change::Link(link))] if !link.up), "{found:?}");
     }
 
     #[test]
@@ -396,9 +396,9 @@ mod tests {
 
         #[test]
         fn a_damaged_message_panics_nowhere(at in 0usize..80, value: u8, cut in 0usize..=80) {
-            let mut told = octets(Request::add(&assignment()));
-            told[at] = value;
-            messages(&told[..cut]).for_each(drop);
+            let mut message = octets(Request::add(&assignment()));
+            message[at] = value;
+            messages(&message[..cut]).for_each(drop);
         }
     }
 }
