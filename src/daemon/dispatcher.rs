@@ -203,7 +203,7 @@ impl Dispatcher {
             | Report::OtherAddresses(_)
             | Report::OtherInterval(_)
             | Report::Yield
-            | Report::Leaving
+            | Report::Stopping
             | Report::Dropped { .. }
             | Report::AddressRestored
             | Report::Cause { .. } => {}

@@ -54,7 +54,7 @@ pub(super) fn log_transition(subject: &Subject<'_>, transition: &Transition, ski
     let Transition { from, to, why } = *transition;
     let level = if to == Role::Fault { Level::Warn } else { Level::Info };
     let report = Report::Transition { from, to, why };
-    let (cause, peer) = (cause(&why, subject), speaker(&report).map(|address| address.to_string()));
+    let (cause, peer) = (cause(&why, subject), peer_address(&report).map(|address| address.to_string()));
     let mut keys = vec![("state", to.as_str()), ("from", from.as_str()), ("cause", &*cause)];
     keys.extend(peer.iter().map(|address| ("peer", address.as_str())));
     let mut text = self::report(&report, subject);
@@ -72,7 +72,7 @@ pub(super) fn log_report(subject: &Subject<'_>, report: &Report) {
         Report::Transition { .. } => (Level::Info, "transition"),
         Report::Cause { .. } => (Level::Warn, "fault"),
         Report::Priority { .. } => (Level::Info, "priority"),
-        Report::Yield | Report::Leaving => (Level::Info, "yield"),
+        Report::Yield | Report::Stopping => (Level::Info, "yield"),
         Report::Master(_) | Report::Released(_) => (Level::Info, "master"),
         Report::Lower(_) | Report::Loser { .. } => (Level::Info, "lower"),
         Report::TwoMasters(_) => (Level::Warn, "two_masters"),
@@ -117,7 +117,7 @@ pub(super) fn log_outcome(subject: &Subject<'_>, outcome: &Outcome) {
 }
 
 fn log_with_peer(subject: &Subject<'_>, level: Level, event: &str, report: &Report) {
-    let peer = speaker(report).map(|address| address.to_string());
+    let peer = peer_address(report).map(|address| address.to_string());
     let keys: Vec<_> = peer.iter().map(|address| ("peer", address.as_str())).collect();
     subject.log_event_with(level, event, &keys, &self::report(report, subject));
 }
@@ -185,7 +185,7 @@ pub(super) fn cause(why: &Why, of: &Subject<'_>) -> String {
 }
 
 /// The other router in a report.
-pub(super) fn speaker(report: &Report) -> Option<IpAddr> {
+pub(super) fn peer_address(report: &Report) -> Option<IpAddr> {
     match report {
         Report::Transition { why, .. } => match why {
             Why::Silence(peer) => peer.map(|peer| peer.address),
@@ -204,7 +204,7 @@ pub(super) fn speaker(report: &Report) -> Option<IpAddr> {
         | Report::Dropped { from, .. } => Some(*from),
         Report::Priority { .. }
         | Report::Yield
-        | Report::Leaving
+        | Report::Stopping
         | Report::AddressRestored
         | Report::Cause { .. } => None,
     }
@@ -247,7 +247,7 @@ pub(super) fn report(report: &Report, of: &Subject<'_>) -> String {
         Report::Released(from) => format!("Master {from} releases the addresses (priority 0)"),
         Report::Dropped { from, reason } => format!("Dropped advert from {from}: {reason}"),
         Report::Yield => YIELDING.into(),
-        Report::Leaving => STOPPING.into(),
+        Report::Stopping => STOPPING.into(),
         Report::AddressRestored => "Another program removed a virtual address: added it again".into(),
         Report::Cause { cause, raised: true } => {
             format!("Another cause of FAULT STATE: {}", fault(*cause, of))

@@ -231,7 +231,7 @@ impl Telemetry {
             Report::SecondSpeaker { address, .. } => self.second_speaker(now, subject, report, address),
             Report::Priority { .. }
             | Report::Yield
-            | Report::Leaving
+            | Report::Stopping
             | Report::AddressRestored
             | Report::Cause { .. } => messages::log_report(subject, report),
         }

@@ -139,7 +139,7 @@ pub enum Report {
     /// As master, our priority fell, and we sent priority 0 so that a better router can take over.
     Yield,
     /// As master, we are stopping: we sent priority 0, and keep the addresses until another router takes over.
-    Leaving,
+    Stopping,
     /// An advert was dropped.
     Dropped { from: IpAddr, reason: DropReason },
     /// A virtual address that another program removed is added again.

@@ -12,7 +12,7 @@ use super::advert::Advert;
 use super::backup::Backup;
 use super::drop_reason::DropReason;
 use super::event::{Action, Cause, Event, Peer, Report, Role, Why};
-use super::master::{Leaving, Master};
+use super::master::{Master, Stopping};
 use super::second_speaker::SecondSpeaker;
 use super::settings::Settings;
 use super::takeover_budget::TakeoverBudget;
@@ -28,7 +28,7 @@ enum State {
     Fault { retry_at: Option<Instant> },
     Backup(Backup),
     Master(Master),
-    Leaving(Leaving),
+    Stopping(Stopping),
 }
 
 /// One virtual router.
@@ -76,7 +76,7 @@ impl Instance {
             State::Initialize => Role::Init,
             State::Fault { .. } => Role::Fault,
             State::Backup(_) => Role::Backup,
-            State::Master(_) | State::Leaving(_) => Role::Master,
+            State::Master(_) | State::Stopping(_) => Role::Master,
         }
     }
 
@@ -97,7 +97,7 @@ impl Instance {
             State::Fault { retry_at } => *retry_at,
             State::Backup(backup) => Some(backup.master_down_at(&self.settings, self.priority)),
             State::Master(master) => Some(master.deadline()),
-            State::Leaving(leaving) => Some(leaving.deadline()),
+            State::Stopping(stopping) => Some(stopping.deadline()),
         }
     }
 
@@ -142,7 +142,7 @@ impl Instance {
                 self.state = State::Fault { retry_at: None };
                 vec![transition(from, Role::Fault, Why::Fault(cause))]
             }
-            (State::Fault { .. } | State::Backup(_) | State::Master(_) | State::Leaving(_), _) => vec![],
+            (State::Fault { .. } | State::Backup(_) | State::Master(_) | State::Stopping(_), _) => vec![],
         }
     }
 
@@ -177,7 +177,7 @@ impl Instance {
                 if known { vec![] } else { vec![Action::Report(Report::Cause { cause, raised: true })] }
             }
             State::Backup(_) | State::Master(_) => self.leave(State::Fault { retry_at }, Why::Fault(cause)),
-            State::Leaving(_) => self.leave(State::Initialize, Why::Shutdown),
+            State::Stopping(_) => self.leave(State::Initialize, Why::Shutdown),
         }
     }
 
@@ -197,10 +197,10 @@ impl Instance {
     /// advertises, so that clients notice nothing. A second shutdown stops it at once.
     fn shutdown(&mut self, now: Instant) -> Vec<Action> {
         if self.settings.fast && matches!(self.state, State::Master(_)) {
-            self.state = State::Leaving(Leaving::started(now, &self.settings));
+            self.state = State::Stopping(Stopping::started(now, &self.settings));
             return vec![
                 Action::Send(self.settings.advert(Priority::RELEASE)),
-                Action::Report(Report::Leaving),
+                Action::Report(Report::Stopping),
             ];
         }
         self.leave(State::Initialize, Why::Shutdown)
@@ -259,7 +259,7 @@ impl Instance {
                 self.become_master(now, why)
             }
             State::Master(master) => master.timer(now, &self.settings, self.priority),
-            State::Leaving(leaving) => match leaving.timer(now, &self.settings) {
+            State::Stopping(stopping) => match stopping.timer(now, &self.settings) {
                 Some(actions) => actions,
                 None => self.finish_stop(Why::Shutdown),
             },
@@ -315,8 +315,8 @@ impl Instance {
                 report.map(Action::Report).into_iter().collect()
             }
             State::Master(_) => self.advert_as_master(now, peer, advert.interval),
-            State::Leaving(_) if peer.priority == Priority::RELEASE => vec![],
-            State::Leaving(_) => self.finish_stop(Why::Succeeded(peer)),
+            State::Stopping(_) if peer.priority == Priority::RELEASE => vec![],
+            State::Stopping(_) => self.finish_stop(Why::Succeeded(peer)),
         };
         let interval = advert.interval.duration();
         if let Some(priorities) = SecondSpeaker::hear(&mut self.heard, now, peer, interval) {

@@ -191,7 +191,7 @@ fn renew_at(now: Instant, settings: &Settings) -> Option<Instant> {
 /// A master that is stopping. It has sent priority 0, and keeps its addresses until a successor advertises, or for
 /// [`SUCCESSOR_WAIT`].
 #[derive(Clone, Debug)]
-pub(super) struct Leaving {
+pub(super) struct Stopping {
     until: Instant,
     /// How many adverts of priority 0 were sent.
     sent: u8,
@@ -200,7 +200,7 @@ pub(super) struct Leaving {
     renew_at: Option<Instant>,
 }
 
-impl Leaving {
+impl Stopping {
     /// A master that sends the first advert of priority 0 `now`.
     pub(super) fn started(now: Instant, settings: &Settings) -> Self {
         let renew_at = renew_at(now, settings);

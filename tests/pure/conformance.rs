@@ -270,7 +270,7 @@ fn wording(action: &Action) -> String {
             Report::Released(from) => format!("release of {from}"),
             Report::Dropped { reason, .. } => format!("drop {reason}"),
             Report::Yield => "yield".into(),
-            Report::Leaving => "leaving".into(),
+            Report::Stopping => "stopping".into(),
             Report::AddressRestored => "restored".into(),
             Report::Cause { cause, raised } => {
                 format!(
