@@ -90,7 +90,10 @@ mod tests {
     #[test]
     fn each_failure_has_its_exit_code() {
         let refused = |kind| Error::doing("open", "x")(io::Error::from(kind));
-        assert_eq!(Failure::Configuration(ConfigError(vec![])).exit_code(), 78);
+        assert_eq!(
+            Failure::Configuration(ConfigError { problems: vec![], warnings: vec![] }).exit_code(),
+            78
+        );
         assert_eq!(Failure::Capability(Capability::NetRaw).exit_code(), 77);
         assert_eq!(Failure::Kernel(refused(io::ErrorKind::PermissionDenied)).exit_code(), 77);
         assert_eq!(Failure::Kernel(refused(io::ErrorKind::OutOfMemory)).exit_code(), 70);

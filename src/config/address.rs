@@ -432,10 +432,11 @@ mod tests {
 
     #[test]
     fn device_and_label_names_must_fit_the_kernel() {
+        let long = format!("10.0.0.2 dev {}", "x".repeat(128));
         refused(
-            "10.0.0.2 dev averylonginterface",
-            "10.0.0.2 dev averylonginterface",
-            "must be an interface name: 1 to 15 bytes without slash, colon or space",
+            &long,
+            &long,
+            "must be an interface name: 1 to 15 bytes, or an altname of up to 127, without slash, colon or space",
         );
         refused(
             "10.0.0.2 label eth0:0123456789ab",

@@ -6,11 +6,13 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
 
-use super::compat::{self, Conversion, Converter, Found, NamesInUse, PREFIX};
+use super::compat::{self, Conversion, Converter, Found, HOST_IP, NamesInUse, PREFIX};
 use super::problems::Problems;
 use super::raw_value::{RawSet, RawSets, RawValue};
+use super::suggest;
+use super::syntax::{self, Cleaned};
 use super::value::{self, Value};
-use super::variables::{MOST_ROUTERS, Scope, VARIABLES, Variable};
+use super::variables::{MOST_ROUTERS, Scope, VARIABLES, VIRTUAL_ROUTER, Variable};
 
 /// Reads the files that `NAME_FILE` variables name.
 pub(super) type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<Vec<u8>>;
@@ -54,6 +56,17 @@ struct Name {
 }
 
 impl Name {
+    /// Whether the value itself is a secret; the path of its file is none.
+    fn is_secret(&self) -> bool {
+        let secret = self.variable.is_some_and(|variable| variable.secret);
+        secret && self.conversion != Conversion::AuthType
+    }
+
+    /// The name as it was written.
+    fn written(&self) -> String {
+        if self.is_file { format!("{}_FILE", self.full) } else { self.full.clone() }
+    }
+
     /// `PRIORITY`, `PRIORITY_2`, `PRIORITY_FILE`, `PRIORITY_2_FILE`; `None` for other software's name.
     fn parse(name: &str) -> Option<Self> {
         let (full, is_file) = name.strip_suffix("_FILE").map_or((name, false), |full| (full, true));
@@ -76,16 +89,23 @@ impl Name {
     }
 }
 
-/// The names of one suffix, each once, with their values.
-type NamedValues = Vec<(Name, OsString)>;
+/// A name that is set, and its value.
+struct Named {
+    name: Name,
+    value: OsString,
+    /// Quotes or a comment were removed from the value.
+    cleaned: bool,
+}
 
 /// The environment, sorted into our variables and unknown ones.
 #[derive(Default)]
 pub(super) struct Environment {
-    /// What is set and not empty, by suffix.
-    sets: BTreeMap<u16, NamedValues>,
-    /// The other names, as far as they are text.
-    pub(super) unknown: Vec<String>,
+    /// What is set and not blank, by suffix, each name once.
+    sets: BTreeMap<u16, Vec<Named>>,
+    /// The other names, as far as they are text, and their values.
+    pub(super) unknown: BTreeMap<String, OsString>,
+    /// The environment was written for another image, as far as the names show.
+    pub(super) is_foreign: bool,
 }
 
 impl Environment {
@@ -93,22 +113,33 @@ impl Environment {
         let mut sorted = Self::default();
         for (name, value) in vars {
             let Ok(name) = name.into_string() else { continue };
-            match Name::parse(&name) {
+            let parsed = Name::parse(&name);
+            let secret = parsed.as_ref().is_some_and(|name| name.is_secret() && !name.is_file);
+            let (value, cleaned) = match value.into_string() {
+                Ok(text) => {
+                    let Cleaned { text, changed } = syntax::clean(&text, secret);
+                    (text.into(), changed)
+                }
+                Err(value) => (value, false),
+            };
+            match parsed {
                 // Compose passes what is unset as empty.
                 _ if value.is_empty() => {}
-                None => sorted.unknown.push(name),
-                Some(name) => sorted.add(name, value),
+                None => {
+                    sorted.unknown.insert(name, value);
+                }
+                Some(name) => sorted.add(Named { name, value, cleaned }),
             }
         }
         sorted
     }
 
     /// If a name occurs twice, which no shell does, the last one counts.
-    fn add(&mut self, name: Name, value: OsString) {
-        let set = self.sets.entry(name.number).or_default();
-        match set.iter_mut().find(|(known, _)| known.order == name.order) {
-            Some((_, known)) => *known = value,
-            None => set.push((name, value)),
+    fn add(&mut self, named: Named) {
+        let set = self.sets.entry(named.name.number).or_default();
+        match set.iter_mut().find(|known| known.name.order == named.name.order) {
+            Some(known) => *known = named,
+            None => set.push(named),
         }
     }
 
@@ -116,91 +147,131 @@ impl Environment {
     pub(super) fn raw_sets(&mut self, read_file: ReadFile<'_>, problems: &mut Problems) -> RawSets {
         let mut sets = std::mem::take(&mut self.sets);
         let first = sets.remove(&1).unwrap_or_default();
-        let has = |name: &str| {
-            let ours = compat::find(name).map(|found| found.place);
-            let is_set = first.iter().any(|(name, _)| Some(name.order >> 20) == ours);
-            is_set || self.unknown.iter().any(|unknown| unknown == name)
+        let names = self.names(&first);
+        let is_ours = |named: &Named| {
+            let base = split_number(&named.name.full).0;
+            base.strip_prefix(PREFIX).unwrap_or(base) == VIRTUAL_ROUTER.name
         };
-        let names = NamesInUse::new(&has);
-        let (mut first, auth_type) = raw_set(1, first, &names, read_file, problems);
-        compat::apply_defaults(&mut first, &names, auth_type, problems);
-        let mut further = vec![];
-        for (number, set) in sets {
-            further.push(raw_set(number, set, &names, read_file, problems).0);
+        let is_ours = first.iter().chain(sets.values().flatten()).any(is_ours);
+        self.is_foreign = names.are_foreign() || !is_ours;
+        if compat::reads_host_ip(&names) {
+            self.unknown.remove(HOST_IP);
         }
-        RawSets { first, further }
+        let mut texts = Texts { names: &names, read_file, problems, cleaned: vec![] };
+        let (first, auth_type) = texts.raw_set(1, first);
+        let further = sets.into_iter().map(|(number, set)| texts.raw_set(number, set).0).collect();
+        texts.warn_of_cleaned();
+        let mut sets = RawSets { first, further };
+        compat::apply_defaults(&mut sets, &names, auth_type, problems);
+        sets
+    }
+
+    /// The names in use: unknown ones, and those of the set without a suffix.
+    fn names(&self, first: &[Named]) -> NamesInUse {
+        let known = first.iter().map(|named| split_number(&named.name.full).0.to_owned());
+        let unknown = self.unknown.keys().map(|name| (name.clone(), suggest::is_foreign(name)));
+        let host = self.unknown.get(HOST_IP).and_then(|text| text.to_str());
+        NamesInUse::new(known.collect(), unknown.collect(), host.and_then(|text| text.parse().ok()))
     }
 }
 
-/// One set, and the name that asks for a password, if there is one.
-fn raw_set(
-    number: u16,
-    mut set: NamedValues,
-    names: &NamesInUse,
-    read_file: ReadFile<'_>,
-    problems: &mut Problems,
-) -> (RawSet, Option<String>) {
-    let mut converter = Converter::new(number);
-    set.sort_by_key(|(name, _)| name.order);
-    let mut set = set.into_iter().peekable();
-    while let Some((name, value)) = set.next() {
-        let Name { order, full, conversion, is_file, .. } = name;
-        let Some(variable) = name.variable else {
-            compat::no_equivalent(conversion, &full, &value, problems);
-            continue;
-        };
-        if let Some(ours) = names.excludes(&full, conversion) {
-            let why =
-                format!("is ignored because {} is set; the variable here is {}", ours.name, variable.name);
-            problems.warn(log::Level::Info, &full, why);
-            continue;
-        }
-        let file_too = set.next_if(|(next, _)| !is_file && next.order == order + 1).map(|(_, path)| path);
-        let (value, path) = if is_file { (None, Some(value)) } else { (Some(value), file_too) };
-        match text(&full, value, path, read_file, problems) {
-            None => converter.skip(variable),
-            Some((text, _)) if text.is_empty() => {}
-            Some((text, file)) => {
-                let raw = RawValue { variable, text, name: full, file, implied: false, number };
-                converter.take(conversion, raw, problems);
+/// Reads the texts of the variables.
+struct Texts<'a> {
+    names: &'a NamesInUse,
+    read_file: ReadFile<'a>,
+    problems: &'a mut Problems,
+    /// The names whose texts had quotes or a comment around them.
+    cleaned: Vec<String>,
+}
+
+impl Texts<'_> {
+    /// One set, and the name that asks for a password, if there is one.
+    fn raw_set(&mut self, number: u16, mut set: Vec<Named>) -> (RawSet, Option<String>) {
+        let mut converter = Converter::new(number);
+        set.sort_by_key(|named| named.name.order);
+        let mut set = set.into_iter().peekable();
+        while let Some(named) = set.next() {
+            let Name { order, is_file, conversion, ref full, .. } = named.name;
+            let Some(variable) = named.name.variable else {
+                compat::no_equivalent(conversion, full, &named.value, self.problems);
+                continue;
+            };
+            if let Some(ours) = self.names.excludes(full, conversion) {
+                let why = format!(
+                    "is ignored because {} is set; the variable here is {}",
+                    ours.name, variable.name
+                );
+                self.problems.warn(log::Level::Info, full, why);
+                continue;
+            }
+            let name = full.clone();
+            let file_too = set.next_if(|next| !is_file && next.name.order == order + 1);
+            let (value, path) = if is_file { (None, Some(named)) } else { (Some(named), file_too) };
+            match self.text(value, path) {
+                None => converter.skip(variable),
+                Some((text, _)) if text.is_empty() => {}
+                Some((text, file)) => {
+                    let raw = RawValue { variable, text, name, file, implied: false, number };
+                    converter.take(conversion, raw, self.problems);
+                }
             }
         }
+        converter.finish(self.problems)
     }
-    converter.finish(problems)
-}
 
-/// The text of a variable that is set as a value, in a file or as both, and the file it came from; `None` once a
-/// problem is noted.
-fn text(
-    name: &str,
-    value: Option<OsString>,
-    path: Option<OsString>,
-    read_file: ReadFile<'_>,
-    problems: &mut Problems,
-) -> Option<(String, Option<String>)> {
-    let path_name = format!("{name}_FILE");
-    let text = value.and_then(|value| utf8(value, name, problems));
-    let path = path.and_then(|path| utf8(path, &path_name, problems));
-    match (text, path) {
-        (Some(_), Some(path)) => {
-            problems.refuse(&path_name, Some(&path), format!("{name} is also set; keep one of them"));
-            None
+    /// The text of a variable that is set as a value, in a file or as both, and the file it came from; `None` once a
+    /// problem is noted.
+    fn text(&mut self, value: Option<Named>, path: Option<Named>) -> Option<(String, Option<String>)> {
+        let text = match value {
+            Some(value) => Some(self.utf8(value)?),
+            None => None,
+        };
+        let Some(file) = path else { return text.map(|(text, _)| (text, None)) };
+        let secret = file.name.is_secret();
+        let (path, name) = self.utf8(file)?;
+        if text.is_some() {
+            self.problems.refuse(
+                &format!("{name}_FILE"),
+                Some(&path),
+                format!("{name} is also set; keep one of them"),
+            );
+            return None;
         }
-        (Some(text), None) => Some((text, None)),
-        (None, Some(path)) => match content(read_file(Path::new(&path))) {
-            Ok(text) => Some((text, Some(path))),
+        match content((self.read_file)(Path::new(&path))) {
+            Ok(text) => {
+                let Cleaned { text, changed } = syntax::clean(&text, secret);
+                self.cleaned.extend(changed.then_some(name));
+                Some((text, Some(path)))
+            }
             Err(why) => {
-                problems.refuse(&path_name, Some(&path), why);
+                self.problems.refuse(&format!("{name}_FILE"), Some(&path), why);
                 None
             }
-        },
-        (None, None) => None,
+        }
     }
-}
 
-fn utf8(value: OsString, name: &str, problems: &mut Problems) -> Option<String> {
-    let text = value.into_string();
-    text.map_err(|_| problems.refuse(name, None, "has a value that is not UTF-8 text")).ok()
+    /// The text that is set, and the name without `_FILE`.
+    fn utf8(&mut self, named: Named) -> Option<(String, String)> {
+        let written = named.name.written();
+        let Ok(text) = named.value.into_string() else {
+            self.problems.refuse(&written, None, "has a value that is not UTF-8 text");
+            return None;
+        };
+        self.cleaned.extend(named.cleaned.then_some(written));
+        Some((text, named.name.full))
+    }
+
+    /// One warning for all of them.
+    fn warn_of_cleaned(&mut self) {
+        let Some((first, more)) = self.cleaned.split_first() else { return };
+        let others = match more {
+            [] => String::new(),
+            [other] => format!("; so does {other}"),
+            [others @ .., last] => format!("; so do {} and {last}", others.join(", ")),
+        };
+        let why = format!("contains quotes or a comment, which are not part of the value{others}");
+        self.problems.warn(log::Level::Warn, first, why);
+    }
 }
 
 /// A file's text without the newline that every editor ends it with.

@@ -119,7 +119,9 @@ pub(super) mod tests {
                 Conversion::Number => ", if it is a number",
                 Conversion::Prefix => ": the prefix length of IPv4 addresses without one",
                 Conversion::Port => ": the port to check on `CHECK_IP`, else on this host; 0: no check",
-                Conversion::Host => ": the host of `CHECK_PORT`; `any` is this host",
+                Conversion::Host => {
+                    ": the host of `CHECK_PORT`; `any` is this host, and another host is not checked"
+                }
                 Conversion::Not => ", inverted",
                 Conversion::Preemption => {
                     ": `nopreempt`, or `preempt_delay` and the seconds of `PREEMPT_DELAY`"
@@ -127,6 +129,7 @@ pub(super) mod tests {
                 Conversion::AuthType => ": `PASS` requires it, `none` forbids it",
                 Conversion::Debug => ": true means `debug`",
                 Conversion::Ignored => "has no effect and is ignored",
+                Conversion::Autoconf => "has no effect; false: your own keepalived.conf is not read",
                 Conversion::Missing(why) => why,
             };
             let of = alias.of.map_or_else(String::new, |variable| format!("`{}`", variable.name));

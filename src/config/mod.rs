@@ -15,6 +15,7 @@ mod raw_value;
 mod reader;
 mod router;
 mod suggest;
+mod syntax;
 mod value;
 mod variable;
 mod variables;
@@ -30,6 +31,7 @@ use reader::Reader;
 use suggest::{looks_like_ours, suggestion};
 use variables::{INTERFACE, LOG_FORMAT, LOG_LEVEL, METRICS_LISTEN, STATUS_SOCKET};
 
+use compat::OWN_FILE;
 pub use compat::{Alias, Conversion, aliases};
 pub use effective::{EffectiveTexts, Setting};
 pub use environment::is_secret;
@@ -111,27 +113,39 @@ fn read(
     let mut problems = Problems::default();
     let sets = environment.raw_sets(&read_file, &mut problems);
     let config = config(&sets, &mut problems).filter(|_| problems.problems.is_empty());
-    report_unknown(environment.unknown, config.is_some(), &mut problems);
+    report_unknown(&environment, config.is_some(), &mut problems);
     let Problems { problems, warnings } = problems;
-    config.map(|config| (config, warnings, sets)).ok_or(ConfigError(problems))
+    match config {
+        Some(config) => Ok((config, warnings, sets)),
+        None => Err(ConfigError { problems, warnings }),
+    }
 }
 
-/// Notes the unknown names that look like misspelled ones of ours. A name may be the reason for what is missing, so
-/// it is a problem in an environment that is not `valid`.
-fn report_unknown(mut unknown: Vec<String>, valid: bool, problems: &mut Problems) {
-    unknown.sort();
-    for variable in unknown {
-        let (level, question) = match suggestion(&variable) {
+/// Notes the unknown names that look like misspelled ones of ours, or like another image's. A misspelled name may be the
+/// reason for what is missing, so it is a problem in an environment that is not `valid`.
+fn report_unknown(environment: &Environment, valid: bool, problems: &mut Problems) {
+    for variable in environment.unknown.keys() {
+        let foreign = environment.is_foreign && suggest::looks_like_a_setting(variable);
+        let (level, question) = match suggestion(variable) {
             Some(known) => (log::Level::Warn, format!("; did you mean {known}?")),
-            None if looks_like_ours(&variable) => (log::Level::Info, String::new()),
+            // Some images name their configuration file so, and much other software does.
+            None if variable == "CONFIG" && environment.is_foreign => {
+                problems.warn(log::Level::Warn, variable, OWN_FILE);
+                continue;
+            }
+            None if foreign => {
+                problems.warn(log::Level::Warn, variable, "is not a variable of vrrp-init and has no effect");
+                continue;
+            }
+            None if looks_like_ours(variable) => (log::Level::Info, String::new()),
             None => continue,
         };
         let why = format!("is not a variable of vrrp-init{question}");
         // The value is not shown: it may be a secret.
         if valid {
-            problems.warn(level, &variable, why);
+            problems.warn(level, variable, why);
         } else {
-            problems.refuse(&variable, None, why);
+            problems.refuse(variable, None, why);
         }
     }
 }

@@ -65,21 +65,37 @@ pub(crate) fn one_line(text: &str) -> String {
     line
 }
 
-/// Every problem in the environment. Displays as the whole report, program name included, one problem a line.
+/// Every problem in the environment, and what else there is to know about it. Displays as the whole report, program name
+/// included, one problem or warning a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigError(pub Vec<Problem>);
+pub struct ConfigError {
+    pub problems: Vec<Problem>,
+    pub warnings: Vec<Warning>,
+}
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plural = if self.0.len() == 1 { "" } else { "s" };
-        write!(f, "vrrp-init: {} problem{plural} in the environment", self.0.len())?;
-        let subjects: Vec<String> = self.0.iter().map(Problem::subject).collect();
-        let width = subjects.iter().map(|s| s.chars().count()).max().unwrap_or(0);
-        for (subject, problem) in subjects.iter().zip(&self.0) {
-            write!(f, "\n  {subject:width$}  {}", one_line(&problem.why))?;
+        let problems = self.problems.iter().map(|problem| (problem.subject(), one_line(&problem.why)));
+        section(f, "problem", problems.collect())?;
+        if self.warnings.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        f.write_str("\n")?;
+        let warnings = self.warnings.iter();
+        let warnings = warnings.map(|warning| (one_line(&warning.variable), one_line(&warning.why)));
+        section(f, "warning", warnings.collect())
     }
+}
+
+/// A headline, then subjects and sentences in two columns.
+fn section(f: &mut fmt::Formatter<'_>, what: &str, lines: Vec<(String, String)>) -> fmt::Result {
+    let plural = if lines.len() == 1 { "" } else { "s" };
+    write!(f, "vrrp-init: {} {what}{plural} in the environment", lines.len())?;
+    let width = lines.iter().map(|(subject, _)| subject.chars().count()).max().unwrap_or(0);
+    for (subject, why) in lines {
+        write!(f, "\n  {subject:width$}  {why}")?;
+    }
+    Ok(())
 }
 
 impl std::error::Error for ConfigError {}
@@ -120,9 +136,29 @@ mod tests {
         Problem { variable: variable.into(), value: value.map(Into::into), why: why.into() }
     }
 
+    fn refused(problems: Vec<Problem>) -> ConfigError {
+        ConfigError { problems, warnings: vec![] }
+    }
+
+    #[test]
+    fn warnings_are_printed_after_the_problems() {
+        let warning = |variable: &str, why: &str| Warning {
+            level: log::Level::Warn,
+            variable: variable.into(),
+            why: why.into(),
+        };
+        let warnings = vec![warning("KEEPALIVED_CONF", "is ignored"), warning("A\n", "has no effect")];
+        let error = ConfigError { problems: vec![problem("VIP", None, "is required")], warnings };
+        assert_eq!(
+            error.to_string(),
+            "vrrp-init: 1 problem in the environment\n  VIP  is required\n\
+             vrrp-init: 2 warnings in the environment\n  KEEPALIVED_CONF  is ignored\n  A\\n              has no effect"
+        );
+    }
+
     #[test]
     fn all_problems_are_printed_at_once_in_two_columns() {
-        let error = ConfigError(vec![
+        let error = refused(vec![
             problem("VIRTUAL_ROUTER", Some("300"), "must be 1 to 255"),
             problem("VIP", None, "is required: the virtual addresses, such as 10.0.0.2/24"),
             problem("PRIORTY", None, "is not a variable of vrrp-init; did you mean PRIORITY?"),
@@ -138,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_value_stays_on_its_line_and_is_cut_when_long() {
-        let error = ConfigError(vec![problem("VIP", Some("a\nb\u{1b}[2J"), "is wrong (read from \n)")]);
+        let error = refused(vec![problem("VIP", Some("a\nb\u{1b}[2J"), "is wrong (read from \n)")]);
         assert_eq!(
             error.to_string(),
             "vrrp-init: 1 problem in the environment\n  VIP=a\\nb\\u{1b}[2J  is wrong (read from \\n)"

@@ -24,6 +24,8 @@ pub(super) struct RawSet {
     pub(super) values: Vec<RawValue>,
     /// Variables that are set, but to nothing usable.
     pub(super) unusable: Vec<&'static Variable>,
+    /// Where the number of the virtual router might come from, for the report that it is missing.
+    pub(super) cure: Option<String>,
 }
 
 impl RawSet {

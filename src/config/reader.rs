@@ -3,7 +3,7 @@
 
 use super::problems::Problems;
 use super::raw_value::{Effective, RawValue};
-use super::variables::{Default, Raw, Row, Variable, full_name};
+use super::variables::{Default, Raw, Row, VIRTUAL_ROUTER, Variable, full_name};
 
 /// Reads the variables of one router.
 pub(super) struct Reader<'a> {
@@ -57,8 +57,9 @@ impl<'a> Reader<'a> {
             Some(first) if self.number() > 1 => format!(", because {} is set", first.name),
             Some(_) | None => String::new(),
         };
+        let cure = self.effective.own.cure.as_deref().filter(|_| variable.name == VIRTUAL_ROUTER.name);
         let name = self.full_name(variable);
-        self.problems.refuse(&name, None, format!("is required{since}: {what}"));
+        self.problems.refuse(&name, None, format!("is required{since}: {what}{}", cure.unwrap_or_default()));
     }
 
     /// Whether the variable has a text, its own or a default's.

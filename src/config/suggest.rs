@@ -3,7 +3,7 @@
 
 use strsim::osa_distance;
 
-use super::compat::{Alias, PREFIX, aliases};
+use super::compat::{Alias, HOST_IP, PREFIX, aliases};
 use super::value::integer;
 use super::variables::{MOST_ROUTERS, Scope, VARIABLES, Variable, full_name};
 
@@ -43,6 +43,27 @@ fn suggested_alias(base: &str, native: &str) -> Option<String> {
 pub(super) fn looks_like_ours(name: &str) -> bool {
     let derived = ["PORT", "SERVICE_", "ENV_", "NAME", "VERSION"];
     name.strip_prefix(PREFIX).is_some_and(|rest| !derived.iter().any(|start| rest.starts_with(start)))
+}
+
+/// Whether an unknown `name` may be one that another image for keepalived reads.
+pub(super) fn is_foreign(name: &str) -> bool {
+    (looks_like_ours(name) && suggestion(name).is_none()) || names_a_setting(name)
+}
+
+/// Whether an unknown `name`, beside those of another image, looks like a setting of a virtual router or a load
+/// balancer, which has no effect here.
+pub(super) fn looks_like_a_setting(name: &str) -> bool {
+    name == HOST_IP || names_a_setting(name)
+}
+
+fn names_a_setting(name: &str) -> bool {
+    const WORDS: &str = "ADVERT ADVERTISE ADVERTISEMENT AUTHPASS FALL GARP INT INTERVAL INTF IPVS LB LVS MASK MCAST \
+                         MULTICAST NETMASK NEIGHBOR NEIGHBORS NIC NOPREEMPT PEER PEERS PREEMPT PRIO PRIORITY REAL RISE \
+                         ROUTERID UNICAST VRID VROUTERID VRRP WEIGHT";
+    let upper = name.to_ascii_uppercase();
+    // Engines and clusters derive these from the names of services.
+    let derived = upper.ends_with("_PORT") || upper.contains("_PORT_") || upper.contains("_SERVICE_");
+    !derived && upper.split('_').any(|word| WORDS.split(' ').any(|known| known == word))
 }
 
 /// `VIP_2` as `VIP` and 2.

@@ -147,17 +147,22 @@ pub(super) fn refresh(text: &str) -> Value<Option<Duration>> {
     }
 }
 
-/// The whole text, including white space: the other nodes compare octets. The reason does not repeat it.
-pub(super) fn password(text: &str) -> Value<Password> {
+/// The whole text, including white space: the other nodes compare octets. Of a longer one, the first octets count, as
+/// in keepalived. No reason repeats it.
+pub(super) fn password(text: &str) -> Parsed<Password> {
     if text.contains(|c: char| c.is_control()) {
-        return Err("must not contain a line break or another control character".into());
+        return single(text, Err("must not contain a line break or another control character".into()));
     }
-    Password::new(text.as_bytes()).ok_or_else(|| {
-        let (longest, length) = (Password::LONGEST, text.len());
-        format!(
-            "must be 1 to {longest} bytes, not {length}; keepalived sends the first {longest} of a longer one"
-        )
-    })
+    let octets = text.as_bytes();
+    let password = Password::new(&octets[..octets.len().min(Password::LONGEST)]);
+    let mut parsed = single(text, password.ok_or_else(|| "must not be empty".into()));
+    if octets.len() > Password::LONGEST {
+        let longest = Password::LONGEST;
+        parsed.warnings.push(format!(
+            "is longer than {longest} bytes: as in keepalived, only the first {longest} are used"
+        ));
+    }
+    parsed
 }
 
 /// `None`: there is none.
@@ -249,11 +254,15 @@ pub(super) fn interface(text: &str) -> Value<InterfaceChoice> {
     interface_name(text.trim()).map(InterfaceChoice::Named)
 }
 
-/// A name that the kernel would accept for an interface.
+/// A name or an alternative name that the kernel would accept for an interface.
 pub(super) fn interface_name(text: &str) -> Value<String> {
+    // ALTIFNAMSIZ without the NUL; a name longer than 15 can only be an alternative one.
+    const LONGEST: usize = 127;
     let strange = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
-    if text.is_empty() || text.len() > 15 || text == "." || text == ".." || text.contains(strange) {
-        return Err("must be an interface name: 1 to 15 bytes without slash, colon or space".into());
+    if text.is_empty() || text.len() > LONGEST || text == "." || text == ".." || text.contains(strange) {
+        return Err(format!(
+            "must be an interface name: 1 to 15 bytes, or an altname of up to {LONGEST}, without slash, colon or space"
+        ));
     }
     Ok(text.to_owned())
 }

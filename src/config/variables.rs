@@ -59,7 +59,7 @@ fn same<T: PartialEq>(parse: fn(&str) -> Parsed<T>, a: &str, b: &str) -> bool {
 }
 
 /// `single PARSER` for one value, `list "item name" PARSER` for a list of them, `list PARSER` for a list with a syntax
-/// of its own.
+/// of its own, `whole PARSER` for one value with warnings.
 macro_rules! parser {
     (single $parse:path) => {
         |text| value::single(text, $parse(text))
@@ -67,17 +67,17 @@ macro_rules! parser {
     (list $what:literal $parse:path) => {
         |text| value::list(text, $what, $parse)
     };
-    (list $parse:path) => {
+    ($kind:ident $parse:path) => {
         $parse
     };
 }
 
 macro_rules! is_list {
-    (single) => {
-        false
-    };
     (list) => {
         true
+    };
+    ($other:ident) => {
+        false
     };
 }
 
@@ -143,7 +143,7 @@ variables! {
     }
     VIRTUAL_ROUTER virtual_router: Vrid {
         parse: single value::vrid,
-        aliases: "VRID VIRTUAL_ROUTER_ID VRRP_ROUTER_ID KEEPALIVED_ROUTER_ID KEEPALIVED_ROUTE_ID",
+        aliases: "VRID VIRTUAL_ROUTER_ID",
         scope: Own,
         default: Required("the number that all nodes of one virtual router share, 1 to 255"),
         help: "virtual router identifier (VRID), 1 to 255, the same on all nodes",
@@ -153,8 +153,8 @@ variables! {
         aliases: "IFACE VRRP_INTERFACE OPENSHIFT_HA_NETWORK_INTERFACE vip_interface",
         scope: Inherited,
         default: Value("auto"),
-        help: "interface to use for VRRP; `auto`: the one whose subnet contains the first VIP, else that of \
-               the default route",
+        help: "interface to use for VRRP, by name or altname; `auto`: of those that are up, the one whose \
+               subnet contains the first VIP, else that of the default route",
     }
     STATE state: StateHint {
         parse: single value::state,
@@ -261,12 +261,13 @@ variables! {
         help: "seconds to wait before replacing such a master, 0 to 1000",
     }
     AUTH_PASS auth_pass: Password {
-        parse: single value::password,
+        parse: whole value::password,
         aliases: "AUTH_PASSWORD VRRP_AUTH_PASS KEEPALIVED_PASSWORD",
         scope: Inherited,
         default: None,
         secret: true,
-        help: "plain-text password of VRRPv2, 1 to 8 bytes, the same on all nodes; it is sent unencrypted",
+        help: "plain-text password of VRRPv2, the same on all nodes; the first 8 bytes count, and it is sent \
+               unencrypted",
     }
     UNICAST_PEERS unicast_peers: Vec<IpAddr> {
         parse: list "address" address::host_address,
@@ -337,7 +338,7 @@ variables! {
         scope: Process,
         default: Value("auto"),
         help: "the image whose defaults apply to unset variables while nodes with that image still run: \
-               osixia, arcts, neoassist, shawly, ednxzu, rmartin16, alterway or none; `auto`: detected from \
+               osixia, arcts, neoassist, shawly, ednxzu, rmartin16, alterway, angelnu or none; `auto`: detected from \
                the names in use, and logged",
     }
     STATUS_SOCKET status_socket: Option<PathBuf> {

@@ -228,8 +228,9 @@ pub(crate) fn env(data: &[u8]) {
             assert_eq!(texts.changes(&texts), Vec::<String>::new());
         }
         Err(error) => {
-            assert!(!error.0.is_empty());
-            assert_eq!(error.to_string().lines().count(), error.0.len() + 1);
+            assert!(!error.problems.is_empty());
+            let warnings = if error.warnings.is_empty() { 0 } else { error.warnings.len() + 1 };
+            assert_eq!(error.to_string().lines().count(), 1 + error.problems.len() + warnings);
         }
     }
 }

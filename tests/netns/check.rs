@@ -123,14 +123,17 @@ fn every_problem_of_the_environment_is_one_report() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     let node = Node::plain(11).with("KEEPALIVED_PRIORITY", "12").with("AUTH_PASS", "hunter2-and-more");
-    let (lines, code) = check(&host, Launch::PidOne, &node);
+    let (lines, code) =
+        check(&host, Launch::PidOne, &node.with("SERVICE", "haproxy").with("CHECK_RISE", "0"));
     assert_eq!(code, 78);
     assert_eq!(
         lines,
         [
             "vrrp-init: 2 problems in the environment",
             "KEEPALIVED_PRIORITY=12 PRIORITY is also set, to another value; keep one of them",
-            "AUTH_PASS must be 1 to 8 bytes, not 16; keepalived sends the first 8 of a longer one",
+            "CHECK_RISE=0 must be a whole number from 1 to 4294967295",
+            "vrrp-init: 1 warning in the environment",
+            "AUTH_PASS is longer than 8 bytes: as in keepalived, only the first 8 are used",
         ]
     );
 }

@@ -25,7 +25,7 @@ pub enum Conversion {
     Same,
     /// Unchanged; read only if the addresses have another image's name too, since much other software uses the name.
     Common,
-    /// Unchanged if it is a number; otherwise it is a name, as in keepalived.conf.
+    /// Unchanged if it is a number; otherwise it may be a name, as in keepalived.conf, beside a number.
     Number,
     /// One item of a list: the number at the end is the item's, not a virtual router's.
     Item,
@@ -43,6 +43,8 @@ pub enum Conversion {
     AuthType,
     /// True is `debug`.
     Debug,
+    /// Has no effect here, unless it is false: then the configuration is in a file.
+    Autoconf,
     /// Has no effect here, and nothing is lost.
     Ignored,
     /// Has no effect here, and something is lost; the rest of a sentence.
@@ -53,11 +55,19 @@ const fn alias(of: Option<&'static Variable>, conversion: Conversion, names: &'s
     Alias { of, conversion, names }
 }
 
+/// What is said where another image would read a file.
+pub(in crate::config) const OWN_FILE: &str =
+    "is ignored: your own keepalived.conf is not read; set its values as variables instead";
+
 /// The aliases whose texts are converted. Those with the same meaning are in the rows of [`VARIABLES`].
 static CONVERTED: &[Alias] = &[
     alias(Some(&VIP.variable), Conversion::Item, "KEEPALIVED_VIRTUAL_IPADDRESS"),
     alias(Some(&VIP.variable), Conversion::Prefix, "VIRTUAL_MASK NETMASK_BIT vip_subnet"),
-    alias(Some(&VIRTUAL_ROUTER.variable), Conversion::Number, "ROUTER_ID"),
+    alias(
+        Some(&VIRTUAL_ROUTER.variable),
+        Conversion::Number,
+        "ROUTER_ID VRRP_ROUTER_ID KEEPALIVED_ROUTER_ID KEEPALIVED_ROUTE_ID",
+    ),
     alias(Some(&CHECK_TCP.variable), Conversion::Port, "CHECK_PORT OPENSHIFT_HA_MONITOR_PORT"),
     alias(Some(&CHECK_TCP.variable), Conversion::Host, "CHECK_IP"),
     alias(Some(&PREEMPT.variable), Conversion::Not, "NOPREEMPT"),
@@ -71,13 +81,14 @@ static CONVERTED: &[Alias] = &[
     alias(
         None,
         Conversion::Ignored,
-        "KEEPALIVED_AUTOCONF KEEPALIVED_CMD KEEPALIVED_VAR_RUN KEEPALIVED_COMMAND_LINE_ARGUMENTS \
-         OPENSHIFT_HA_IPTABLES_CHAIN OPENSHIFT_HA_NFTABLES_RULE",
+        "KEEPALIVED_CMD KEEPALIVED_VAR_RUN KEEPALIVED_COMMAND_LINE_ARGUMENTS OPENSHIFT_HA_IPTABLES_CHAIN \
+         OPENSHIFT_HA_NFTABLES_RULE",
     ),
+    alias(None, Conversion::Autoconf, "KEEPALIVED_AUTOCONF"),
     alias(
         None,
-        Conversion::Missing("is ignored: there is no keepalived.conf here, set variables instead"),
-        "KEEPALIVED_CONF KEEPALIVED_CUSTOM_CONFIG",
+        Conversion::Missing(OWN_FILE),
+        "KEEPALIVED_CONF KEEPALIVED_CUSTOM_CONFIG KEEPALIVED_CONF_TEMPLATE KEEPALIVED_CONF_RELOAD_SCRIPT",
     ),
     alias(
         None,

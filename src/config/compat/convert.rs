@@ -2,13 +2,14 @@
 //! of variables at a time.
 
 use std::ffi::OsStr;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use super::aliases::Conversion;
+use super::aliases::{Conversion, OWN_FILE, is_ambiguous};
 use crate::config::problems::Problems;
 use crate::config::raw_value::{RawSet, RawValue};
+use crate::config::syntax::ARRAY_MARKS;
 use crate::config::value::{self, boolean};
-use crate::config::variables::{AUTH_PASS, PREEMPT_DELAY, Variable};
+use crate::config::variables::{AUTH_PASS, PREEMPT_DELAY, UNICAST_SRC_IP, Variable};
 
 /// Converts the texts of one set, taken in the order of the tables.
 pub(in crate::config) struct Converter {
@@ -19,7 +20,7 @@ pub(in crate::config) struct Converter {
 
 impl Converter {
     pub(in crate::config) fn new(number: u16) -> Self {
-        Self { set: RawSet { number, values: vec![], unusable: vec![] }, held: vec![] }
+        Self { set: RawSet { number, values: vec![], unusable: vec![], cure: None }, held: vec![] }
     }
 
     /// `variable` is set, but to nothing usable.
@@ -35,7 +36,7 @@ impl Converter {
     ) {
         let text = raw.text.trim();
         let converted = match conversion {
-            Conversion::Number if value::integer::<u32>(text).is_none() => return,
+            Conversion::Number if value::integer::<u32>(text).is_none() => return self.hold(conversion, raw),
             Conversion::Port if text == "0" => return,
             Conversion::Item
             | Conversion::Prefix
@@ -48,7 +49,7 @@ impl Converter {
                 Err(_) => raw.text,
             },
             Conversion::Debug if boolean(text) == Ok(true) => "debug".into(),
-            Conversion::Debug | Conversion::Ignored | Conversion::Missing(_) => return,
+            Conversion::Debug | Conversion::Autoconf | Conversion::Ignored | Conversion::Missing(_) => return,
             Conversion::Preemption if text == "nopreempt" => "false".into(),
             Conversion::Preemption => {
                 let Some(delay) = text.strip_prefix("preempt_delay ") else {
@@ -100,9 +101,17 @@ impl Converter {
                 self.add_prefix(&raw, problems);
             } else if conversion == Conversion::AuthType {
                 auth_type = self.check_auth_type(raw, problems);
+            } else if conversion == Conversion::Number {
+                self.forgive_name(raw, problems);
             } else if conversion != Conversion::Host {
                 if conversion == Conversion::Port {
-                    raw.text = host_and_port(host.as_ref(), raw.text.trim());
+                    match self.host_and_port(host.as_ref(), &raw.text) {
+                        Ok(text) => raw.text = text,
+                        Err((name, why)) => {
+                            problems.warn(log::Level::Warn, &name, why);
+                            continue;
+                        }
+                    }
                 }
                 self.set(raw, problems);
             } else if !has_port {
@@ -110,6 +119,30 @@ impl Converter {
             }
         }
         (self.set, auth_type)
+    }
+
+    /// The endpoint to check; a name and the reason if it may be on another host, whose failure is none of this node.
+    fn host_and_port(&self, host: Option<&RawValue>, port: &str) -> Result<String, (String, String)> {
+        let Some(host) = host else { return Ok(format!("127.0.0.1:{port}")) };
+        let text = host.text.trim();
+        let own = self
+            .set
+            .get(&UNICAST_SRC_IP)
+            .is_some_and(|source| value::items(&source.text).any(|ip| ip == text));
+        let local = text.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+        let endpoint = if text.contains(':') { format!("[{text}]:{port}") } else { format!("{text}:{port}") };
+        match &*text.to_ascii_lowercase() {
+            "any" | "localhost" | "0.0.0.0" => Ok(format!("127.0.0.1:{port}")),
+            "::" => Ok(format!("[::1]:{port}")),
+            _ if own || local => Ok(endpoint),
+            _ => Err((
+                host.name.clone(),
+                format!(
+                    "names {text}, which may be another host, so port {port} is not checked; set CHECK_TCP=127.0.0.1:\
+                     {port}, or CHECK_TCP={endpoint} if the address is this host's"
+                ),
+            )),
+        }
     }
 
     /// Adds the prefix length to the IPv4 addresses without one.
@@ -133,6 +166,16 @@ impl Converter {
             text.push('\n');
         }
         vip.text = text;
+    }
+
+    /// A name in place of the number is forgiven if the number is set too.
+    fn forgive_name(&mut self, raw: RawValue, problems: &mut Problems) {
+        if self.set.get(raw.variable).is_some() {
+        } else if is_ambiguous(&raw.name) {
+            self.set.cure = Some(format!("; {} is set, but not to a number", raw.name));
+        } else {
+            self.set(raw, problems);
+        }
     }
 
     /// The name, if it asks for a password.
@@ -162,11 +205,16 @@ pub(in crate::config) fn no_equivalent(
     problems: &mut Problems,
 ) {
     let off = value.to_str().is_some_and(|text| boolean(text) == Ok(false));
-    if let Conversion::Missing(why) = conversion {
-        if !off {
-            problems.warn(log::Level::Warn, name, why);
-        }
+    let lost = if conversion == Conversion::Autoconf {
+        off.then_some(OWN_FILE)
+    } else if let Conversion::Missing(why) = conversion {
+        Some(why).filter(|_| !off)
     } else {
+        None
+    };
+    if let Some(why) = lost {
+        problems.warn(log::Level::Warn, name, why);
+    } else if !matches!(conversion, Conversion::Missing(_)) {
         problems.warn(log::Level::Info, name, "has no effect here and is ignored");
     }
 }
@@ -179,18 +227,14 @@ pub(super) fn check_password(set: &RawSet, auth_type: Option<String>, problems: 
     }
 }
 
-fn host_and_port(host: Option<&RawValue>, port: &str) -> String {
-    let host = host.map_or("any", |host| host.text.trim());
-    let host = if host.eq_ignore_ascii_case("any") { "127.0.0.1" } else { host };
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-}
-
-/// The items of an array, a line each: `["a", "b"]`, or `#PYTHON2BASH:['a', 'b']` as osixia's images write it.
+/// The items of an array, a line each: `["a", "b"]`, `"a", "b"`, or `#PYTHON2BASH:['a', 'b']` as osixia's images
+/// write it.
 fn array(text: &str) -> Option<String> {
     let text = text.trim();
-    let array =
-        ["#PYTHON2BASH:", "#JSON2BASH:"].iter().find_map(|mark| text.strip_prefix(mark)).unwrap_or(text);
-    let mut rest = array.trim().strip_prefix('[')?.strip_suffix(']')?;
+    let array = ARRAY_MARKS.iter().find_map(|mark| text.strip_prefix(mark)).unwrap_or(text);
+    let array = array.trim();
+    let bracketed = || array.strip_prefix('[')?.strip_suffix(']');
+    let mut rest = if array.starts_with(['"', '\'']) { array } else { bracketed()? };
     let mut list = String::new();
     loop {
         rest = rest.trim_start_matches(|c: char| c == ',' || c.is_whitespace());
@@ -210,7 +254,12 @@ mod tests {
 
     #[test]
     fn an_array_is_a_list_of_quoted_items() {
-        for text in ["#PYTHON2BASH:['a','b c']", " [ \"a\", 'b c', ]\n", "#JSON2BASH: [\"a\"\n,\"b c\"]"] {
+        for text in [
+            "#PYTHON2BASH:['a','b c']",
+            " [ \"a\", 'b c', ]\n",
+            "#JSON2BASH: [\"a\"\n,\"b c\"]",
+            "'a' \"b c\"",
+        ] {
             assert_eq!(array(text).as_deref(), Some("a\nb c\n"), "{text}");
         }
         assert_eq!(array("[]").as_deref(), Some(""));

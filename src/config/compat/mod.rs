@@ -3,13 +3,17 @@
 
 mod aliases;
 mod convert;
+mod defaults;
+mod names;
 mod profiles;
 
 #[cfg(test)]
 pub(super) use aliases::is_ambiguous;
 pub use aliases::{Alias, Conversion, aliases};
-pub(super) use aliases::{Found, PREFIX, find};
+pub(super) use aliases::{Found, OWN_FILE, PREFIX, find};
 pub(super) use convert::{Converter, no_equivalent};
-pub(super) use profiles::{NamesInUse, apply_defaults};
+pub(super) use defaults::apply_defaults;
+pub(super) use names::{HOST_IP, NamesInUse};
+pub(super) use profiles::reads_host_ip;
 #[cfg(test)]
-pub(super) use profiles::{PROFILES, Profile};
+pub(super) use profiles::{INVERTED, PROFILES, Profile};

@@ -1,22 +1,22 @@
 //! The defaults of other images, which apply to unset variables while nodes with such an image take part; knows names
 //! and texts, not their meaning.
 
-use super::aliases::{Conversion, is_ambiguous};
-use super::convert::check_password;
-use crate::config::problems::Problems;
-use crate::config::raw_value::{RawSet, RawValue};
-use crate::config::value;
+use super::aliases::PREFIX;
+use super::names::NamesInUse;
 use crate::config::variables::{
-    AUTH_PASS, CHECK_FALL, CHECK_RISE, COMPAT, GARP_REFRESH, PREEMPT, PRIORITY, STATE, Scope, VIP,
-    VIRTUAL_ROUTER, Variable,
+    AUTH_PASS, CHECK_FALL, CHECK_RISE, GARP_REFRESH, PREEMPT, PRIORITY, STATE, VIRTUAL_ROUTER, Variable,
 };
 
 /// Another image.
 pub(in crate::config) struct Profile {
     /// For `COMPAT`.
     pub(in crate::config) name: &'static str,
-    /// Names that only this image uses together.
-    pub(in crate::config) names: &'static str,
+    /// What reveals it: each is a set of names, separated by spaces, and a larger set outweighs a smaller one.
+    pub(in crate::config) marks: &'static [&'static str],
+    /// The other names that it reads, except those of [`VARIABLES`](crate::config::variables::VARIABLES).
+    reads: &'static str,
+    /// Whether `COMPAT=auto` chooses it.
+    pub(in crate::config) automatic: bool,
     /// Its defaults that differ from ours.
     pub(in crate::config) defaults: &'static [ImageDefault],
 }
@@ -25,210 +25,141 @@ pub(in crate::config) struct Profile {
 /// STATE other than MASTER.
 pub(in crate::config) type ImageDefault = (&'static Variable, &'static str);
 
-const fn profile(name: &'static str, names: &'static str, defaults: &'static [ImageDefault]) -> Profile {
-    Profile { name, names, defaults }
-}
+/// keepalived ignores `nopreempt` where the state is MASTER.
+const NO_PREEMPTION: ImageDefault = (&PREEMPT.variable, "|false");
 
-const NO_PREEMPTION: ImageDefault = (&PREEMPT.variable, "false");
+/// The text of a priority that is counted down, for [`super::defaults`].
+pub(in crate::config) const INVERTED: &str = "255 - HOST_IP";
 
-/// The first one that matches is taken.
 pub(in crate::config) static PROFILES: &[Profile] = &[
-    profile(
-        "osixia",
-        "KEEPALIVED_VIRTUAL_IPS",
-        &[
+    Profile {
+        name: "osixia",
+        marks: &["KEEPALIVED_VIRTUAL_IPS"],
+        reads: "KEEPALIVED_ROUTER_ID KEEPALIVED_PASSWORD KEEPALIVED_NOTIFY_SCRIPT KEEPALIVED_CONF \
+                KEEPALIVED_COMMAND_LINE_ARGUMENTS KEEPALIVED_CONF_TEMPLATE KEEPALIVED_CONF_RELOAD_SCRIPT",
+        automatic: true,
+        defaults: &[
             (&VIRTUAL_ROUTER.variable, "51"),
             (&PRIORITY.variable, "150"),
             NO_PREEMPTION,
             (&AUTH_PASS.variable, "d0cker"),
         ],
-    ),
-    profile(
-        "arcts",
-        "KEEPALIVED_VIRTUAL_IPADDRESS",
-        &[
+    },
+    Profile {
+        name: "arcts",
+        marks: &["KEEPALIVED_VIRTUAL_IPADDRESS"],
+        reads: "KEEPALIVED_AUTOCONF KEEPALIVED_CONF KEEPALIVED_CMD KEEPALIVED_DEBUG KEEPALIVED_VAR_RUN \
+                KEEPALIVED_VIRTUAL_ROUTER_ID KEEPALIVED_UNICAST_PEER KEEPALIVED_VIRTUAL_IPADDRESS_EXCLUDED \
+                KEEPALIVED_KUBE_APISERVER_CHECK",
+        automatic: true,
+        defaults: &[
             (&VIRTUAL_ROUTER.variable, "1"),
             (&STATE.variable, "MASTER"),
             (&PRIORITY.variable, "200|100"),
             (&AUTH_PASS.variable, "pwd#"),
         ],
-    ),
-    profile(
-        "neoassist",
-        "VIRTUAL_IP VIRTUAL_MASK VRID",
-        &[
+    },
+    Profile {
+        name: "neoassist",
+        marks: &["VIRTUAL_IP VIRTUAL_MASK VRID", "VIRTUAL_IP NETMASK_BIT VRID"],
+        reads: "CHECK_SCRIPT MCAST_GROUP RID",
+        automatic: true,
+        defaults: &[
             (&CHECK_RISE.variable, "2"),
             (&CHECK_FALL.variable, "2"),
-            NO_PREEMPTION,
+            // Its state is always BACKUP.
+            (&PREEMPT.variable, "false"),
             (&AUTH_PASS.variable, "blahblah"),
             (&GARP_REFRESH.variable, "60"),
         ],
-    ),
-    profile(
-        "shawly",
-        "KEEPALIVED_VIRTUAL_IP KEEPALIVED_VRID",
-        &[
+    },
+    Profile {
+        name: "shawly",
+        marks: &["KEEPALIVED_VIRTUAL_IP KEEPALIVED_VRID"],
+        reads: "KEEPALIVED_VIRTUAL_MASK KEEPALIVED_CHECK_IP KEEPALIVED_CHECK_PORT KEEPALIVED_CHECK_SCRIPT \
+                KEEPALIVED_AUTH_TYPE KEEPALIVED_CUSTOM_CONFIG",
+        automatic: true,
+        defaults: &[
             (&CHECK_RISE.variable, "2"),
             (&CHECK_FALL.variable, "2"),
             NO_PREEMPTION,
             (&GARP_REFRESH.variable, "60"),
         ],
-    ),
-    profile(
-        "ednxzu",
-        "VIRTUAL_IPS ROUTER_ID VRRP_INSTANCE",
-        &[(&VIRTUAL_ROUTER.variable, "50"), NO_PREEMPTION, (&AUTH_PASS.variable, "password")],
-    ),
-    profile(
-        "rmartin16",
-        "VIRTUAL_IPS ROUTER_ID",
-        &[(&VIRTUAL_ROUTER.variable, "41"), NO_PREEMPTION, (&AUTH_PASS.variable, "KeptAliv")],
-    ),
-    profile(
-        "alterway",
-        "CONTAINERS_TO_CHECK",
-        &[(&STATE.variable, "MASTER"), (&PRIORITY.variable, "101"), (&AUTH_PASS.variable, "s3cr3t")],
-    ),
+    },
+    Profile {
+        name: "ednxzu",
+        marks: &[
+            "VIRTUAL_IPS",
+            "VIRTUAL_IPS VRRP_INSTANCE",
+            "VIRTUAL_IPS ADVERTISE_INTERVAL",
+            "VIRTUAL_IPS UNICAST_SRC_IP",
+        ],
+        reads: "ROUTER_ID PASSWORD CONFIG ARGUMENTS VRRP_INSTANCE ADVERTISE_INTERVAL",
+        automatic: true,
+        defaults: &[(&VIRTUAL_ROUTER.variable, "50"), NO_PREEMPTION, (&AUTH_PASS.variable, "password")],
+    },
+    Profile {
+        name: "rmartin16",
+        marks: &["VIRTUAL_IPS"],
+        reads: "ROUTER_ID PASSWORD CONFIG ARGUMENTS",
+        automatic: true,
+        defaults: &[(&VIRTUAL_ROUTER.variable, "41"), NO_PREEMPTION, (&AUTH_PASS.variable, "KeptAliv")],
+    },
+    Profile {
+        name: "alterway",
+        marks: &[
+            "CONTAINERS_TO_CHECK",
+            "VIRTUAL_IP VIRTUAL_ROUTER_ID",
+            "VIRTUAL_IP CHECK_CREATION",
+            "VIRTUAL_IP ENABLE_LB",
+        ],
+        reads: "PASSWORD NOTIFY_SCRIPT_PATH CHECK_SCRIPT_PATH CHECK_HEALTH_IMAGE SWARM_ADDR SWARM_CERTS \
+                VIRTUAL_IP_LB REAL_IP REAL_PORTS LB_ALGO LB_KIND",
+        automatic: true,
+        defaults: &[
+            (&VIRTUAL_ROUTER.variable, "51"),
+            (&STATE.variable, "MASTER"),
+            (&PRIORITY.variable, "101"),
+            (&AUTH_PASS.variable, "s3cr3t"),
+        ],
+    },
+    Profile {
+        name: "angelnu",
+        marks: &["HOST_IP KEEPALIVED_VIRTUAL_IP"],
+        reads: "KEEPALIVED_PASSWORD",
+        // A wrong guess would reverse the order of the nodes.
+        automatic: false,
+        defaults: &[
+            (&VIRTUAL_ROUTER.variable, "51"),
+            (&PRIORITY.variable, INVERTED),
+            (&AUTH_PASS.variable, "secret"),
+        ],
+    },
 ];
 
-/// Names that only the image uses whose priorities count down; it has no defaults here.
-const INVERTED: &str = "HOST_IP KEEPALIVED_VIRTUAL_IP";
-
-/// What the names in use reveal about the image they were written for.
-pub(in crate::config) struct NamesInUse {
-    profile: Option<&'static Profile>,
-    inverted: bool,
-    virtual_router: bool,
-    vip: bool,
-}
-
-impl NamesInUse {
-    /// `has` answers whether a name is in use.
-    pub(in crate::config) fn new(has: &dyn Fn(&str) -> bool) -> Self {
-        let all = |names: &str| names.split(' ').all(has);
-        let profile = PROFILES.iter().find(|profile| all(profile.names));
-        let (virtual_router, vip) = (has(VIRTUAL_ROUTER.name), has(VIP.name));
-        Self { profile, inverted: all(INVERTED), virtual_router, vip }
+impl Profile {
+    /// The largest of its marks among the names in use.
+    pub(super) fn mark(&self, names: &NamesInUse) -> Option<&'static str> {
+        let found = self.marks.iter().copied().filter(|mark| mark.split(' ').all(|name| names.has(name)));
+        found.max_by_key(|mark| mark.split(' ').count())
     }
 
-    /// The variable of ours whose presence means that `name` belongs to other software.
-    pub(in crate::config) fn excludes(
-        &self,
-        name: &str,
-        conversion: Conversion,
-    ) -> Option<&'static Variable> {
-        if conversion == Conversion::Common {
-            self.vip.then_some(&VIP)
-        } else {
-            (self.virtual_router && is_ambiguous(name)).then_some(&VIRTUAL_ROUTER)
-        }
+    pub(super) fn reads(&self, name: &str) -> bool {
+        let mut marks = self.marks.iter().flat_map(|mark| mark.split(' '));
+        self.reads.split(' ').any(|known| known == name) || marks.any(|known| known == name)
+    }
+
+    /// The names of other images that this one does not read. Beside names with the prefix, only such count.
+    pub(super) fn strangers<'a>(&self, names: &'a NamesInUse) -> impl Iterator<Item = &'a str> {
+        let prefixed = |name: &str| name.starts_with(PREFIX);
+        let ours = self.marks.iter().any(|mark| mark.split(' ').any(prefixed));
+        let same_kind = names.foreign().filter(move |name| prefixed(name) == ours);
+        same_kind.map(String::as_str).filter(|name| !self.reads(name))
     }
 }
 
-/// Adds to `set`, the one without a suffix, the defaults of the image that `COMPAT` names or the names in use reveal;
-/// `auth_type` is the name that asks for a password, if there is one.
-pub(in crate::config) fn apply_defaults(
-    set: &mut RawSet,
-    names: &NamesInUse,
-    auth_type: Option<String>,
-    problems: &mut Problems,
-) {
-    let compat = set.get(&COMPAT).cloned();
-    let choice = compat.as_ref().map_or("auto", |compat| compat.text.trim()).to_ascii_lowercase();
-    let name = compat.as_ref().map_or(COMPAT.name, |compat| &compat.name);
-    let chosen = PROFILES.iter().find(|profile| profile.name == choice);
-    match (&*choice, chosen) {
-        ("none", _) => {}
-        (_, Some(profile)) => {
-            if let Some(added) = add_defaults(profile, set) {
-                let why = format!("is {choice}: the defaults of that image apply to unset variables:{added}");
-                problems.warn(log::Level::Info, name, why);
-            }
-        }
-        ("auto", None) => detect(set, names, name, problems),
-        (_, None) => {
-            let mut why = String::from("must be auto, none");
-            for profile in PROFILES {
-                why += ", ";
-                why += profile.name;
-            }
-            if let Some(path) = compat.as_ref().and_then(|compat| compat.file.as_ref()) {
-                why = format!("{why} (read from {path})");
-            }
-            problems.refuse(name, Some(&choice), why);
-        }
-    }
-    check_password(set, auth_type, problems);
-}
-
-fn detect(set: &mut RawSet, in_use: &NamesInUse, compat: &str, problems: &mut Problems) {
-    let Some(profile) = in_use.profile else {
-        if in_use.inverted {
-            refuse_inverted(set, problems);
-        }
-        return;
-    };
-    let Profile { name, names, .. } = profile;
-    let (level, why) = if in_use.virtual_router {
-        let why = format!(
-            "is auto: {names} indicates the image {name}, but VIRTUAL_ROUTER is a name of vrrp-init, so no \
-             default of {name} applies; set COMPAT={name} to apply them"
-        );
-        (log::Level::Info, why)
-    } else if let Some(added) = add_defaults(profile, set) {
-        let why = format!(
-            "is auto: {names} indicates the image {name}, so its defaults apply to unset variables:{added}; \
-             nodes with different values make two masters; set COMPAT={name} to confirm this, or \
-             COMPAT=none for the defaults of vrrp-init"
-        );
-        (log::Level::Warn, why)
-    } else {
-        return;
-    };
-    problems.warn(level, compat, why);
-}
-
-/// Adds the image's defaults of unset variables, and lists them; `None` if there are none.
-fn add_defaults(profile: &Profile, set: &mut RawSet) -> Option<String> {
-    let mut added = String::new();
-    for (variable, text) in profile.defaults {
-        // Without an address there is no first router, only what the others inherit.
-        let no_router = variable.scope == Scope::Own && set.get(&VIP).is_none();
-        if no_router || set.get(variable).is_some() || set.is_unusable(variable) {
-            continue;
-        }
-        let text = image_default(text, set);
-        let (equals, shown) = if variable.secret { (" ", "(not shown)") } else { ("=", &*text) };
-        added = format!("{added} {}{equals}{shown}", variable.name);
-        let name = variable.name.to_owned();
-        set.values.push(RawValue { variable, text, name, file: None, implied: true, number: 1 });
-    }
-    (!added.is_empty()).then_some(added)
-}
-
-/// The text of an [`ImageDefault`] under what is set.
-fn image_default(text: &str, set: &RawSet) -> String {
-    let (master, other) = text.split_once('|').unwrap_or((text, text));
-    let is_master = set.get(&STATE).is_some_and(|state| state.text.trim().eq_ignore_ascii_case("MASTER"));
-    let text = if is_master { master } else { other };
-    match text.strip_suffix('#') {
-        Some(text) => {
-            format!("{text}{}", set.get(&VIRTUAL_ROUTER).map_or("", |number| number.text.trim()))
-        }
-        None => text.to_owned(),
-    }
-}
-
-/// The priority is only converted for the reader: a wrong guess about the image would reverse the order of the nodes.
-fn refuse_inverted(set: &RawSet, problems: &mut Problems) {
-    const NAME: &str = "KEEPALIVED_PRIORITY";
-    let theirs = set.values.iter().find(|value| value.name == NAME);
-    let number = theirs.and_then(|value| value::integer::<u8>(&value.text));
-    let Some(number) = number.filter(|number| (1..=254).contains(number)) else { return };
-    let why = format!(
-        "means {0} in the image that also has {INVERTED}, which subtracts it from 255: set PRIORITY={0} \
-         instead, or COMPAT=none to use the number as it is",
-        255 - number,
-    );
-    problems.refuse(NAME, Some(&number.to_string()), why);
+/// Whether the names reveal an image that derives its priority from `HOST_IP`.
+pub(in crate::config) fn reads_host_ip(names: &NamesInUse) -> bool {
+    let counts_down = |profile: &&Profile| profile.defaults.iter().any(|(_, text)| *text == INVERTED);
+    PROFILES.iter().filter(counts_down).any(|profile| profile.mark(names).is_some())
 }

@@ -28,8 +28,9 @@ fn any_value_may_come_from_a_file() {
     }
     for variable in VARIABLES {
         let name = format!("{}_FILE", variable.name);
-        let outcome = read(os(&[(&name, "/run/value")]), |_| Ok(b"'/ /\r\n'\n".to_vec()));
-        let from_file = outcome.unwrap_err().0.into_iter().find(|p| p.variable == variable.name).unwrap();
+        let outcome = read(os(&[(&name, "/run/value")]), |_| Ok(b"'/ /\r\n\n".to_vec()));
+        let from_file =
+            outcome.unwrap_err().problems.into_iter().find(|p| p.variable == variable.name).unwrap();
         assert!(from_file.why.ends_with("(read from /run/value)"), "{name}: {from_file:?}");
     }
 }

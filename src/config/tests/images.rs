@@ -117,7 +117,7 @@ fn a_secret_that_differs_is_not_shown_under_any_name() {
         );
         let long = plain(&[(name, "hunter2-and-more")]);
         assert!(!format!("{long:?}").contains("hunter2"), "{name}");
-        assert!(problems(long)[0].starts_with(&format!("{name}  must be 1 to 8 bytes")));
+        assert!(warnings(long)[0].starts_with(&format!("{name} is longer than 8 bytes:")));
     }
 }
 
@@ -228,7 +228,8 @@ fn a_port_and_its_host_are_a_check() {
     assert_eq!(tcp(&[("CHECK_PORT", "80")]).as_deref(), Some("127.0.0.1:80"));
     assert_eq!(tcp(&[("CHECK_PORT", "80"), ("CHECK_IP", "any")]).as_deref(), Some("127.0.0.1:80"));
     let keepalived = [("KEEPALIVED_CHECK_IP", "10.0.0.7"), ("KEEPALIVED_CHECK_PORT", "443")];
-    assert_eq!(tcp(&keepalived).as_deref(), Some("10.0.0.7:443"));
+    let own = [("UNICAST_PEERS", "10.0.0.8"), ("UNICAST_SRC_IP", "10.0.0.7")];
+    assert_eq!(tcp(&[&keepalived[..], &own].concat()).as_deref(), Some("10.0.0.7:443"));
     assert_eq!(tcp(&[("CHECK_PORT", "80"), ("CHECK_IP", "::1")]).as_deref(), Some("[::1]:80"));
     assert_eq!(tcp(&[("OPENSHIFT_HA_MONITOR_PORT", "0")]), None);
     assert_eq!(
@@ -241,6 +242,30 @@ fn a_port_and_its_host_are_a_check() {
         ["CHECK_PORT=127.0.0.1:80  CHECK_TCP is also set, to another value; keep one of them"]
     );
     assert_eq!(warnings(plain(&[("CHECK_IP", "any")])), ["CHECK_IP has no effect without CHECK_PORT"]);
+}
+
+#[test]
+fn a_check_of_another_host_is_not_taken_over() {
+    for host in ["10.0.0.7", "10.0.0.2", "fd00::7", "dns2.example"] {
+        let vars = [("KEEPALIVED_CHECK_IP", host), ("KEEPALIVED_CHECK_PORT", "53")];
+        let (config, warnings) = plain(&vars).unwrap();
+        assert_eq!(config.routers[0].check, None, "{host}");
+        let endpoint = if host.contains(':') { format!("[{host}]:53") } else { format!("{host}:53") };
+        assert_eq!(
+            (warnings[0].level, warnings[0].to_string()),
+            (
+                log::Level::Warn,
+                format!(
+                    "KEEPALIVED_CHECK_IP names {host}, which may be another host, so port 53 is not checked; set \
+                     CHECK_TCP=127.0.0.1:53, or CHECK_TCP={endpoint} if the address is this host's"
+                )
+            )
+        );
+    }
+    for (host, endpoint) in [("0.0.0.0", "127.0.0.1:53"), ("::", "[::1]:53"), ("127.0.0.2", "127.0.0.2:53")] {
+        let check = router(plain(&[("CHECK_IP", host), ("CHECK_PORT", "53")])).check.unwrap();
+        assert_eq!(check.tcp[0].to_string(), endpoint, "{host}");
+    }
 }
 
 #[test]
@@ -293,13 +318,34 @@ fn what_has_no_equivalent_is_said_with_what_has() {
         warnings(outcome),
         [
             "KEEPALIVED_AUTOCONF has no effect here and is ignored",
-            "KEEPALIVED_CONF is ignored: there is no keepalived.conf here, set variables instead",
+            "KEEPALIVED_CONF is ignored: your own keepalived.conf is not read; set its values as variables instead",
             &format!("KEEPALIVED_CHECK_SCRIPT {instead}"),
             "MCAST_GROUP is ignored: adverts are sent to the VRRP group, or to UNICAST_PEERS",
         ]
     );
     let debug = plain(&[("KEEPALIVED_DEBUG", "true")]).unwrap().0;
     assert_eq!(debug.log.level, LevelFilter::Debug);
+}
+
+#[test]
+fn a_refusal_has_the_warnings_beside_it() {
+    let own_file = "is ignored: your own keepalived.conf is not read; set its values as variables instead";
+    for (name, value) in [
+        ("KEEPALIVED_CUSTOM_CONFIG", "true"),
+        ("KEEPALIVED_CONF", "/etc/keepalived/keepalived.conf"),
+        ("KEEPALIVED_AUTOCONF", "false"),
+        ("KEEPALIVED_CONF_TEMPLATE", "/tmpl"),
+    ] {
+        let outcome = only(&[(name, value)]);
+        assert_eq!(problems(outcome.clone()).len(), 2, "VIP and VIRTUAL_ROUTER are missing");
+        assert_eq!(warnings_beside_problems(outcome), [format!("{name} {own_file}")]);
+    }
+    let image = [("VIRTUAL_IPS", "10.0.0.2"), ("CONFIG", "/keepalived.conf")];
+    assert_eq!(warnings_beside_problems(only(&image)), [format!("CONFIG {own_file}")]);
+    let quoted = warnings_beside_problems(only(&[("VIP", "\"10.0.0.2\"")]));
+    assert_eq!(quoted, ["VIP contains quotes or a comment, which are not part of the value"]);
+    let ignored = warnings_beside_problems(only(&[("VIPS", "10.0.0.2"), ("LB_ALGO", "rr")]));
+    assert_eq!(ignored, ["LB_ALGO is not a variable of vrrp-init and has no effect"]);
 }
 
 #[test]

@@ -3,13 +3,16 @@
 mod files;
 mod images;
 mod origins;
+mod password;
 mod profiles;
 mod properties;
 mod protocol;
+mod recognition;
 mod reload;
 mod router;
 mod several;
 mod single;
+mod syntax;
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind};
@@ -64,9 +67,15 @@ fn warnings(outcome: Outcome) -> Vec<String> {
     outcome.unwrap().1.iter().map(ToString::to_string).collect()
 }
 
+/// The warnings of a report of problems.
+fn warnings_beside_problems(outcome: Outcome) -> Vec<String> {
+    outcome.unwrap_err().warnings.iter().map(ToString::to_string).collect()
+}
+
 /// The lines under the report's headline, alignment removed.
 fn problems(outcome: Outcome) -> Vec<String> {
-    let report = outcome.unwrap_err().to_string();
+    let error = outcome.unwrap_err();
+    let report = ConfigError { warnings: vec![], ..error }.to_string();
     let lines: Vec<_> = report.lines().collect();
     let (headline, rest) = lines.split_first().unwrap();
     let plural = if rest.len() == 1 { "" } else { "s" };

@@ -2,7 +2,7 @@
 
 use super::images::only;
 use super::*;
-use crate::config::compat::{PROFILES, Profile};
+use crate::config::compat::{INVERTED, PROFILES, Profile};
 use crate::config::help::tests::document_holds;
 
 const OSIXIA: [(&str, &str); 2] =
@@ -56,7 +56,7 @@ fn nothing_is_implied_against_what_is_set_or_after_none() {
     assert_eq!(
         problems(with(&[("COMPAT", "keepalived")])),
         [
-            "COMPAT=keepalived  must be auto, none, osixia, arcts, neoassist, shawly, ednxzu, rmartin16, alterway"
+            "COMPAT=keepalived  must be auto, none, osixia, arcts, neoassist, shawly, ednxzu, rmartin16, alterway, angelnu"
         ]
     );
 }
@@ -117,7 +117,8 @@ fn the_other_profiles_are_told_by_their_names_too() {
         [("KEEPALIVED_VIRTUAL_IP", "10.0.0.2"), ("KEEPALIVED_VRID", "51"), ("KEEPALIVED_CHECK_PORT", "80")];
     assert_eq!(defaults(&shawly), ("shawly".into(), false, None, minute, Some(2)));
     let rmartin = [("VIRTUAL_IPS", "10.0.0.2"), ("ROUTER_ID", "41")];
-    assert_eq!(defaults(&rmartin), ("rmartin16".into(), false, Some("KeptAliv".into()), None, None));
+    let either = only(&rmartin);
+    assert!(problems(either)[0].ends_with("COMPAT=rmartin16, or COMPAT=none for the defaults of vrrp-init"));
     let ednxzu = [&rmartin[..], &[("VRRP_INSTANCE", "web")]].concat();
     assert_eq!(defaults(&ednxzu), ("ednxzu".into(), false, Some("password".into()), None, None));
     let alterway = [("VIRTUAL_IP", "10.0.0.2"), ("VIRTUAL_ROUTER_ID", "51"), ("CONTAINERS_TO_CHECK", "web")];
@@ -127,7 +128,13 @@ fn the_other_profiles_are_told_by_their_names_too() {
 #[test]
 fn every_profile_is_chosen_by_name_and_implies_what_our_parsers_take() {
     for Profile { name, defaults, .. } in PROFILES {
-        let vars = [("VIP", "10.0.0.2"), ("VRID", "51"), ("SERVICE", "haproxy"), ("COMPAT", name)];
+        let vars = [
+            ("VIP", "10.0.0.2"),
+            ("VRID", "51"),
+            ("SERVICE", "haproxy"),
+            ("COMPAT", name),
+            ("HOST_IP", "10.0.0.11"),
+        ];
         let (config, warnings) = only(&vars).unwrap();
         assert_eq!(config.routers.len(), 1, "{name}");
         for (variable, _) in defaults.iter().filter(|(variable, _)| variable.name != "VIRTUAL_ROUTER") {
@@ -139,14 +146,28 @@ fn every_profile_is_chosen_by_name_and_implies_what_our_parsers_take() {
 }
 
 fn profiles_as_markdown() -> String {
-    let rows = PROFILES.iter().map(|Profile { name, names, defaults }| {
-        let names = names.replace(' ', "` `").replace("IPADDRESS", "IPADDRESS_1");
+    let rows = PROFILES.iter().map(|Profile { name, marks, automatic, defaults, .. }| {
+        let mark =
+            |mark: &&str| format!("`{}`", mark.replace(' ', "` `").replace("IPADDRESS", "IPADDRESS_1"));
+        let others = |mark: &str| {
+            let others = PROFILES.iter().filter(|other| other.name != *name && other.marks.contains(&mark));
+            others.map(|other| other.name).collect::<Vec<_>>()
+        };
+        let marks: Vec<_> = match marks {
+            [only] if !others(only).is_empty() => {
+                vec![format!("{}, which fits `{}` as well", mark(only), others(only).join("`, `"))]
+            }
+            _ => marks.iter().filter(|mark| others(mark).is_empty()).map(mark).collect(),
+        };
+        let never = if *automatic { "" } else { "never; names: " };
         let defaults = defaults.iter().map(|(Variable { name, .. }, text)| match text.split_once('|') {
+            Some(("", other)) => format!("`{name}={other}` unless `STATE=MASTER`"),
             Some((master, backup)) => format!("`{name}={master}`, as BACKUP `{backup}`"),
+            None if *text == INVERTED => format!("`{name}`: 255 minus the last octet of `HOST_IP`"),
             None => format!("`{name}={text}`"),
         });
         let defaults: Vec<_> = defaults.collect();
-        format!("| `{name}` | `{names}` | {} |\n", defaults.join(", "))
+        format!("| `{name}` | {never}{} | {} |\n", marks.join(", or "), defaults.join(", "))
     });
     let head = "| `COMPAT` | `auto` detects it by | defaults of unset variables |\n|---|---|---|\n";
     rows.fold(head.to_owned(), |table, row| table + &row)
@@ -182,23 +203,49 @@ fn both_compose_files_of_each_migration_mean_the_same() {
     }
 }
 
+const ANGELNU: [(&str, &str); 4] = [
+    ("HOST_IP", "10.0.0.21"),
+    ("KEEPALIVED_VIRTUAL_IP", "10.0.0.2"),
+    ("KEEPALIVED_PRIORITY", "11"),
+    ("VIRTUAL_ROUTER_ID", "51"),
+];
+
 #[test]
 fn an_inverted_priority_is_converted_for_the_reader_only() {
-    let angelnu = [
-        ("HOST_IP", "10.0.0.11"),
-        ("KEEPALIVED_VIRTUAL_IP", "10.0.0.2"),
-        ("KEEPALIVED_PRIORITY", "11"),
-        ("VIRTUAL_ROUTER_ID", "51"),
-    ];
     assert_eq!(
-        problems(only(&angelnu)),
-        ["KEEPALIVED_PRIORITY=11  means 244 in the image that also has HOST_IP KEEPALIVED_VIRTUAL_IP, \
-             which subtracts it from 255: set PRIORITY=244 instead, or COMPAT=none to use the number as it is"]
+        problems(only(&ANGELNU)),
+        [
+            "KEEPALIVED_PRIORITY=11  means 234 in the image angelnu, which takes 255 minus the last octet of HOST_IP: \
+          set PRIORITY=234 instead, COMPAT=angelnu for all defaults of that image, or COMPAT=none to use the number \
+          as it is"
+        ]
     );
-    let taken = router(only(&[&angelnu[..], &[("COMPAT", "none")]].concat()));
+    let taken = router(only(&[&ANGELNU[..], &[("COMPAT", "none")]].concat()));
     assert_eq!(taken.protocol.priority.octet(), 11);
-    let empty = [("HOST_IP", ""), angelnu[1], angelnu[2], angelnu[3]];
+    let empty = [("HOST_IP", ""), ANGELNU[1], ANGELNU[2], ANGELNU[3]];
     assert_eq!(router(only(&empty)).protocol.priority.octet(), 11);
-    let instead = [angelnu[0], angelnu[1], angelnu[3], ("PRIORITY", "244")];
-    assert_eq!(router(only(&instead)).protocol.priority.octet(), 244);
+    let instead = [ANGELNU[0], ANGELNU[1], ANGELNU[3], ("PRIORITY", "234")];
+    assert_eq!(router(only(&instead)).protocol.priority.octet(), 234);
+    let unset = [ANGELNU[0], ANGELNU[1], ANGELNU[3]];
+    assert_eq!(
+        warnings(only(&unset)),
+        [
+            "COMPAT is auto: HOST_IP KEEPALIVED_VIRTUAL_IP indicates the image angelnu, which takes 255 minus the last \
+          octet of HOST_IP as its priority, 234; set COMPAT=angelnu to apply its defaults, or PRIORITY"
+        ]
+    );
+}
+
+#[test]
+fn with_its_image_chosen_an_inverted_priority_is_converted() {
+    let chosen = |vars: &[(&str, &str)]| {
+        let (config, _) = only(&[vars, &[("COMPAT", "angelnu")]].concat()).unwrap();
+        let protocol = &config.routers[0].protocol;
+        (protocol.priority.octet(), protocol.auth.unwrap().octets())
+    };
+    assert_eq!(chosen(&ANGELNU), (234, *b"secret\0\0"));
+    assert_eq!(chosen(&[ANGELNU[0], ANGELNU[1]]), (234, *b"secret\0\0"));
+    assert_eq!(chosen(&ANGELNU[1..]), (244, *b"secret\0\0"), "without HOST_IP the number counts");
+    assert_eq!(chosen(&[ANGELNU[0], ANGELNU[1], ("PRIORITY", "7")]).0, 7, "what is set is not overruled");
+    assert_eq!(chosen(&[("HOST_IP", "fd00::11"), ANGELNU[1]]).0, 100);
 }

@@ -37,8 +37,8 @@ proptest! {
                 prop_assert!(settings.iter().all(|setting| !setting.value.contains('\n')));
             }
             Err(error) => {
-                prop_assert!(!error.0.is_empty());
-                prop_assert_eq!(error.to_string().lines().count(), error.0.len() + 1);
+                prop_assert!(!error.problems.is_empty());
+                prop_assert_eq!(error.to_string().lines().count(), lines(&error));
             }
         }
     }
@@ -64,8 +64,8 @@ proptest! {
                 }
             }
             Err(error) => {
-                prop_assert!(!error.0.is_empty());
-                prop_assert_eq!(error.to_string().lines().count(), error.0.len() + 1);
+                prop_assert!(!error.problems.is_empty());
+                prop_assert_eq!(error.to_string().lines().count(), lines(&error));
             }
         }
     }
@@ -85,4 +85,10 @@ fn valid(router: &RouterConfig) -> Result<(), TestCaseError> {
     prop_assert!(!router.check.as_deref().is_some_and(nothing));
     prop_assert!(router.notify.as_ref().is_none_or(|words| words[0].starts_with('/')));
     Ok(())
+}
+
+/// How many lines the report has.
+fn lines(error: &ConfigError) -> usize {
+    let sections = [error.problems.len(), error.warnings.len()];
+    sections.into_iter().filter(|lines| *lines > 0).map(|lines| lines + 1).sum()
 }

@@ -215,18 +215,25 @@ fn vip_lease_is_whole_seconds_never_or_auto() {
 
 #[test]
 fn interface_is_a_name_the_kernel_takes() {
-    for value in ["averylonginterface", "eth/0", "eth 0", "eth0:1", ".."] {
-        refused("INTERFACE", value, "must be an interface name: 1 to 15 bytes without slash, colon or space");
+    for value in ["eth/0", "eth 0", "eth0:1", ".", "..", "eth0,eth1 eth2"] {
+        refused(
+            "INTERFACE",
+            value,
+            "must be an interface name: 1 to 15 bytes, or an altname of up to 127, without slash, colon or space",
+        );
     }
-    let router = router(with(&[("INTERFACE", "exactly15bytes_")]));
-    assert_eq!(router.interface, InterfaceChoice::Named("exactly15bytes_".into()));
+    for name in ["exactly15bytes_", "enp0s31f6-altname", &"x".repeat(127)] {
+        let router = router(with(&[("INTERFACE", name)]));
+        assert_eq!(router.interface, InterfaceChoice::Named(name.into()));
+    }
+    assert!(with(&[("INTERFACE", &"x".repeat(128))]).is_err());
 }
 
 #[test]
 fn service_is_a_name_not_a_path() {
     refused("SERVICE", "/usr/sbin/haproxy", "must be the name of a process, not a path: haproxy");
     refused("SERVICE", "bin/", "must be the name of a process, not a path");
-    refused("SERVICE", "\"haproxy\"", "must be the name of a process, without quotes");
+    refused("SERVICE", "\"haproxy", "must be the name of a process, without quotes");
     refused("SERVICE", ",", "contains no process name");
     assert_eq!(
         problems(with(&[("SERVICE", "haproxy /bin/a /bin/b")])),
