@@ -57,9 +57,9 @@ impl Interfaces {
         self.addresses.shrink_to_fit();
     }
 
-    /// The link with this name.
+    /// The link with this name or altname.
     pub fn named(&self, name: &str) -> Option<&Link> {
-        self.links.iter().find(|link| link.name == name)
+        self.links.iter().find(|link| link.is_named(name))
     }
 
     /// Whether a link with this name exists and is up.
@@ -77,15 +77,17 @@ impl Interfaces {
         &self.addresses
     }
 
-    /// The link whose subnet contains `address`; of several, the one with the narrowest. Host addresses and virtual
-    /// addresses have no subnet.
-    pub fn on_subnet_of(&self, address: IpAddr) -> Option<&Link> {
+    /// The link whose subnet contains `address`, never the loopback; of several, one that is up, then the one with the
+    /// narrowest subnet, then `in_use`. Host addresses and virtual addresses have no subnet.
+    pub fn on_subnet_of(&self, address: IpAddr, in_use: Option<&str>) -> Option<&Link> {
         let candidates = self.addresses.iter().filter(|a| {
             let host = if a.address.is_ipv4() { 32 } else { 128 };
             a.prefix < host && a.mark != Some(MARK) && contains(a, address)
         });
-        let best = candidates.rev().max_by_key(|a| a.prefix)?;
-        self.link(best.index).filter(|link| !link.loopback)
+        let on_links = candidates.rev().filter_map(|a| Some((a.prefix, self.link(a.index)?)));
+        let shared = on_links.filter(|(_, link)| !link.loopback);
+        let best = shared.max_by_key(|(prefix, link)| (link.up, *prefix, in_use == Some(&link.name)));
+        best.map(|(_, link)| link)
     }
 
     /// The source address of adverts: the link's first IPv4 address, which is its primary, or its first IPv6 link-local
@@ -137,7 +139,15 @@ mod tests {
     use super::*;
 
     fn link(index: u32, name: &str) -> Link {
-        Link { index, name: name.into(), up: true, mac: None, loopback: name == "lo", multicast: true }
+        Link {
+            index,
+            name: name.into(),
+            altnames: vec![],
+            up: true,
+            mac: None,
+            loopback: name == "lo",
+            multicast: true,
+        }
     }
 
     fn address(index: u32, text: &str, mark: Option<u8>) -> Address {
@@ -159,10 +169,40 @@ mod tests {
 
     #[test]
     fn auto_chooses_the_narrowest_subnet_and_never_the_loopback() {
-        let name = |ip: &str| interfaces().on_subnet_of(ip.parse().unwrap()).map(|l| l.name.clone());
+        let name = |ip: &str| interfaces().on_subnet_of(ip.parse().unwrap(), None).map(|l| l.name.clone());
         assert_eq!(name("10.0.0.200").as_deref(), Some("eth0"));
         assert_eq!(name("10.9.0.200").as_deref(), Some("eth1"));
         assert_eq!((name("127.0.0.9"), name("192.0.2.1"), name("fd00::1")), (None, None, None));
+    }
+
+    #[test]
+    fn auto_prefers_a_link_that_is_up_and_then_the_one_in_use() {
+        let down = |name| Link { up: false, ..link(if name == "eth0" { 2 } else { 3 }, name) };
+        let name = |links: &[Link], known| {
+            let addresses = vec![
+                address(1, "10.0.0.1/28", None),
+                address(2, "10.0.0.11/24", None),
+                address(3, "10.0.0.12/24", None),
+            ];
+            let table = Interfaces::new(links.to_vec(), addresses);
+            table.on_subnet_of("10.0.0.2".parse().unwrap(), known).map(|link| link.name.clone())
+        };
+        let (lo, eth0, eth1) = (link(1, "lo"), link(2, "eth0"), link(3, "eth1"));
+        assert_eq!(name(&[lo.clone(), eth0.clone(), eth1.clone()], None).as_deref(), Some("eth0"));
+        assert_eq!(name(&[lo.clone(), eth0, eth1.clone()], Some("eth1")).as_deref(), Some("eth1"));
+        assert_eq!(name(&[lo.clone(), down("eth0"), eth1], Some("eth0")).as_deref(), Some("eth1"));
+        assert_eq!(name(&[lo.clone(), down("eth0"), down("eth1")], Some("eth1")).as_deref(), Some("eth1"));
+        assert_eq!(name(&[lo.clone(), down("eth0")], None).as_deref(), Some("eth0"), "better than none");
+        assert_eq!(name(&[lo], None), None);
+    }
+
+    #[test]
+    fn a_link_is_found_by_its_alternative_name() {
+        let mut table =
+            Interfaces::new(vec![Link { altnames: vec!["lan".into()], ..link(2, "eth0") }], vec![]);
+        assert!(table.is_up("lan") && table.named("lan").is_some_and(|link| link.name == "eth0"));
+        assert!(table.apply(&Change::Link(link(2, "eth0"))));
+        assert!(table.named("lan").is_none());
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Why a command failed: the sentence for the operator and the exit code. Knows no command.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use super::output;
 use crate::config::ConfigError;
-use crate::preflight::facts;
+use crate::preflight::{facts, unread};
 use crate::sys::Error;
 use crate::sys::capabilities::Capability;
 
@@ -68,6 +69,12 @@ pub(super) fn exit(result: Result<(), Failure>) -> ExitCode {
     let Err(failure) = result else { return ExitCode::SUCCESS };
     if !matches!(failure, Failure::Reported) {
         output::print_error(&failure);
+    }
+    if let Failure::Configuration(_) = failure {
+        // It may hold what is missing.
+        for path in facts::mounted_files(Path::new("/")) {
+            output::print_error(&format_args!("  {}", unread(&path)));
+        }
     }
     ExitCode::from(failure.exit_code())
 }

@@ -51,8 +51,12 @@ fn log_findings(config: &Config) {
     let mut logged: Vec<String> = vec![];
     for Finding { level, router, text, logged_by_daemon } in findings(config, &facts) {
         if !logged_by_daemon && !logged.contains(&text) {
-            let name = router.unwrap_or_default();
-            log::log!(level, event = "preflight", instance = name.as_str(); "({name}) {text}");
+            match router {
+                Some(name) => {
+                    log::log!(level, event = "preflight", instance = name.as_str(); "({name}) {text}");
+                }
+                None => log::log!(level, event = "preflight"; "{text}"),
+            }
             logged.push(text);
         }
     }

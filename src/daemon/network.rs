@@ -191,20 +191,23 @@ impl Network {
         self.netlink.addresses()
     }
 
-    /// The link for a router, if it exists. `known` is the interface in use. `auto` prefers, in this order, the link
+    /// The link for a router, if it exists. `in_use` is the interface in use. `auto` prefers, in this order, the link
     /// whose subnet contains `subnet_hint`, the interface in use, and the link of the default route.
     pub(super) fn resolve(
         &self,
         choice: &InterfaceChoice,
         subnet_hint: IpAddr,
-        known: Option<&str>,
+        in_use: Option<&str>,
     ) -> Option<&Link> {
         match choice {
             InterfaceChoice::Named(name) => self.interfaces.named(name),
             InterfaceChoice::Auto => {
-                let known = || known.and_then(|name| self.interfaces.named(name));
-                let default = || self.interfaces.named(&default_route_interface(Family::of(subnet_hint))?);
-                self.interfaces.on_subnet_of(subnet_hint).or_else(known).or_else(default)
+                let known = || in_use.and_then(|name| self.interfaces.named(name));
+                let up = |name: &str| self.interfaces.is_up(name);
+                let default =
+                    || self.interfaces.named(&default_route_interface(Family::of(subnet_hint), up)?);
+                let default = || default().filter(|link| !link.loopback);
+                self.interfaces.on_subnet_of(subnet_hint, in_use).or_else(known).or_else(default)
             }
         }
     }

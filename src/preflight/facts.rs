@@ -1,14 +1,17 @@
-//! The facts that the preflight judges, gathered from this machine: capabilities, interfaces, routes, neighbors and
-//! processes. Judges nothing.
+//! The facts that the preflight judges, gathered from this machine: capabilities, interfaces, routes, neighbors,
+//! processes, programs and files. Judges nothing.
 
+use std::ffi::OsStr;
+use std::fs;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 
 use crate::config::{Config, InterfaceChoice};
 use crate::interfaces::Interfaces;
 use crate::sys::capabilities::{self, Capability};
 use crate::sys::netlink::Netlink;
 use crate::sys::process::ProcFs;
-use crate::sys::{Error, route};
+use crate::sys::{Error, program, route};
 use crate::vrrp::Family;
 
 /// The machine at this moment.
@@ -21,6 +24,10 @@ pub struct Facts {
     pub default_routes: [Option<String>; 2],
     /// The neighbor table: IPv4 addresses with the hardware address that last answered for them. Only for `check`.
     pub neighbors: Vec<(IpAddr, String)>,
+    /// The NOTIFY programs that could not be run, and the sentences that say why.
+    pub programs: Vec<String>,
+    /// Configuration files of other images, which vrrp-init does not read.
+    pub mounted: Vec<PathBuf>,
     /// `None` if `/proc` was not read.
     pub processes: Option<Processes>,
 }
@@ -48,15 +55,63 @@ impl Facts {
     pub(crate) fn gather(config: &Config) -> Result<Self, Error> {
         let mut netlink = Netlink::open()?;
         let auto = config.routers.iter().any(|router| router.interface == InterfaceChoice::Auto);
-        let route = |family| if auto { route::default_route_interface(family) } else { None };
+        let interfaces = Interfaces::new(netlink.links()?, netlink.addresses()?);
+        let route = |family| {
+            let name = || route::default_route_interface(family, |name| interfaces.is_up(name));
+            if auto { name() } else { None }
+        };
         Ok(Self {
             missing: missing_capabilities(&[Capability::NetAdmin, Capability::NetRaw])?,
-            interfaces: Interfaces::new(netlink.links()?, netlink.addresses()?),
             default_routes: [route(Family::V4), route(Family::V6)],
+            interfaces,
             neighbors: vec![],
+            programs: broken_programs(config),
+            mounted: mounted_files(Path::new("/")),
             processes: None,
         })
     }
+}
+
+/// One sentence for each program that could not be run.
+fn broken_programs(config: &Config) -> Vec<String> {
+    let mut broken: Vec<String> = vec![];
+    for name in config.routers.iter().filter_map(|router| router.notify.as_ref()?.first()) {
+        let why = program::check(Path::new(name)).err().map(String::from);
+        broken.extend(why.filter(|why| !broken.contains(why)));
+    }
+    broken
+}
+
+/// The configuration files under `root` that other images would read, where their users mount them.
+pub(crate) fn mounted_files(root: &Path) -> Vec<PathBuf> {
+    const CONFIGURATIONS: [&str; 4] = [
+        "etc/keepalived",
+        "usr/local/etc/keepalived",
+        "container/service/keepalived/assets",
+        "config/keepalived",
+    ];
+    let directories =
+        CONFIGURATIONS.iter().flat_map(|directory| files(&root.join(directory), &["conf", "tmpl"]));
+    let environments = entries(&root.join("container/environment")).into_iter();
+    let environments = environments.flat_map(|directory| files(&directory, &["yaml", "yml", "json"]));
+    directories.chain(environments).collect()
+}
+
+/// The regular files in a directory with one of these extensions.
+fn files(directory: &Path, extensions: &[&str]) -> Vec<PathBuf> {
+    let wanted = |path: &PathBuf| {
+        let extension = path.extension().and_then(OsStr::to_str);
+        extension.is_some_and(|extension| extensions.contains(&extension)) && path.is_file()
+    };
+    entries(directory).into_iter().filter(wanted).collect()
+}
+
+/// What is in a directory, sorted; empty if it cannot be read.
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten();
+    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
 }
 
 /// The capabilities among `needed` that the process lacks.
@@ -97,5 +152,31 @@ impl Processes {
             same_network,
             nonlocal_bind: [Family::V4, Family::V6].map(route::nonlocal_bind),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configuration_files_of_other_images_are_found_where_they_are_mounted() {
+        let root = std::env::temp_dir().join(format!("vrrp-init-mounted-{}", std::process::id()));
+        let names = [
+            "etc/keepalived/keepalived.conf",
+            "etc/keepalived/vip.conf",
+            "usr/local/etc/keepalived/keepalived.conf",
+            "container/service/keepalived/assets/keepalived.conf",
+            "container/environment/01-custom/env.yaml",
+        ];
+        for name in names.iter().chain(&["etc/keepalived/notify.sh", "container/environment/env.txt"]) {
+            let path = root.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        fs::create_dir_all(root.join("etc/keepalived/directory.conf")).unwrap();
+        assert_eq!(mounted_files(&root), names.map(|name| root.join(name)));
+        fs::remove_dir_all(&root).unwrap();
+        assert_eq!(mounted_files(&root), Vec::<PathBuf>::new());
     }
 }

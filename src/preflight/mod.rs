@@ -4,6 +4,7 @@
 pub mod facts;
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use log::Level;
 
@@ -45,6 +46,12 @@ pub fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
             self::service(service, pids, processes, &mut found);
         }
     }
+    for why in &facts.programs {
+        found.add(Level::Warn, false, format!("NOTIFY: {why}"));
+    }
+    for path in &facts.mounted {
+        found.add(Level::Warn, false, unread(path));
+    }
     for router in &config.routers {
         found.router = Some(router.name.clone());
         interface(router, facts, &mut found);
@@ -55,7 +62,7 @@ pub fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
             {
                 check_weight(router, check, &mut found);
             }
-            checked_addresses(router, check, &mut found);
+            checked_hosts(router, check, &facts.interfaces, &mut found);
         }
     }
     found.list
@@ -121,12 +128,10 @@ fn chosen_link<'a>(router: &RouterConfig, facts: &'a Facts) -> (Option<&'a Link>
         InterfaceChoice::Named(name) => (interfaces.named(name), String::new()),
         InterfaceChoice::Auto => {
             let route = facts.default_routes[usize::from(hint.is_ipv6())].as_deref();
-            match interfaces.on_subnet_of(hint) {
+            let default = || route.and_then(|name| interfaces.named(name)).filter(|link| !link.loopback);
+            match interfaces.on_subnet_of(hint, None) {
                 Some(link) => (Some(link), format!(" (auto: its subnet contains {hint})")),
-                None => (
-                    route.and_then(|name| interfaces.named(name)),
-                    " (auto: the interface of the default route)".into(),
-                ),
+                None => (default(), " (auto: the interface of the default route)".into()),
             }
         }
     }
@@ -186,7 +191,7 @@ fn virtual_address(
     let link_local = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
     // An address with a prefix length adds its own subnet.
     let is_host = vip.prefix == if address.is_ipv4() { 32 } else { 128 };
-    let subnet_link = interfaces.on_subnet_of(address);
+    let subnet_link = interfaces.on_subnet_of(address, Some(&link.name));
     let on_link = subnet_link.is_some_and(|other| other.index == link.index);
     if is_host && !link_local && vip.device.is_none() && !on_link {
         let other = subnet_link.map_or(String::new(), |other| format!(" (but in one of {})", other.name));
@@ -244,17 +249,35 @@ fn nonlocal_bind(service: &str, processes: &Processes, found: &mut Findings) {
     }
 }
 
-/// On a backup, a check of a virtual address reaches the master.
-fn checked_addresses(router: &RouterConfig, check: &CheckConfig, found: &mut Findings) {
+/// A check should ask this host: on a backup, a check of a virtual address reaches the master.
+fn checked_hosts(router: &RouterConfig, check: &CheckConfig, interfaces: &Interfaces, found: &mut Findings) {
     let targets = check.tcp.iter().chain(check.http.iter().map(|page| &page.address));
     let vips = router.addresses.iter().chain(&router.excluded);
     let vips: Vec<_> = vips.map(|vip| vip.address).collect();
-    for target in targets.filter(|target| vips.contains(&target.ip())) {
-        let text = format!(
-            "{target} is a virtual address: on a backup, the master answers the check; check 127.0.0.1 instead"
-        );
+    for target in targets {
+        let host = target.ip();
+        let own = || interfaces.addresses().iter().any(|own| own.address == host);
+        let text = if vips.contains(&host) {
+            format!(
+                "{target} is a virtual address: on a backup, the master answers the check; check 127.0.0.1 instead"
+            )
+        } else if host.is_loopback() || host.is_unspecified() || own() {
+            continue;
+        } else {
+            let loss =
+                if check.weight == Weight::FAULT { "releases the address" } else { "changes its priority" };
+            format!(
+                "the check of {target} asks another host: when that one fails, this node {loss}, although its own \
+                 service runs; check 127.0.0.1 instead"
+            )
+        };
         found.add(Level::Warn, false, text);
     }
+}
+
+/// What is said about a configuration file of another image.
+pub(crate) fn unread(path: &Path) -> String {
+    format!("{} is there, but vrrp-init does not read it: set its values as variables", path.display())
 }
 
 /// The effect of a failed check on this node's priority.

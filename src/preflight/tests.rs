@@ -12,7 +12,15 @@ fn config(vars: &[(&str, &str)]) -> Config {
 }
 
 fn link(index: u32, name: &str, up: bool) -> Link {
-    Link { index, name: name.into(), up, mac: None, loopback: name == "lo", multicast: true }
+    Link {
+        index,
+        name: name.into(),
+        altnames: vec![],
+        up,
+        mac: None,
+        loopback: name == "lo",
+        multicast: true,
+    }
 }
 
 fn address(index: u32, text: &str, mark: Option<u8>) -> Address {
@@ -201,6 +209,44 @@ fn a_check_of_a_virtual_address_is_a_warning() {
         )
     };
     assert_eq!(warnings, [warning("10.0.0.2:80"), warning("10.0.0.3:80")]);
+}
+
+#[test]
+fn a_check_of_another_host_is_named() {
+    let asks = |vars: &[(&str, &str)]| {
+        let all = found(vars, &machine(&[address(3, "10.1.0.1/16", None)]));
+        all.into_iter().filter(|text| text.contains("asks")).collect::<Vec<_>>()
+    };
+    let other = |target: &str, loss: &str| {
+        format!(
+            "warn the check of {target} asks another host: when that one fails, this node {loss}, although its own \
+             service runs; check 127.0.0.1 instead"
+        )
+    };
+    let both = [("CHECK_TCP", "10.0.0.12:53 [fd00::12]:53"), ("CHECK_HTTP", "http://192.0.2.1/")];
+    let loss = "releases the address";
+    assert_eq!(
+        asks(&both),
+        [other("10.0.0.12:53", loss), other("[fd00::12]:53", loss), other("192.0.2.1:80", loss)]
+    );
+    let weighted = [("CHECK_TCP", "10.0.0.12:53"), ("CHECK_WEIGHT", "-5")];
+    assert_eq!(asks(&weighted), [other("10.0.0.12:53", "changes its priority")]);
+    let own = "10.0.0.11:53 10.1.0.1:53 127.0.0.1:53 127.9.9.9:53 [::1]:53 localhost:80";
+    assert_eq!(asks(&[("CHECK_TCP", own), ("CHECK_HTTP", "http://localhost/")]), Vec::<String>::new());
+}
+
+#[test]
+fn a_broken_program_and_a_file_that_is_not_read_are_named_once() {
+    let facts = Facts {
+        programs: vec!["cannot run /notify: not found".into()],
+        mounted: vec!["/etc/keepalived/keepalived.conf".into()],
+        ..machine(&[])
+    };
+    let unread = "warn /etc/keepalived/keepalived.conf is there, but vrrp-init does not read it: set its values as \
+                  variables";
+    assert_eq!(found(&[], &facts), ["warn NOTIFY: cannot run /notify: not found", unread, UP]);
+    let logged = findings(&config(&[]), &facts).into_iter().filter(|finding| !finding.logged_by_daemon);
+    assert_eq!(logged.filter(|finding| finding.router.is_none()).count(), 2);
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub mod pidfd;
 pub mod poller;
 pub mod probe;
 pub mod process;
+pub mod program;
 pub mod reaper;
 pub mod route;
 pub mod signals;

@@ -18,8 +18,8 @@ use nix::sys::signal::{SigSet, Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
-use super::Error;
 use super::reaper::{How, Reaped};
+use super::{Error, program};
 use crate::time::Instant;
 
 /// How long a program may run.
@@ -252,21 +252,7 @@ fn signal(group: Pid, signal: Signal) {
     let _ = killpg(group, signal);
 }
 
-/// Adds advice to the kernel's reason. Its kind becomes `Other`, because `PermissionDenied` does not mean a missing
-/// capability here.
 fn start_error(run: &Run, e: &io::Error) -> Error {
-    let there = run.program.first().is_some_and(|path| Path::new(path).exists());
-    let advice = if e.kind() == ErrorKind::NotFound && there {
-        "; the file is there, but not what its #! line names, or its loader: \
-         the image of vrrp-init holds no shell, so use a static program or an image with a shell"
-    } else if e.kind() == ErrorKind::NotFound {
-        "; give its full path inside the container, and mount it there"
-    } else if e.kind() == ErrorKind::PermissionDenied {
-        "; make it executable (chmod +x), on a mount that is not noexec"
-    } else if e.raw_os_error() == Some(Errno::ENOEXEC as i32) {
-        "; it is neither a program for this machine nor a script that begins with #!"
-    } else {
-        ""
-    };
-    Error { doing: "run", on: run.to_string(), source: io::Error::other(format!("{e}{advice}")) }
+    let path = run.program.first().map_or("", String::as_str);
+    program::failure(Path::new(path), run, e)
 }

@@ -9,13 +9,13 @@ use crate::vrrp::Family;
 const RTF_UP: u32 = 0x1;
 const RTF_REJECT: u32 = 0x200;
 
-/// The interface of the best default route of `family` in the caller's network namespace: the lowest metric wins, then
-/// the first in the table. `None` if there is no such route or no `/proc`.
-pub fn default_route_interface(family: Family) -> Option<String> {
+/// The interface of the best default route of `family` in the caller's network namespace: a preferred interface wins,
+/// then the lowest metric, then the first in the table. `None` if there is no such route or no `/proc`.
+pub fn default_route_interface(family: Family, prefer: impl Fn(&str) -> bool) -> Option<String> {
     // `/proc/net` belongs to the first thread; the calling thread may be in another network namespace.
     match family {
-        Family::V4 => best(&fs::read_to_string("/proc/thread-self/net/route").ok()?, default_v4),
-        Family::V6 => best(&fs::read_to_string("/proc/thread-self/net/ipv6_route").ok()?, default_v6),
+        Family::V4 => best(&fs::read_to_string("/proc/thread-self/net/route").ok()?, default_v4, prefer),
+        Family::V6 => best(&fs::read_to_string("/proc/thread-self/net/ipv6_route").ok()?, default_v6, prefer),
     }
 }
 
@@ -53,12 +53,16 @@ struct Route<'a> {
     metric: u64,
 }
 
-fn best(table: &str, default: fn(&str) -> Option<Route<'_>>) -> Option<String> {
+fn best(
+    table: &str,
+    default: fn(&str) -> Option<Route<'_>>,
+    prefer: impl Fn(&str) -> bool,
+) -> Option<String> {
     table
         .lines()
         .filter_map(default)
         .filter(|route| route.flags & (RTF_UP | RTF_REJECT) == RTF_UP)
-        .min_by_key(|route| route.metric)
+        .min_by_key(|route| (!prefer(route.interface), route.metric))
         .map(|route| route.interface.to_owned())
 }
 
@@ -98,23 +102,33 @@ down0\t00000000\t0100A8C0\t0002\t0\t0\t0\t00000000\t0\t0\t0
 eth0\t0000A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
 ";
 
+    fn every(_: &str) -> bool {
+        true
+    }
+
     const ZERO: &str = "00000000000000000000000000000000";
 
     #[test]
     fn the_lowest_metric_wins_then_the_first_line() {
-        assert_eq!(best(V4, default_v4).as_deref(), Some("eth0"));
+        assert_eq!(best(V4, default_v4, every).as_deref(), Some("eth0"));
+    }
+
+    #[test]
+    fn a_preferred_interface_wins_over_a_lower_metric() {
+        assert_eq!(best(V4, default_v4, |name| name == "wlan0").as_deref(), Some("wlan0"));
+        assert_eq!(best(V4, default_v4, |_| false).as_deref(), Some("eth0"));
     }
 
     #[test]
     fn half_a_default_route_is_not_a_default_route() {
         let halves = V4.lines().filter(|line| line.starts_with("tun0")).collect::<String>();
-        assert_eq!(best(&halves, default_v4), None);
+        assert_eq!(best(&halves, default_v4, every), None);
     }
 
     #[test]
     fn a_rejecting_ipv6_default_route_is_ignored() {
         let rejecting = format!("{ZERO} 00 {ZERO} 00 {ZERO} ffffffff 00000001 00000000 00200200       lo\n");
-        assert_eq!(best(&rejecting, default_v6), None);
+        assert_eq!(best(&rejecting, default_v6, every), None);
     }
 
     #[test]
@@ -125,7 +139,7 @@ eth0\t0000A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
              {ZERO} 00 {ZERO} 00 {gateway} 0000003c 00000001 00000000 00450003     eth0\n\
              {gateway} 80 {ZERO} 00 {ZERO} 00000000 00000001 00000000 80200001     eth2\n"
         );
-        assert_eq!(best(&table, default_v6).as_deref(), Some("eth0"));
+        assert_eq!(best(&table, default_v6, every).as_deref(), Some("eth0"));
     }
 
     #[test]
@@ -144,8 +158,8 @@ eth0\t0000A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
     proptest! {
         #[test]
         fn no_text_panics(text in any::<String>()) {
-            best(&text, default_v4);
-            best(&text, default_v6);
+            best(&text, default_v4, every);
+            best(&text, default_v6, every);
             neighbor(&text);
         }
     }

@@ -391,7 +391,15 @@ fn links_are_listed_with_name_mac_and_whether_they_are_up() {
     let links = left.netlink().links().unwrap();
     let named = |name| links.iter().find(|link| link.name == name).unwrap();
     let (index, name) = (left.index("v0"), "v0".to_owned());
-    let expected = Link { index, name, up: true, mac: Some(LEFT_MAC), loopback: false, multicast: true };
+    let expected = Link {
+        index,
+        name,
+        altnames: vec![],
+        up: true,
+        mac: Some(LEFT_MAC),
+        loopback: false,
+        multicast: true,
+    };
     assert_eq!(*named("v0"), expected);
     assert!(named("lo").loopback && !named("lo").up);
     assert!(!named("down0").up);
@@ -931,7 +939,11 @@ fn a_neighbor_advertisement_updates_a_neighbor_entry_and_its_router_flag() {
 #[test]
 fn the_default_route_is_that_of_the_callers_namespace() {
     let host = Host::single();
-    let routes = || host.run(|| (default_route_interface(Family::V4), default_route_interface(Family::V6)));
+    let routes = || {
+        host.run(|| {
+            (default_route_interface(Family::V4, |_| true), default_route_interface(Family::V6, |_| true))
+        })
+    };
     assert_eq!(routes(), (None, None));
     host.ip("address add 10.9.0.1/24 dev", "v0");
     host.ip("link set up dev", "v0");

@@ -75,7 +75,7 @@ impl Host {
         host.added.extend(addresses.iter().filter(|a| a.mark == Some(MARK)).map(|a| a.address));
         if let Some(names) = named(environment::interfaces()) {
             for name in names {
-                host.listen_on(all.iter().find(|link| link.name == name).ok_or_else(|| missing(&name))?);
+                host.listen_on(all.iter().find(|link| link.is_named(&name)).ok_or_else(|| missing(&name))?);
             }
         } else {
             let usable = |link: &&Link| link.up && link.multicast && !link.loopback;
@@ -209,8 +209,15 @@ mod tests {
 
     fn host(vrids: &[u8], added: &[&str]) -> Host {
         let vrids = vrids.iter().filter_map(|vrid| Vrid::new(*vrid)).collect();
-        let eth0 =
-            Link { index: 2, name: "eth0".into(), up: true, mac: None, loopback: false, multicast: true };
+        let eth0 = Link {
+            index: 2,
+            name: "eth0".into(),
+            altnames: vec![],
+            up: true,
+            mac: None,
+            loopback: false,
+            multicast: true,
+        };
         Host { links: vec![eth0], vrids, added: added.iter().map(|a| a.parse().unwrap()).collect() }
     }
 

@@ -33,6 +33,8 @@ const IFA_PROTO: u16 = 11;
 // linux/if_link.h
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
+const IFLA_PROP_LIST: u16 = 52;
+const IFLA_ALT_IFNAME: u16 = 53;
 
 const LINK_HEADER: usize = 16;
 pub(super) const ALIGNMENT: usize = 4;
@@ -200,25 +202,31 @@ fn text(octets: &[u8]) -> String {
     String::from_utf8_lossy(text).into_owned()
 }
 
-/// Reads only the two attributes that we need; the crate's `LinkMessage` would decode those of every kind of link.
+/// Reads only the attributes that we need; the crate's `LinkMessage` would decode those of every kind of link.
 fn link(payload: &[u8]) -> Option<Link> {
     let header = LinkHeader::parse(payload).ok()?;
     // A bridge sends notifications about its ports to the same group. In them, RTM_DELLINK means "left the bridge".
     if header.interface_family != AddressFamily::Unspec {
         return None;
     }
-    let (mut name, mut mac) = (String::new(), None);
+    let (mut name, mut altnames, mut mac) = (String::new(), vec![], None);
     for attribute in NlasIterator::new(payload.get(LINK_HEADER..)?).map_while(Result::ok) {
         let value = attribute.value();
         match attribute.kind() {
             IFLA_IFNAME => name = text(value),
             IFLA_ADDRESS => mac = value.try_into().ok(),
+            IFLA_PROP_LIST => {
+                let properties = NlasIterator::new(value).map_while(Result::ok);
+                let names = properties.filter(|property| property.kind() == IFLA_ALT_IFNAME);
+                altnames.extend(names.map(|property| text(property.value())));
+            }
             _ => {}
         }
     }
     Some(Link {
         index: header.index,
         name,
+        altnames,
         up: header.flags.contains(LinkFlags::Up | LinkFlags::Running),
         mac,
         loopback: header.flags.contains(LinkFlags::Loopback),
@@ -368,12 +376,39 @@ mod tests {
         let mut messages = framed(RTM_NEWLINK, &link_payload(0, 0x41, "eth0"));
         messages.extend(framed(24, &[1, 2, 3]));
         messages.extend(framed(RTM_DELLINK, &link_payload(0, 0, "eth0")));
-        let link =
-            Link { index: 7, name: "eth0".into(), up: true, mac: None, loopback: false, multicast: false };
+        let link = Link {
+            index: 7,
+            name: "eth0".into(),
+            altnames: vec![],
+            up: true,
+            mac: None,
+            loopback: false,
+            multicast: false,
+        };
         assert_eq!(
             changes(&messages),
             [Some(Change::Link(link)), None, Some(Change::LinkGone { index: 7, name: "eth0".into() })]
         );
+    }
+
+    #[test]
+    fn alternative_names_are_in_a_nested_list() {
+        const NESTED: u16 = 0x8000;
+        let attribute = |kind: u16, value: &[u8]| {
+            let mut octets = u16::try_from(4 + value.len()).unwrap().to_ne_bytes().to_vec();
+            octets.extend(kind.to_ne_bytes());
+            octets.extend(value);
+            octets.resize(octets.len().next_multiple_of(4), 0);
+            octets
+        };
+        let long = [&b"a".repeat(127)[..], b"\0"].concat();
+        let list = [attribute(IFLA_ALT_IFNAME, b"lan\0"), attribute(IFLA_ALT_IFNAME, &long)].concat();
+        let mut payload = link_payload(0, 0x41, "enp0s31");
+        payload.extend(attribute(IFLA_PROP_LIST | NESTED, &list));
+        let changes = changes(&framed(RTM_NEWLINK, &payload));
+        let [Some(Change::Link(link))] = &changes[..] else { panic!("{changes:?}") };
+        assert_eq!(link.altnames, ["lan".to_owned(), "a".repeat(127)]);
+        assert!(link.is_named("enp0s31") && link.is_named("lan") && !link.is_named("la"));
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub struct Address {
 pub struct Link {
     pub index: u32,
     pub name: String,
+    /// Further names of it (`ip link property add dev eth0 altname lan`).
+    pub altnames: Vec<String>,
     /// Administratively up and with a carrier (`IFF_UP` and `IFF_RUNNING`).
     pub up: bool,
     /// `None` if the hardware address does not have six octets.
@@ -50,6 +52,13 @@ pub struct Link {
     pub loopback: bool,
     /// It supports multicast; point-to-point tunnels often do not.
     pub multicast: bool,
+}
+
+impl Link {
+    /// Whether `name` is its name or one of its alternative names.
+    pub fn is_named(&self, name: &str) -> bool {
+        self.name == name || self.altnames.iter().any(|altname| altname == name)
+    }
 }
 
 /// A notification of the kernel. It may also come without a change of the fields that we read.
