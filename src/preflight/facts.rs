@@ -92,7 +92,8 @@ pub(crate) fn mounted_files(root: &Path) -> Vec<PathBuf> {
     ];
     let directories =
         CONFIGURATIONS.iter().flat_map(|directory| files(&root.join(directory), &["conf", "tmpl"]));
-    let environments = entries(&root.join("container/environment")).into_iter();
+    let environment = root.join("container/environment");
+    let environments = [environment.clone()].into_iter().chain(entries(&environment));
     let environments = environments.flat_map(|directory| files(&directory, &["yaml", "yml", "json"]));
     directories.chain(environments).collect()
 }
@@ -167,6 +168,7 @@ mod tests {
             "etc/keepalived/vip.conf",
             "usr/local/etc/keepalived/keepalived.conf",
             "container/service/keepalived/assets/keepalived.conf",
+            "container/environment/default.yaml",
             "container/environment/01-custom/env.yaml",
         ];
         for name in names.iter().chain(&["etc/keepalived/notify.sh", "container/environment/env.txt"]) {

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use crate::support::lab::{Host, Lab};
 use crate::support::process::{Launch, Running};
@@ -27,7 +28,7 @@ fn an_altname_is_a_name_of_the_interface() {
         let node = Node::plain(200).with("INTERFACE", name).with("VIP", format!("10.77.0.100 dev {name}"));
         let node = node.with("TRACK_INTERFACE", name);
         let lines = check(&host, &node);
-        assert!(lines.contains("interface enp0s3 is up, adverts go out from 10.77.0.1"), "{lines}");
+        assert!(lines.contains("interface enp0s3 is up; adverts are sent from 10.77.0.1"), "{lines}");
         assert!(!lines.contains("waits for it"), "{lines}");
         let router = Router::start(Kind::Ours, &host, &node);
         router.wait_master(0, seconds(8));
@@ -99,4 +100,24 @@ fn a_check_of_another_host_is_reported_at_the_start() {
     assert_eq!(lines.matches("asks another host").count(), 1, "{lines}");
     let router = Router::start(Kind::Ours, &host, &node);
     router.run.log.wait_for("(VI_1) the check of 10.77.0.2:53 asks another host", seconds(2));
+}
+
+#[test]
+fn a_mounted_configuration_file_is_named_beside_a_refusal_and_in_the_preflight() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let script = format!(
+        "mount -t tmpfs none /etc/keepalived && echo > /etc/keepalived/keepalived.conf && exec {OURS} check"
+    );
+    let unread = "/etc/keepalived/keepalived.conf is there, but vrrp-init does not read it";
+    for (vars, code) in [(vec![], 78), (vec![("VIP", "10.77.0.100"), ("VIRTUAL_ROUTER", "51")], 0)] {
+        let mut vrrp_init = Command::new("unshare");
+        vrrp_init
+            .args(["--mount", "sh", "-c", &script])
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        let output = host.inside(|| vrrp_init.envs(vars).output().unwrap());
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!((output.status.code(), text.matches(unread).count()), (Some(code), 1), "{text}");
+    }
 }

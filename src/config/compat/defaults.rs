@@ -50,37 +50,58 @@ pub(in crate::config) fn apply_defaults(
     check_password(&sets.first, auth_type, problems);
 }
 
-/// The images that the names fit equally well, and the names that reveal them.
-fn fitting(names: &NamesInUse) -> Option<(&'static str, Vec<&'static Profile>)> {
-    let fits = |profile: &&Profile| profile.automatic && profile.strangers(names).next().is_none();
-    let marked = PROFILES.iter().filter(fits).filter_map(|profile| Some((profile.mark(names)?, profile)));
-    let weight = |mark: &str| mark.split(' ').count();
-    let heaviest = marked.clone().map(|(mark, _)| weight(mark)).max()?;
-    let best: Vec<_> = marked.filter(|(mark, _)| weight(mark) == heaviest).collect();
-    Some((best.first()?.0, best.iter().map(|(_, profile)| *profile).collect()))
+/// The images that the names in use reveal, and the names that do. None outweighs another.
+struct Candidates {
+    mark: &'static str,
+    images: Vec<&'static Profile>,
+}
+
+impl Candidates {
+    /// Among those that may be: `None` if the names reveal none of them.
+    fn find(names: &NamesInUse, may_be: impl Fn(&Profile) -> bool) -> Option<Self> {
+        let marked = PROFILES.iter().filter(|image| may_be(image));
+        let marked: Vec<_> = marked.filter_map(|image| Some((image.mark(names)?, image))).collect();
+        let weight = |mark: &str| mark.split(' ').count();
+        let heaviest = marked.iter().map(|(mark, _)| weight(mark)).max()?;
+        let (marks, images): (Vec<_>, Vec<_>) =
+            marked.into_iter().filter(|(mark, _)| weight(mark) == heaviest).unzip();
+        Some(Self { mark: marks.first()?, images })
+    }
+
+    /// The names of the images, with this between them.
+    fn names(&self, between: &str) -> String {
+        let names: Vec<_> = self.images.iter().map(|image| image.name).collect();
+        names.join(between)
+    }
+
+    /// The settings of `COMPAT` that choose one.
+    fn choices(&self) -> String {
+        format!("COMPAT={}", self.names(" or COMPAT="))
+    }
 }
 
 fn detect(sets: &mut RawSets, names: &NamesInUse, compat: &str, problems: &mut Problems) {
-    let Some((mark, images)) = fitting(names) else { return no_image(&sets.first, names, compat, problems) };
-    let choices: Vec<_> = images.iter().map(|image| image.name).collect();
-    let image = choices.join(" or ");
+    let fits = |image: &Profile| image.automatic && image.strangers(names).next().is_none();
+    let Some(found) = Candidates::find(names, fits) else {
+        return no_image(&sets.first, names, compat, problems);
+    };
+    let (mark, image, choices) = (found.mark, found.names(" or "), found.choices());
     if names.has_virtual_router() {
         let why = format!(
             "is auto: {mark} indicates the image {image}, but VIRTUAL_ROUTER is a name of vrrp-init, so no \
-             default of {image} applies; set COMPAT={image} to apply them"
+             default of {image} applies; set {choices} to apply them"
         );
         return problems.warn(log::Level::Info, compat, why);
     }
-    let (agreed, disputed) = compared(&images);
+    let (agreed, disputed) = compared(&found.images);
     let disputed: Vec<_> = disputed.into_iter().filter(|variable| is_open(variable, &sets.first)).collect();
     if !disputed.is_empty() {
         let variables: Vec<_> = disputed.iter().map(|variable| variable.name).collect();
         let why = format!(
             "must be set: {mark} fits the images {}, whose defaults of {} differ, and nodes with different values \
-             make two masters; set COMPAT={}, or COMPAT=none for the defaults of vrrp-init",
-            choices.join(" and "),
+             make two masters; set {choices}, or COMPAT=none for the defaults of vrrp-init",
+            found.names(" and "),
             variables.join(" and "),
-            choices.join(" or COMPAT=")
         );
         sets.first.unusable.extend(disputed);
         return problems.refuse(compat, None, why);
@@ -88,9 +109,8 @@ fn detect(sets: &mut RawSets, names: &NamesInUse, compat: &str, problems: &mut P
     if let Some(added) = add(&agreed, sets, names) {
         let why = format!(
             "is auto: {mark} indicates the image {image}, so its defaults apply to unset variables:{added}; \
-             nodes with different values make two masters; set COMPAT={} to confirm this, or \
-             COMPAT=none for the defaults of vrrp-init",
-            choices[0]
+             nodes with different values make two masters; set {choices} to confirm this, or \
+             COMPAT=none for the defaults of vrrp-init"
         );
         problems.warn(log::Level::Warn, compat, why);
     }
@@ -113,14 +133,12 @@ fn compared(images: &[&Profile]) -> (Vec<ImageDefault>, Vec<&'static Variable>) 
     (agreed, disputed)
 }
 
-/// No image fits whose defaults could apply: says which one comes near.
+/// No image fits whose defaults could apply: warns about the one that comes near.
 fn no_image(set: &RawSet, names: &NamesInUse, compat: &str, problems: &mut Problems) {
-    let marked = PROFILES.iter().filter_map(|image| Some((image.mark(names)?, image)));
-    let Some((mark, image)) = marked.max_by_key(|(mark, _)| mark.split(' ').count()) else { return };
-    if names.has_virtual_router() {
+    let Some(near) = Candidates::find(names, |_| true).filter(|_| !names.has_virtual_router()) else {
         return;
-    }
-    let name = image.name;
+    };
+    let image = near.images[0];
     if !image.automatic {
         return refuse_counted_down(set, names, compat, image, problems);
     }
@@ -128,9 +146,11 @@ fn no_image(set: &RawSet, names: &NamesInUse, compat: &str, problems: &mut Probl
         && image.defaults.iter().any(|(variable, _)| is_open(variable, set))
     {
         let why = format!(
-            "is auto: {mark} indicates the image {name}, but {stranger} is no name of it, so no default of {name} \
-             applies; nodes with different values make two masters; set COMPAT={name} to apply them, or COMPAT=none \
-             to confirm this"
+            "is auto: {} indicates the image {}, which does not read {stranger}, so none of its defaults apply; \
+             nodes with different values make two masters; set {} to apply them, or COMPAT=none to confirm this",
+            near.mark,
+            near.names(" or "),
+            near.choices()
         );
         problems.warn(log::Level::Warn, compat, why);
     }
@@ -252,5 +272,5 @@ fn cure(set: &RawSet, names: &NamesInUse) -> Option<String> {
     };
     let cures: Vec<_> = PROFILES.iter().filter_map(number).collect();
     let missing = set.get(&VIRTUAL_ROUTER).is_none() && !set.is_unusable(&VIRTUAL_ROUTER);
-    (missing && !cures.is_empty()).then(|| format!("; by the other names: {}", cures.join(", ")))
+    (missing && !cures.is_empty()).then(|| format!("; judging by the other names, {}", cures.join(", ")))
 }

@@ -72,12 +72,26 @@ fn a_fork_that_reads_other_names_has_no_defaults_of_the_image() {
         assert_eq!(
             about,
             [format!(
-                "COMPAT is auto: VIRTUAL_IPS ADVERTISE_INTERVAL indicates the image ednxzu, but {stranger} is no name \
-                 of it, so no default of ednxzu applies; nodes with different values make two masters; set \
+                "COMPAT is auto: VIRTUAL_IPS ADVERTISE_INTERVAL indicates the image ednxzu, which does not read \
+                 {stranger}, so none of its defaults apply; nodes with different values make two masters; set \
                  COMPAT=ednxzu to apply them, or COMPAT=none to confirm this"
             )]
         );
     }
+}
+
+#[test]
+fn a_fork_of_either_of_two_images_is_told_of_both() {
+    let vars = [&EDNXZU[..], &[("WEIGHT", "5")]].concat();
+    let (auth, preempt, about) = outcome(&vars);
+    assert_eq!((auth, preempt), (None, true));
+    assert!(
+        about[0].contains("indicates the image ednxzu or rmartin16, which does not read WEIGHT"),
+        "{about:?}"
+    );
+    let ours = [EDNXZU[4], ("VIRTUAL_ROUTER", "52")];
+    let about = outcome(&ours).2;
+    assert!(about[0].ends_with("set COMPAT=ednxzu or COMPAT=rmartin16 to apply them"), "{about:?}");
 }
 
 #[test]
@@ -158,11 +172,17 @@ fn a_missing_number_is_reported_with_the_image_that_has_one() {
     let required =
         "VIRTUAL_ROUTER  is required: the number that all nodes of one virtual router share, 1 to 255";
     let angelnu = [("KEEPALIVED_VIRTUAL_IP", "10.0.0.2"), ("KEEPALIVED_PASSWORD", "x")];
-    assert_eq!(missing(&angelnu), format!("{required}; by the other names: COMPAT=angelnu implies 51"));
+    assert_eq!(
+        missing(&angelnu),
+        format!("{required}; judging by the other names, COMPAT=angelnu implies 51")
+    );
     let host = [("HOST_IP", "10.0.0.11"), angelnu[0]];
-    assert_eq!(missing(&host), format!("{required}; by the other names: COMPAT=angelnu implies 51"));
+    assert_eq!(missing(&host), format!("{required}; judging by the other names, COMPAT=angelnu implies 51"));
     let alterway = [("VIRTUAL_IP", "10.0.0.2"), ("PASSWORD", "x"), ("NOTIFY_SCRIPT_PATH", "/x")];
-    assert_eq!(missing(&alterway), format!("{required}; by the other names: COMPAT=alterway implies 51"));
+    assert_eq!(
+        missing(&alterway),
+        format!("{required}; judging by the other names, COMPAT=alterway implies 51")
+    );
     let images = [("VIRTUAL_IPS", "10.0.0.2"), ("PASSWORD", "x")];
     assert!(missing(&images).contains("COMPAT=ednxzu or COMPAT=rmartin16"), "{}", missing(&images));
     assert_eq!(missing(&[("VIP", "10.0.0.2")]), required);
