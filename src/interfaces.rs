@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::sys::netlink::{Address, Change, Link, MARK};
+use crate::sys::netlink::{Address, Change, Link, MARK, Removed};
 use crate::vrrp::Family;
 
 /// Links and addresses in the kernel's order: the first address of an interface is its primary.
@@ -24,7 +24,7 @@ impl Interfaces {
     pub fn apply(&mut self, change: &Change) -> bool {
         let before = (self.links.len(), self.addresses.len());
         match change {
-            _ if change.is_of_virtual_address() => {}
+            Change::Address(address) if address.mark == Some(MARK) => {}
             Change::Link(link) => match self.links.iter_mut().find(|l| l.index == link.index) {
                 Some(known) if known == link => {}
                 Some(known) => {
@@ -45,7 +45,9 @@ impl Interfaces {
                 }
                 None => self.addresses.push(address.clone()),
             },
-            Change::AddressGone(gone) => self.addresses.retain(|a| !same(a, gone)),
+            Change::AddressGone(Removed { address: gone, .. }) => {
+                self.forget(gone.index, gone.address, gone.prefix);
+            }
             Change::Overrun => {}
         }
         before != (self.links.len(), self.addresses.len())
@@ -80,10 +82,10 @@ impl Interfaces {
     /// The link whose subnet contains `address`, never the loopback; of several, one that is up, then the one with the
     /// narrowest subnet, then `in_use`. Host addresses and virtual addresses have no subnet.
     pub fn on_subnet_of(&self, address: IpAddr, in_use: Option<&str>) -> Option<&Link> {
-        let candidates = self.addresses.iter().filter(|a| {
-            let host = if a.address.is_ipv4() { 32 } else { 128 };
-            a.prefix < host && a.mark != Some(MARK) && contains(a, address)
-        });
+        let candidates = self
+            .addresses
+            .iter()
+            .filter(|a| a.prefix < host_prefix(a.address) && a.mark != Some(MARK) && contains(a, address));
         let on_links = candidates.rev().filter_map(|a| Some((a.prefix, self.link(a.index)?)));
         let shared = on_links.filter(|(_, link)| !link.loopback);
         let best = shared.max_by_key(|(prefix, link)| (link.up, *prefix, in_use == Some(&link.name)));
@@ -110,10 +112,72 @@ impl Interfaces {
         self.addresses.iter().any(|a| a.address == address && !a.tentative)
     }
 
-    /// Whether the address is on the link without a [`MARK`].
-    pub fn has_unmarked(&self, index: u32, address: IpAddr) -> bool {
-        self.addresses.iter().any(|a| a.index == index && a.address == address && a.mark != Some(MARK))
+    /// The entries of an address, whatever their link and prefix, except those that vrrp-init added.
+    pub fn unmarked(&self, address: IpAddr) -> impl Iterator<Item = &Address> {
+        self.addresses.iter().filter(move |a| a.address == address && a.mark != Some(MARK))
     }
+
+    /// Whether an address that equals a virtual one belongs to this host and must not be removed. An address without a
+    /// subnet that nothing marks as the host's was left by a program such as keepalived.
+    pub fn is_hosts_own(&self, found: &Address) -> bool {
+        match found.mark {
+            Some(MARK) => false,
+            // The kernel: for the loopback, a router advertisement or a link-local address.
+            Some(1..=3) => true,
+            _ => {
+                found.prefix < host_prefix(found.address)
+                    || found.has_peer
+                    // From DHCP. What a vrrp-init left would have its mark.
+                    || (found.lifetime.is_some() && self.has_marks())
+                    || !self.has_another(found)
+            }
+        }
+    }
+
+    /// Whether the kernel reports the origin of addresses (since Linux 5.18).
+    pub fn has_marks(&self) -> bool {
+        self.addresses.iter().any(|a| a.mark.is_some())
+    }
+
+    /// Whether the host has another address of its own on the link of `found`.
+    fn has_another(&self, found: &Address) -> bool {
+        let is_own = |a: &Address| match a.address {
+            IpAddr::V4(_) => true,
+            IpAddr::V6(v6) => !v6.is_unicast_link_local(),
+        };
+        self.addresses.iter().any(|a| {
+            a.index == found.index
+                && a.address != found.address
+                && a.address.is_ipv4() == found.address.is_ipv4()
+                && a.mark != Some(MARK)
+                && is_own(a)
+        })
+    }
+
+    /// Whether an address would be the primary one of its subnet on the link. The kernel removes the others with it unless
+    /// `promote_secondaries` is set. Only IPv4 has primary addresses.
+    pub fn would_be_primary(&self, index: u32, address: IpAddr, prefix: u8) -> bool {
+        let mut others = self.addresses.iter().filter(|a| a.index == index && a.prefix == prefix);
+        address.is_ipv4() && prefix < host_prefix(address) && !others.any(|a| contains(a, address))
+    }
+
+    /// Stops following an address: it is a virtual one now, or it is gone.
+    pub fn forget(&mut self, index: u32, address: IpAddr, prefix: u8) {
+        self.addresses.retain(|a| (a.index, a.address, a.prefix) != (index, address, prefix));
+    }
+}
+
+/// The prefix length of an address without a subnet.
+pub const fn host_prefix(address: IpAddr) -> u8 {
+    match address {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
+    }
+}
+
+/// Whether both addresses are on one link in one subnet.
+pub fn share_subnet(a: &Address, b: &Address) -> bool {
+    (a.index, a.prefix) == (b.index, b.prefix) && contains(a, b.address)
 }
 
 fn same(a: &Address, b: &Address) -> bool {
@@ -147,13 +211,23 @@ mod tests {
             mac: None,
             loopback: name == "lo",
             multicast: true,
+            promote_secondaries: None,
         }
     }
 
     fn address(index: u32, text: &str, mark: Option<u8>) -> Address {
         let (address, prefix) = text.split_once('/').unwrap();
         let (address, prefix) = (address.parse().unwrap(), prefix.parse().unwrap());
-        Address { index, address, prefix, label: None, mark, tentative: false, lifetime: None }
+        Address {
+            index,
+            address,
+            prefix,
+            label: None,
+            mark,
+            tentative: false,
+            lifetime: None,
+            has_peer: false,
+        }
     }
 
     fn interfaces() -> Interfaces {
@@ -224,11 +298,42 @@ mod tests {
     }
 
     #[test]
-    fn notifications_keep_the_table_up_to_date() {
+    fn an_address_that_equals_a_virtual_one_is_the_hosts_unless_another_program_left_it() {
+        let is_own = |found: &Address| interfaces().is_hosts_own(found);
+        for (text, mark, own) in [
+            ("10.0.0.9/24", None, true),
+            ("10.0.0.9/32", None, false),
+            ("10.0.0.9/24", Some(MARK), false),
+            ("10.0.0.9/32", Some(MARK), false),
+            // keepalived's mark; the kernel's, for what a router advertises.
+            ("10.0.0.9/32", Some(18), false),
+            ("fd00::9/128", Some(2), true),
+            // No other IPv6 address is on the link.
+            ("fd00::9/128", None, true),
+        ] {
+            assert_eq!(is_own(&address(2, text, mark)), own, "{text} {mark:?}");
+        }
+        let peer = Address { has_peer: true, ..address(2, "10.0.0.9/32", None) };
+        assert!(is_own(&peer));
+        // What a vrrp-init left on an old kernel has no mark either.
+        let leased = Address { lifetime: Some(600), ..address(2, "10.0.0.9/32", None) };
+        let no_marks = vec![address(2, "10.0.0.11/24", None), leased.clone()];
+        assert!(is_own(&leased) && !Interfaces::new(vec![], no_marks).is_hosts_own(&leased));
+    }
+
+    #[test]
+    fn only_the_first_ipv4_address_of_a_subnet_is_primary() {
+        let primary = |text: &str, prefix| interfaces().would_be_primary(2, text.parse().unwrap(), prefix);
+        assert!(primary("192.168.7.1", 24) && primary("10.0.0.200", 25) && primary("10.0.1.1", 24));
+        assert!(!primary("10.0.0.200", 24) && !primary("192.168.7.1", 32) && !primary("fd00::1", 64));
+    }
+
+    #[test]
+    fn notices_keep_the_table_true() {
         let mut table = interfaces();
-        assert!(table.apply(&Change::AddressGone(address(2, "10.0.0.11/24", None))));
-        assert!(!table.apply(&Change::Address(address(2, "10.0.0.3/24", None))), "renewed: no change");
-        assert_eq!(table.addresses().len(), 4, "a renewed address is not added twice");
+        table.forget(2, "10.0.0.11".parse().unwrap(), 24);
+        assert!(!table.apply(&Change::Address(address(2, "10.0.0.3/24", None))), "renewed: no news");
+        assert_eq!(table.addresses().len(), 4, "a renewed address is no second one");
         assert!(
             !table.apply(&Change::Address(address(2, "10.0.0.4/32", Some(MARK)))),
             "virtual: not tracked"

@@ -162,7 +162,11 @@ impl Entry<'_> {
             ("label", _) if is_v6 => Effect::Ignored("IPv6 addresses have no label"),
             ("label", text) => Effect::of(label(text), |text| self.label = Some(text)),
             // Every virtual address has these anyway.
-            ("scope", "global" | "0") | ("preferred_lft", "forever") => Effect::Applied,
+            ("preferred_lft", lifetime) if is_v6 && lifetime != "0" => Effect::Ignored(
+                "an IPv6 virtual address has preferred_lft 0, so that the host does not send from it",
+            ),
+            // The kernel sends from the primary IPv4 address whatever its preferred lifetime is.
+            ("scope", "global" | "0") | ("preferred_lft", "0" | "forever") => Effect::Applied,
             ("nodad", _) if is_v6 => Effect::Applied,
             ("noprefixroute", _) if is_host => Effect::Applied,
             ("scope", _) => Effect::refused("is not supported: only scope global works"),
@@ -308,7 +312,7 @@ mod tests {
             ignored("10.0.0.2 no_track"),
             ["10.0.0.2: no_track is ignored: a deleted virtual address is always restored"]
         );
-        for word in ["-nodad", "nodad", "home", "mngtmpaddr", "autojoin", "preferred_lft 0"] {
+        for word in ["-nodad", "nodad", "home", "mngtmpaddr", "autojoin", "preferred_lft 10"] {
             assert_eq!(
                 ignored(&format!("10.0.0.2 {word} dev eth0")),
                 [format!("10.0.0.2: {word} is ignored: it does not apply to virtual addresses")]
@@ -321,6 +325,15 @@ mod tests {
         assert_eq!(
             good("10.0.0.2 scope global preferred_lft forever noprefixroute dev eth0"),
             ["10.0.0.2/32 dev eth0"]
+        );
+        assert_eq!(good("10.0.0.2/24 preferred_lft 0"), ["10.0.0.2/24"]);
+        assert_eq!(good("fd00::2/64 preferred_lft 0 dev eth0"), ["fd00::2/64 dev eth0"]);
+        assert_eq!(
+            ignored("fd00::2/64 preferred_lft forever"),
+            [
+                "fd00::2/64: preferred_lft forever is ignored: an IPv6 virtual address has preferred_lft 0, so that the \
+              host does not send from it"
+            ]
         );
     }
 

@@ -59,6 +59,11 @@ pub struct RouterConfig {
 }
 
 impl RouterConfig {
+    /// The addresses to put on the interface, advertised or not.
+    pub fn all_addresses(&self) -> impl Iterator<Item = &VirtualAddress> {
+        self.addresses.iter().chain(&self.excluded)
+    }
+
     /// The family of its addresses.
     pub fn family(&self) -> Family {
         self.protocol.addresses.first().map_or(Family::V4, |address| Family::of(*address))

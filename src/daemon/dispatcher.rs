@@ -12,6 +12,7 @@ use super::timers::{BatchClock, Timers};
 use crate::config::RouterConfig;
 use crate::ids::RouterId;
 use crate::status::{History, Transition};
+use crate::sys::netlink::{Address, Removed};
 use crate::sys::poller::{Clock, wall_clock};
 use crate::time::Instant;
 use crate::vrrp::{Action, Advert, Cause, Event, Peer, Report, Role, Why};
@@ -250,7 +251,21 @@ impl Dispatcher {
         neighbors.into_iter().find(|id| self.routers.get(id.0).is_some_and(|r| r.config().number == number))
     }
 
-    /// Sends the queued messages.
+    /// Adds again what the kernel removed because the lease of a virtual address ran out: this process was held up.
+    /// What another program removed stays away.
+    pub(super) fn put_back_after_expiry(&mut self, removed_with: &[(Address, Removed)]) {
+        let now = self.clock.exact();
+        for (vip, removed) in removed_with {
+            let expired = |router: &Router| {
+                router.held().contains(vip.index, vip.address, vip.prefix) && router.held().has_expired(now)
+            };
+            if self.routers.iter().any(expired) {
+                self.network.put_back(vip, removed);
+            }
+        }
+    }
+
+    /// Sends the waiting messages.
     pub(super) fn flush(&mut self) {
         self.network.flush();
         for (id, e) in self.network.take_send_errors() {

@@ -32,6 +32,22 @@ impl HeldAddresses {
         self.addresses.iter().map(|(index, address, _)| (*index, *address))
     }
 
+    /// Whether it should be in the kernel with this prefix.
+    pub(super) fn contains(&self, index: u32, address: IpAddr, prefix: u8) -> bool {
+        self.addresses.contains(&(index, address, prefix))
+    }
+
+    /// The host has these addresses itself now: they are not removed.
+    pub(super) fn disown(&mut self, owned: &[IpAddr]) {
+        self.addresses.retain(|(_, address, _)| !owned.contains(address));
+    }
+
+    /// Whether a lease has run out since the last renewal.
+    pub(super) fn has_expired(&self, now: Instant) -> bool {
+        let lease = self.lease.map_or(u32::MAX, Lease::seconds);
+        now.since(self.renewed_at) >= Duration::from_secs(lease.into())
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.addresses.is_empty()
     }

@@ -4,6 +4,7 @@
 mod binding;
 mod dispatcher;
 mod held;
+mod host_addresses;
 mod incoming;
 mod messages;
 mod network;
@@ -12,6 +13,7 @@ mod rate_limiter;
 mod respond;
 mod router;
 mod routers;
+mod secondaries;
 mod snapshot;
 mod sweep;
 mod telemetry;

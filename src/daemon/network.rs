@@ -5,12 +5,15 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use log::Level;
+
+use super::secondaries;
 use crate::config::{InterfaceChoice, VirtualAddress};
 use crate::ids::{PortId, RouterId};
-use crate::interfaces::Interfaces;
+use crate::interfaces::{Interfaces, host_prefix};
 use crate::sys::Error;
 use crate::sys::neighbor::Announcer;
-use crate::sys::netlink::{Address, Assignment, Change, Link, Monitor, Netlink};
+use crate::sys::netlink::{Address, Assignment, Change, Link, MARK, Monitor, Netlink, Removed};
 use crate::sys::route::default_route_interface;
 use crate::sys::socket::{Inbox, Outbox, Received, Socket};
 use crate::token::{Poller, Token};
@@ -74,6 +77,8 @@ pub(super) struct Network {
     netlink: Netlink,
     monitor: Monitor,
     interfaces: Interfaces,
+    /// Notifications that were read before their turn.
+    read_early: Vec<Change>,
     ports: Vec<Port>,
     /// With the index of their link.
     announcers: Vec<(u32, Announcer)>,
@@ -92,6 +97,8 @@ pub(super) struct Network {
 pub(super) struct Changes {
     /// Addresses that were removed, with the index of their link. They may have been added again since.
     pub(super) removed: Vec<(u32, IpAddr)>,
+    /// Addresses of this host that the kernel removed together with a virtual one.
+    pub(super) removed_with: Vec<(Address, Removed)>,
     /// Notifications were lost: any address may be gone.
     pub(super) lost: bool,
     /// Links whose hardware address differs from the announced one.
@@ -110,6 +117,7 @@ impl Network {
             netlink,
             monitor,
             interfaces,
+            read_early: vec![],
             ports: vec![],
             announcers: vec![],
             send_errors: vec![],
@@ -142,13 +150,17 @@ impl Network {
 
     /// Reads and applies the notifications. After an error the next call lists everything again.
     pub(super) fn changes(&mut self) -> Result<Changes, Error> {
-        let notifications = self.monitor.read().inspect_err(|_| self.needs_resync = true)?;
+        let mut notifications = std::mem::take(&mut self.read_early);
+        notifications.extend(self.monitor.read().inspect_err(|_| self.needs_resync = true)?);
         // The notifications still in a queue that overflowed are older than those it lost.
         if self.needs_resync || notifications.contains(&Change::Overrun) {
             self.needs_resync = true;
             return self.resync();
         }
-        let mut changes = Changes::default();
+        let mut changes = Changes {
+            removed_with: secondaries::removed_together(&notifications, |gone| gone.mark == Some(MARK)),
+            ..Changes::default()
+        };
         for change in notifications {
             changes.rebind |= self.interfaces.apply(&change);
             match change {
@@ -157,7 +169,9 @@ impl Network {
                     self.ports.retain(|port| port.index != index);
                     self.announcers.retain(|(i, _)| *i != index);
                 }
-                Change::AddressGone(address) => changes.removed.push((address.index, address.address)),
+                Change::AddressGone(gone) => {
+                    changes.removed.push((gone.address.index, gone.address.address));
+                }
                 Change::Address(_) | Change::Overrun => {}
             }
         }
@@ -321,11 +335,39 @@ impl Network {
         self.netlink.add_all(assignments)
     }
 
-    /// Removes an address. It is not an error if it does not exist.
+    /// Stops following addresses that were the host's until we added them as virtual ones.
+    pub(super) fn adopt(&mut self, added: &[Assignment]) {
+        for Assignment { index, address, prefix, .. } in added {
+            self.interfaces.forget(*index, *address, *prefix);
+        }
+    }
+
+    /// Before addresses are added: the host's others in their subnets must survive them. Returns what to log.
+    pub(super) fn protect_secondaries(&mut self, added: &[Assignment]) -> Vec<(Level, String)> {
+        secondaries::protect(&mut self.netlink, &self.interfaces, added)
+    }
+
+    /// Removes an address; that it is already gone is no error. What the kernel removes with it is put back at once.
     pub(super) fn remove(&mut self, index: u32, address: IpAddr, prefix: u8) -> Result<(), Error> {
         self.flush();
         self.own_change_pending = true;
-        self.netlink.remove(index, address, prefix)
+        self.netlink.remove(index, address, prefix)?;
+        if address.is_ipv4() && prefix < host_prefix(address) {
+            match self.monitor.read() {
+                Ok(changes) => self.read_early.extend(changes),
+                Err(_) => self.needs_resync = true,
+            }
+            let is_it = |gone: &Address| (gone.index, gone.address, gone.prefix) == (index, address, prefix);
+            for (with, removed) in secondaries::removed_together(&self.read_early, is_it) {
+                self.put_back(&with, &removed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds an address again that the kernel removed together with a virtual one.
+    pub(super) fn put_back(&mut self, with: &Address, removed: &Removed) {
+        secondaries::put_back(&mut self.netlink, with, removed);
     }
 
     /// Announces the address to the neighbors by gratuitous ARP or an unsolicited neighbor advertisement.

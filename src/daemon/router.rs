@@ -9,6 +9,7 @@ use log::Level;
 
 use super::binding::{Binding, Unbound};
 use super::held::HeldAddresses;
+use super::host_addresses::HostAddresses;
 use super::messages::{self, Subject};
 use super::network::{Channel, Network};
 use super::telemetry::Telemetry;
@@ -19,7 +20,7 @@ use crate::health::{Effective, Verdict, Weight, effective};
 use crate::ids::{CheckId, RouterId};
 use crate::interfaces::Interfaces;
 use crate::sys::Error;
-use crate::sys::netlink::{Assignment, Link};
+use crate::sys::netlink::{Address, Assignment, Link};
 use crate::time::Instant;
 use crate::token::Poller;
 use crate::vrrp::{
@@ -49,8 +50,7 @@ pub(super) struct Router {
     watched: Vec<String>,
     /// `None` while it has no link or no sockets.
     binding: Option<Binding>,
-    /// Virtual addresses that an address owner really has: not ours to add and remove.
-    owned: Vec<IpAddr>,
+    host: HostAddresses,
     held: HeldAddresses,
     telemetry: Telemetry,
 }
@@ -62,7 +62,7 @@ impl Router {
             check: None,
             watched: vec![],
             binding: None,
-            owned: vec![],
+            host: HostAddresses::default(),
             held: HeldAddresses::new(config.protocol.lease),
             telemetry: Telemetry::new(config.protocol.interval),
             config,
@@ -192,9 +192,14 @@ impl Router {
     fn acquire(&mut self, now: Instant, network: &mut Network) -> Result<(), Refused> {
         let mut assignments = vec![];
         let assigned = self.assign(network, &mut assignments);
+        for (level, text) in network.protect_secondaries(&assignments) {
+            self.log_event(level, "promote_secondaries", text);
+        }
         let refused =
             assigned.and_then(|()| network.add(&assignments).into_iter().try_for_each(|(_, e)| Err(e)));
-        self.added(now, refused.err())
+        self.added(now, refused.err())?;
+        network.adopt(&assignments);
+        Ok(())
     }
 
     fn added(&mut self, now: Instant, refusal: Option<Error>) -> Result<(), Refused> {
@@ -213,7 +218,7 @@ impl Router {
         assignments: &mut Vec<Assignment>,
     ) -> Result<(), Error> {
         let Some(binding) = &self.binding else { return Ok(()) };
-        for vip in managed(&self.config, &self.owned) {
+        for vip in managed(&self.config, self.host.owned()) {
             let index = network.device(binding.index, vip)?;
             assignments.push(self.held.assign(index, vip));
         }
@@ -235,6 +240,7 @@ impl Router {
         for e in self.held.release(network) {
             self.log_event(Level::Error, "address_remove_failed", e);
         }
+        self.update_host_addresses(network);
     }
 
     /// The last resort, without the state machine: removes every address and sends priority 0.
@@ -266,7 +272,7 @@ impl Router {
 
     fn announce(&mut self, now: Instant, network: &mut Network) {
         let Some(binding) = &self.binding else { return };
-        for vip in all(&self.config) {
+        for vip in self.config.all_addresses() {
             if let Err(e) = network.announce(binding.index, vip)
                 && self.telemetry.admits(now, "announce_failed", vip.address)
             {
@@ -275,33 +281,44 @@ impl Router {
         }
     }
 
-    /// Determines which virtual addresses an address owner really has (RFC 3768 §5.3.4): those are not ours to add and
-    /// remove, and may be used as a source. They may appear after our start, for example from DHCP. Returns whether the
-    /// list changed.
+    /// Finds out which virtual addresses this host has as its own. Returns whether the list changed.
     pub(super) fn update_owned(&mut self, network: &Network) -> bool {
-        if self.config.protocol.priority != Priority::OWNER {
-            return false;
-        }
-        let Some(index) = self.link(network).map(|link| link.index) else { return false };
-        let owned = |vip: &&VirtualAddress| {
-            let real = |index| network.interfaces().has_unmarked(index, vip.address);
-            let added = self.held.iter().any(|(_, held)| held == vip.address);
-            network.device(index, vip).is_ok_and(real) && !added
-        };
-        let owned: Vec<_> = all(&self.config).filter(owned).map(|vip| vip.address).collect();
-        let changed = owned != self.owned;
-        self.owned = owned;
-        changed
+        let Some(home) = self.link(network).map(|link| link.index) else { return false };
+        let on_links = self
+            .config
+            .all_addresses()
+            .filter_map(|vip| Some((network.device(home, vip).ok()?, vip.address)));
+        let owner = self.config.protocol.priority == Priority::OWNER;
+        self.host.update_owned(network.interfaces(), on_links, &mut self.held, owner)
     }
 
-    /// Whether the address is an address owner's real one.
-    pub(super) fn owns(&self, address: IpAddr) -> bool {
-        self.owned.contains(&address)
+    /// Finds out which virtual addresses are on this host and should not be, and logs those that are new.
+    pub(super) fn update_host_addresses(&mut self, network: &Network) {
+        let state = match self.role() {
+            Role::Init | Role::Master => None,
+            role @ (Role::Backup | Role::Fault) => Some(role.as_str()),
+        };
+        let addresses = self.config.all_addresses().map(|vip| vip.address);
+        let owner = self.config.protocol.priority == Priority::OWNER;
+        for text in self.host.update(network.interfaces(), addresses, &self.held, state, owner) {
+            self.log_event(Level::Warn, "stray_address", text);
+        }
+    }
+
+    /// The sweep found this address of the host, and leaves it.
+    pub(super) fn keep(&mut self, found: &Address) {
+        self.host.keep(found);
+    }
+
+    /// Whether the host has the address itself, in every state.
+    pub(super) fn has_as_host(&self, address: IpAddr) -> bool {
+        self.host.was_kept(address)
+            || (self.host.owns(address) && self.config.protocol.priority == Priority::OWNER)
     }
 
     /// The virtual addresses that we add and remove.
     pub(super) fn managed(&self) -> impl Iterator<Item = &VirtualAddress> {
-        managed(&self.config, &self.owned)
+        managed(&self.config, self.host.owned())
     }
 
     pub(super) fn held(&self) -> &HeldAddresses {
@@ -381,7 +398,9 @@ impl Router {
 
     /// The current warnings, a sentence each.
     pub(super) fn warnings(&self, now: Instant) -> Vec<String> {
-        self.telemetry.warnings(now, self.role(), self.config.protocol.vrid)
+        let mut warnings = self.telemetry.warnings(now, self.role(), self.config.protocol.vrid);
+        warnings.extend(self.host.warnings().cloned());
+        warnings
     }
 
     /// The arguments of NOTIFY, as keepalived passes them.
@@ -401,10 +420,6 @@ fn subject<'a>(config: &'a RouterConfig, binding: Option<&'a Binding>, watched: 
     Subject { name: &config.name, settings: &config.protocol, family: config.family(), interface, watched }
 }
 
-fn all(config: &RouterConfig) -> impl Iterator<Item = &VirtualAddress> {
-    config.addresses.iter().chain(&config.excluded)
-}
-
 fn managed<'a>(config: &'a RouterConfig, owned: &'a [IpAddr]) -> impl Iterator<Item = &'a VirtualAddress> {
-    all(config).filter(|vip| !owned.contains(&vip.address))
+    config.all_addresses().filter(|vip| !owned.contains(&vip.address))
 }

@@ -245,6 +245,7 @@ impl Routers {
             }
         };
         self.netlink_failed = false;
+        self.dispatcher.put_back_after_expiry(&changes.removed_with);
         let held = || self.dispatcher.routers().iter().flat_map(|router| router.held().iter());
         let removed = if changes.lost { held().collect() } else { changes.removed };
         let removed = self.still_missing(removed);
@@ -262,6 +263,10 @@ impl Routers {
             if other_mac {
                 self.dispatcher.dispatch(id, Event::HardwareAddress);
             }
+        }
+        let (routers, network) = self.dispatcher.parts();
+        for router in routers {
+            router.update_host_addresses(network);
         }
         if changes.rebind {
             self.retry_conflicts(poller);

@@ -27,6 +27,7 @@ pub(super) fn brief(routers: &mut Routers) -> Brief {
     for router in routers.iter() {
         let addresses = addresses(router, routers.network(), &present);
         problems.extend(disagreements(router, &addresses, routers.network()));
+        problems.extend(elsewhere(router, routers.network(), &present));
         states.push((router.name().to_owned(), router.role()));
     }
     Brief { health: Health { healthy: problems.is_empty(), problems }, states }
@@ -41,6 +42,7 @@ pub(super) fn status(routers: &mut Routers, checks: &Checks, now: Instant, notif
         let mut status = router_status(router, now, network, &present);
         status.check = router.check().map(|check| checks.status(check, now));
         problems.extend(disagreements(router, &status.addresses, network));
+        problems.extend(elsewhere(router, network, &present));
         statuses.push(status);
     }
     let interfaces = network.ports().iter().map(|port| InterfaceStatus {
@@ -83,22 +85,29 @@ fn present(routers: &mut Routers) -> (Present, Vec<String>) {
     }
 }
 
-/// The kernel's addresses by link, address and prefix, with their lifetimes; sorted, since there may be a thousand.
+/// The kernel's addresses, each with its link, prefix and lifetime; sorted, since there may be a thousand.
 struct Present(Vec<(Key, Option<u32>)>);
 
-type Key = (u32, IpAddr, u8);
+type Key = (IpAddr, u32, u8);
 
 impl Present {
     fn new(addresses: &[Address]) -> Self {
-        let keyed = addresses.iter().map(|a| ((a.index, a.address, a.prefix), a.lifetime));
+        let keyed = addresses.iter().map(|a| ((a.address, a.index, a.prefix), a.lifetime));
         let mut sorted: Vec<_> = keyed.collect();
         sorted.sort_unstable();
         Self(sorted)
     }
 
+    /// Every entry of an address, whatever its link and prefix.
+    fn of(&self, address: IpAddr) -> impl Iterator<Item = &(Key, Option<u32>)> {
+        let from = self.0.partition_point(|((known, ..), _)| *known < address);
+        self.0[from..].iter().take_while(move |((known, ..), _)| *known == address)
+    }
+
+    /// The address on a link: with the prefix of `vip` if it is there, otherwise with any.
     fn find(&self, index: u32, vip: &VirtualAddress) -> Option<&(Key, Option<u32>)> {
-        let at = self.0.binary_search_by_key(&(index, vip.address, vip.prefix), |(key, _)| *key).ok()?;
-        Some(&self.0[at])
+        let on_link = || self.of(vip.address).filter(|((_, on, _), _)| *on == index);
+        on_link().find(|((.., prefix), _)| *prefix == vip.prefix).or_else(|| on_link().next())
     }
 }
 
@@ -150,14 +159,13 @@ fn addresses(router: &Router, network: &Network, present: &Present) -> Vec<Addre
     let status = |vip: &VirtualAddress, excluded| {
         let index = router.binding().and_then(|binding| network.device(binding.index, vip).ok());
         let found = index.and_then(|index| present.find(index, vip));
-        // An owner's real address is there in every state.
-        let real = router.owns(vip.address);
         AddressStatus {
             address: vip.address,
             prefix: vip.prefix,
             interface: vip.device.clone().unwrap_or_else(|| router.subject().interface.to_owned()),
             excluded,
-            wanted: role == Role::Master || (real && found.is_some()),
+            // The host's own address is there in every state.
+            wanted: role == Role::Master || (found.is_some() && router.has_as_host(vip.address)),
             present: found.is_some(),
             lease_s: found.and_then(|(_, lifetime)| *lifetime),
         }
@@ -185,6 +193,25 @@ fn disagreements(router: &Router, addresses: &[AddressStatus], network: &Network
     if takes_part && !open {
         let interface = router.subject().interface;
         problems.push(format!("{name} is {state}, but its socket on {interface} is not open"));
+    }
+    problems
+}
+
+/// Virtual addresses on other links than the router's, while it is not master: clients reach them there as well.
+fn elsewhere(router: &Router, network: &Network, present: &Present) -> Vec<String> {
+    let mut problems = vec![];
+    if router.role() == Role::Master {
+        return problems;
+    }
+    for vip in router.config().all_addresses().filter(|vip| !router.has_as_host(vip.address)) {
+        let home = router.binding().and_then(|binding| network.device(binding.index, vip).ok());
+        for ((address, index, _), _) in present.of(vip.address).filter(|((_, on, _), _)| Some(*on) != home) {
+            let link = network.interfaces().link(*index);
+            if let Some(link) = link.filter(|link| !link.loopback) {
+                let (name, state) = (router.name(), router.role().as_str());
+                problems.push(format!("{name} is {state}, but {address} is on {}", link.name));
+            }
+        }
     }
     problems
 }

@@ -2,9 +2,10 @@
 
 use log::Level;
 
+use super::host_addresses::{is_marked, own};
 use super::network::Network;
 use super::router::Router;
-use crate::sys::netlink::{Address, MARK};
+use crate::sys::netlink::Address;
 use crate::vrrp::Priority;
 
 /// What to do with an address that equals one of the router's virtual addresses.
@@ -12,28 +13,29 @@ use crate::vrrp::Priority;
 enum Verdict {
     /// A vrrp-init that was killed left it.
     RemoveOurs,
-    /// It has the link and prefix that the router will use, but not our mark. keepalived removes such an address as
-    /// well.
+    /// It has no subnet and no mark of ours, where the router will add it; keepalived removes such a one too.
     RemoveUnmarked,
     /// An address owner's real address (RFC 3768 §5.3.4).
     KeepOwned,
-    /// Something else uses it.
-    KeepForeign,
+    /// Any other address of the host.
+    KeepHosts,
 }
 
-/// Removes the router's virtual addresses that are left over: those with our mark on any link, and unmarked ones on the
-/// link where the router will add them.
-pub(super) fn sweep(network: &mut Network, router: &Router) {
-    let present = network.interfaces().addresses().to_vec();
-    for found in present {
+/// Removes the router's virtual addresses wherever a predecessor left them: those with our mark on any link, and
+/// unmarked ones without a subnet on the link where the router will add them. Everything else is the host's.
+pub(super) fn sweep(network: &mut Network, router: &mut Router) {
+    let left: Vec<_> = network.interfaces().addresses().to_vec();
+    for found in left {
         let Some(verdict) = judge(network, router, &found) else { continue };
         let address = format!("{}/{}", found.address, found.prefix);
         let (level, text) = match verdict {
             Verdict::KeepOwned => (Level::Info, format!("{address} is this host's own address: kept")),
-            Verdict::KeepForeign => (
-                Level::Warn,
-                format!("{address} is already on this host and was not added by vrrp-init: left unchanged"),
-            ),
+            Verdict::KeepHosts => {
+                let link = network.interfaces().link(found.index);
+                let interface = link.map_or("another interface", |link| &link.name);
+                router.keep(&found);
+                (Level::Warn, own(&found, interface))
+            }
             Verdict::RemoveOurs | Verdict::RemoveUnmarked => {
                 match network.remove(found.index, found.address, found.prefix) {
                     Err(e) => (Level::Error, e.to_string()),
@@ -53,8 +55,8 @@ pub(super) fn sweep(network: &mut Network, router: &Router) {
 
 /// `None` for an address that is not one of the router's virtual ones.
 fn judge(network: &Network, router: &Router, found: &Address) -> Option<Verdict> {
-    let vip = router.managed().find(|vip| vip.address == found.address)?;
-    if found.mark == Some(MARK) {
+    let vip = router.config().all_addresses().find(|vip| vip.address == found.address)?;
+    if is_marked(found) {
         return Some(Verdict::RemoveOurs);
     }
     let link = router.link(network).map(|link| link.index);
@@ -63,7 +65,7 @@ fn judge(network: &Network, router: &Router, found: &Address) -> Option<Verdict>
     let owner = router.config().protocol.priority == Priority::OWNER;
     Some(match (same_link, owner) {
         (true, true) => Verdict::KeepOwned,
-        (true, false) if vip.prefix == found.prefix => Verdict::RemoveUnmarked,
-        (true | false, _) => Verdict::KeepForeign,
+        (true, false) if !network.interfaces().is_hosts_own(found) => Verdict::RemoveUnmarked,
+        (true | false, _) => Verdict::KeepHosts,
     })
 }

@@ -139,9 +139,11 @@ fn chosen_link<'a>(router: &RouterConfig, facts: &'a Facts) -> (Option<&'a Link>
 
 fn source(router: &RouterConfig, link: &Link, how: &str, interfaces: &Interfaces, found: &mut Findings) {
     let (name, family) = (&link.name, router.family());
-    // The addresses of an owner are its own and a valid source.
-    let virtual_ones = router.addresses.iter().filter(|_| router.protocol.priority != Priority::OWNER);
-    let mut virtual_ones: Vec<_> = virtual_ones.map(|vip| vip.address).collect();
+    // An address that the host has as its own is a valid source.
+    let own = |address| interfaces.unmarked(address).any(|found| interfaces.is_hosts_own(found));
+    let is_virtual = |vip: &&VirtualAddress| router.protocol.priority != Priority::OWNER && !own(vip.address);
+    let mut virtual_ones: Vec<_> =
+        router.addresses.iter().filter(is_virtual).map(|vip| vip.address).collect();
     virtual_ones.sort_unstable();
     let source = match router.unicast_source {
         Some(source) if interfaces.has_ready(source) => Some(source),
@@ -201,18 +203,35 @@ fn virtual_address(
         );
         found.add(Level::Info, false, text);
     }
+    let device = vip.device.as_ref().map_or(&link.name, |name| name);
+    already_here(router, address, device, interfaces, found);
+}
+
+/// What becomes of a virtual address that is on this host now.
+fn already_here(
+    router: &RouterConfig,
+    address: IpAddr,
+    device: &str,
+    interfaces: &Interfaces,
+    found: &mut Findings,
+) {
     for present in interfaces.addresses().iter().filter(|present| present.address == address) {
         let on = interfaces.link(present.index).map_or("another interface", |link| &link.name);
         if present.mark == Some(MARK) {
             found.add(Level::Info, true, format!("{address} is on {on}, added by vrrp-init"));
         } else if router.protocol.priority != Priority::OWNER {
-            let device = vip.device.as_ref().map_or(&link.name, |name| name);
-            let same = on == device && present.prefix == vip.prefix;
-            let fate = if same { "removes it at the start" } else { "leaves it unchanged" };
-            let text = format!(
-                "{address} is already on {on} and was not added by vrrp-init, which {fate}; if it is this host's own \
-                 address, remove it from VIP or set PRIORITY=255"
-            );
+            let text = if on == device && !interfaces.is_hosts_own(present) {
+                format!(
+                    "{address} is already on {on} and was not added by vrrp-init, which removes it at the start; if it is \
+                     this host's own address, remove it from VIP or set PRIORITY=255"
+                )
+            } else {
+                format!(
+                    "{address}/{} is this host's own address on {on} and stays there in every state: use an address that \
+                     no host has, or PRIORITY=255 on the host that has it",
+                    present.prefix
+                )
+            };
             found.add(Level::Warn, true, text);
         }
     }

@@ -20,13 +20,14 @@ fn link(index: u32, name: &str, up: bool) -> Link {
         mac: None,
         loopback: name == "lo",
         multicast: true,
+        promote_secondaries: None,
     }
 }
 
 fn address(index: u32, text: &str, mark: Option<u8>) -> Address {
     let (address, prefix) = text.split_once('/').unwrap();
     let (address, prefix) = (address.parse().unwrap(), prefix.parse().unwrap());
-    Address { index, address, prefix, label: None, mark, tentative: false, lifetime: None }
+    Address { index, address, prefix, label: None, mark, tentative: false, lifetime: None, has_peer: false }
 }
 
 /// A machine with `lo`, `eth0` on 10.0.0.11/24 and `eth1`, which is down, and what else is given.
@@ -118,7 +119,10 @@ fn an_address_that_is_already_here_is_distinguished_from_one_of_ours() {
     );
     for other in [address(3, "10.0.0.2/32", None), address(2, "10.0.0.2/24", None)] {
         let left = found(&[], &machine(&[other]));
-        assert!(left[1].contains("not added by vrrp-init, which leaves it unchanged;"), "{left:?}");
+        assert!(
+            left[1].contains("is this host's own address on eth") && left[1].starts_with("warn"),
+            "{left:?}"
+        );
     }
     assert_eq!(found(&[("PRIORITY", "255")], &fixed), [UP]);
     let answered =

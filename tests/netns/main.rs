@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test of a running program waits on the real clock")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
+mod addresses;
 mod check;
 mod environment;
 mod failover;

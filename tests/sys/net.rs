@@ -230,8 +230,8 @@ fn an_address_can_be_added_twice_listed_and_removed_twice() {
         netlink.add(&assignment).unwrap();
         let index = assignment.index;
         let (label, mark) = (address.is_ipv4().then(|| "v0".to_owned()), Some(MARK));
-        let (tentative, lifetime) = (false, None);
-        let expected = Address { index, address, prefix, label, mark, tentative, lifetime };
+        let (tentative, lifetime, has_peer) = (false, None, false);
+        let expected = Address { index, address, prefix, label, mark, tentative, lifetime, has_peer };
         assert_eq!(host.addresses(), [expected]);
 
         netlink.remove(index, address, prefix).unwrap();
@@ -256,7 +256,7 @@ fn an_address_has_neither_broadcast_nor_duplicate_detection() {
 }
 
 #[test]
-fn an_ipv6_host_address_is_leased_renewed_and_never_chosen_as_a_source() {
+fn an_ipv6_address_is_leased_renewed_and_never_chosen_as_a_source() {
     let (left, _right) = Host::pair_v6();
     left.ip("address delete dev v0", &format!("{LEFT_GLOBAL}/64"));
     left.ip("route add fd00::/64 dev", "v0");
@@ -266,15 +266,19 @@ fn an_ipv6_host_address_is_leased_renewed_and_never_chosen_as_a_source() {
     let chosen = || left.ip("-6 route get", &RIGHT_GLOBAL.to_string());
 
     left.ip("address add", &format!("{LEFT_GLOBAL}/128 dev v0 nodad"));
-    netlink.add(&assignment(&left, vip, 127, Some(60))).unwrap();
+    left.ip("address add", &format!("{vip}/127 dev v0 nodad"));
     assert!(chosen().contains(&format!("src {vip}")), "the test would see nothing: {}", chosen());
-    netlink.remove(left.index("v0"), vip.into(), 127).unwrap();
+    left.ip("address del dev v0", &format!("{vip}/127"));
 
     // A second may pass between setting and showing.
-    for (lifetime, valid) in
-        [(Some(60), ["60sec", "59sec"]), (Some(90), ["90sec", "89sec"]), (None, ["forever"; 2])]
-    {
-        netlink.add(&assignment(&left, vip, 128, lifetime)).unwrap();
+    for (prefix, lifetime, valid) in [
+        (128, Some(60), ["60sec", "59sec"]),
+        (128, Some(90), ["90sec", "89sec"]),
+        (128, None, ["forever"; 2]),
+        (64, Some(60), ["60sec", "59sec"]),
+        (64, Some(90), ["90sec", "89sec"]),
+    ] {
+        netlink.add(&assignment(&left, vip, prefix, lifetime)).unwrap();
         let shown = left.ip("-oneline address show dev v0 to", &vip.to_string());
         assert!(shown.contains("nodad deprecated"), "{shown}");
         let leased = |valid| shown.contains(&format!("valid_lft {valid} preferred_lft 0sec"));
@@ -341,7 +345,7 @@ fn the_kernel_removes_an_address_whose_lifetime_was_not_renewed() {
         netlink.add(&assignment(&host, address, prefix, Some(1))).unwrap();
         wait_for(
             &mut monitor,
-            |change| matches!(change, Change::AddressGone(gone) if gone.address == address && gone.mark == Some(MARK)),
+            |change| matches!(change, Change::AddressGone(gone) if gone.address.address == address && gone.address.mark == Some(MARK)),
         );
         assert_eq!(host.addresses(), []);
     }
@@ -399,6 +403,7 @@ fn links_are_listed_with_name_mac_and_whether_they_are_up() {
         mac: Some(LEFT_MAC),
         loopback: false,
         multicast: true,
+        promote_secondaries: Some(0),
     };
     assert_eq!(*named("v0"), expected);
     assert!(named("lo").loopback && !named("lo").up);
@@ -427,11 +432,12 @@ fn the_monitor_reports_addresses_that_come_and_go() {
     assert_eq!(monitor.read().unwrap(), []);
     host.ip("address add 10.9.0.100/32 dev", "v0");
     let (index, address, label) = (host.index("v0"), VIP.into(), Some("v0".to_owned()));
-    let (mark, tentative, lifetime) = (None, false, None);
-    let address = Address { index, address, prefix: 32, label, mark, tentative, lifetime };
+    let (mark, tentative, lifetime, has_peer) = (None, false, None, false);
+    let address = Address { index, address, prefix: 32, label, mark, tentative, lifetime, has_peer };
     assert_eq!(monitor.read().unwrap(), [Change::Address(address.clone())]);
     netlink.remove(index, VIP.into(), 32).unwrap();
-    assert_eq!(monitor.read().unwrap(), [Change::AddressGone(address)]);
+    let removed = monitor.read().unwrap();
+    assert!(matches!(&removed[..], [Change::AddressGone(gone)] if gone.address == address), "{removed:?}");
     assert_eq!(monitor.read().unwrap(), []);
 }
 
@@ -446,7 +452,10 @@ fn the_monitor_reports_marked_addresses_only_when_they_are_removed() {
         assert_eq!(monitor.read().unwrap(), []);
         netlink.remove(assignment.index, vip, prefix).unwrap();
         let reported = monitor.read().unwrap();
-        assert!(matches!(&reported[..], [Change::AddressGone(gone)] if gone.address == vip), "{reported:?}");
+        assert!(
+            matches!(&reported[..], [Change::AddressGone(gone)] if gone.address.address == vip),
+            "{reported:?}"
+        );
     }
 }
 

@@ -217,6 +217,7 @@ mod tests {
             mac: None,
             loopback: false,
             multicast: true,
+            promote_secondaries: None,
         };
         Host { links: vec![eth0], vrids, added: added.iter().map(|a| a.parse().unwrap()).collect() }
     }

@@ -11,12 +11,13 @@ use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressHeader, AddressHeaderFlags};
 use netlink_packet_route::link::{LinkFlags, LinkHeader};
 
-use super::model::{Address, Assignment, Change, Link, MARK};
+use super::model::{Address, Assignment, Change, Link, MARK, Removed};
 
 // linux/rtnetlink.h
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
+const RTM_SETLINK: u16 = 19;
 pub(super) const RTM_NEWADDR: u16 = 20;
 const RTM_DELADDR: u16 = 21;
 const RTM_GETADDR: u16 = 22;
@@ -35,6 +36,12 @@ const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_PROP_LIST: u16 = 52;
 const IFLA_ALT_IFNAME: u16 = 53;
+const IFLA_AF_SPEC: u16 = 26;
+// Nested in IFLA_AF_SPEC: the family, and for IPv4 the settings, an array that begins with the first.
+const AF_INET: u16 = 2;
+const IFLA_INET_CONF: u16 = 1;
+// linux/ip.h: IPV4_DEVCONF_PROMOTE_SECONDARIES; the first setting has the number 1.
+const PROMOTE_SECONDARIES: u16 = 20;
 
 const LINK_HEADER: usize = 16;
 pub(super) const ALIGNMENT: usize = 4;
@@ -44,8 +51,13 @@ pub(super) const ALIGNMENT: usize = 4;
 pub(super) enum Request {
     Add(Message),
     Remove(Message),
+    /// Adds an address that the kernel described when it was removed.
+    Restore(Box<[u8]>),
     ListAddresses,
     ListLinks,
+    /// Describes the link with this index.
+    Link(u32),
+    PromoteSecondaries(u32),
 }
 
 /// A message about one address. Its attributes are plain octets, since we need only a few.
@@ -78,9 +90,9 @@ impl Request {
 /// `None` for the kernel's default, which is forever.
 fn lifetime(assignment: &Assignment) -> Option<DefaultNla> {
     let valid = assignment.lifetime.unwrap_or(FOREVER);
-    // Deprecated from the start: otherwise the host might choose a /128 inside a subnet as its source address, and those
-    // connections would break when the address moves.
-    let deprecated = assignment.address.is_ipv6() && assignment.prefix == 128;
+    // Deprecated from the start: otherwise the host might choose it as its source address, and those connections would
+    // break when the address moves.
+    let deprecated = assignment.address.is_ipv6();
     let preferred = if deprecated { 0 } else { valid };
     // The last two fields are timestamps, which the kernel only reports.
     let lifetime = [preferred.to_ne_bytes(), valid.to_ne_bytes(), [0; 4], [0; 4]].concat();
@@ -101,10 +113,11 @@ fn identity(index: u32, address: IpAddr, prefix: u8) -> Message {
 impl NetlinkSerializable for Request {
     fn message_type(&self) -> u16 {
         match self {
-            Self::Add(_) => RTM_NEWADDR,
+            Self::Add(_) | Self::Restore(_) => RTM_NEWADDR,
             Self::Remove(_) => RTM_DELADDR,
             Self::ListAddresses => RTM_GETADDR,
-            Self::ListLinks => RTM_GETLINK,
+            Self::ListLinks | Self::Link(_) => RTM_GETLINK,
+            Self::PromoteSecondaries(_) => RTM_SETLINK,
         }
     }
 
@@ -113,8 +126,10 @@ impl NetlinkSerializable for Request {
             Self::Add(Message { header, attributes }) | Self::Remove(Message { header, attributes }) => {
                 header.buffer_len() + attributes.as_slice().buffer_len()
             }
+            Self::Restore(payload) => payload.len(),
             Self::ListAddresses => AddressHeader::default().buffer_len(),
-            Self::ListLinks => LinkHeader::default().buffer_len(),
+            Self::ListLinks | Self::Link(_) => LINK_HEADER,
+            Self::PromoteSecondaries(_) => LINK_HEADER + promotion().buffer_len(),
         }
     }
 
@@ -124,10 +139,31 @@ impl NetlinkSerializable for Request {
                 header.emit(buffer);
                 attributes.as_slice().emit(&mut buffer[header.buffer_len()..]);
             }
+            Self::Restore(payload) => buffer[..payload.len()].copy_from_slice(payload),
             Self::ListAddresses => AddressHeader::default().emit(buffer),
             Self::ListLinks => LinkHeader::default().emit(buffer),
+            Self::Link(index) => link_header(*index).emit(buffer),
+            Self::PromoteSecondaries(index) => {
+                link_header(*index).emit(buffer);
+                promotion().emit(&mut buffer[LINK_HEADER..]);
+            }
         }
     }
+}
+
+fn link_header(index: u32) -> LinkHeader {
+    LinkHeader { index, ..LinkHeader::default() }
+}
+
+/// `IFLA_AF_SPEC` that changes one IPv4 setting of a link and nothing else.
+fn promotion() -> DefaultNla {
+    let nested = |kind, inner: &DefaultNla| {
+        let mut octets = vec![0; inner.buffer_len()];
+        inner.emit(&mut octets);
+        DefaultNla::new(kind, octets)
+    };
+    let setting = DefaultNla::new(PROMOTE_SECONDARIES, 1_u32.to_ne_bytes().to_vec());
+    nested(IFLA_AF_SPEC, &nested(AF_INET, &nested(IFLA_INET_CONF, &setting)))
 }
 
 /// A message of the kernel; `None` if it is about neither a link nor an IP address.
@@ -142,7 +178,10 @@ impl NetlinkDeserializable for Reply {
             RTM_NEWLINK => link(payload).map(Change::Link),
             RTM_DELLINK => link(payload).map(|link| Change::LinkGone { index: link.index, name: link.name }),
             RTM_NEWADDR => address(payload).map(Change::Address),
-            RTM_DELADDR => address(payload).map(Change::AddressGone),
+            RTM_DELADDR => address(payload).map(|address| {
+                let request = (header.port_number, header.sequence_number);
+                Change::AddressGone(Removed { address, request, payload: payload.into() })
+            }),
             _ => None,
         }))
     }
@@ -188,6 +227,7 @@ fn address(payload: &[u8]) -> Option<Address> {
         tentative: header.flags.contains(AddressHeaderFlags::Tentative)
             && !header.flags.contains(AddressHeaderFlags::Optimistic),
         lifetime,
+        has_peer: local.is_some_and(|local| far.is_some_and(|far| far != local)),
     })
 }
 
@@ -209,7 +249,7 @@ fn link(payload: &[u8]) -> Option<Link> {
     if header.interface_family != AddressFamily::Unspec {
         return None;
     }
-    let (mut name, mut altnames, mut mac) = (String::new(), vec![], None);
+    let (mut name, mut altnames, mut mac, mut promote_secondaries) = (String::new(), vec![], None, None);
     for attribute in NlasIterator::new(payload.get(LINK_HEADER..)?).map_while(Result::ok) {
         let value = attribute.value();
         match attribute.kind() {
@@ -220,6 +260,7 @@ fn link(payload: &[u8]) -> Option<Link> {
                 let names = properties.filter(|property| property.kind() == IFLA_ALT_IFNAME);
                 altnames.extend(names.map(|property| text(property.value())));
             }
+            IFLA_AF_SPEC => promote_secondaries = setting(value, PROMOTE_SECONDARIES),
             _ => {}
         }
     }
@@ -231,7 +272,19 @@ fn link(payload: &[u8]) -> Option<Link> {
         mac,
         loopback: header.flags.contains(LinkFlags::Loopback),
         multicast: header.flags.contains(LinkFlags::Multicast),
+        promote_secondaries,
     })
+}
+
+/// An IPv4 setting of a link in `IFLA_AF_SPEC`.
+fn setting(octets: &[u8], number: u16) -> Option<u32> {
+    fn within(octets: &[u8], kind: u16) -> Option<Vec<u8>> {
+        let mut inner = NlasIterator::new(octets).map_while(Result::ok);
+        inner.find(|attribute| attribute.kind() == kind).map(|attribute| attribute.value().to_vec())
+    }
+    let settings = within(&within(octets, AF_INET)?, IFLA_INET_CONF)?;
+    let at = usize::from(number - 1) * 4;
+    settings.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes)
 }
 
 #[cfg(test)]
@@ -333,12 +386,12 @@ mod tests {
     }
 
     #[test]
-    fn only_an_ipv6_host_address_is_deprecated_from_the_start() {
+    fn every_ipv6_address_is_deprecated_from_the_start() {
         let (none, nodad) = (AddressHeaderFlags::empty(), AddressHeaderFlags::Nodad);
         assert_eq!(requested("fd00::1", 128, Some(5)), (Some((5, 0)), nodad));
         assert_eq!(requested("fd00::1", 128, None), (Some((u32::MAX, 0)), nodad));
-        assert_eq!(requested("fd00::1", 64, Some(5)), (Some((5, 5)), nodad));
-        assert_eq!(requested("fd00::1", 64, None), (None, nodad));
+        assert_eq!(requested("fd00::1", 64, Some(5)), (Some((5, 0)), nodad));
+        assert_eq!(requested("fd00::1", 64, None), (Some((u32::MAX, 0)), nodad));
         assert_eq!(requested("10.0.0.2", 32, Some(5)), (Some((5, 5)), none));
         assert_eq!(requested("10.0.0.2", 32, None), (None, none));
     }
@@ -367,6 +420,7 @@ mod tests {
             mark: Some(MARK),
             tentative: false,
             lifetime: Some(5),
+            has_peer: false,
         };
         assert_eq!(changes(&message), [Some(Change::Address(address))]);
     }
@@ -384,6 +438,7 @@ mod tests {
             mac: None,
             loopback: false,
             multicast: false,
+            promote_secondaries: None,
         };
         assert_eq!(
             changes(&messages),

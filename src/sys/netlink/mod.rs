@@ -13,8 +13,8 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader,
-    NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST,
+    NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, SockFlag, send, setsockopt, sockopt};
@@ -22,7 +22,7 @@ use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::Error;
 use message::{Reply, Request, messages};
-pub use model::{Address, Assignment, Change, Link, MARK};
+pub use model::{Address, Assignment, Change, Link, MARK, Removed};
 pub use monitor::Monitor;
 use socket::{buffer, is, open, receive};
 
@@ -132,6 +132,38 @@ impl Netlink {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Adds an address again as it was before it was removed, unless it exists.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn restore(&mut self, removed: &Removed) -> Result<(), Error> {
+        match self.request(Request::Restore(removed.payload.clone()), NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL) {
+            Err(error) if !is(&error, &[Errno::EEXIST]) => {
+                let Address { index, address, prefix, .. } = removed.address;
+                Err(self.refused("put back address", index, address, prefix, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Sets an interface's `promote_secondaries` to 1. Returns whether it was 0.
+    ///
+    /// # Errors
+    /// The kernel refused, or the interface does not exist.
+    pub fn promote_secondaries(&mut self, index: u32, interface: &str) -> Result<bool, Error> {
+        let failed = || Error::doing("set promote_secondaries of", interface);
+        let answer = self.request(Request::Link(index), NLM_F_ACK).map_err(failed())?;
+        if answer
+            .changes
+            .iter()
+            .any(|change| matches!(change, Change::Link(link) if link.promote_secondaries == Some(1)))
+        {
+            return Ok(false);
+        }
+        self.request(Request::PromoteSecondaries(index), NLM_F_ACK).map_err(failed())?;
+        Ok(true)
     }
 
     /// All addresses of both families on all interfaces, in the kernel's order: on each interface, IPv4 primary addresses

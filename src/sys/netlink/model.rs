@@ -5,14 +5,14 @@ use std::net::IpAddr;
 /// The `IFA_PROTO` of every address that we add: the IP protocol number of VRRP. `ip address` shows it as `proto 112`.
 pub const MARK: u8 = 112;
 
-/// An address to add to an interface.
+/// An address to add to an interface. An IPv6 address is deprecated from the start (`preferred_lft 0`): it receives, but
+/// the host does not choose it as a source address while it has another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assignment {
     /// The interface's index, from 1.
     pub index: u32,
     pub address: IpAddr,
-    /// 0 to 32, or to 128 for IPv6. An IPv6 address with 128 is deprecated from the start (`preferred_lft 0`): it receives,
-    /// but the host does not choose it as a source address.
+    /// 0 to 32, or to 128 for IPv6.
     pub prefix: u8,
     /// At most 15 octets. Ignored for IPv6, for which the kernel has no labels.
     pub label: Option<String>,
@@ -36,6 +36,26 @@ pub struct Address {
     pub tentative: bool,
     /// Whole seconds after which the kernel removes it. `None`: never.
     pub lifetime: Option<u32>,
+    /// It is the local end of a point-to-point address.
+    pub has_peer: bool,
+}
+
+/// An address that was removed, and what is needed to add it again as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removed {
+    pub address: Address,
+    /// The port and the sequence number of the request that removed it; zeros if its lifetime ended. The addresses that
+    /// the kernel removes together with a primary one have the same.
+    pub(super) request: (u32, u32),
+    /// The kernel's description of it.
+    pub(super) payload: Box<[u8]>,
+}
+
+impl Removed {
+    /// Whether one request, or the end of one lifetime, may have removed both.
+    pub fn has_cause_of(&self, other: &Self) -> bool {
+        self.request == other.request
+    }
 }
 
 /// A network interface.
@@ -52,6 +72,9 @@ pub struct Link {
     pub loopback: bool,
     /// It supports multicast; point-to-point tunnels often do not.
     pub multicast: bool,
+    /// The value of its own `promote_secondaries`, if it has IPv4. With 1, the other IPv4 addresses of a subnet stay when
+    /// its primary one is removed. A change of this setting causes no notification.
+    pub promote_secondaries: Option<u32>,
 }
 
 impl Link {
@@ -72,7 +95,7 @@ pub enum Change {
     },
     /// An address is new, or its lifetime was renewed.
     Address(Address),
-    AddressGone(Address),
+    AddressGone(Removed),
     /// Notifications were lost: list links and addresses again.
     Overrun,
 }
@@ -80,6 +103,9 @@ pub enum Change {
 impl Change {
     /// Whether it is about an address with [`MARK`], added by us or another vrrp-init.
     pub fn is_of_virtual_address(&self) -> bool {
-        matches!(self, Self::Address(a) | Self::AddressGone(a) if a.mark == Some(MARK))
+        match self {
+            Self::Address(address) | Self::AddressGone(Removed { address, .. }) => address.mark == Some(MARK),
+            Self::Link(_) | Self::LinkGone { .. } | Self::Overrun => false,
+        }
     }
 }

@@ -1,0 +1,133 @@
+//! The addresses of this host that equal virtual ones of a router: what is not ours to add and remove, and what should not
+//! be here. Asks no kernel.
+
+use std::net::IpAddr;
+
+use super::held::HeldAddresses;
+use crate::interfaces::Interfaces;
+use crate::sys::netlink::{Address, MARK};
+
+/// An address as the kernel identifies it: the index of its link, the address, and its prefix length.
+type Key = (u32, IpAddr, u8);
+
+/// What this host has of a router's virtual addresses, other than what the router added.
+#[derive(Debug, Default)]
+pub(super) struct HostAddresses {
+    /// On the link where the router would add them: they are not added.
+    owned: Vec<IpAddr>,
+    /// What the sweep left where it was.
+    kept: Vec<Key>,
+    /// What is here now although the router is not master, and why that is wrong.
+    stray: Vec<(Key, String)>,
+    /// A warning for each of `kept` that is still here.
+    warnings: Vec<String>,
+}
+
+impl HostAddresses {
+    /// Whether the host has the address on the link where the router would add it.
+    pub(super) fn owns(&self, address: IpAddr) -> bool {
+        self.owned.contains(&address)
+    }
+
+    pub(super) fn owned(&self) -> &[IpAddr] {
+        &self.owned
+    }
+
+    /// Finds out which virtual addresses the host has as its own, as an address owner has: those are not ours to add and
+    /// remove, and may be used as a source. They may come later than we do, as from DHCP (RFC 3768 §5.3.4).
+    /// `on_links`: each virtual address and the link where the router would add it. Returns whether the list changed.
+    pub(super) fn update_owned(
+        &mut self,
+        interfaces: &Interfaces,
+        on_links: impl Iterator<Item = (u32, IpAddr)>,
+        held: &mut HeldAddresses,
+        is_owner: bool,
+    ) -> bool {
+        let hosts_own = |(index, address): &(u32, IpAddr)| {
+            interfaces.unmarked(*address).filter(|found| found.index == *index).any(|found| {
+                // Without marks, what we added looks like the host's.
+                let added = held.iter().any(|(_, held)| held == *address)
+                    && !(interfaces.has_marks() && held.contains(*index, *address, found.prefix));
+                !added && (is_owner || interfaces.is_hosts_own(found))
+            })
+        };
+        let owned: Vec<_> = on_links.filter(hosts_own).map(|(_, address)| address).collect();
+        held.disown(&owned);
+        let changed = owned != self.owned;
+        self.owned = owned;
+        changed
+    }
+
+    /// The sweep left this address where it was.
+    pub(super) fn keep(&mut self, found: &Address) {
+        self.kept.push(key(found));
+    }
+
+    /// Whether the host had the address at the start. It stays in every state.
+    pub(super) fn was_kept(&self, address: IpAddr) -> bool {
+        self.kept.iter().any(|(_, kept, _)| *kept == address)
+    }
+
+    /// The current warnings, a sentence each.
+    pub(super) fn warnings(&self) -> impl Iterator<Item = &String> {
+        self.warnings.iter().chain(self.stray.iter().map(|(_, text)| text))
+    }
+
+    /// Finds out what is here now. `state`: the router's, if it may have no virtual address in it. Returns a sentence for
+    /// each address that should not be here and was not when this was last called.
+    pub(super) fn update(
+        &mut self,
+        interfaces: &Interfaces,
+        virtual_addresses: impl Iterator<Item = IpAddr>,
+        held: &HeldAddresses,
+        state: Option<&str>,
+        is_owner: bool,
+    ) -> Vec<String> {
+        let expected = |found: &Address| {
+            held.contains(found.index, found.address, found.prefix) || (is_owner && self.owns(found.address))
+        };
+        let mut warnings = vec![];
+        let (mut stray, mut news) = (vec![], vec![]);
+        for found in virtual_addresses.flat_map(|address| interfaces.unmarked(address)) {
+            let link = interfaces.link(found.index);
+            let name = link.map_or("another interface", |link| &link.name);
+            if self.kept.contains(&key(found)) {
+                warnings.push(own(found, name));
+            } else if let Some(state) = state
+                && !link.is_some_and(|link| link.loopback)
+                && !expected(found)
+            {
+                let text = format!(
+                    "{}/{} is on {name} although this router is {state}, and vrrp-init did not add it: clients may reach \
+                     this host instead of the master; remove it",
+                    found.address, found.prefix
+                );
+                if !self.stray.iter().any(|(known, _)| *known == key(found)) {
+                    news.push(text.clone());
+                }
+                stray.push((key(found), text));
+            }
+        }
+        self.stray = stray;
+        self.warnings = warnings;
+        news
+    }
+}
+
+/// The sentence about an address of the host that is in VIP.
+pub(super) fn own(found: &Address, interface: &str) -> String {
+    format!(
+        "{}/{} is this host's own address on {interface} and stays there in every state: use an address that no host has, \
+         or PRIORITY=255 on the host that has it",
+        found.address, found.prefix
+    )
+}
+
+/// Whether vrrp-init added it.
+pub(super) fn is_marked(address: &Address) -> bool {
+    address.mark == Some(MARK)
+}
+
+fn key(address: &Address) -> Key {
+    (address.index, address.address, address.prefix)
+}
