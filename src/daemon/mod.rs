@@ -8,6 +8,7 @@ mod host_addresses;
 mod incoming;
 mod messages;
 mod network;
+mod port;
 mod queue;
 mod rate_limiter;
 mod respond;

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use log::Level;
 
+use super::port::{Channel, Port};
 use super::secondaries;
 use crate::config::{InterfaceChoice, VirtualAddress};
 use crate::ids::{PortId, RouterId};
@@ -15,61 +16,12 @@ use crate::sys::Error;
 use crate::sys::neighbor::Announcer;
 use crate::sys::netlink::{Address, Assignment, Change, Link, MARK, Monitor, Netlink, Removed};
 use crate::sys::route::default_route_interface;
-use crate::sys::socket::{Inbox, Outbox, Received, Socket};
+use crate::sys::socket::{Inbox, Received, Socket, membership};
 use crate::token::{Poller, Token};
-use crate::vrrp::{DropReason, Drops, Family, GROUP_V4, GROUP_V6};
+use crate::vrrp::{DropReason, Family};
 
 /// The most adverts that are queued to be sent together.
 const BATCH: usize = 32;
-
-/// The VRRP sockets of one channel on one link.
-#[derive(Debug)]
-pub(super) struct Port {
-    id: PortId,
-    /// The index of the link.
-    index: u32,
-    channel: Channel,
-    interface: String,
-    socket: Socket,
-    /// Multicast adverts that are sent together.
-    outbox: Outbox,
-    /// Packets that concern none of our routers.
-    drops: Drops,
-}
-
-impl Port {
-    /// Whether it serves this channel on this link.
-    fn serves(&self, index: u32, channel: Channel) -> bool {
-        (self.index, self.channel) == (index, channel)
-    }
-
-    pub(super) fn interface(&self) -> &str {
-        &self.interface
-    }
-
-    /// Packets that concern none of our routers, by reason.
-    pub(super) fn drops(&self) -> &Drops {
-        &self.drops
-    }
-}
-
-/// How a router sends its adverts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Channel {
-    Multicast(Family),
-    /// To each peer, from this address of ours.
-    Unicast(IpAddr),
-}
-
-impl Channel {
-    /// The multicast group of the family.
-    pub(super) fn group(self) -> IpAddr {
-        match self {
-            Self::Multicast(Family::V6) | Self::Unicast(IpAddr::V6(_)) => GROUP_V6.into(),
-            Self::Multicast(Family::V4) | Self::Unicast(IpAddr::V4(_)) => GROUP_V4.into(),
-        }
-    }
-}
 
 /// Sockets, links and addresses, as the kernel last reported them.
 #[derive(Debug)]
@@ -105,6 +57,8 @@ pub(super) struct Changes {
     pub(super) other_mac: Vec<u32>,
     /// A link or a real address changed, so a router's link or source address may change.
     pub(super) rebind: bool,
+    /// Something failed that no notification will say can succeed.
+    pub(super) retry: bool,
 }
 
 impl Network {
@@ -161,7 +115,9 @@ impl Network {
             removed_with: secondaries::removed_together(&notifications, |gone| gone.mark == Some(MARK)),
             ..Changes::default()
         };
+        let mut groups_in_doubt = self.ports.iter().any(|port| port.is_deaf);
         for change in notifications {
+            groups_in_doubt |= !change.is_of_virtual_address();
             changes.rebind |= self.interfaces.apply(&change);
             match change {
                 Change::Link(link) => self.close_outdated_announcer(link.index, link.mac, &mut changes),
@@ -175,7 +131,21 @@ impl Network {
                 Change::Address(_) | Change::Overrun => {}
             }
         }
+        changes.retry = groups_in_doubt && self.keep_memberships();
         Ok(changes)
+    }
+
+    /// Joins the groups again that the kernel has dropped. Returns whether to try again soon.
+    fn keep_memberships(&mut self) -> bool {
+        let joined = [Family::V4, Family::V6].map(|family| {
+            let needed = self.ports.iter().any(|port| port.channel == Channel::Multicast(family));
+            (family, needed.then(|| membership::joined(family).ok()).flatten())
+        });
+        let mut retry = false;
+        for port in &mut self.ports {
+            retry |= port.keep_membership(&joined);
+        }
+        retry
     }
 
     fn resync(&mut self) -> Result<Changes, Error> {
@@ -188,6 +158,7 @@ impl Network {
             let mac = self.interfaces.link(index).and_then(|link| link.mac);
             self.close_outdated_announcer(index, mac, &mut changes);
         }
+        changes.retry = self.keep_memberships();
         Ok(changes)
     }
 
@@ -247,15 +218,7 @@ impl Network {
         let id = PortId(self.opened);
         poller.watch(socket.as_fd(), Token::Port(id))?;
         self.opened += 1;
-        self.ports.push(Port {
-            id,
-            index: link.index,
-            channel,
-            interface: link.name.clone(),
-            socket,
-            outbox: Outbox::default(),
-            drops: Drops::default(),
-        });
+        self.ports.push(Port::new(id, link, channel, socket));
         Ok(())
     }
 

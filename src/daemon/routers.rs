@@ -245,6 +245,9 @@ impl Routers {
             }
         };
         self.netlink_failed = false;
+        if changes.retry {
+            self.retry_later();
+        }
         self.dispatcher.put_back_after_expiry(&changes.removed_with);
         let held = || self.dispatcher.routers().iter().flat_map(|router| router.held().iter());
         let removed = if changes.lost { held().collect() } else { changes.removed };

@@ -9,6 +9,7 @@ mod environment;
 mod failover;
 mod features;
 mod flood;
+mod groups;
 mod interop;
 mod logs;
 mod migration;

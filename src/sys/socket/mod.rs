@@ -4,6 +4,7 @@ mod datagram;
 mod inbox;
 pub mod ipv4;
 mod ipv6;
+pub mod membership;
 mod outbox;
 mod raw;
 
