@@ -32,8 +32,8 @@ pub struct ServeConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouterConfig {
     /// The suffix of its variables: 1 for those without one, 2 for `VIP_2` and so on. The IPv4 and the IPv6 router
-    /// of a mixed `VIP` share a number, in this order: they move together, a fault of one is a fault of both, and
-    /// they share one `check`.
+    /// of a mixed `VIP` share a number, in this order: they move together, a fault of one is a fault of both
+    /// unless this host never had the family, and they share one `check`.
     pub number: u16,
     /// The name in logs: unique, one word, such as `VI_1`. The IPv6 router of a mixed `VIP` is `VI_1_v6`.
     pub name: String,

@@ -4,6 +4,9 @@
 use std::time::Duration;
 use std::vec::IntoIter;
 
+use log::Level;
+
+use super::families::{Families, Missing};
 use super::messages;
 use super::network::Network;
 use super::queue::{Next, Queue, Renewal};
@@ -32,6 +35,7 @@ pub(super) struct Dispatcher {
     clock: BatchClock,
     routers: Vec<Router>,
     timers: Timers,
+    families: Families,
     queue: Queue,
     network: Network,
     history: History,
@@ -43,6 +47,7 @@ impl Dispatcher {
         Self {
             clock: BatchClock::new(clock),
             timers: Timers::new(configs.len()),
+            families: Families::new(configs.len()),
             routers: configs.into_iter().map(Router::new).collect(),
             queue: Queue::default(),
             network,
@@ -232,16 +237,49 @@ impl Dispatcher {
         }
     }
 
-    /// The IPv4 and the IPv6 router of one `VIP` move together: a fault of one stops the other.
+    /// The IPv4 and the IPv6 router of one `VIP` move together: a fault of one stops the other, unless this host never had
+    /// the family.
     fn update_partner(&mut self, id: RouterId) {
         let Some(partner) = self.partner(id) else { return };
-        let stopped = self.router(id).instance().faults().iter().any(|cause| *cause != Cause::Partner);
+        let stopped =
+            self.router(id).instance().faults().iter().any(|cause| self.families.shares(id, *cause));
         let known = self.router(partner).instance().faults().contains(&Cause::Partner);
         match (stopped, known) {
             (true, false) => self.queue.push_next(partner, Event::Fault(Cause::Partner)),
             (false, true) => self.queue.push_next(partner, Event::Clear(Cause::Partner)),
             (true, true) | (false, false) => {}
         }
+    }
+
+    /// The router has an address to send from, on a link that is up: from now on it stops its partner when it loses that.
+    pub(super) fn family_came(&mut self, id: RouterId) {
+        self.families.came(id, self.clock.now());
+        self.update_partner(id);
+        self.drain();
+    }
+
+    /// Logs once which families are left out. Returns whether one may still come.
+    pub(super) fn report_left_out(&mut self) -> bool {
+        let now = self.clock.exact();
+        let mut maybe = false;
+        for id in self.ids() {
+            let Some(partner) = self.partner(id) else { continue };
+            match self.families.missing(id, partner, now) {
+                Missing::No => {}
+                Missing::Maybe => maybe = true,
+                Missing::Yes => {
+                    let text = messages::left_out(&self.router(id).subject(), self.router(partner).name());
+                    self.router(id).log_event(Level::Warn, "left_out", &text);
+                    self.families.leave_out(id, text);
+                }
+            }
+        }
+        maybe
+    }
+
+    /// The warning that the router's family is left out.
+    pub(super) fn left_out(&self, id: RouterId) -> Option<&str> {
+        self.families.left_out(id)
     }
 
     /// The router of the other address family with the same number; the two are neighbors in the list.
@@ -262,6 +300,13 @@ impl Dispatcher {
             if self.routers.iter().any(expired) {
                 self.network.put_back(vip, removed);
             }
+        }
+    }
+
+    /// Looks for virtual addresses on this host that should not be here.
+    pub(super) fn update_host_addresses(&mut self) {
+        for router in &mut self.routers {
+            router.update_host_addresses(&self.network);
         }
     }
 

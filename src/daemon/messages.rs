@@ -369,6 +369,15 @@ pub(super) fn no_link(choice: &InterfaceChoice, subnet_hint: IpAddr) -> String {
     }
 }
 
+/// This host never had an address of the router's family.
+pub(super) fn left_out(of: &Subject<'_>, partner: &str) -> String {
+    let Subject { interface, family, .. } = of;
+    format!(
+        "{interface} has had no {family} address to send from since the start: {family} is left out on this host, and \
+         {partner} runs without it"
+    )
+}
+
 /// Two routers of this process resolved to the same interface, for example one by its name and one by its subnet.
 pub(super) fn vrid_taken(vrid: Vrid, interface: &str, holder: &str) -> String {
     format!(

@@ -3,6 +3,7 @@
 
 mod binding;
 mod dispatcher;
+mod families;
 mod held;
 mod host_addresses;
 mod incoming;

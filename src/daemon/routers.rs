@@ -87,6 +87,9 @@ impl Routers {
     /// Starts the state machines.
     pub(super) fn startup(&mut self) {
         self.dispatch_to_all(&Event::Startup);
+        if self.dispatcher.report_left_out() {
+            self.retry_later();
+        }
     }
 
     /// Stops every router as on SIGTERM: a master may first wait for its successor. A second call does not wait.
@@ -101,6 +104,11 @@ impl Routers {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Router> {
         self.dispatcher.routers().iter()
+    }
+
+    /// The warning that the family of the router at this place is left out.
+    pub(super) fn left_out(&self, at: usize) -> Option<&str> {
+        self.dispatcher.left_out(RouterId(at))
     }
 
     pub(super) fn network(&self) -> &Network {
@@ -245,9 +253,6 @@ impl Routers {
             }
         };
         self.netlink_failed = false;
-        if changes.retry {
-            self.retry_later();
-        }
         self.dispatcher.put_back_after_expiry(&changes.removed_with);
         let held = || self.dispatcher.routers().iter().flat_map(|router| router.held().iter());
         let removed = if changes.lost { held().collect() } else { changes.removed };
@@ -267,12 +272,12 @@ impl Routers {
                 self.dispatcher.dispatch(id, Event::HardwareAddress);
             }
         }
-        let (routers, network) = self.dispatcher.parts();
-        for router in routers {
-            router.update_host_addresses(network);
-        }
+        self.dispatcher.update_host_addresses();
         if changes.rebind {
             self.retry_conflicts(poller);
+        }
+        if self.dispatcher.report_left_out() || changes.retry {
+            self.retry_later();
         }
     }
 
@@ -367,6 +372,9 @@ impl Routers {
         }
         if up {
             self.dispatcher.dispatch(id, Event::Clear(Cause::Interface));
+        }
+        if up && source.is_some() {
+            self.dispatcher.family_came(id);
         }
     }
 

@@ -38,8 +38,9 @@ pub(super) fn status(routers: &mut Routers, checks: &Checks, now: Instant, notif
     let (present, mut problems) = present(routers);
     let network = routers.network();
     let mut statuses = vec![];
-    for router in routers.iter() {
+    for (at, router) in routers.iter().enumerate() {
         let mut status = router_status(router, now, network, &present);
+        status.warnings.extend(routers.left_out(at).map(str::to_owned));
         status.check = router.check().map(|check| checks.status(check, now));
         problems.extend(disagreements(router, &status.addresses, network));
         problems.extend(elsewhere(router, network, &present));

@@ -144,7 +144,7 @@ fn serves_only(prepare: impl Fn(&Host), served: (&str, IpAddr), left_out: (&str,
     let router =
         Router::start(Kind::Ours, &host, &Node::plain(200).with("VIP", format!("10.77.0.100 {VIP6}")));
     let (name, family) = left_out;
-    router.run.log.wait_for(&format!("warn … ({name}) … {family} … left out"), seconds(3));
+    router.run.log.wait_for(&format!("warn … ({name}) … {family} … left out"), seconds(6));
     router.run.log.wait_for(&format!("({}) Entering MASTER STATE", served.0), START);
     wait_until("it holds the address", seconds(1), || host.holds(served.1));
     let (_, json) = command(&router, &["status", "--json"]);
