@@ -61,7 +61,7 @@ pub(super) fn put_back(netlink: &mut Netlink, with: &Address, removed: &Removed)
     match netlink.restore(removed) {
         Ok(()) => log::warn!(
             event = "address_restored";
-            "{address}/{prefix} was removed by the kernel together with the virtual address {}/{}: put back",
+            "{address}/{prefix} was removed by the kernel together with the virtual address {}/{}: added it again",
             with.address, with.prefix
         ),
         Err(e) => log::error!(event = "address_restored"; "{e}"),

@@ -176,7 +176,7 @@ fn what_the_kernel_removes_with_a_virtual_address_is_put_back_as_it_was() {
     stop(&mut router);
     assert!(!host.holds([192, 168, 7, 1]));
     assert_eq!([text("192.168.7.50"), text("192.168.7.51"), text("192.168.8.1")], before);
-    router.run.log.wait_for("warn … 192.168.7.50/24 … put back", seconds(1));
+    router.run.log.wait_for("warn … 192.168.7.50/24 … added it again", seconds(1));
 }
 
 #[test]

@@ -110,7 +110,7 @@ fn a_master_hears_its_better_again_after_its_mtu_was_too_small_for_ipv6() {
         a.host.ip("link set enp0s3 mtu 1000");
         b.run.log.wait_for_after(marks[1], "Entering MASTER STATE", seconds(6));
         a.host.ip("link set enp0s3 mtu 1500");
-        a.run.log.wait_for_after(marks[0], "Entering MASTER STATE … is lower than ours", seconds(8));
+        a.run.log.wait_for_after(marks[0], "Entering MASTER STATE … preempting", seconds(8));
         b.run.log.wait_for_after(marks[1], "Entering BACKUP STATE", seconds(1));
     }
 }
@@ -205,7 +205,7 @@ fn a_family_that_comes_later_takes_part_and_its_faults_are_shared_from_then_on()
     b.run.log.wait_for("(VI_1_v6) Entering MASTER STATE", START);
     set_disable_ipv6(&hosts[0], "0");
     a.run.log.wait_for("(VI_1_v6) Entering MASTER STATE", START);
-    b.run.log.wait_for("(VI_1_v6) Entering BACKUP STATE … better", seconds(2));
+    b.run.log.wait_for("(VI_1_v6) Entering BACKUP STATE … ranks higher", seconds(2));
     let marks = [a.run.log.mark(), b.run.log.mark()];
     set_disable_ipv6(&hosts[0], "1");
     a.run.log.wait_for_after(marks[0], "(VI_1_v6) Entering FAULT STATE", seconds(2));

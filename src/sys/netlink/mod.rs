@@ -142,7 +142,7 @@ impl Netlink {
         match self.request(Request::Restore(removed.payload.clone()), NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL) {
             Err(error) if !is(&error, &[Errno::EEXIST]) => {
                 let Address { index, address, prefix, .. } = removed.address;
-                Err(self.refused("put back address", index, address, prefix, error))
+                Err(self.refused("add again address", index, address, prefix, error))
             }
             _ => Ok(()),
         }
