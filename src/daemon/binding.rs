@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use log::Level;
 
-use crate::config::InterfaceChoice;
+use super::messages::Subject;
+use crate::config::{InterfaceChoice, RouterConfig};
 use crate::sys::Error;
 
 /// The link and the source address of a router whose sockets are open.
@@ -50,4 +51,18 @@ impl Unbound {
             Self::Refused(_) => true,
         }
     }
+}
+
+/// A router as messages name it. Borrows only what it names, so that the telemetry can be written at the same time.
+pub(super) fn subject<'a>(
+    config: &'a RouterConfig,
+    binding: Option<&'a Binding>,
+    watched: &'a [String],
+) -> Subject<'a> {
+    let interface = match (binding, &config.interface) {
+        (Some(binding), _) => &binding.interface,
+        (None, InterfaceChoice::Named(name)) => name,
+        (None, InterfaceChoice::Auto) => "auto",
+    };
+    Subject { name: &config.name, settings: &config.protocol, family: config.family(), interface, watched }
 }

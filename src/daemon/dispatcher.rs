@@ -183,7 +183,10 @@ impl Dispatcher {
         }
         for (at, refusal) in self.network.add(&assignments) {
             let of = results.partition_point(|(_, end)| *end <= at);
-            results[of].0.get_or_insert(refusal);
+            let router = &mut self.routers[renewals[of].router.0];
+            if !router.leaves_out(&self.network, &assignments[at], false) {
+                results[of].0.get_or_insert(refusal);
+            }
         }
         for (Renewal { router: id, rest }, (refusal, _)) in renewals.into_iter().zip(results) {
             match self.routers[id.0].renewed(now, refusal) {

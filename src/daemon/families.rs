@@ -1,11 +1,13 @@
 //! Which address families this host has had since the start. A family that it never had is left out: no fault of this
 //! host stops the router of the other family. Knows no router.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::ids::RouterId;
+use crate::interfaces::Interfaces;
 use crate::time::Instant;
-use crate::vrrp::Cause;
+use crate::vrrp::{Cause, Family};
 
 /// How long a family may come later than the other one: duplicate address detection takes up to two seconds.
 const GRACE: Duration = Duration::from_millis(2_500);
@@ -27,6 +29,14 @@ pub(super) enum Missing {
     Maybe,
     /// It was not reported yet.
     Yes,
+}
+
+/// Whether an address is of the family that a router with addresses of `own` does not use, and the link has no address of
+/// that family.
+pub(super) fn is_missing(interfaces: &Interfaces, own: Family, index: u32, address: IpAddr) -> bool {
+    let family = Family::of(address);
+    let mut on_link = interfaces.addresses().iter().filter(|known| known.index == index);
+    family != own && !on_link.any(|known| Family::of(known.address) == family)
 }
 
 /// The families of all routers.

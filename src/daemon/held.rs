@@ -37,6 +37,12 @@ impl HeldAddresses {
         self.addresses.contains(&(index, address, prefix))
     }
 
+    /// The kernel does not have it.
+    pub(super) fn forget(&mut self, refused: &Assignment) {
+        let key = (refused.index, refused.address, refused.prefix);
+        self.addresses.retain(|held| *held != key);
+    }
+
     /// The host has these addresses itself now: they are not removed.
     pub(super) fn disown(&mut self, owned: &[IpAddr]) {
         self.addresses.retain(|(_, address, _)| !owned.contains(address));

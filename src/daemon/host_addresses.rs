@@ -11,8 +11,10 @@ use crate::sys::netlink::{Address, MARK};
 type Key = (u32, IpAddr, u8);
 
 /// What this host has of a router's virtual addresses, other than what the router added.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct HostAddresses {
+    /// The router is the address owner.
+    is_owner: bool,
     /// On the link where the router would add them: they are not added.
     owned: Vec<IpAddr>,
     /// What the sweep left where it was.
@@ -24,9 +26,8 @@ pub(super) struct HostAddresses {
 }
 
 impl HostAddresses {
-    /// Whether the host has the address on the link where the router would add it.
-    pub(super) fn owns(&self, address: IpAddr) -> bool {
-        self.owned.contains(&address)
+    pub(super) fn new(is_owner: bool) -> Self {
+        Self { is_owner, owned: vec![], kept: vec![], stray: vec![], warnings: vec![] }
     }
 
     pub(super) fn owned(&self) -> &[IpAddr] {
@@ -41,14 +42,13 @@ impl HostAddresses {
         interfaces: &Interfaces,
         on_links: impl Iterator<Item = (u32, IpAddr)>,
         held: &mut HeldAddresses,
-        is_owner: bool,
     ) -> bool {
         let hosts_own = |(index, address): &(u32, IpAddr)| {
             interfaces.unmarked(*address).filter(|found| found.index == *index).any(|found| {
                 // Without marks, what we added looks like the host's.
                 let added = held.iter().any(|(_, held)| held == *address)
                     && !(interfaces.has_marks() && held.contains(*index, *address, found.prefix));
-                !added && (is_owner || interfaces.is_hosts_own(found))
+                !added && (self.is_owner || interfaces.is_hosts_own(found))
             })
         };
         let owned: Vec<_> = on_links.filter(hosts_own).map(|(_, address)| address).collect();
@@ -63,9 +63,10 @@ impl HostAddresses {
         self.kept.push(key(found));
     }
 
-    /// Whether the host had the address at the start. It stays in every state.
-    pub(super) fn was_kept(&self, address: IpAddr) -> bool {
-        self.kept.iter().any(|(_, kept, _)| *kept == address)
+    /// Whether the address stays on this link in every state: the host had it at the start, or the router is its owner.
+    pub(super) fn stays(&self, index: u32, address: IpAddr) -> bool {
+        let is_kept = self.kept.iter().any(|(on, kept, _)| (*on, *kept) == (index, address));
+        is_kept || (self.is_owner && self.owned.contains(&address))
     }
 
     /// The current warnings, a sentence each.
@@ -81,10 +82,10 @@ impl HostAddresses {
         virtual_addresses: impl Iterator<Item = IpAddr>,
         held: &HeldAddresses,
         state: Option<&str>,
-        is_owner: bool,
     ) -> Vec<String> {
         let expected = |found: &Address| {
-            held.contains(found.index, found.address, found.prefix) || (is_owner && self.owns(found.address))
+            held.contains(found.index, found.address, found.prefix)
+                || (self.is_owner && self.owned.contains(&found.address))
         };
         let mut warnings = vec![];
         let (mut stray, mut news) = (vec![], vec![]);

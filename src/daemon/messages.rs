@@ -378,6 +378,14 @@ pub(super) fn left_out(of: &Subject<'_>, partner: &str) -> String {
     )
 }
 
+/// An address of VIP_EXCLUDED that this host cannot have.
+pub(super) fn address_left_out(address: IpAddr, interface: &str) -> String {
+    let family = Family::of(address);
+    format!(
+        "{address} is left out: {interface} has no {family} address, so {family} is probably disabled there"
+    )
+}
+
 /// Two routers of this process resolved to the same interface, for example one by its name and one by its subnet.
 pub(super) fn vrid_taken(vrid: Vrid, interface: &str, holder: &str) -> String {
     format!(

@@ -7,7 +7,8 @@ use std::rc::Rc;
 
 use log::Level;
 
-use super::binding::{Binding, Unbound};
+use super::binding::{Binding, Unbound, subject};
+use super::families;
 use super::held::HeldAddresses;
 use super::host_addresses::HostAddresses;
 use super::messages::{self, Subject};
@@ -16,12 +17,12 @@ use super::port::Channel;
 use super::telemetry::Telemetry;
 use crate::checks::Checks;
 use crate::columns::join;
-use crate::config::{InterfaceChoice, RouterConfig, VirtualAddress};
+use crate::config::{RouterConfig, VirtualAddress};
 use crate::health::{Effective, Verdict, Weight, effective};
 use crate::ids::{CheckId, RouterId};
 use crate::interfaces::Interfaces;
 use crate::sys::Error;
-use crate::sys::netlink::{Address, Assignment, Link};
+use crate::sys::netlink::{Assignment, Link};
 use crate::time::Instant;
 use crate::token::Poller;
 use crate::vrrp::{
@@ -63,7 +64,7 @@ impl Router {
             check: None,
             watched: vec![],
             binding: None,
-            host: HostAddresses::default(),
+            host: HostAddresses::new(config.protocol.priority == Priority::OWNER),
             held: HeldAddresses::new(config.protocol.lease),
             telemetry: Telemetry::new(config.protocol.interval),
             config,
@@ -196,11 +197,29 @@ impl Router {
         for (level, text) in network.protect_secondaries(&assignments) {
             self.log_event(level, "promote_secondaries", text);
         }
-        let refused =
-            assigned.and_then(|()| network.add(&assignments).into_iter().try_for_each(|(_, e)| Err(e)));
+        let refused = assigned.and_then(|()| {
+            let mut refused = network.add(&assignments).into_iter();
+            refused.try_for_each(|(at, e)| {
+                if self.leaves_out(network, &assignments[at], true) { Ok(()) } else { Err(e) }
+            })
+        });
         self.added(now, refused.err())?;
         network.adopt(&assignments);
         Ok(())
+    }
+
+    /// Whether a refused address is left out: it moves with the others, but this host does not have its family.
+    pub(super) fn leaves_out(&mut self, network: &Network, refused: &Assignment, is_new: bool) -> bool {
+        let interfaces = network.interfaces();
+        let missing = families::is_missing(interfaces, self.config.family(), refused.index, refused.address);
+        if missing {
+            self.held.forget(refused);
+        }
+        if missing && is_new {
+            let name = interfaces.link(refused.index).map_or("its interface", |link| &link.name);
+            self.log_event(Level::Warn, "left_out", messages::address_left_out(refused.address, name));
+        }
+        missing
     }
 
     fn added(&mut self, now: Instant, refusal: Option<Error>) -> Result<(), Refused> {
@@ -289,8 +308,7 @@ impl Router {
             .config
             .all_addresses()
             .filter_map(|vip| Some((network.device(home, vip).ok()?, vip.address)));
-        let owner = self.config.protocol.priority == Priority::OWNER;
-        self.host.update_owned(network.interfaces(), on_links, &mut self.held, owner)
+        self.host.update_owned(network.interfaces(), on_links, &mut self.held)
     }
 
     /// Finds out which virtual addresses are on this host and should not be, and logs those that are new.
@@ -300,21 +318,17 @@ impl Router {
             role @ (Role::Backup | Role::Fault) => Some(role.as_str()),
         };
         let addresses = self.config.all_addresses().map(|vip| vip.address);
-        let owner = self.config.protocol.priority == Priority::OWNER;
-        for text in self.host.update(network.interfaces(), addresses, &self.held, state, owner) {
+        for text in self.host.update(network.interfaces(), addresses, &self.held, state) {
             self.log_event(Level::Warn, "stray_address", text);
         }
     }
 
-    /// The sweep found this address of the host, and leaves it.
-    pub(super) fn keep(&mut self, found: &Address) {
-        self.host.keep(found);
+    pub(super) fn host(&self) -> &HostAddresses {
+        &self.host
     }
 
-    /// Whether the host has the address itself, in every state.
-    pub(super) fn has_as_host(&self, address: IpAddr) -> bool {
-        self.host.was_kept(address)
-            || (self.host.owns(address) && self.config.protocol.priority == Priority::OWNER)
+    pub(super) fn host_mut(&mut self) -> &mut HostAddresses {
+        &mut self.host
     }
 
     /// The virtual addresses that we add and remove.
@@ -409,16 +423,6 @@ impl Router {
         let state = if role == Role::Init { "STOP" } else { role.as_str() };
         ["INSTANCE".into(), self.name().into(), state.into(), self.instance.priority().to_string()]
     }
-}
-
-/// Borrows only these fields, so that the telemetry can be borrowed mutably at the same time.
-fn subject<'a>(config: &'a RouterConfig, binding: Option<&'a Binding>, watched: &'a [String]) -> Subject<'a> {
-    let interface = match (binding, &config.interface) {
-        (Some(binding), _) => &binding.interface,
-        (None, InterfaceChoice::Named(name)) => name,
-        (None, InterfaceChoice::Auto) => "auto",
-    };
-    Subject { name: &config.name, settings: &config.protocol, family: config.family(), interface, watched }
 }
 
 fn managed<'a>(config: &'a RouterConfig, owned: &'a [IpAddr]) -> impl Iterator<Item = &'a VirtualAddress> {

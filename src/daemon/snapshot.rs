@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use log::Level;
 
+use super::families::is_missing;
 use super::messages;
 use super::network::Network;
 use super::router::Router;
@@ -160,13 +161,16 @@ fn addresses(router: &Router, network: &Network, present: &Present) -> Vec<Addre
     let status = |vip: &VirtualAddress, excluded| {
         let index = router.binding().and_then(|binding| network.device(binding.index, vip).ok());
         let found = index.and_then(|index| present.find(index, vip));
+        // The host's own address is there in every state.
+        let stays = found.is_some() && index.is_some_and(|index| router.host().stays(index, vip.address));
+        let missing = |index| is_missing(network.interfaces(), config.family(), index, vip.address);
+        let left_out = found.is_none() && index.is_some_and(missing);
         AddressStatus {
             address: vip.address,
             prefix: vip.prefix,
             interface: vip.device.clone().unwrap_or_else(|| router.subject().interface.to_owned()),
             excluded,
-            // The host's own address is there in every state.
-            wanted: role == Role::Master || (found.is_some() && router.has_as_host(vip.address)),
+            wanted: if role == Role::Master { !left_out } else { stays },
             present: found.is_some(),
             lease_s: found.and_then(|(_, lifetime)| *lifetime),
         }
@@ -204,11 +208,13 @@ fn elsewhere(router: &Router, network: &Network, present: &Present) -> Vec<Strin
     if router.role() == Role::Master {
         return problems;
     }
-    for vip in router.config().all_addresses().filter(|vip| !router.has_as_host(vip.address)) {
+    for vip in router.config().all_addresses() {
         let home = router.binding().and_then(|binding| network.device(binding.index, vip).ok());
         for ((address, index, _), _) in present.of(vip.address).filter(|((_, on, _), _)| Some(*on) != home) {
             let link = network.interfaces().link(*index);
-            if let Some(link) = link.filter(|link| !link.loopback) {
+            if let Some(link) =
+                link.filter(|link| !link.loopback && !router.host().stays(*index, vip.address))
+            {
                 let (name, state) = (router.name(), router.role().as_str());
                 problems.push(format!("{name} is {state}, but {address} is on {}", link.name));
             }

@@ -33,7 +33,7 @@ pub(super) fn sweep(network: &mut Network, router: &mut Router) {
             Verdict::KeepHosts => {
                 let link = network.interfaces().link(found.index);
                 let interface = link.map_or("another interface", |link| &link.name);
-                router.keep(&found);
+                router.host_mut().keep(&found);
                 (Level::Warn, own(&found, interface))
             }
             Verdict::RemoveOurs | Verdict::RemoveUnmarked => {

@@ -194,6 +194,24 @@ fn a_host_without_an_ipv4_address_serves_ipv6() {
 }
 
 #[test]
+fn an_excluded_address_of_a_family_that_the_host_lacks_is_left_out_until_it_comes() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    set_disable_ipv6(&host, "1");
+    let router = Router::start(Kind::Ours, &host, &Node::plain(200).with("VIP_EXCLUDED", VIP6));
+    router.wait_master(0, START);
+    router.run.log.wait_for(&format!("warn … {VIP6} is left out"), seconds(1));
+    std::thread::sleep(seconds(3));
+    assert_eq!(command(&router, &["healthcheck", "--master"]).0, 0);
+    assert_eq!(router.run.log.since(0, "FAULT"), Vec::<String>::new());
+    let mark = router.run.log.mark();
+    set_disable_ipv6(&host, "0");
+    wait_until("it is added", seconds(4), || host.holds(vip6()));
+    wait_until("it is healthy", seconds(1), || command(&router, &["healthcheck", "--master"]).0 == 0);
+    assert_eq!(router.run.log.since(mark, "error"), Vec::<String>::new());
+}
+
+#[test]
 fn a_family_that_comes_later_takes_part_and_its_faults_are_shared_from_then_on() {
     let lab = Lab::new();
     let hosts = [lab.host("a", 1), lab.host("b", 2)];
