@@ -25,11 +25,13 @@ use crate::vrrp::{Drops, Peer, Role};
 pub(super) fn brief(routers: &mut Routers) -> Brief {
     let (present, mut problems) = present(routers);
     let mut states = vec![];
-    for router in routers.iter() {
+    for (at, router) in routers.iter().enumerate() {
         let addresses = addresses(router, routers.network(), &present);
         problems.extend(disagreements(router, &addresses, routers.network()));
         problems.extend(elsewhere(router, routers.network(), &present));
-        states.push((router.name().to_owned(), router.role()));
+        if routers.left_out(at).is_none() {
+            states.push((router.name().to_owned(), router.role()));
+        }
     }
     Brief { health: Health { healthy: problems.is_empty(), problems }, states }
 }
@@ -42,6 +44,7 @@ pub(super) fn status(routers: &mut Routers, checks: &Checks, now: Instant, notif
     for (at, router) in routers.iter().enumerate() {
         let mut status = router_status(router, now, network, &present);
         status.warnings.extend(routers.left_out(at).map(str::to_owned));
+        status.left_out = routers.left_out(at).is_some();
         status.check = router.check().map(|check| checks.status(check, now));
         problems.extend(disagreements(router, &status.addresses, network));
         problems.extend(elsewhere(router, network, &present));
@@ -144,6 +147,7 @@ fn router_status(router: &Router, now: Instant, network: &Network, present: &Pre
         deadline_ms: instance.deadline().map(|at| millis(at.since(now))),
         addresses: addresses(router, network, present),
         faults: instance.faults().iter().map(|cause| messages::fault(*cause, &subject)).collect(),
+        left_out: false,
         check: None,
         counters: telemetry.counters(),
         dropped: dropped(telemetry.drops()),

@@ -73,6 +73,9 @@ pub struct RouterStatus {
     pub addresses: Vec<AddressStatus>,
     /// The causes of FAULT.
     pub faults: Vec<String>,
+    /// This host never had an address of its family, and the router of the other family runs without it. It takes no part
+    /// in the healthcheck.
+    pub left_out: bool,
     pub check: Option<CheckStatus>,
     pub counters: Counters,
     /// Dropped packets for this router, by reason. Reasons without a packet are left out.
@@ -179,7 +182,8 @@ impl Serialize for Dropped {
 
 impl Status {
     pub fn brief(&self) -> Brief {
-        let states = self.routers.iter().map(|router| (router.name.clone(), router.state));
+        let counted = self.routers.iter().filter(|router| !router.left_out);
+        let states = counted.map(|router| (router.name.clone(), router.state));
         Brief { health: self.health.clone(), states: states.collect() }
     }
 
@@ -228,6 +232,7 @@ pub(crate) mod tests {
             deadline_ms: Some(400),
             addresses: vec![address("10.0.0.2", 32, false, true, "eth0")],
             faults: vec![],
+            left_out: false,
             check: Some(CheckStatus {
                 weight: 2,
                 verdict: "healthy",

@@ -150,7 +150,9 @@ fn serves_only(prepare: impl Fn(&Host), served: (&str, IpAddr), left_out: (&str,
     let (_, json) = command(&router, &["status", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     let entry = json["routers"].as_array().unwrap().iter().find(|router| router["name"] == name).unwrap();
-    assert!(entry["warnings"].to_string().contains("left out"), "{entry}");
+    assert!(entry["warnings"].to_string().contains("left out") && entry["left_out"] == true, "{entry}");
+    let (code, text) = command(&router, &["healthcheck", "--master"]);
+    assert_eq!((code, text), (0, format!("healthy, {} MASTER", served.0)), "it does not count");
     assert_eq!(router.run.log.since(0, "left out").len(), 1, "once");
 }
 
