@@ -313,7 +313,7 @@ impl Dispatcher {
         }
     }
 
-    /// Sends the waiting messages.
+    /// Sends the queued messages.
     pub(super) fn flush(&mut self) {
         self.network.flush();
         for (id, e) in self.network.take_send_errors() {

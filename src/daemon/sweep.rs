@@ -13,7 +13,8 @@ use crate::vrrp::Priority;
 enum Verdict {
     /// A vrrp-init that was killed left it.
     RemoveOurs,
-    /// It has no subnet and no mark of ours, where the router will add it; keepalived removes such a one too.
+    /// It is on the link that the router will use, without a subnet and without our mark. keepalived removes such an
+    /// address as well.
     RemoveUnmarked,
     /// An address owner's real address (RFC 3768 §5.3.4).
     KeepOwned,
@@ -21,8 +22,8 @@ enum Verdict {
     KeepHosts,
 }
 
-/// Removes the router's virtual addresses wherever a predecessor left them: those with our mark on any link, and
-/// unmarked ones without a subnet on the link where the router will add them. Everything else is the host's.
+/// Removes the router's virtual addresses that are left over: those with our mark on any link, and unmarked ones without
+/// a subnet on the link where the router will add them. Everything else is the host's.
 pub(super) fn sweep(network: &mut Network, router: &mut Router) {
     let left: Vec<_> = network.interfaces().addresses().to_vec();
     for found in left {

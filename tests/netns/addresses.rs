@@ -180,6 +180,21 @@ fn what_the_kernel_removes_with_a_virtual_address_is_put_back_as_it_was() {
 }
 
 #[test]
+fn what_the_kernel_removes_with_the_leftover_of_a_killed_router_is_put_back() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let node = Node::plain(200).with("VIP", "192.168.7.1/24").with("VIP_LEASE", "60");
+    let mut router = Router::start(Kind::Ours, &host, &node);
+    router.run.log.wait_for("(VI_1) Entering MASTER STATE", START);
+    set_promote_secondaries(&host, "0");
+    host.ip("address add 192.168.7.50/24 dev enp0s3");
+    router.run.kill();
+    let router = Router::start(Kind::Ours, &host, &node);
+    router.run.log.wait_for("(VI_1) Removed 192.168.7.1/24", seconds(2));
+    assert!(host.holds([192, 168, 7, 50]) && !host.holds([192, 168, 7, 1]));
+}
+
+#[test]
 fn what_went_with_an_expired_lease_is_put_back_and_what_an_admin_removes_is_not() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
