@@ -118,8 +118,9 @@ impl Interfaces {
     }
 
     /// Whether an address that equals a virtual one belongs to this host and must not be removed. An address without a
-    /// subnet that nothing marks as the host's was left by a program such as keepalived.
-    pub fn is_hosts_own(&self, found: &Address) -> bool {
+    /// subnet that nothing shows to be the host's was left by a program such as keepalived. `home`: the link that the router
+    /// sends from, which needs an address of the host.
+    pub fn is_hosts_own(&self, found: &Address, home: u32) -> bool {
         match found.mark {
             Some(MARK) => false,
             // The kernel: for the loopback, a router advertisement or a link-local address.
@@ -129,7 +130,7 @@ impl Interfaces {
                     || found.has_peer
                     // From DHCP. What a vrrp-init left would have its mark.
                     || (found.lifetime.is_some() && self.has_marks())
-                    || !self.has_another(found)
+                    || (found.index == home && !self.has_another(found))
             }
         }
     }
@@ -299,7 +300,7 @@ mod tests {
 
     #[test]
     fn an_address_that_equals_a_virtual_one_is_the_hosts_unless_another_program_left_it() {
-        let is_own = |found: &Address| interfaces().is_hosts_own(found);
+        let is_own = |found: &Address| interfaces().is_hosts_own(found, 2);
         for (text, mark, own) in [
             ("10.0.0.9/24", None, true),
             ("10.0.0.9/32", None, false),
@@ -313,12 +314,17 @@ mod tests {
         ] {
             assert_eq!(is_own(&address(2, text, mark)), own, "{text} {mark:?}");
         }
+        let elsewhere = Interfaces::new(vec![], vec![address(2, "10.0.0.11/24", None)]);
+        assert!(
+            !elsewhere.is_hosts_own(&address(3, "10.0.0.9/32", None), 2),
+            "the router sends from another link"
+        );
         let peer = Address { has_peer: true, ..address(2, "10.0.0.9/32", None) };
         assert!(is_own(&peer));
         // What a vrrp-init left on an old kernel has no mark either.
         let leased = Address { lifetime: Some(600), ..address(2, "10.0.0.9/32", None) };
         let no_marks = vec![address(2, "10.0.0.11/24", None), leased.clone()];
-        assert!(is_own(&leased) && !Interfaces::new(vec![], no_marks).is_hosts_own(&leased));
+        assert!(is_own(&leased) && !Interfaces::new(vec![], no_marks).is_hosts_own(&leased, 2));
     }
 
     #[test]

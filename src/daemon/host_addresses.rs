@@ -36,10 +36,11 @@ impl HostAddresses {
 
     /// Finds out which virtual addresses the host has as its own, as an address owner has: those are not ours to add and
     /// remove, and may be used as a source. They may come later than we do, as from DHCP (RFC 3768 §5.3.4).
-    /// `on_links`: each virtual address and the link where the router would add it. Returns whether the list changed.
+    /// `home`: the router's link. `on_links`: each virtual address and the link where the router would add it. Returns whether the list changed.
     pub(super) fn update_owned(
         &mut self,
         interfaces: &Interfaces,
+        home: u32,
         on_links: impl Iterator<Item = (u32, IpAddr)>,
         held: &mut HeldAddresses,
     ) -> bool {
@@ -48,7 +49,7 @@ impl HostAddresses {
                 // Without marks, what we added looks like the host's.
                 let added = held.iter().any(|(_, held)| held == *address)
                     && !(interfaces.has_marks() && held.contains(*index, *address, found.prefix));
-                !added && (self.is_owner || interfaces.is_hosts_own(found))
+                !added && (self.is_owner || interfaces.is_hosts_own(found, home))
             })
         };
         let owned: Vec<_> = on_links.filter(hosts_own).map(|(_, address)| address).collect();

@@ -308,7 +308,7 @@ impl Router {
             .config
             .all_addresses()
             .filter_map(|vip| Some((network.device(home, vip).ok()?, vip.address)));
-        self.host.update_owned(network.interfaces(), on_links, &mut self.held)
+        self.host.update_owned(network.interfaces(), home, on_links, &mut self.held)
     }
 
     /// Finds out which virtual addresses are on this host and should not be, and logs those that are new.

@@ -63,10 +63,11 @@ fn judge(network: &Network, router: &Router, found: &Address) -> Option<Verdict>
     let link = router.link(network).map(|link| link.index);
     let same_link =
         link.is_some_and(|link| network.device(link, vip).is_ok_and(|index| index == found.index));
+    let is_hosts_own = link.is_some_and(|link| network.interfaces().is_hosts_own(found, link));
     let owner = router.config().protocol.priority == Priority::OWNER;
     Some(match (same_link, owner) {
         (true, true) => Verdict::KeepOwned,
-        (true, false) if !network.interfaces().is_hosts_own(found) => Verdict::RemoveUnmarked,
+        (true, false) if !is_hosts_own => Verdict::RemoveUnmarked,
         (true | false, _) => Verdict::KeepHosts,
     })
 }

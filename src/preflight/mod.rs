@@ -140,7 +140,7 @@ fn chosen_link<'a>(router: &RouterConfig, facts: &'a Facts) -> (Option<&'a Link>
 fn source(router: &RouterConfig, link: &Link, how: &str, interfaces: &Interfaces, found: &mut Findings) {
     let (name, family) = (&link.name, router.family());
     // An address that the host has as its own is a valid source.
-    let own = |address| interfaces.unmarked(address).any(|found| interfaces.is_hosts_own(found));
+    let own = |address| interfaces.unmarked(address).any(|found| interfaces.is_hosts_own(found, link.index));
     let is_virtual = |vip: &&VirtualAddress| router.protocol.priority != Priority::OWNER && !own(vip.address);
     let mut virtual_ones: Vec<_> =
         router.addresses.iter().filter(is_virtual).map(|vip| vip.address).collect();
@@ -203,24 +203,24 @@ fn virtual_address(
         );
         found.add(Level::Info, false, text);
     }
-    let device = vip.device.as_ref().map_or(&link.name, |name| name);
-    already_here(router, address, device, interfaces, found);
+    already_here(router, vip, link, interfaces, found);
 }
 
 /// What becomes of a virtual address that is on this host now.
 fn already_here(
     router: &RouterConfig,
-    address: IpAddr,
-    device: &str,
+    vip: &VirtualAddress,
+    link: &Link,
     interfaces: &Interfaces,
     found: &mut Findings,
 ) {
+    let (address, device) = (vip.address, vip.device.as_ref().unwrap_or(&link.name));
     for present in interfaces.addresses().iter().filter(|present| present.address == address) {
         let on = interfaces.link(present.index).map_or("another interface", |link| &link.name);
         if present.mark == Some(MARK) {
             found.add(Level::Info, true, format!("{address} is on {on}, added by vrrp-init"));
         } else if router.protocol.priority != Priority::OWNER {
-            let text = if on == device && !interfaces.is_hosts_own(present) {
+            let text = if on == device && !interfaces.is_hosts_own(present, link.index) {
                 format!(
                     "{address} is already on {on} and was not added by vrrp-init, which removes it at the start; if it is \
                      this host's own address, remove it from VIP or set PRIORITY=255"

@@ -84,6 +84,20 @@ fn a_host_address_without_a_subnet_is_kept_if_the_host_has_no_other() {
 }
 
 #[test]
+fn the_leftover_of_another_program_is_removed_from_a_link_without_an_address_of_the_host() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    add_eth9(&host);
+    host.ip("address add 10.99.0.1/32 dev eth9");
+    let router =
+        Router::start(Kind::Ours, &host, &Node::plain(200).with("VIP", "10.77.0.100, 10.99.0.1 dev eth9"));
+    router.run.log.wait_for("warn … (VI_1) Removed 10.99.0.1/32", seconds(2));
+    assert!(!host.ip("address show dev eth9").contains("10.99.0.1/"));
+    router.wait_master(0, START);
+    assert!(host.ip("address show dev eth9").contains("10.99.0.1/"));
+}
+
+#[test]
 fn the_local_end_of_a_point_to_point_address_is_kept() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
