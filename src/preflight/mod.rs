@@ -220,7 +220,8 @@ fn already_here(
         if present.mark == Some(MARK) {
             found.add(Level::Info, true, format!("{address} is on {on}, added by vrrp-init"));
         } else if router.protocol.priority != Priority::OWNER {
-            let text = if on == device && !interfaces.is_hosts_own(present, link.index) {
+            let is_device = interfaces.named(device).is_some_and(|device| device.index == present.index);
+            let text = if is_device && !interfaces.is_hosts_own(present, link.index) {
                 format!(
                     "{address} is already on {on} and was not added by vrrp-init, which removes it at the start; if it is \
                      this host's own address, remove it from VIP or set PRIORITY=255"
