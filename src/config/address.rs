@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::model::VirtualAddress;
+use super::syntax::unquoted;
 use super::value::{self, Parsed, Value};
 
 const NO_ADDRESS: &str = "is not an address such as 10.0.0.2, 10.0.0.2/24 or fd00::2";
@@ -64,7 +65,8 @@ pub(super) fn is_link_local(address: &IpAddr) -> bool {
 fn parse(text: &str) -> AddressList {
     let mut list = AddressList::default();
     let mut entry: Option<Entry<'_>> = None;
-    let mut words = text.lines().flat_map(|line| value::items(without_comment(line)));
+    let words = text.lines().flat_map(|line| value::items(without_comment(line)));
+    let mut words = words.map(|word| unquoted(word).unwrap_or(word));
     while let Some(word) = words.next() {
         let takes_value = match word {
             "dev" | "label" | "scope" | "brd" | "broadcast" | "peer" | "preferred_lft" => true,
@@ -360,10 +362,11 @@ mod tests {
     #[test]
     fn what_is_no_address_is_refused() {
         for text in
-            ["10.0.0.300", "10.0.0", "10.0.0.2.3", "1234", "vip.example/24", "\"10.0.0.2\"", "10.0.0.02"]
+            ["10.0.0.300", "10.0.0", "10.0.0.2.3", "1234", "vip.example/24", "\"10.0.0.2", "10.0.0.02"]
         {
             refused(text, text, NO_ADDRESS);
         }
+        assert_eq!(good("\"10.0.0.2\""), ["10.0.0.2/32"]);
         for text in ["localhost", "secondary"] {
             refused(text, text, NO_OPTION);
         }
@@ -449,7 +452,8 @@ mod tests {
         refused(
             &long,
             &long,
-            "must be an interface name: 1 to 15 bytes, or an altname of up to 127, without slash, colon or space",
+            "must be an interface name: 1 to 15 bytes, or an altname of up to 127, without slash, colon, space or \
+             quotes",
         );
         refused(
             "10.0.0.2 label eth0:0123456789ab",

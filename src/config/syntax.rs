@@ -16,8 +16,7 @@ pub(super) struct Cleaned {
 /// everything else may be part of it, unless it is blank.
 pub(super) fn clean(written: &str, secret: bool) -> Cleaned {
     if secret {
-        let mark = written.chars().next().filter(|c| QUOTES.contains(c));
-        let inside = mark.and_then(|mark| written.get(1..)?.strip_suffix(mark));
+        let inside = unquoted(written);
         let text = inside.unwrap_or(written);
         let text = if text.trim().is_empty() { "" } else { text };
         return Cleaned { text: text.to_owned(), changed: inside.is_some() };
@@ -30,12 +29,18 @@ pub(super) fn clean(written: &str, secret: bool) -> Cleaned {
 
 const QUOTES: [char; 2] = ['"', '\''];
 
-/// What is between quotes, if nothing but a comment follows them.
+/// What is between the quotes around a text, if it has them.
+pub(super) fn unquoted(text: &str) -> Option<&str> {
+    let mark = text.chars().next().filter(|c| QUOTES.contains(c))?;
+    text.strip_prefix(mark)?.strip_suffix(mark)
+}
+
+/// What is between quotes, if nothing but comments follows them.
 fn quoted(text: &str) -> Option<&str> {
     let mark = text.chars().next().filter(|c| QUOTES.contains(c))?;
     let (inside, rest) = text.strip_prefix(mark)?.split_once(mark)?;
-    let rest = rest.trim_start();
-    (rest.is_empty() || rest.starts_with(['#', '!'])).then_some(inside)
+    // A comment may touch the quotes. On further lines there may be more values.
+    without_comments(rest.trim_start()).0.trim().is_empty().then_some(inside)
 }
 
 /// The lines without their comments, and whether one of these followed something.

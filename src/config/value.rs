@@ -258,10 +258,12 @@ pub(super) fn interface(text: &str) -> Value<InterfaceChoice> {
 pub(super) fn interface_name(text: &str) -> Value<String> {
     // ALTIFNAMSIZ without the NUL; a name longer than 15 can only be an alternative one.
     const LONGEST: usize = 127;
-    let strange = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
+    // The kernel would take quotes, but they are half a pair that is no part of the name.
+    let strange = |c: char| "/:\"'".contains(c) || c.is_whitespace() || c.is_control();
     if text.is_empty() || text.len() > LONGEST || text == "." || text == ".." || text.contains(strange) {
         return Err(format!(
-            "must be an interface name: 1 to 15 bytes, or an altname of up to {LONGEST}, without slash, colon or space"
+            "must be an interface name: 1 to 15 bytes, or an altname of up to {LONGEST}, without slash, colon, space or \
+             quotes"
         ));
     }
     Ok(text.to_owned())

@@ -33,7 +33,8 @@ pub(in crate::config) fn apply_defaults(
         }
         ("auto", None) => {
             detect(sets, names, name, problems);
-            sets.first.cure = cure(&sets.first, names);
+            let cures = [sets.first.cure.take(), cure(&sets.first, names)];
+            sets.first.cure = cures.into_iter().flatten().reduce(|first, second| first + &second);
         }
         (_, None) => {
             let mut why = String::from("must be auto, none");

@@ -194,7 +194,7 @@ fn track_interface_is_a_list_of_names() {
     refused(
         "TRACK_INTERFACE",
         "eth1/0",
-        "must be an interface name: 1 to 15 bytes, or an altname of up to 127, without slash, colon or space",
+        "must be an interface name: 1 to 15 bytes, or an altname of up to 127, without slash, colon, space or quotes",
     );
     refused("TRACK_INTERFACE", ",", "contains no interface");
     assert_eq!(warnings(with(&[("TRACK_INTERFACE", "eth1 eth1")])), ["TRACK_INTERFACE lists eth1 twice"]);

@@ -248,4 +248,6 @@ fn a_name_beside_the_number_is_forgiven() {
     let alone = |name| problems(only(&[("VIPS", "10.0.0.2"), (name, "node-1"), ("COMPAT", "none")]));
     assert_eq!(alone("KEEPALIVED_ROUTER_ID"), ["KEEPALIVED_ROUTER_ID=node-1  must be 1 to 255"]);
     assert!(alone("ROUTER_ID")[0].ends_with("; ROUTER_ID is set, but not to a number"));
+    let auto = problems(only(&[("VIPS", "10.0.0.2"), ("ROUTER_ID", "node-1")]));
+    assert!(auto[0].ends_with("1 to 255; ROUTER_ID is set, but not to a number"), "{auto:?}");
 }

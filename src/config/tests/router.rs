@@ -219,7 +219,7 @@ fn interface_is_a_name_the_kernel_takes() {
         refused(
             "INTERFACE",
             value,
-            "must be an interface name: 1 to 15 bytes, or an altname of up to 127, without slash, colon or space",
+            "must be an interface name: 1 to 15 bytes, or an altname of up to 127, without slash, colon, space or quotes",
         );
     }
     for name in ["exactly15bytes_", "enp0s31f6-altname", &"x".repeat(127)] {

@@ -129,6 +129,49 @@ fn each_item_of_a_list_may_have_quotes() {
 }
 
 #[test]
+fn each_line_of_a_list_may_have_quotes_and_a_comment() {
+    let two = "\"10.0.0.2/24\" # one\n\"10.0.0.3/24\" # two";
+    for text in [two, "'10.0.0.2/24' ! one\n10.0.0.3/24", "# both\n'10.0.0.2/24'\n'10.0.0.3/24'"] {
+        let router = router_of_vip(text);
+        let addresses: Vec<_> = router.addresses.iter().map(ToString::to_string).collect();
+        assert_eq!(addresses, ["10.0.0.2/24", "10.0.0.3/24"], "{text}");
+    }
+    let peers = router_ignoring_warnings(with(&[("UNICAST_PEERS", "\"10.0.0.11\" # a\n\"10.0.0.12\"")]));
+    assert_eq!(peers.protocol.peers.len(), 2);
+    // Only comments follow: one quoted value.
+    let one = router_ignoring_warnings(with(&[("PRIORITY", "\"7\" # master\n# of two")]));
+    assert_eq!(one.protocol.priority.octet(), 7);
+}
+
+#[test]
+fn each_word_of_an_address_may_have_quotes() {
+    let expected = router_of_vip("10.0.0.2/24 dev eth1 label eth1:1");
+    for text in [
+        "10.0.0.2/24 dev \"eth1\" label \"eth1:1\"",
+        "10.0.0.2/24 dev 'eth1' label eth1:1 # web",
+        "\"10.0.0.2/24\" dev eth1 label 'eth1:1'",
+    ] {
+        assert_eq!(router_of_vip(text).addresses, expected.addresses, "{text}");
+    }
+}
+
+fn router_of_vip(text: &str) -> RouterConfig {
+    router_ignoring_warnings(only(&[("VIP", text), ("VIRTUAL_ROUTER", "51")]))
+}
+
+#[test]
+fn half_a_pair_of_quotes_is_no_part_of_an_interface_name() {
+    let why = "must be an interface name: 1 to 15 bytes, or an altname of up to 127, without slash, colon, space or \
+               quotes";
+    for text in ["\"eth0", "eth0'", "\"eth0'"] {
+        refused("INTERFACE", text, why);
+        refused("TRACK_INTERFACE", text, why);
+        let vip = problems(only(&[("VIP", &format!("10.0.0.2 dev {text}")), ("VIRTUAL_ROUTER", "51")]));
+        assert_eq!(vip, [format!("VIP=10.0.0.2 dev {text}  {why}")]);
+    }
+}
+
+#[test]
 fn quotes_inside_a_value_are_still_refused() {
     refused("SERVICE", "ha\"proxy", "must be the name of a process, without quotes");
     refused(
