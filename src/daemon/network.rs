@@ -315,6 +315,8 @@ impl Network {
         self.flush();
         self.own_change_pending = true;
         self.netlink.remove(index, address, prefix)?;
+        // Before Linux 5.18 no address has a mark, so the table holds it as one of the host.
+        self.interfaces.forget(index, address, prefix);
         if address.is_ipv4() && prefix < host_prefix(address) {
             match self.monitor.read() {
                 Ok(changes) => self.read_early.extend(changes),

@@ -299,16 +299,24 @@ impl Routers {
         removed
     }
 
-    /// Determines which addresses the owners really have, before a source address is chosen. Returns the owners whose
-    /// list changed: an owner that lost a real address must add it as a virtual one.
+    /// Determines which addresses the owners really have, before a source address is chosen. Returns the owners that lost
+    /// a real address, and must add it as a virtual one.
     fn update_owned(&mut self) -> Vec<RouterId> {
         let ids = self.dispatcher.ids();
         let (routers, network) = self.dispatcher.parts();
-        let changed: Vec<_> = ids.filter(|id| routers[id.0].update_owned(network)).collect();
-        if !changed.is_empty() {
+        let (mut changed, mut lost) = (false, vec![]);
+        for id in ids {
+            let router = &mut routers[id.0];
+            let before = router.managed().count();
+            changed |= router.update_owned(network);
+            if router.managed().count() > before {
+                lost.push(id);
+            }
+        }
+        if changed {
             self.update_virtual_addresses();
         }
-        changed
+        lost
     }
 
     fn update_virtual_addresses(&mut self) {

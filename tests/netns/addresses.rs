@@ -126,9 +126,12 @@ fn a_host_address_that_goes_and_comes_back_is_the_hosts_again() {
     router.run.log.wait_for("Entering MASTER STATE", START);
     host.ip("address del 10.77.0.7/24 dev enp0s3");
     wait_until("the router has it", seconds(1), || host.holds([10, 77, 0, 7]));
+    router.run.log.wait_for("Another program removed a virtual address: added it again", seconds(1));
+    let mark = router.run.log.mark();
     // As networkd does after a restart.
     host.ip("address replace 10.77.0.7/24 dev enp0s3");
     std::thread::sleep(LEASE + LEASE_SLACK);
+    assert_eq!(router.run.log.since(mark, "Another program removed"), Vec::<String>::new());
     assert_eq!(shown(&host, "10.77.0.7/24"), before, "no lease is left on it");
     stop(&mut router);
     assert_eq!(shown(&host, "10.77.0.7/24"), before);
