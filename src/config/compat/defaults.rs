@@ -26,6 +26,7 @@ pub(in crate::config) fn apply_defaults(
     match (&*choice, chosen) {
         ("none", _) => {}
         (_, Some(profile)) => {
+            refuse_no_priority(&mut sets.first, names, profile, problems);
             if let Some(added) = add(profile.defaults, sets, names) {
                 let why = format!("is {choice}: the defaults of that image apply to unset variables:{added}");
                 problems.warn(log::Level::Info, name, why);
@@ -262,6 +263,23 @@ fn refuse_counted_down(
             problems.warn(log::Level::Warn, compat, why);
         }
     }
+}
+
+/// With `COMPAT`, a number that the image cannot count down: as it is, it would mean another priority, or the owner's.
+fn refuse_no_priority(set: &mut RawSet, names: &NamesInUse, image: &Profile, problems: &mut Problems) {
+    let counts_down = image.defaults.iter().any(|(_, text)| *text == INVERTED);
+    let Some(written) = set.get(&PRIORITY).filter(|value| value.name == COUNTED_DOWN) else { return };
+    if !counts_down || counted_down(set, names).is_some() {
+        return;
+    }
+    let why = format!(
+        "gives no priority of 1 to 254 in the image {}, which subtracts it, or the last octet of HOST_IP, from 255: \
+         set PRIORITY instead",
+        image.name
+    );
+    problems.refuse(COUNTED_DOWN, Some(&written.text), why);
+    set.values.retain(|value| value.name != COUNTED_DOWN);
+    set.unusable.push(&PRIORITY);
 }
 
 /// What gives a missing number of the virtual router, where the names in use point to images that have a default.

@@ -249,3 +249,19 @@ fn with_its_image_chosen_an_inverted_priority_is_converted() {
     assert_eq!(chosen(&[ANGELNU[0], ANGELNU[1], ("PRIORITY", "7")]).0, 7, "what is set is not overruled");
     assert_eq!(chosen(&[("HOST_IP", "fd00::11"), ANGELNU[1]]).0, 100);
 }
+
+#[test]
+fn what_angelnu_cannot_count_down_is_no_priority() {
+    let angelnu = [("KEEPALIVED_VIRTUAL_IP", "10.0.0.2"), ("COMPAT", "angelnu")];
+    let why = "gives no priority of 1 to 254 in the image angelnu, which subtracts it, or the last octet of HOST_IP, \
+               from 255: set PRIORITY instead";
+    for text in ["255", "0", "300", "high"] {
+        let found = problems(only(&[&angelnu[..], &[("KEEPALIVED_PRIORITY", text)]].concat()));
+        assert_eq!(found, [format!("KEEPALIVED_PRIORITY={text}  {why}")]);
+    }
+    let host = [("HOST_IP", "10.0.0.255"), ("KEEPALIVED_PRIORITY", "11")];
+    let vars = [&angelnu[..], &host[..]].concat();
+    assert_eq!(problems(only(&vars)), [format!("KEEPALIVED_PRIORITY=11  {why}")]);
+    let own = [&angelnu[..], &host[..1], &[("PRIORITY", "20")]].concat();
+    assert_eq!(only(&own).unwrap().0.routers[0].protocol.priority.octet(), 20);
+}
