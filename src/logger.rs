@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use log::kv::{self, Key, VisitSource};
 use log::{Level, Log, Metadata, Record};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::select::{FdSet, select};
+use nix::sys::time::{TimeVal, TimeValLike};
 
 use crate::config::{LogConfig, LogFormat, one_line};
 use crate::sys::poller::wall_clock;
@@ -78,8 +79,10 @@ fn truncate(lines: &mut String) {
 /// Writes the lines in one call. Returns whether they were written. A pipe is writable only while a page of 4,096 bytes
 /// is free, so a shorter write cannot block.
 fn write(to: impl AsFd, lines: &str) -> bool {
-    let mut ready = [PollFd::new(to.as_fd(), PollFlags::POLLOUT)];
-    match poll(&mut ready, PollTimeout::ZERO) {
+    // Not poll(2), which fails when the limit of descriptors is 0.
+    let mut writable = FdSet::new();
+    writable.insert(to.as_fd());
+    match select(None, None, &mut writable, None, &mut TimeVal::zero()) {
         Ok(1..) => nix::unistd::write(&to, lines.as_bytes()).is_ok(),
         Ok(_) | Err(_) => false,
     }

@@ -137,7 +137,7 @@ impl Processes {
                 names.push(service.clone());
             }
         }
-        let mut procfs = ProcFs::new("/proc")?;
+        let procfs = ProcFs::new("/proc")?;
         let found = procfs.scan(&names)?;
         let (mut services, mut same_network) = (vec![], vec![]);
         for (name, processes) in names.into_iter().zip(found) {

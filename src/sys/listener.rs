@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder};
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use super::Error;
 
 /// How many connections can wait to be accepted.
-const BACKLOG: i32 = 16;
+const BACKLOG: i32 = 128;
 
 /// A listening socket. Dropping it removes its path.
 #[derive(Debug)]
@@ -71,15 +71,26 @@ impl Listener {
         .map_err(Error::doing("listen at", address))
     }
 
+    /// For `map_err`: why it cannot be used although it is open.
+    pub fn unavailable(&self) -> impl FnOnce(io::Error) -> Error + use<> {
+        let at = match (&self.path, self.socket.local_addr().ok().and_then(|at| at.as_socket())) {
+            (Some(path), _) => path.display().to_string(),
+            (None, Some(at)) => at.to_string(),
+            (None, None) => "a port".to_owned(),
+        };
+        Error::doing("listen at", at)
+    }
+
     /// Accepts the next connection; `None` if none is waiting.
     ///
     /// # Errors
     /// The process is out of descriptors or memory. The connection stays in the queue.
     pub fn accept(&self) -> Result<Option<Stream>, Error> {
         match self.socket.accept() {
-            Ok((socket, _)) => {
+            Ok((socket, from)) => {
                 socket.set_nonblocking(true).map_err(Error::doing("accept", "a connection"))?;
-                Ok(Some(Stream(socket)))
+                let peer = from.as_socket().map(|from| from.ip().to_canonical());
+                Ok(Some(Stream { socket, peer }))
             }
             // The client closed the connection before it was accepted.
             Err(e) if would_block(&e) || e.kind() == ErrorKind::ConnectionAborted => Ok(None),
@@ -130,7 +141,10 @@ fn would_block(error: &io::Error) -> bool {
 
 /// One connection.
 #[derive(Debug)]
-pub struct Stream(Socket);
+pub struct Stream {
+    socket: Socket,
+    peer: Option<IpAddr>,
+}
 
 /// The result of a read or write that does not block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,17 +158,22 @@ pub enum Progress {
 }
 
 impl Stream {
+    /// The address of the client; `None` at a path.
+    pub fn peer(&self) -> Option<IpAddr> {
+        self.peer
+    }
+
     pub fn read(&mut self, buffer: &mut [u8]) -> Progress {
-        progress(self.0.read(buffer))
+        progress(self.socket.read(buffer))
     }
 
     pub fn write(&mut self, octets: &[u8]) -> Progress {
-        progress(self.0.write(octets))
+        progress(self.socket.write(octets))
     }
 
     /// Shuts down the sending direction. The peer can still send.
     pub fn finish(&self) {
-        let _ = self.0.shutdown(Shutdown::Write);
+        let _ = self.socket.shutdown(Shutdown::Write);
     }
 }
 
@@ -169,7 +188,7 @@ fn progress(result: io::Result<usize>) -> Progress {
 
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 }
 

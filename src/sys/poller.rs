@@ -64,6 +64,8 @@ pub enum Interest {
     Readable,
     /// There is space to write, or an attempt to connect succeeded or failed.
     Writable,
+    /// The peer has finished sending or has closed the connection. Unread data is not reported.
+    Closed,
 }
 
 impl Interest {
@@ -71,6 +73,7 @@ impl Interest {
         match self {
             Self::Readable => EpollFlags::EPOLLIN,
             Self::Writable => EpollFlags::EPOLLOUT,
+            Self::Closed => EpollFlags::EPOLLRDHUP,
         }
     }
 }
@@ -214,6 +217,21 @@ impl<T: Token> Poller<T> {
         let timeout = at_most.map(|left| TimeSpec::from_duration(left.min(LONGEST_WAIT)));
         match ppoll(&mut [PollFd::new(self.epoll.0.as_fd(), PollFlags::POLLIN)], timeout, None) {
             // The caller reads the clock again and sleeps for the rest.
+            Ok(0) => Ok(false),
+            Ok(_) | Err(Errno::EINTR) => Ok(true),
+            Err(Errno::EINVAL) => self.sleep_coarsely(at_most),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// For a limit of descriptors that was set to 0 while we run: poll(2) accepts no more descriptors than the limit, but epoll
+    /// does. Its timeout is rounded up to a millisecond.
+    fn sleep_coarsely(&self, at_most: Option<Duration>) -> nix::Result<bool> {
+        let round_up = |left: Duration| left.min(LONGEST_WAIT).as_micros().div_ceil(1_000);
+        let timeout = at_most.map_or(EpollTimeout::NONE, |left| {
+            EpollTimeout::try_from(round_up(left)).unwrap_or(EpollTimeout::MAX)
+        });
+        match self.epoll.wait(&mut [EpollEvent::empty()], timeout) {
             Ok(0) => Ok(false),
             Ok(_) | Err(Errno::EINTR) => Ok(true),
             Err(e) => Err(e),

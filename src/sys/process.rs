@@ -3,7 +3,9 @@
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::DirEntryExt;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, readlinkat};
@@ -14,8 +16,12 @@ use super::Error;
 /// The longest name that the kernel stores for a process (`TASK_COMM_LEN` without the NUL), in bytes.
 const COMM_LEN: usize = 15;
 
-/// Large enough for `argv[0]`, which is a path, and nearly always for `argv[1]`. A stat line is much shorter.
+/// Large enough for `argv[0]`, which is a path, and nearly always for `argv[1]`.
 const PAGE: usize = 4096;
+/// Longer than any stat line: 52 numbers and a name.
+const STAT_PAGE: usize = 2048;
+/// Longer than any comm. The names of kernel threads have up to 64 bytes.
+const COMM_PAGE: usize = 128;
 
 /// A live process. Equal values mean the same process, because a reused pid has a different start time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,15 +32,76 @@ pub struct Process {
     pub start_time: u64,
 }
 
-/// A mounted /proc, and buffers for reading it.
-#[derive(Debug)]
+/// A mounted /proc. A clone reads through the same descriptor.
+#[derive(Clone, Debug)]
 pub struct ProcFs {
     root: PathBuf,
     /// `root`, opened: relative paths are cheaper to resolve.
-    dir: File,
+    dir: Arc<File>,
     own_pid: i32,
-    stat: Vec<u8>,
+}
+
+/// A directory of /proc that belongs to a process. The kernel gives the directory of another process another inode, even
+/// if the pid is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    pub pid: i32,
+    pub inode: u64,
+}
+
+/// The processes of one reading of /proc, without our own; the kernel lists them by pid.
+#[derive(Debug)]
+pub struct Listing {
+    entries: fs::ReadDir,
+    own_pid: i32,
+    root: PathBuf,
+}
+
+impl Iterator for Listing {
+    type Item = Result<Listed, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.entries.next()? {
+                Ok(entry) => {
+                    let pid = pid_from_name(entry.file_name().as_bytes()).filter(|pid| *pid != self.own_pid);
+                    let Some(pid) = pid else { continue };
+                    return Some(Ok(Listed { pid, inode: entry.ino() }));
+                }
+                Err(e) => return Some(Err(Error::doing("read", self.root.display())(e))),
+            }
+        }
+    }
+}
+
+/// What `/proc/PID/stat` shows of a live process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    pub process: Process,
+    pub comm: Vec<u8>,
+    /// It has no address space, and so neither arguments nor an executable.
+    pub is_kernel_thread: bool,
+}
+
+/// Every name of a live process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub status: Status,
     cmdline: Vec<u8>,
+    /// The target of `/proc/PID/exe`, if we may read it.
+    executable: Vec<u8>,
+}
+
+impl Identity {
+    /// Whether `name` is its comm, the last component of the path in `argv[0]`, or the last component of its executable's
+    /// path. A script whose name is longer than a comm also matches by the last component of `argv[1]`.
+    pub fn has_name(&self, name: &str) -> bool {
+        let (name, comm) = (name.as_bytes(), &*self.status.comm);
+        !name.is_empty()
+            && (name == comm
+                || Arguments::parse(whole_arguments(&self.cmdline)).have_name(name, comm)
+                || name == executable_name(&self.executable))
+    }
 }
 
 impl ProcFs {
@@ -49,86 +116,107 @@ impl ProcFs {
             .and_then(|target| pid_from_name(target.as_os_str().as_bytes()).ok_or_else(malformed))
             .map_err(Error::doing("find our own process through", link.display()))?;
         let dir = File::open(&root).map_err(Error::doing("open", root.display()))?;
-        Ok(Self { root, dir, own_pid, stat: vec![0; PAGE], cmdline: vec![0; PAGE] })
+        Ok(Self { root, dir: dir.into(), own_pid })
     }
 
-    /// The live processes with each name, in the order of `names`, each list in ascending order of pid.
-    ///
-    /// A process matches a name that is its comm, the last component of the path in `argv[0]`, or the last component of
-    /// its executable's path if we may read that. A script whose name is longer than a comm also matches by the last
-    /// component of `argv[1]`. Zombies, dead processes and this process do not match. A process that lives during the whole
-    /// call is always found; one that starts or ends meanwhile may be.
+    /// Starts to list the processes, a few at a time.
     ///
     /// # Errors
-    /// /proc or a process could not be read, for another reason than that it has ended or is hidden: for example, no
-    /// descriptor or memory is left. This does not mean that a service is dead.
-    pub fn scan(&mut self, names: &[String]) -> Result<Vec<Vec<Process>>, Error> {
+    /// /proc cannot be read: for example, no descriptor is left.
+    pub fn list(&self) -> Result<Listing, Error> {
+        let entries = fs::read_dir(&self.root).map_err(Error::doing("read", self.root.display()))?;
+        Ok(Listing { entries, own_pid: self.own_pid, root: self.root.clone() })
+    }
+
+    /// The comm of a process, dead or alive; `None` if it does not exist or is hidden. Waits for no other process: the
+    /// kernel copies the name under a spinlock.
+    ///
+    /// # Errors
+    /// It could not be read for another reason, for example because no descriptor is left.
+    pub fn comm(&self, pid: i32) -> Result<Option<Vec<u8>>, Error> {
+        let mut buffer = [0; COMM_PAGE];
+        let comm =
+            read(&self.dir, &format!("{pid}/comm"), &mut buffer).map_err(|e| self.unreadable(pid, e))?;
+        Ok(comm.map(|comm| comm.strip_suffix(b"\n").unwrap_or(comm).to_vec()))
+    }
+
+    /// A process, if it is alive and not hidden. Zombies and dead processes are not alive. Does not wait for the lock on the
+    /// process's memory map.
+    ///
+    /// # Errors
+    /// As [`ProcFs::comm`].
+    pub fn status(&self, pid: i32) -> Result<Option<Status>, Error> {
+        self.read_status(pid).map_err(|e| self.unreadable(pid, e))
+    }
+
+    fn read_status(&self, pid: i32) -> io::Result<Option<Status>> {
+        let mut buffer = [0; STAT_PAGE];
+        let Some(line) = read(&self.dir, &format!("{pid}/stat"), &mut buffer)? else { return Ok(None) };
+        let stat = Stat::parse(line).ok_or_else(malformed)?;
+        Ok((!stat.is_dead()).then(|| Status {
+            process: Process { pid, start_time: stat.start_time },
+            comm: stat.comm.to_vec(),
+            is_kernel_thread: stat.is_kernel_thread(),
+        }))
+    }
+
+    /// Every name of a process, if it is alive. **May block**, for seconds: reading the arguments waits for the lock on the
+    /// process's memory map, which another process can hold as long as it maps memory or forks.
+    ///
+    /// # Errors
+    /// As [`ProcFs::comm`].
+    pub fn identity(&self, pid: i32) -> Result<Option<Identity>, Error> {
+        self.read_identity(pid).map_err(|e| self.unreadable(pid, e))
+    }
+
+    fn read_identity(&self, pid: i32) -> io::Result<Option<Identity>> {
+        let Some(status) = self.read_status(pid)? else { return Ok(None) };
+        if status.is_kernel_thread {
+            return Ok(Some(Identity { status, cmdline: vec![], executable: vec![] }));
+        }
+        let mut buffer = [0; PAGE];
+        let cmdline = read(&self.dir, &format!("{pid}/cmdline"), &mut buffer)?.unwrap_or_default().to_vec();
+        // A process of another user needs CAP_SYS_PTRACE. Without it, or if the path is too long to be read, only comm and
+        // argv count.
+        let executable = readlinkat(&*self.dir, format!("{pid}/exe").as_str());
+        let executable = executable.map(|path| path.as_bytes().to_vec()).unwrap_or_default();
+        Ok(Some(Identity { status, cmdline, executable }))
+    }
+
+    fn unreadable(&self, pid: i32, e: io::Error) -> Error {
+        Error::doing("read", self.root.join(pid.to_string()).display())(e)
+    }
+
+    /// The live processes with each name, in the order of `names`, each list in ascending order of pid; see
+    /// [`Identity::has_name`]. Does not include our own process. **May block** as [`ProcFs::identity`].
+    ///
+    /// A process that lives during the whole call is always found; one that starts or ends meanwhile may be.
+    ///
+    /// # Errors
+    /// /proc or a process could not be read, for another reason than that it has ended or is hidden. This does not mean
+    /// that a service is dead.
+    pub fn scan(&self, names: &[String]) -> Result<Vec<Vec<Process>>, Error> {
         let mut found = vec![Vec::new(); names.len()];
-        let unreadable = |path: &Path, e: io::Error| Error::doing("read", path.display())(e);
-        for entry in fs::read_dir(&self.root).map_err(|e| unreadable(&self.root, e))? {
-            let name = entry.map_err(|e| unreadable(&self.root, e))?.file_name();
-            let Some(pid) = pid_from_name(name.as_bytes()) else { continue };
-            if pid != self.own_pid {
-                self.examine(pid, names, &mut found).map_err(|e| unreadable(&self.root.join(name), e))?;
+        for listed in self.list()? {
+            let Some(identity) = self.identity(listed?.pid)? else { continue };
+            for (name, list) in names.iter().zip(&mut found) {
+                if identity.has_name(name) {
+                    list.push(identity.status.process);
+                }
             }
         }
         Ok(found)
-    }
-
-    /// Reads the cheapest source first, and no more than needed to match every name. Reading `stat` also never waits for the
-    /// lock on the process's memory map, as `cmdline` may while the process is stuck in the kernel.
-    fn examine(&mut self, pid: i32, names: &[String], found: &mut [Vec<Process>]) -> io::Result<()> {
-        let Some(line) = read(&self.dir, &format!("{pid}/stat"), &mut self.stat)? else { return Ok(()) };
-        let stat = Stat::parse(line).ok_or_else(malformed)?;
-        if stat.is_dead() {
-            return Ok(());
-        }
-        let process = Process { pid, start_time: stat.start_time };
-        let mut match_names = |is_named: &dyn Fn(&[u8]) -> bool| {
-            let mut all = true;
-            for (name, list) in names.iter().zip(found.iter_mut()) {
-                let known = list.last() == Some(&process);
-                if !known && !name.is_empty() && is_named(name.as_bytes()) {
-                    list.push(process);
-                } else {
-                    all &= known;
-                }
-            }
-            all
-        };
-        if match_names(&|name| name == stat.comm) || stat.is_kernel_thread() {
-            return Ok(());
-        }
-        let cmdline = read(&self.dir, &format!("{pid}/cmdline"), &mut self.cmdline)?;
-        let Some(cmdline) = cmdline else { return Ok(()) };
-        let arguments = Arguments::parse(whole_arguments(cmdline));
-        if match_names(&|name| arguments.have_name(name, stat.comm)) {
-            return Ok(());
-        }
-        // Last, because a process of another user needs CAP_SYS_PTRACE. Without it, or if the path is too long to be read,
-        // only comm and argv count.
-        if let Ok(exe) = readlinkat(&self.dir, format!("{pid}/exe").as_str()) {
-            match_names(&|name| name == executable_name(exe.as_bytes()));
-        }
-        Ok(())
     }
 
     /// Whether we see no other process, except perhaps PID 1 if it runs our program.
     ///
     /// # Errors
     /// /proc cannot be read.
-    pub fn is_alone(&mut self) -> Result<bool, Error> {
-        let unreadable = |e: io::Error| Error::doing("read", self.root.display())(e);
-        let mut comm = |pid: i32| {
-            let line = read(&self.dir, &format!("{pid}/stat"), &mut self.stat).ok().flatten()?;
-            Some(Stat::parse(line)?.comm.to_owned())
-        };
+    pub fn is_alone(&self) -> Result<bool, Error> {
+        let comm = |pid: i32| self.comm(pid).ok().flatten();
         let own = comm(self.own_pid);
-        for entry in fs::read_dir(&self.root).map_err(unreadable)? {
-            let name = entry.map_err(unreadable)?.file_name();
-            let Some(pid) = pid_from_name(name.as_bytes()).filter(|pid| *pid != self.own_pid) else {
-                continue;
-            };
+        for listed in self.list()? {
+            let pid = listed?.pid;
             if pid != 1 || own.is_none() || comm(pid) != own {
                 return Ok(false);
             }
@@ -138,7 +226,7 @@ impl ProcFs {
 
     /// Whether the process is in our network namespace. False if that may not be read, as for another user's process.
     pub fn shares_network(&self, pid: i32) -> bool {
-        let namespace = |pid: i32| readlinkat(&self.dir, format!("{pid}/ns/net").as_str()).ok();
+        let namespace = |pid: i32| readlinkat(&*self.dir, format!("{pid}/ns/net").as_str()).ok();
         namespace(pid).is_some_and(|theirs| Some(theirs) == namespace(self.own_pid))
     }
 

@@ -1,0 +1,139 @@
+//! Reads the names of processes on a thread of its own, because such a read may wait for seconds (see
+//! [`ProcFs::identity`]). The thread exists only while there is something to read. Judges no name.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::Error;
+use super::process::{Identity, ProcFs};
+
+/// The most requests that wait.
+const MOST_WAITING: usize = 4096;
+/// So many answers are reported together, unless they are the last ones.
+const BATCH: usize = 64;
+/// The stack of the thread: its largest buffers take 6 KiB.
+const STACK: usize = 64 * 1024;
+
+/// The number of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestId(u32);
+
+/// The names of one process, or why they could not be read.
+#[derive(Debug)]
+pub struct Answer {
+    pub pid: i32,
+    /// The request that it answers.
+    pub id: RequestId,
+    /// `None` if the process has ended or is hidden.
+    pub identity: Result<Option<Identity>, Error>,
+}
+
+/// The requests and answers, shared with the thread.
+#[derive(Debug)]
+pub struct IdentityReader {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    procfs: ProcFs,
+    queue: Mutex<Queue>,
+    /// Readable while there are many answers, or the last ones.
+    answered: EventFd,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    requests: VecDeque<(RequestId, i32)>,
+    /// The number of requests so far.
+    count: u32,
+    answers: Vec<Answer>,
+    is_running: bool,
+}
+
+impl IdentityReader {
+    /// A reader without a thread.
+    ///
+    /// # Errors
+    /// The process is out of descriptors.
+    pub fn new(procfs: ProcFs) -> Result<Self, Error> {
+        let answered = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
+            .map_err(Error::doing("open", "an event descriptor"))?;
+        Ok(Self { shared: Arc::new(Shared { procfs, queue: Mutex::default(), answered }) })
+    }
+
+    /// Requests the names of `pid`. `None` if too many requests wait already. Never blocks.
+    pub fn request(&self, pid: i32) -> Option<RequestId> {
+        let mut queue = self.shared.lock();
+        if queue.requests.len() >= MOST_WAITING {
+            return None;
+        }
+        queue.count = queue.count.wrapping_add(1);
+        let id = RequestId(queue.count);
+        queue.requests.push_back((id, pid));
+        Some(id)
+    }
+
+    /// Starts the thread if there are requests and it is not running.
+    ///
+    /// # Errors
+    /// The kernel permits no further thread (`RLIMIT_NPROC`, or the limit of the control group).
+    pub fn start(&self) -> Result<(), Error> {
+        let mut queue = self.shared.lock();
+        if !queue.is_running && !queue.requests.is_empty() {
+            let shared = Arc::clone(&self.shared);
+            thread::Builder::new()
+                .name("identities".into())
+                .stack_size(STACK)
+                .spawn(move || shared.work())
+                .map_err(Error::doing("start a thread that reads", "/proc"))?;
+            queue.is_running = true;
+        }
+        Ok(())
+    }
+
+    /// The answers since the last call, in the order of the requests. Never blocks.
+    pub fn answers(&self) -> Vec<Answer> {
+        // EAGAIN: there are none.
+        let _ = self.shared.answered.read();
+        std::mem::take(&mut self.shared.lock().answers)
+    }
+}
+
+impl AsFd for IdentityReader {
+    /// Readable while there are many answers, or the last ones.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.shared.answered.as_fd()
+    }
+}
+
+impl Shared {
+    /// Locked only to move a request or an answer, never during a read.
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers until no request is left.
+    fn work(&self) {
+        while let Some((id, pid)) = self.next() {
+            let identity = self.procfs.identity(pid);
+            let mut queue = self.lock();
+            queue.answers.push(Answer { pid, id, identity });
+            if queue.requests.is_empty() || queue.answers.len().is_multiple_of(BATCH) {
+                // It fails only when the counter is full, and then it is readable.
+                let _ = self.answered.write(1);
+            }
+        }
+    }
+
+    fn next(&self) -> Option<(RequestId, i32)> {
+        let mut queue = self.lock();
+        let next = queue.requests.pop_front();
+        queue.is_running = next.is_some();
+        next
+    }
+}

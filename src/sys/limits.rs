@@ -1,0 +1,56 @@
+//! The limit of open descriptors, and what may use the last ones. Opens none.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
+use nix::errno::Errno;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// How many descriptors the process may have open.
+#[derive(Clone, Copy, Debug)]
+pub struct Descriptors(usize);
+
+impl Descriptors {
+    /// For so many descriptors.
+    pub const fn new(limit: usize) -> Self {
+        Self(limit)
+    }
+
+    /// The limit.
+    pub const fn limit(self) -> usize {
+        self.0
+    }
+
+    /// Leaves `spare` descriptors to more important purposes: the kernel always gives out the lowest free number.
+    ///
+    /// # Errors
+    /// `EMFILE` if fewer are left after `opened`, which must be closed.
+    pub fn leave(self, spare: usize, opened: &impl AsFd) -> io::Result<()> {
+        let number = usize::try_from(opened.as_fd().as_raw_fd()).unwrap_or(usize::MAX);
+        if number.saturating_add(spare) < self.0 { Ok(()) } else { Err(Errno::EMFILE.into()) }
+    }
+}
+
+/// Raises the soft limit of open descriptors (`RLIMIT_NOFILE`) to the hard limit, and returns the limit now in force.
+pub fn raise_descriptors() -> Descriptors {
+    let limit = getrlimit(Resource::Nofile);
+    // It can only fail if a seccomp profile forbids it; then the old limit applies.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let limit = getrlimit(Resource::Nofile).current;
+    Descriptors(limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_descriptors_are_left_to_others() {
+        let file = std::fs::File::open("/dev/null").unwrap();
+        let number = usize::try_from(file.as_raw_fd()).unwrap();
+        assert!(Descriptors::new(number + 3).leave(2, &file).is_ok());
+        let refused = Descriptors::new(number + 3).leave(3, &file).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(Errno::EMFILE as i32));
+    }
+}
