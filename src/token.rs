@@ -16,8 +16,10 @@ pub(crate) enum Token {
     Listener(u32),
     /// A connection to the status server, by the count of connections accepted before it.
     Connection(u32),
-    /// The end of a process that a check found, by its pid.
-    Process(CheckId, u32),
+    /// The end of a process that a scan found, by its pid.
+    Process(u32),
+    /// Names of processes that were read.
+    Identities,
     /// A probe of a check, by its index.
     Probe(CheckId, u32),
 }
@@ -34,8 +36,9 @@ impl poller::Token for Token {
             Self::Port(PortId(number)) => (2, CheckId(0), number),
             Self::Listener(number) => (3, CheckId(0), number),
             Self::Connection(number) => (4, CheckId(0), number),
-            Self::Process(check, pid) => (5, check, pid),
+            Self::Process(pid) => (5, CheckId(0), pid),
             Self::Probe(check, number) => (6, check, number),
+            Self::Identities => (7, CheckId(0), 0),
         };
         kind << 48 | u64::from(check.0) << 32 | u64::from(number)
     }
@@ -50,8 +53,9 @@ impl poller::Token for Token {
             2 => Self::Port(PortId(number)),
             3 => Self::Listener(number),
             4 => Self::Connection(number),
-            5 => Self::Process(check, number),
+            5 => Self::Process(number),
             6 => Self::Probe(check, number),
+            7 => Self::Identities,
             _ => return None,
         })
     }
@@ -70,7 +74,9 @@ mod tests {
             Token::Port(PortId(u32::MAX)),
             Token::Listener(2),
             Token::Connection(u32::MAX),
-            Token::Process(CheckId(u16::MAX), 4_194_304),
+            Token::Process(4_194_304),
+            Token::Probe(CheckId(u16::MAX), 7),
+            Token::Identities,
             Token::Probe(CheckId(1), 7),
         ] {
             assert_eq!(Token::unpack(token.pack()), Some(token));

@@ -7,10 +7,12 @@ use std::time::Duration;
 use super::outcome::{CheckContext, Outcome};
 use super::probe::ProbeTask;
 use super::process::ServiceProcesses;
+use super::table::{ProcessTable, ScanId};
 use crate::config::CheckConfig;
 use crate::health::{Health, Verdict, Weight};
 use crate::ids::CheckId;
 use crate::status::{CheckStatus, TargetStatus};
+use crate::sys::Error;
 use crate::time::{Instant, millis};
 use crate::token::Token;
 
@@ -21,6 +23,10 @@ pub(super) struct Check {
     next_poll: Instant,
     processes: ServiceProcesses,
     probes: Vec<ProbeTask>,
+    /// The scan that the current poll waits for.
+    scan: Option<ScanId>,
+    /// An error of reading `/proc` has been reported since the last success.
+    scan_error_reported: bool,
     /// While probes of the last poll are running: whether the services passed it.
     pending: Option<bool>,
     /// When the verdict last changed.
@@ -29,12 +35,14 @@ pub(super) struct Check {
 
 impl Check {
     /// The first poll is due at once.
-    pub(super) fn new(id: CheckId, config: Rc<CheckConfig>) -> Self {
+    pub(super) fn new(id: CheckId, config: Rc<CheckConfig>, table: &mut ProcessTable) -> Self {
         Self {
             health: Health::new(config.weight, config.rise, config.fall),
             next_poll: Instant::START,
-            processes: ServiceProcesses::new(id, config.services.clone()),
+            processes: ServiceProcesses::new(&config.services, table),
             probes: ProbeTask::all(&config, id),
+            scan: None,
+            scan_error_reported: false,
             pending: None,
             since: Instant::START,
             config,
@@ -48,10 +56,10 @@ impl Check {
     /// The names of its services and targets, as the operator wrote them.
     pub(super) fn names(&self) -> Vec<String> {
         let probes = self.probes.iter().map(ToString::to_string);
-        self.processes.names().iter().cloned().chain(probes).collect()
+        self.processes.names().cloned().chain(probes).collect()
     }
 
-    /// When the next poll is due, or a probe times out.
+    /// When the next poll is due, or a probe times out. The scan has its own deadline.
     pub(super) fn deadline(&self) -> Instant {
         self.probes.iter().filter_map(ProbeTask::deadline).fold(self.next_poll, Instant::min)
     }
@@ -73,16 +81,38 @@ impl Check {
         self.record(now, outcome)
     }
 
-    /// The descriptor behind `token` is ready: a probe can make progress, or a process ended. A process that ended while
-    /// another one of the service lives, as after a reload of haproxy, changes nothing. Otherwise it counts at once as one
-    /// failed result.
+    /// The probe behind `token` can make progress.
     pub(super) fn ready(&mut self, now: Instant, token: Token, context: &mut CheckContext<'_>) -> Outcome {
         let mut outcome = Outcome::default();
         if let Some(probe) = self.probes.iter_mut().find(|probe| probe.token() == token) {
             probe.advance(now, context.poller, &mut outcome);
             self.finish_poll(&mut outcome);
-        } else if self.processes.exited(token, context, &mut outcome) == Some(false) {
+        }
+        self.record(now, outcome)
+    }
+
+    /// The scan `id` has ended. If the last process of a service is gone, that counts at once as one failed result, also when
+    /// another check requested the scan. A scan that failed is not a result: it does not mean that a service is dead.
+    pub(super) fn scanned(
+        &mut self,
+        now: Instant,
+        (id, result): (ScanId, &Result<(), Error>),
+        context: &mut CheckContext<'_>,
+    ) -> Outcome {
+        let mut outcome = Outcome::default();
+        let ran = self.processes.all_run();
+        self.processes.update(context.table, &mut outcome.changes);
+        let runs = self.processes.all_run();
+        let polled = self.scan.take_if(|scan| *scan <= id).is_some();
+        if ran && !runs {
             outcome.verdict = self.health.observe(false);
+        } else if let Err(e) = result {
+            if polled && !std::mem::replace(&mut self.scan_error_reported, true) {
+                outcome.errors.push(e.to_string());
+            }
+        } else if polled {
+            self.scan_error_reported = false;
+            self.start_probes(now, runs, context, &mut outcome);
         }
         self.record(now, outcome)
     }
@@ -94,15 +124,29 @@ impl Check {
         outcome
     }
 
-    /// The regular poll. It counts as one result, once every probe has ended. While probes of the last poll are running, it
-    /// is skipped.
+    /// The regular poll: a scan, then the probes. It counts as one result, once every probe has ended. While the last poll
+    /// is running, it is skipped.
     fn poll(&mut self, now: Instant, context: &mut CheckContext<'_>, outcome: &mut Outcome) {
         self.next_poll = next_poll(self.next_poll, self.config.interval, now);
-        if self.pending.is_some() {
+        if self.pending.is_some() || self.scan.is_some() {
             return;
         }
-        let Some(passed) = self.processes.scan(context, outcome) else { return };
-        self.pending = Some(passed);
+        if self.processes.is_empty() {
+            self.start_probes(now, true, context, outcome);
+        } else {
+            self.scan = Some(context.table.request(now));
+        }
+    }
+
+    /// The second half of a poll, after the scan.
+    fn start_probes(
+        &mut self,
+        now: Instant,
+        services_passed: bool,
+        context: &mut CheckContext<'_>,
+        outcome: &mut Outcome,
+    ) {
+        self.pending = Some(services_passed);
         for probe in &mut self.probes {
             probe.start(now, self.config.timeout, context.poller, outcome);
         }

@@ -1,10 +1,16 @@
-//! All health checks: polls those that are due and counts results; knows no router.
+//! All health checks: polls those that are due, scans `/proc` for all of them, and counts results; knows no router.
 
 mod check;
+mod known;
 mod outcome;
 mod probe;
 mod process;
+mod table;
+#[cfg(test)]
+mod tests;
+mod watches;
 
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 
 use crate::config::CheckConfig;
@@ -12,70 +18,145 @@ use crate::health::{Verdict, Weight};
 use crate::ids::CheckId;
 use crate::status::CheckStatus;
 use crate::sys::Error;
-use crate::sys::process::ProcFs;
+use crate::sys::limits::Descriptors;
+use crate::sys::process::{ProcFs, Process};
 use crate::time::Instant;
 use crate::token::{Poller, Token};
 use check::Check;
 use outcome::CheckContext;
 pub(crate) use outcome::Outcome;
+use table::{ProcessTable, ScanId};
+use watches::{Updated, Watches};
+
+/// How often a scan is repeated because the last process of a service ended before it could be watched.
+const RETRIES: u8 = 3;
 
 /// The checks of the process. Equal configurations share one check.
 #[derive(Debug)]
 pub(crate) struct Checks {
     procfs: ProcFs,
-    checks: Vec<Check>,
+    table: ProcessTable,
+    watches: Watches,
+    /// How often the last scan was repeated.
+    retries: u8,
+    all: Vec<Check>,
 }
 
 impl Checks {
     /// No checks yet.
     ///
     /// # Errors
-    /// When `/proc` cannot be opened.
-    pub(crate) fn new() -> Result<Self, Error> {
-        Ok(Self { procfs: ProcFs::new("/proc")?, checks: vec![] })
+    /// `/proc` cannot be opened, or the process is out of descriptors.
+    pub(crate) fn new(descriptors: Descriptors) -> Result<Self, Error> {
+        let procfs = ProcFs::new("/proc")?;
+        let table = ProcessTable::new(procfs.clone())?;
+        Ok(Self { procfs, table, watches: Watches::new(descriptors), retries: 0, all: vec![] })
+    }
+
+    /// Readable while [`Checks::identities_ready`] is due.
+    pub(crate) fn identities_fd(&self) -> BorrowedFd<'_> {
+        self.table.as_fd()
     }
 
     /// The check of this configuration, made if there is none; `config` is then shared with it.
     pub(crate) fn add(&mut self, config: &mut Rc<CheckConfig>) -> CheckId {
-        let at = self.checks.iter().position(|check| check.config() == config).unwrap_or_else(|| {
-            let id = id(self.checks.len());
-            self.checks.push(Check::new(id, Rc::clone(config)));
-            self.checks.len() - 1
+        let at = self.all.iter().position(|check| check.config() == config).unwrap_or_else(|| {
+            let id = id(self.all.len());
+            self.all.push(Check::new(id, Rc::clone(config), &mut self.table));
+            self.all.len() - 1
         });
-        config.clone_from(self.checks[at].config());
+        config.clone_from(self.all[at].config());
         id(at)
     }
 
     fn check(&self, id: CheckId) -> &Check {
-        &self.checks[usize::from(id.0)]
+        &self.all[usize::from(id.0)]
     }
 
     /// Whether processes are looked for in a `/proc` that hides those of other users.
-    pub(crate) fn are_hidden_by_hidepid(&mut self) -> bool {
-        !self.checks.is_empty() && self.procfs.hides_processes().unwrap_or(false)
+    pub(crate) fn are_hidden_by_hidepid(&self) -> bool {
+        !self.all.is_empty() && self.procfs.hides_processes().unwrap_or(false)
     }
 
-    /// When [`Checks::due`] has the next check; `None` without checks.
+    /// When [`Checks::due`] or [`Checks::scan`] has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.checks.iter().map(Check::deadline).min()
+        self.all.iter().map(Check::deadline).chain(self.table.deadline()).min()
+    }
+
+    /// Whether a scan is running.
+    pub(crate) fn is_scanning(&self) -> bool {
+        self.table.deadline().is_some()
     }
 
     /// The checks that are due.
     pub(crate) fn due(&self, now: Instant) -> Vec<CheckId> {
-        let due = |at: &usize| self.checks[*at].deadline() <= now;
-        (0..self.checks.len()).filter(due).map(id).collect()
+        let due = |at: &usize| self.all[*at].deadline() <= now;
+        (0..self.all.len()).filter(due).map(id).collect()
     }
 
     /// Does what is due for the check: the regular poll, and probes that timed out.
     pub(crate) fn expire(&mut self, id: CheckId, now: Instant, poller: &Poller) -> Outcome {
-        let mut context = CheckContext { procfs: &mut self.procfs, poller };
-        self.checks[usize::from(id.0)].expire(now, &mut context)
+        let mut context = CheckContext { table: &mut self.table, poller };
+        self.all[usize::from(id.0)].expire(now, &mut context)
     }
 
-    /// A watched process ended, or a probe can make progress.
+    /// Does a bounded part of the scan of `/proc`. Once it has ended, returns what that means for each check.
+    pub(crate) fn scan(&mut self, now: Instant, poller: &Poller) -> Vec<(CheckId, Outcome)> {
+        let Some((scan, result)) = self.table.advance(now) else { return vec![] };
+        let Updated { ended, error } = self.watches.update(self.table.found(), poller);
+        let last = ended.into_iter().any(|process| self.end(process));
+        if last && self.retries < RETRIES {
+            self.retries += 1;
+            self.table.request_rescan(now);
+            return vec![];
+        }
+        self.retries = 0;
+        self.scanned(now, (scan, &result), error, poller)
+    }
+
+    fn scanned(
+        &mut self,
+        now: Instant,
+        scan: (ScanId, &Result<(), Error>),
+        error: Option<String>,
+        poller: &Poller,
+    ) -> Vec<(CheckId, Outcome)> {
+        let mut context = CheckContext { table: &mut self.table, poller };
+        let checks = self.all.iter_mut().enumerate();
+        let mut outcomes: Vec<_> =
+            checks.map(|(at, check)| (id(at), check.scanned(now, scan, &mut context))).collect();
+        if let Some((_, outcome)) = outcomes.first_mut() {
+            outcome.errors.extend(error);
+        }
+        outcomes.retain(|(_, outcome)| !outcome.is_empty());
+        outcomes
+    }
+
+    /// The watched process has ended. If it was not the last watched one of a service, nothing else is to be done.
+    pub(crate) fn process_ended(&mut self, pid: u32, now: Instant) {
+        if let Some(process) = self.watches.take(pid)
+            && self.end(process)
+        {
+            self.table.request_rescan(now);
+        }
+    }
+
+    /// Returns whether no watched process is left of a service that the process belonged to.
+    fn end(&mut self, process: Process) -> bool {
+        let names = self.table.ended(process);
+        let lives = |name: &usize| self.table.processes(*name).iter().any(|p| self.watches.is_watched(*p));
+        !names.iter().all(lives)
+    }
+
+    /// Names of processes were read.
+    pub(crate) fn identities_ready(&mut self) {
+        self.table.take_answers();
+    }
+
+    /// A probe can make progress.
     pub(crate) fn ready(&mut self, id: CheckId, token: Token, now: Instant, poller: &Poller) -> Outcome {
-        let mut context = CheckContext { procfs: &mut self.procfs, poller };
-        let check = self.checks.get_mut(usize::from(id.0));
+        let mut context = CheckContext { table: &mut self.table, poller };
+        let check = self.all.get_mut(usize::from(id.0));
         check.map(|check| check.ready(now, token, &mut context)).unwrap_or_default()
     }
 

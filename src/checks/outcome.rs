@@ -1,7 +1,7 @@
 //! What a check receives from its owner and returns to it. Knows no check.
 
+use super::table::ProcessTable;
 use crate::health::Verdict;
-use crate::sys::process::ProcFs;
 use crate::token::Poller;
 
 /// The result of one poll, for the log and for the routers that depend on the check.
@@ -15,9 +15,15 @@ pub(crate) struct Outcome {
     pub(crate) errors: Vec<String>,
 }
 
+impl Outcome {
+    pub(super) fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.verdict.is_none() && self.errors.is_empty()
+    }
+}
+
 /// The parts of the daemon that a check uses.
 #[derive(Debug)]
 pub(super) struct CheckContext<'a> {
-    pub(super) procfs: &'a mut ProcFs,
+    pub(super) table: &'a mut ProcessTable,
     pub(super) poller: &'a Poller,
 }

@@ -9,6 +9,8 @@ mod host_addresses;
 mod incoming;
 mod messages;
 mod network;
+mod pace;
+mod pages;
 mod port;
 mod queue;
 mod rate_limiter;
@@ -33,6 +35,7 @@ use crate::config::{Config, is_secret};
 use crate::ids::CheckId;
 use crate::serve::Server;
 use crate::sys::Error;
+use crate::sys::limits;
 use crate::sys::notify::{self, Notifier};
 use crate::sys::poller::Clock;
 use crate::sys::reaper;
@@ -41,10 +44,23 @@ use crate::time::Instant;
 use crate::token::{Poller, Token};
 use crate::vrrp::Role;
 use network::Network;
+use pace::{OnRequest, Stall};
+use respond::Pages;
 use routers::Routers;
+use snapshot::ProcessStatus;
 
 /// If a deadline was missed by more than this, this process did not run for a while.
 const LATE: Duration = Duration::from_millis(10);
+
+/// How long the start waits for the first results of the process checks.
+const FIRST_POLL: Duration = Duration::from_millis(300);
+
+/// With fewer descriptors, not everything may work.
+const FEW_DESCRIPTORS: usize = 64;
+/// The most requests of clients answered in one turn.
+const MOST_RESPONSES: usize = 16;
+/// The most children reaped in one turn.
+const MOST_REAPED: usize = 256;
 
 /// How long a stop waits for the NOTIFY programs.
 const NOTIFY_DEADLINE: Duration = Duration::from_secs(1);
@@ -77,6 +93,14 @@ pub struct Daemon {
     server: Server,
     notifier: Notifier,
     notify_failures: u64,
+    pages: Pages,
+    stall: Stall,
+    /// SIGUSR1: the status in the log.
+    dump: OnRequest,
+    /// SIGHUP.
+    reload: OnRequest,
+    /// More children may have ended than were reaped.
+    reap_again: bool,
     /// `None` until a stop is requested.
     stop: Option<Stop>,
 }
@@ -88,28 +112,38 @@ impl Daemon {
     /// The kernel refuses something for good. A missing interface is not an error: it is waited for.
     pub fn start(config: Config) -> Result<Self, Error> {
         let signals = Signals::install()?;
+        let descriptors = limits::raise_descriptors();
+        if descriptors.limit() < FEW_DESCRIPTORS {
+            log::warn!(event = "descriptors"; "Only {} descriptors may be open; without {FEW_DESCRIPTORS}, some of status, metrics and the immediate notice of a process's end may be missing (docker: --ulimit nofile)", descriptors.limit());
+        }
         // Children that ended before the handlers were in place; later ones may be the notifier's.
-        reaper::reap();
+        reaper::reap(usize::MAX);
         let poller = Poller::new(Clock::start()?)?;
         let network = Network::open()?;
         poller.watch(signals.as_fd(), Token::Signals)?;
         poller.watch(network.monitor_fd(), Token::Netlink)?;
-        let mut checks = Checks::new()?;
+        let mut checks = Checks::new(descriptors)?;
+        poller.watch(checks.identities_fd(), Token::Identities)?;
         let routers = Routers::new(config.routers, network, &mut checks, &poller)?;
         let mut daemon = Self {
             poller,
             signals,
             routers,
             checks,
-            server: Server::new(config.serve),
+            server: Server::new(config.serve, descriptors),
             notifier: Notifier::new(is_secret),
             notify_failures: 0,
+            pages: Pages::default(),
+            stall: Stall::default(),
+            dump: OnRequest::default(),
+            reload: OnRequest::default(),
+            reap_again: false,
             stop: None,
         };
         if daemon.checks.are_hidden_by_hidepid() {
             log::error!(event = "hidepid"; "/proc is mounted with hidepid: services of other users look dead; remount it without hidepid");
         }
-        daemon.poll_checks();
+        daemon.poll_first()?;
         daemon.routers.startup();
         daemon.run_notifications();
         Ok(daemon)
@@ -131,25 +165,32 @@ impl Daemon {
         if deadline.is_some_and(|at| now.since(at) > LATE) {
             self.routers.catch_up();
         }
-        let mut reload = false;
         for token in tokens {
             match token {
-                Token::Signals => reload |= self.handle_signals(),
+                Token::Signals => self.handle_signals(),
                 Token::Netlink => self.routers.network_changed(&self.poller),
                 Token::Port(port) => self.routers.receive(port),
                 Token::Listener(listener) => {
                     self.server.accept_ready(listener, self.poller.now(), &self.poller);
                 }
-                Token::Connection(number) => self.server.connection_ready(number, &self.poller),
-                Token::Process(check, _) | Token::Probe(check, _) => self.check_ready(check, token),
+                Token::Connection(number) => {
+                    self.server.connection_ready(number, self.poller.now(), &self.poller);
+                }
+                Token::Process(pid) => self.checks.process_ended(pid, self.poller.now()),
+                Token::Identities => self.checks.identities_ready(),
+                Token::Probe(check, _) => self.check_ready(check, token),
             }
         }
         self.expire();
         self.routers.follow_own_changes(&self.poller);
         self.routers.flush();
         self.run_notifications();
-        // Last, after everything is sent, because writing a response may take a while.
+        // Last, after everything is sent, because these may take a while.
         self.respond();
+        self.dump_status();
+        let ended = self.poller.now();
+        self.stall.record(now, ended);
+        let reload = self.reload.take(ended).is_some();
         Ok(match (self.is_stopped(), reload) {
             (true, _) => Next::Stopped,
             (false, true) => Next::Reload,
@@ -180,17 +221,25 @@ impl Daemon {
     }
 
     fn deadline(&mut self) -> Option<Instant> {
-        let response = self.server.next_request().map(|_| self.poller.now());
+        let now = self.poller.now();
+        let at_once = self.reap_again || self.server.next_request().is_some();
         let stop = match self.stop {
             Some(Stop::Notifications(until)) => Some(until),
             Some(Stop::Routers) | None => None,
         };
-        let (routers, checks) = (self.routers.deadline(), self.checks.deadline());
-        let others = [self.notifier.deadline(), self.server.deadline(), response, stop];
-        [routers, checks].into_iter().chain(others).flatten().min()
+        let (checks, notifier, server) =
+            (self.checks.deadline(), self.notifier.deadline(), self.server.deadline());
+        let (dump, reload) = (self.dump.deadline(), self.reload.deadline());
+        let others = [checks, notifier, server, dump, reload, at_once.then_some(now), stop];
+        // Work that could not be done in this turn is due now and does not make the next turn late.
+        let others = others.into_iter().flatten().map(|at| at.max(now)).min();
+        self.routers.deadline().into_iter().chain(others).min()
     }
 
     fn expire(&mut self) {
+        if std::mem::take(&mut self.reap_again) {
+            self.reap();
+        }
         self.routers.retry(&self.poller);
         self.poll_checks();
         let now = self.poller.now();
@@ -204,11 +253,28 @@ impl Daemon {
         self.routers.fire_timers();
     }
 
-    /// Polls the checks that are due.
+    /// Polls every check before the routers start, so that a service that runs does not begin as failed.
+    fn poll_first(&mut self) -> Result<(), Error> {
+        let until = self.poller.now() + FIRST_POLL;
+        self.poll_checks();
+        while self.checks.is_scanning() && self.poller.now() < until {
+            let deadline = self.checks.deadline().map_or(until, |at| at.min(until));
+            // Tokens of others are reported again.
+            self.poller.wait(Some(deadline))?;
+            self.checks.identities_ready();
+            self.poll_checks();
+        }
+        Ok(())
+    }
+
+    /// Polls the checks that are due, and does a part of a scan for them.
     fn poll_checks(&mut self) {
         let now = self.poller.now();
         for check in self.checks.due(now) {
             let outcome = self.checks.expire(check, now, &self.poller);
+            self.apply_outcome(check, outcome);
+        }
+        for (check, outcome) in self.checks.scan(now, &self.poller) {
             self.apply_outcome(check, outcome);
         }
     }
@@ -222,38 +288,55 @@ impl Daemon {
         self.routers.apply_outcome(check, outcome, self.checks.result(check));
     }
 
-    /// Answers one request per iteration, so that even many clients delay an advert by no more than one response.
+    /// Answers a few requests per turn, and only one whose response takes a while to write, so that even many clients delay
+    /// an advert by no more than one response.
     fn respond(&mut self) {
-        let Some((connection, request)) = self.server.next_request() else { return };
         let now = self.poller.now();
-        let (routers, checks) = (&mut self.routers, &self.checks);
-        let response = respond::respond(request, routers, checks, now, self.notify_failures);
-        self.server.respond(connection, response, &self.poller);
+        for _ in 0..MOST_RESPONSES {
+            let Some((connection, request)) = self.server.next_request() else { return };
+            let process = self.process_status();
+            let (routers, checks) = (&mut self.routers, &self.checks);
+            let (response, took_long) = self.pages.respond(request, routers, checks, now, process);
+            self.server.respond(connection, response, now, &self.poller);
+            if took_long {
+                return;
+            }
+        }
     }
 
-    /// Returns whether a reload was requested.
-    fn handle_signals(&mut self) -> bool {
-        let mut reload = false;
+    fn process_status(&self) -> ProcessStatus {
+        ProcessStatus { notify_failures: self.notify_failures, longest_turn: self.stall.longest() }
+    }
+
+    /// Writes the status to the log if SIGUSR1 has requested it.
+    fn dump_status(&mut self) {
+        let now = self.poller.now();
+        let Some(requests) = self.dump.take(now) else { return };
+        let process = self.process_status();
+        let status = snapshot::status(&mut self.routers, &self.checks, now, process);
+        snapshot::log_status(&self.routers, &status);
+        if requests > 1 {
+            log::info!(event = "status"; "Status requested {requests} times within a second; logged once");
+        }
+    }
+
+    fn handle_signals(&mut self) {
         for signal in self.signals.pending() {
             match signal {
                 Signal::Stop(name) => {
                     log::info!(event = "signal"; "Stopping on {name}");
                     self.stop();
                 }
-                Signal::Reload => reload = true,
-                Signal::Dump => {
-                    let now = self.poller.now();
-                    let status = snapshot::status(&mut self.routers, &self.checks, now, self.notify_failures);
-                    snapshot::log_status(&self.routers, &status);
-                }
+                Signal::Reload => self.reload.request(),
+                Signal::Dump => self.dump.request(),
                 Signal::Child => self.reap(),
             }
         }
-        reload
     }
 
     fn reap(&mut self) {
-        let reaped = reaper::reap();
+        let reaped = reaper::reap(MOST_REAPED);
+        self.reap_again = reaped.len() >= MOST_REAPED;
         for process in &reaped {
             log::debug!(event = "reaped"; "Reaped {process}");
         }

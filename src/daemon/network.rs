@@ -335,21 +335,37 @@ impl Network {
         secondaries::put_back(&mut self.netlink, with, removed);
     }
 
+    /// Opens what announcing the addresses needs, while descriptors are left. An error is reported by the announcement.
+    pub(super) fn prepare_announcements<'a>(
+        &mut self,
+        index: u32,
+        vips: impl Iterator<Item = &'a VirtualAddress>,
+    ) {
+        for vip in vips {
+            if let Ok(index) = self.device(index, vip) {
+                let _ = self.announcer(index);
+            }
+        }
+    }
+
+    /// `None` if the link has no neighbor cache to update, as a point-to-point link.
+    fn announcer(&mut self, index: u32) -> Result<Option<&Announcer>, Error> {
+        let at = if let Some(at) = self.announcers.iter().position(|(i, _)| *i == index) {
+            at
+        } else {
+            let link = self.interfaces.link(index).filter(|link| link.mac.is_some());
+            let Some(link) = link else { return Ok(None) };
+            self.announcers.push((index, Announcer::open(&link.name)?));
+            self.announcers.len() - 1
+        };
+        Ok(Some(&self.announcers[at].1))
+    }
+
     /// Announces the address to the neighbors by gratuitous ARP or an unsolicited neighbor advertisement.
     pub(super) fn announce(&mut self, index: u32, vip: &VirtualAddress) -> Result<(), Error> {
         self.flush();
         let index = self.device(index, vip)?;
-        let Some(link) = self.interfaces.link(index).filter(|link| link.mac.is_some()) else {
-            // A point-to-point link has no neighbor cache to update.
-            return Ok(());
-        };
-        let at = if let Some(at) = self.announcers.iter().position(|(i, _)| *i == index) {
-            at
-        } else {
-            self.announcers.push((index, Announcer::open(&link.name)?));
-            self.announcers.len() - 1
-        };
-        let announcer = &self.announcers[at].1;
+        let Some(announcer) = self.announcer(index)? else { return Ok(()) };
         match vip.address {
             IpAddr::V4(address) => announcer.announce_v4(address),
             // RFC 9568 §6.4.2: the Router flag is set.

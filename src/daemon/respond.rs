@@ -1,37 +1,50 @@
 //! The response to a client's request. Knows no connection.
 
+use super::pages::Cached;
 use super::routers::Routers;
-use super::snapshot;
+use super::snapshot::{self, ProcessStatus};
 use crate::checks::Checks;
 use crate::serve::{Page, Request, response};
 use crate::status::{Brief, Document, metrics};
 use crate::time::Instant;
 use crate::vrrp::Role;
 
-/// The whole response.
-pub(super) fn respond(
-    request: Request,
-    routers: &mut Routers,
-    checks: &Checks,
-    now: Instant,
-    notify_failures: u64,
-) -> Vec<u8> {
-    let mut status = || snapshot::status(routers, checks, now, notify_failures);
-    match request {
-        Request::Document => {
-            let status = status();
-            Document::write(&status, routers.history()).into_bytes()
-        }
-        Request::Health => Document::write_health(&snapshot::brief(routers)).into_bytes(),
-        Request::Http { page: Page::Metrics, body } => {
-            response("200 OK", metrics::CONTENT_TYPE, &metrics::text(&status()), body)
-        }
-        Request::Http { page: Page::Status, body } => {
-            response("200 OK", "application/json", &status().json(), body)
-        }
-        Request::Http { page: page @ (Page::Health | Page::Ready | Page::Master), body } => {
-            let (status, text) = verdict(page, &snapshot::brief(routers));
-            response(status, "text/plain", &text, body)
+/// The pages that take long to write, for clients that the operator does not choose.
+#[derive(Debug, Default)]
+pub(super) struct Pages {
+    metrics: Cached,
+    status: Cached,
+}
+
+impl Pages {
+    /// The whole response, and whether it took long: then no other request is answered in this turn.
+    pub(super) fn respond(
+        &mut self,
+        request: Request,
+        routers: &mut Routers,
+        checks: &Checks,
+        now: Instant,
+        process: ProcessStatus,
+    ) -> (Vec<u8>, bool) {
+        let mut status = || snapshot::status(routers, checks, now, process);
+        match request {
+            Request::Document => {
+                let status = status();
+                (Document::write(&status, routers.history()).into_bytes(), true)
+            }
+            Request::Health => (Document::write_health(&snapshot::brief(routers)).into_bytes(), true),
+            Request::Http { page: Page::Metrics, body } => {
+                let (text, rendered) = self.metrics.get(now, || metrics::text(&status()));
+                (response("200 OK", metrics::CONTENT_TYPE, text, body), rendered)
+            }
+            Request::Http { page: Page::Status, body } => {
+                let (text, rendered) = self.status.get(now, || status().json());
+                (response("200 OK", "application/json", text, body), rendered)
+            }
+            Request::Http { page: page @ (Page::Health | Page::Ready | Page::Master), body } => {
+                let (status, text) = verdict(page, &snapshot::brief(routers));
+                (response(status, "text/plain", &text, body), true)
+            }
         }
     }
 }

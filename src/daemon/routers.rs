@@ -338,6 +338,7 @@ impl Routers {
         let (binding, result) = match router.resolve_binding(network, &self.virtual_addresses, poller) {
             Ok(binding) => {
                 router.clear_unbound();
+                network.prepare_announcements(binding.index, router.managed());
                 (Some(binding), Ok(()))
             }
             Err(unbound) => (None, self.unbound(id, unbound)),

@@ -36,8 +36,15 @@ pub(super) fn brief(routers: &mut Routers) -> Brief {
     Brief { health: Health { healthy: problems.is_empty(), problems }, states }
 }
 
+/// What belongs to no router.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ProcessStatus {
+    pub(super) notify_failures: u64,
+    pub(super) longest_turn: Duration,
+}
+
 /// Everything at the time `now`.
-pub(super) fn status(routers: &mut Routers, checks: &Checks, now: Instant, notify_failures: u64) -> Status {
+pub(super) fn status(routers: &mut Routers, checks: &Checks, now: Instant, process: ProcessStatus) -> Status {
     let (present, mut problems) = present(routers);
     let network = routers.network();
     let mut statuses = vec![];
@@ -59,7 +66,8 @@ pub(super) fn status(routers: &mut Routers, checks: &Checks, now: Instant, notif
         time: wall_clock(),
         uptime_ms: millis(now.since_start()),
         health: Health { healthy: problems.is_empty(), problems },
-        notify_failures,
+        notify_failures: process.notify_failures,
+        loop_stall_max_us: u64::try_from(process.longest_turn.as_micros()).unwrap_or(u64::MAX),
         routers: statuses,
         interfaces: interfaces.collect(),
     }

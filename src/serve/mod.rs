@@ -5,15 +5,17 @@ mod connection;
 mod http;
 mod request;
 
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
 use crate::config::{ServeConfig, health_socket};
 use crate::sys::Error;
+use crate::sys::limits::Descriptors;
 use crate::sys::listener::Listener;
 use crate::time::Instant;
 use crate::token::{Poller, Token};
-use connection::Connection;
+use connection::{Claim, Connection, GRACE, ReadBudget};
 pub(crate) use http::{Page, response};
 use request::Endpoint;
 pub(crate) use request::Request;
@@ -21,10 +23,19 @@ pub(crate) use request::Request;
 /// In the order of the numbers in [`Token::Listener`].
 const ENDPOINTS: [Endpoint; 3] = [Endpoint::Document, Endpoint::Health, Endpoint::Http];
 
-/// The most connections of one endpoint. A further one closes the oldest.
-const MOST: usize = 16;
-/// The longest that a connection may last.
-const TIMEOUT: Duration = Duration::from_secs(5);
+/// The most connections of one endpoint, if so many descriptors may be open. A further one closes another one, or waits.
+const MOST: usize = 32;
+/// The part of the descriptor limit that one endpoint may use: one in so many.
+const SHARE: usize = 8;
+/// The most connections accepted in one turn.
+const MOST_ACCEPTED: usize = 16;
+/// The descriptors that a listener leaves to scans of `/proc` and to connections, and that a connection leaves.
+const LISTENER_SPARE: usize = 2;
+const CONNECTION_SPARE: usize = 1;
+/// The order in which listeners are opened: the container's health check comes first.
+const BY_IMPORTANCE: [usize; ENDPOINTS.len()] = [1, 0, 2];
+/// How long accepting pauses when no descriptor is left and none of ours is freed.
+const PAUSE: Duration = Duration::from_secs(1);
 /// The time between attempts to open a listener.
 const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -32,46 +43,68 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Server {
     config: ServeConfig,
+    descriptors: Descriptors,
     /// In the order of [`ENDPOINTS`]; `None` if not open.
     listeners: [Option<Listener>; ENDPOINTS.len()],
     /// The error of opening each listener has been reported.
     error_reported: [bool; ENDPOINTS.len()],
     retry_at: Option<Instant>,
+    /// The listeners that are not watched, because no connection can be accepted.
+    paused: [bool; ENDPOINTS.len()],
+    /// When they are watched again; `None` while none is paused.
+    resume_at: Option<Instant>,
     connections: Vec<Connection>,
+    read_budget: ReadBudget,
     accepted: u32,
 }
 
 impl Server {
     /// A server without listeners. The first [`Server::expire`] opens them.
-    pub(crate) fn new(config: ServeConfig) -> Self {
+    pub(crate) fn new(config: ServeConfig, descriptors: Descriptors) -> Self {
         Self {
             config,
+            descriptors,
             listeners: [const { None }; ENDPOINTS.len()],
             error_reported: [false; ENDPOINTS.len()],
             retry_at: Some(Instant::START),
+            paused: [false; ENDPOINTS.len()],
+            resume_at: None,
             connections: vec![],
+            read_budget: ReadBudget::full(),
             accepted: 0,
         }
     }
 
     /// When [`Server::expire`] is due.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.connections.iter().map(Connection::deadline).chain(self.retry_at).min()
+        let others = self.retry_at.into_iter().chain(self.resume_at);
+        let rests = self.connections.iter().filter_map(Connection::rests_until);
+        self.connections.iter().map(Connection::deadline).chain(rests).chain(others).min()
     }
 
-    /// Opens missing listeners and closes connections that timed out. Returns why a listener cannot be opened, once each.
+    /// Does what is due at the end of a turn: closes connections that timed out, opens missing listeners and resumes the
+    /// paused ones. Returns why a listener cannot be opened, once each.
     pub(crate) fn expire(&mut self, now: Instant, poller: &Poller) -> Vec<Error> {
-        for late in self.connections.extract_if(.., |c| c.deadline() <= now) {
-            late.forget(poller);
+        self.read_budget = ReadBudget::full();
+        while let Some(at) = self.connections.iter().position(|c| c.deadline() <= now) {
+            self.close(at, poller);
+        }
+        let rested = |c: &Connection| c.rests_until().is_some_and(|until| until <= now);
+        let rested: Vec<_> = self.connections.iter().filter(|c| rested(c)).map(Connection::number).collect();
+        for number in rested {
+            self.connection_ready(number, now, poller);
+        }
+        if self.resume_at.take_if(|at| *at <= now).is_some() {
+            self.resume(now, poller);
         }
         if self.retry_at.is_some_and(|at| at <= now) { self.open(now, poller) } else { vec![] }
     }
 
     fn open(&mut self, now: Instant, poller: &Poller) -> Vec<Error> {
         self.retry_at = None;
-        let mut errors = vec![];
-        for (at, endpoint) in ENDPOINTS.into_iter().enumerate() {
-            let opened = match (endpoint, &self.config) {
+        let mut errors = [const { None }; ENDPOINTS.len()];
+        for at in BY_IMPORTANCE {
+            let opened = match (ENDPOINTS[at], &self.config) {
                 _ if self.listeners[at].is_some() => continue,
                 (Endpoint::Document, ServeConfig { socket: Some(path), .. }) => Listener::at_path(path),
                 (Endpoint::Health, ServeConfig { socket: Some(path), .. }) => {
@@ -80,24 +113,22 @@ impl Server {
                 (Endpoint::Http, ServeConfig { metrics: Some(address), .. }) => Listener::at_port(*address),
                 _ => continue,
             };
-            let token = Token::Listener(u32::try_from(at).unwrap_or(u32::MAX));
             let watched = opened.and_then(|listener| {
-                poller.watch(listener.as_fd(), token)?;
+                self.descriptors.leave(LISTENER_SPARE, &listener).map_err(listener.unavailable())?;
+                poller.watch(listener.as_fd(), token(at))?;
                 Ok(listener)
             });
             match watched {
                 Ok(listener) => self.listeners[at] = Some(listener),
                 Err(e) => {
                     self.retry_at = Some(now + RETRY_INTERVAL);
-                    // Both sockets are in one folder and usually fail for the same reason.
-                    let repeated = endpoint == Endpoint::Health && self.error_reported[0];
-                    if !std::mem::replace(&mut self.error_reported[at], true) && !repeated {
-                        errors.push(e);
-                    }
+                    errors[at] = Some(e).filter(|_| !std::mem::replace(&mut self.error_reported[at], true));
                 }
             }
         }
-        errors
+        // Both sockets are in one folder and usually fail for the same reason.
+        errors[1].take_if(|_| self.error_reported[0]);
+        errors.into_iter().flatten().collect()
     }
 
     /// The listener of that number has a connection to accept.
@@ -109,9 +140,10 @@ impl Server {
     }
 
     /// The connection of that number can make progress.
-    pub(crate) fn connection_ready(&mut self, number: u32, poller: &Poller) {
+    pub(crate) fn connection_ready(&mut self, number: u32, now: Instant, poller: &Poller) {
         if let Some(at) = self.connections.iter().position(|c| c.number() == number) {
-            self.advance(at, poller);
+            self.connections[at].end_rest();
+            self.advance(at, now, poller);
         }
     }
 
@@ -121,35 +153,84 @@ impl Server {
     }
 
     /// Sends the whole response to the connection of that number.
-    pub(crate) fn respond(&mut self, number: u32, response: Vec<u8>, poller: &Poller) {
+    pub(crate) fn respond(&mut self, number: u32, response: Vec<u8>, now: Instant, poller: &Poller) {
         if let Some(at) = self.connections.iter().position(|c| c.number() == number) {
             self.connections[at].respond(response);
-            self.advance(at, poller);
+            self.advance(at, now, poller);
         }
     }
 
-    /// Accepts at most [`MOST`] connections at once, so that a flood of clients cannot delay an advert.
+    /// Accepts at most [`MOST_ACCEPTED`] connections at once, so that a flood of clients cannot delay an advert.
     fn accept(&mut self, at: usize, endpoint: Endpoint, now: Instant, poller: &Poller) {
-        for _ in 0..MOST {
+        let most = (self.descriptors.limit() / SHARE).clamp(1, MOST);
+        for _ in 0..MOST_ACCEPTED {
             let Some(listener) = &self.listeners[at] else { return };
-            // Out of descriptors: the deadlines of the connections free them.
-            let Ok(Some(stream)) = listener.accept() else { return };
-            let mut same = self.connections.iter().enumerate().filter(|(_, c)| c.endpoint() == endpoint);
-            if let Some((oldest, _)) = same.next()
-                && 1 + same.count() >= MOST
-            {
-                self.connections.remove(oldest).forget(poller);
+            let full = self.connections.iter().filter(|c| c.endpoint() == endpoint).count() >= most;
+            let victim = self.victim(endpoint, now);
+            if full && victim.is_none() {
+                return self.pause(at, now + GRACE, poller);
+            }
+            let stream = match listener.accept() {
+                Ok(Some(stream)) if self.descriptors.leave(CONNECTION_SPARE, &stream).is_ok() => stream,
+                Ok(None) => return,
+                // Out of descriptors. The next connection stays in the queue, and the listener readable.
+                Ok(Some(_)) | Err(_) => return self.pause(at, now + PAUSE, poller),
+            };
+            if let Some(victim) = victim.filter(|_| full) {
+                self.close(victim, poller);
             }
             let number = self.accepted;
             self.accepted = self.accepted.wrapping_add(1);
-            self.connections.push(Connection::new(number, endpoint, stream, now + TIMEOUT));
-            self.advance(self.connections.len() - 1, poller);
+            self.connections.push(Connection::new(number, endpoint, stream, now));
+            self.advance(self.connections.len() - 1, now, poller);
         }
     }
 
-    fn advance(&mut self, at: usize, poller: &Poller) {
-        if !self.connections[at].advance(poller) {
-            self.connections.remove(at).forget(poller);
+    /// The connection that gives way to a new one: one that has its response, else one of the client with the most idle
+    /// connections, else one whose client is slow; the oldest of them. A client that opens many connections thus closes its
+    /// own.
+    fn victim(&self, endpoint: Endpoint, now: Instant) -> Option<usize> {
+        let all = || self.connections.iter().enumerate().filter(|(_, c)| c.endpoint() == endpoint);
+        let of_peer = |peer: Option<IpAddr>| all().filter(|(_, c)| c.peer() == peer).count();
+        let order = |at: usize, c: &Connection| (c.claim(now), usize::MAX - of_peer(c.peer()), at);
+        let candidates = all().filter(|(_, c)| c.claim(now) != Claim::Served);
+        candidates.min_by_key(|(at, c)| order(*at, c)).map(|(at, _)| at)
+    }
+
+    /// Stops watching the listener, which would be reported in every turn.
+    fn pause(&mut self, at: usize, until: Instant, poller: &Poller) {
+        let Some(listener) = &self.listeners[at] else { return };
+        self.paused[at] = poller.forget(listener.as_fd()).is_ok();
+        self.resume_at = Some(self.resume_at.map_or(until, |at| at.min(until)));
+    }
+
+    /// Watches the paused listeners again.
+    fn resume(&mut self, now: Instant, poller: &Poller) {
+        for (at, paused) in self.paused.iter_mut().enumerate() {
+            let Some(listener) = self.listeners[at].as_ref().filter(|_| *paused) else { continue };
+            match poller.watch(listener.as_fd(), token(at)) {
+                Ok(()) => *paused = false,
+                Err(_) => self.resume_at = Some(now + PAUSE),
+            }
         }
     }
+
+    fn advance(&mut self, at: usize, now: Instant, poller: &Poller) {
+        if !self.connections[at].advance(now, &mut self.read_budget, poller) {
+            self.close(at, poller);
+        }
+    }
+
+    /// Closes the connection. Its descriptor is free for another one.
+    fn close(&mut self, at: usize, poller: &Poller) {
+        self.connections.remove(at).forget(poller);
+        if self.resume_at.is_some() {
+            self.resume_at = Some(Instant::START);
+        }
+    }
+}
+
+/// Of the listener with this index.
+fn token(at: usize) -> Token {
+    Token::Listener(u32::try_from(at).unwrap_or(u32::MAX))
 }

@@ -85,6 +85,12 @@ pub fn text(status: &Status) -> String {
         "NOTIFY programs that could not be run, failed or were stopped",
     ));
     page.sample("notify_failures_total", &"", &status.notify_failures);
+    page.family(&(
+        "loop_stall_max_seconds",
+        GAUGE,
+        "Longest turn of the event loop since the start; no advert is sent or received meanwhile",
+    ));
+    page.sample("loop_stall_max_seconds", &"", &Micros(status.loop_stall_max_us));
     for (family, of) in COUNTERS {
         page.family(family);
         for router in &status.routers {
@@ -97,6 +103,15 @@ pub fn text(status: &Status) -> String {
     page.checks(status);
     page.drops(status);
     page.0
+}
+
+/// Displays microseconds as seconds.
+struct Micros(u64);
+
+impl fmt::Display for Micros {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000)
+    }
 }
 
 struct Page(String);

@@ -17,6 +17,8 @@ pub struct Status {
     pub health: Health,
     /// How many NOTIFY programs could not be run, failed or were stopped.
     pub notify_failures: u64,
+    /// The longest turn of the event loop in microseconds: for so long no advert could be sent or received.
+    pub loop_stall_max_us: u64,
     pub routers: Vec<RouterStatus>,
     pub interfaces: Vec<InterfaceStatus>,
 }
@@ -294,6 +296,7 @@ pub(crate) mod tests {
             uptime_ms: 120_000,
             health: Health { healthy: true, problems: vec![] },
             notify_failures: 0,
+            loop_stall_max_us: 1_234_567,
             routers: vec![master(), fault],
             interfaces: vec![InterfaceStatus {
                 interface: "eth0".into(),

@@ -37,14 +37,15 @@ impl fmt::Display for How {
     }
 }
 
-/// Reaps all children that have ended, without blocking. Call it on every SIGCHLD, which can mean more than one ended
-/// child, and once after the handlers are installed. No other code may wait for a child, or it would take the status away.
+/// Reaps children that have ended, at most `most`, without blocking. If it reaped that many, there may be more. Call it on
+/// every SIGCHLD, which can mean more than one ended child, and once after the handlers are installed. No other code may wait
+/// for a child, or it would take the status away.
 ///
 /// A child killed by a real-time signal is reaped but not in the result: nix has no name for such a signal, and then does
 /// not return the pid.
-pub fn reap() -> Vec<Reaped> {
+pub fn reap(most: usize) -> Vec<Reaped> {
     let mut reaped = Vec::new();
-    loop {
+    while reaped.len() < most {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::Exited(pid, code)) => {
                 reaped.push(Reaped { pid: pid.as_raw(), how: How::Exited(code) });
@@ -60,6 +61,7 @@ pub fn reap() -> Vec<Reaped> {
             Err(_) => return reaped,
         }
     }
+    reaped
 }
 
 #[cfg(test)]

@@ -187,7 +187,7 @@ fn a_scan_finds_lasting_processes_while_others_come_and_go() {
     let (steady, passing) = (programs.short(), format!("p{}", programs.tag));
     let path = programs.copy("/bin/sleep", &passing);
     let running = Running::start(&mut sleep(programs.copy("/bin/sleep", &steady)));
-    let mut proc = ProcFs::new("/proc").unwrap();
+    let proc = ProcFs::new("/proc").unwrap();
     let names = [steady, passing];
     let identity = proc.scan(&names).unwrap().remove(0);
     assert_eq!(identity.iter().map(|process| process.pid).collect::<Vec<_>>(), [running.pid()]);
@@ -318,21 +318,21 @@ fn every_orphan_is_reaped_and_every_exit_reported() {
         rerun(every_orphan_is_reaped_and_every_exit_reported, &PID_NAMESPACE, "PID 1");
         return;
     }
-    assert_eq!((std::process::id(), reap()), (1, vec![]));
+    assert_eq!((std::process::id(), reap(usize::MAX)), (1, vec![]));
     let mut signals = Signals::install().unwrap();
     let poller: Poller = Poller::new(Clock::start().unwrap()).unwrap();
     // One SIGCHLD may be for all. The second, ended by a real-time signal, is reaped without a report.
     let ends = ["kill -KILL $$", "kill -40 $$", "exit 255"].map(start_shell);
     wait_until(&poller, || ends.iter().all(|&pid| state(pid) == Some('Z')));
     let reported = [(ends[0], How::Killed("SIGKILL")), (ends[2], How::Exited(255))];
-    assert_eq!(reap().iter().map(|end| (end.pid, end.how)).collect::<Vec<_>>(), reported);
+    assert_eq!(reap(usize::MAX).iter().map(|end| (end.pid, end.how)).collect::<Vec<_>>(), reported);
     assert_eq!(ends.map(state), [None; 3]);
 
     let parent = start_shell("for i in $(seq 200); do (sleep 0.3 &); done; exit 3");
     let mut reaped = Vec::new();
     wait_until(&poller, || {
         if signals.pending().any(|signal| signal == Signal::Child) {
-            reaped.extend(reap());
+            reaped.extend(reap(usize::MAX));
         }
         reaped.len() >= 201
     });
