@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
 mod addresses;
+mod budgets;
 mod check;
 mod environment;
 mod failover;

@@ -29,6 +29,8 @@ pub(crate) enum Launch<'a> {
     Joining(&'a Running),
     /// [`Launch::PidOne`] without one capability, in `setpriv`'s spelling: `net_admin`.
     Without(&'a str),
+    /// [`Launch::PidOne`] with so many descriptors at most, for good.
+    Descriptors(u32),
 }
 
 /// A started program. Dropping the value, or the death of the test process, kills it and its whole PID namespace.
@@ -67,6 +69,10 @@ const PRIVATE_RUN: [&str; 4] = ["sh", "-c", "mount -t tmpfs tmpfs /run && exec \
 /// The same with a directory, the next argument, as /run.
 const KEPT_RUN: [&str; 3] = ["sh", "-c", "mount --bind \"$0\" /run && exec \"$@\""];
 
+/// Cargo, and who called it, may leave descriptors open that no container has.
+const CLOSE_INHERITED: &str =
+    "for fd in /proc/self/fd/*; do fd=${fd##*/}; [ $fd -le 2 ] || eval \"exec $fd>&-\"; done; exec \"$@\"";
+
 impl Running {
     /// Starts `program` on `host` with exactly `env` (and PATH).
     pub(crate) fn start<S: AsRef<OsStr>>(
@@ -81,7 +87,7 @@ impl Running {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "nsenter"]).arg(with_path("--net=", &host.netns_path()));
         match launch {
-            Launch::PidOne | Launch::Without(_) => {
+            Launch::PidOne | Launch::Without(_) | Launch::Descriptors(_) => {
                 command
                     .args(["unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"])
                     .args(PRIVATE_RUN);
@@ -100,6 +106,16 @@ impl Running {
         }
         if let Launch::Without(capability) = launch {
             command.args(["setpriv", "--bounding-set", &format!("-{capability}"), "--inh-caps", "-all"]);
+        }
+        if let Launch::Descriptors(most) = launch {
+            command.args([
+                "bash",
+                "-c",
+                CLOSE_INHERITED,
+                "bash",
+                "prlimit",
+                &format!("--nofile={most}:{most}"),
+            ]);
         }
         command.arg(program).args(args).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         command.envs(env.iter().map(|(k, v)| (k, v)));
