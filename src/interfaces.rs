@@ -82,10 +82,7 @@ impl Interfaces {
     /// The link whose subnet contains `address`, never the loopback; of several, one that is up, then the one with the
     /// narrowest subnet, then `in_use`. Host addresses and virtual addresses have no subnet.
     pub fn on_subnet_of(&self, address: IpAddr, in_use: Option<&str>) -> Option<&Link> {
-        let candidates = self
-            .addresses
-            .iter()
-            .filter(|a| a.prefix < host_prefix(a.address) && a.mark != Some(MARK) && contains(a, address));
+        let candidates = self.addresses.iter().filter(|a| a.mark != Some(MARK) && is_subnet_of(a, address));
         let on_links = candidates.rev().filter_map(|a| Some((a.prefix, self.link(a.index)?)));
         let shared = on_links.filter(|(_, link)| !link.loopback);
         let best = shared.max_by_key(|(prefix, link)| (link.up, *prefix, in_use == Some(&link.name)));
@@ -101,10 +98,43 @@ impl Interfaces {
             (Family::V6, IpAddr::V6(v6)) => v6.is_unicast_link_local() && !address.tentative,
             (Family::V4, IpAddr::V6(_)) | (Family::V6, IpAddr::V4(_)) => false,
         };
-        let real =
-            |a: &&Address| a.mark != Some(MARK) && virtual_addresses.binary_search(&a.address).is_err();
+        let real = |a: &&Address| is_real(a, virtual_addresses);
         let on_link = self.addresses.iter().filter(|a| a.index == index && fits(a));
         on_link.filter(real).map(|a| a.address).next()
+    }
+
+    /// The index of the link that has `address` as a real one: neither marked nor one of `virtual_addresses`, which are
+    /// sorted.
+    pub(crate) fn real(&self, address: IpAddr, virtual_addresses: &[IpAddr]) -> Option<u32> {
+        let of = |a: &&Address| a.address == address && is_real(a, virtual_addresses);
+        self.addresses.iter().find(of).map(|a| a.index)
+    }
+
+    /// The real address of the link in the narrowest subnet that contains `peer`.
+    pub(crate) fn source_in_subnet_of(
+        &self,
+        peer: IpAddr,
+        index: u32,
+        virtual_addresses: &[IpAddr],
+    ) -> Option<IpAddr> {
+        let fits = |a: &&Address| a.index == index && !a.tentative && is_real(a, virtual_addresses);
+        let candidates = self.addresses.iter().filter(fits).filter(|a| is_subnet_of(a, peer));
+        candidates.rev().max_by_key(|a| a.prefix).map(|a| a.address)
+    }
+
+    /// Whether a subnet of `ours`, an address of this machine, contains `peer`.
+    pub(crate) fn shares_subnet(&self, ours: IpAddr, peer: IpAddr) -> bool {
+        self.addresses.iter().any(|a| a.address == ours && is_subnet_of(a, peer))
+    }
+
+    /// Whether `address` is in a subnet of a link: no router is on the way from it. Virtual addresses have no subnet.
+    pub(crate) fn is_on_link(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|a| a.mark != Some(MARK) && is_subnet_of(a, address))
+    }
+
+    /// Whether the address is on the link.
+    pub(crate) fn has(&self, index: u32, address: IpAddr) -> bool {
+        self.addresses.iter().any(|a| a.index == index && a.address == address)
     }
 
     /// Whether the address is on any link of this host, ready to send from.
@@ -185,6 +215,16 @@ fn same(a: &Address, b: &Address) -> bool {
     (a.index, a.address, a.prefix) == (b.index, b.address, b.prefix)
 }
 
+fn is_real(address: &Address, virtual_addresses: &[IpAddr]) -> bool {
+    address.mark != Some(MARK) && virtual_addresses.binary_search(&address.address).is_err()
+}
+
+/// Whether the address has a subnet, and `other` is in it.
+fn is_subnet_of(address: &Address, other: IpAddr) -> bool {
+    let host = if address.address.is_ipv4() { 32 } else { 128 };
+    address.prefix < host && contains(address, other)
+}
+
 fn contains(subnet: &Address, address: IpAddr) -> bool {
     match (subnet.address, address) {
         (IpAddr::V4(net), IpAddr::V4(ip)) => {
@@ -209,6 +249,7 @@ mod tests {
             name: name.into(),
             altnames: vec![],
             up: true,
+            enabled: true,
             mac: None,
             loopback: name == "lo",
             multicast: true,

@@ -7,7 +7,7 @@
 //!   [`status`] (one snapshot and its renderings). They know no clock, socket, log or environment: [`time`] is an
 //!   argument, and what must be done comes back as values.
 //! * **Edges**: [`sys`], one file or folder per kernel interface. They make no decisions. [`interfaces`] keeps links and
-//!   addresses as a table, [`logger`] writes the log.
+//!   addresses as a table, `unicast` chooses source and links for unicast, [`logger`] writes the log.
 //! * **Join**: [`daemon`] is the event loop. It turns what the kernel reports into events for the pure ring and performs
 //!   the resulting actions in order. `checks` runs the health checks and `serve` the status server. [`preflight`] judges
 //!   the machine, and [`commands`] has one file per command.
@@ -31,4 +31,5 @@ pub mod status;
 pub mod sys;
 pub mod time;
 mod token;
+mod unicast;
 pub mod vrrp;

@@ -12,6 +12,8 @@ pub(crate) enum Token {
     Netlink,
     /// A VRRP socket.
     Port(PortId),
+    /// A socket for the claims of virtual addresses, by the number of those opened before it.
+    Claims(u32),
     /// A listening socket of the status server, by its index.
     Listener(u32),
     /// A connection to the status server, by the count of connections accepted before it.
@@ -34,6 +36,7 @@ impl poller::Token for Token {
             Self::Signals => (0, CheckId(0), 0),
             Self::Netlink => (1, CheckId(0), 0),
             Self::Port(PortId(number)) => (2, CheckId(0), number),
+            Self::Claims(number) => (8, CheckId(0), number),
             Self::Listener(number) => (3, CheckId(0), number),
             Self::Connection(number) => (4, CheckId(0), number),
             Self::Process(pid) => (5, CheckId(0), pid),
@@ -56,6 +59,7 @@ impl poller::Token for Token {
             5 => Self::Process(number),
             6 => Self::Probe(check, number),
             7 => Self::Identities,
+            8 => Self::Claims(number),
             _ => return None,
         })
     }
@@ -72,6 +76,7 @@ mod tests {
             Token::Signals,
             Token::Netlink,
             Token::Port(PortId(u32::MAX)),
+            Token::Claims(3),
             Token::Listener(2),
             Token::Connection(u32::MAX),
             Token::Process(4_194_304),

@@ -275,15 +275,16 @@ variables! {
         scope: Inherited,
         default: None,
         help: "addresses of the other nodes, to send to instead of the multicast group; adverts from other \
-               addresses are dropped, and any TTL is accepted, since a peer may be behind a router; this \
-               node's own address may be in the list, so that all nodes can share one list",
+               addresses are dropped, and so are adverts of a peer in a subnet of this node with a TTL below \
+               255; a peer behind a router may have any; this node's own address may be in the list, so that all \
+               nodes can share one list",
     }
     UNICAST_SRC_IP unicast_src_ip: Vec<IpAddr> {
         parse: list address::sources,
         scope: Inherited,
         default: Value("auto"),
-        help: "source address to use with UNICAST_PEERS, at most one of each family; `auto`: the \
-               interface's own address",
+        help: "source address to use with UNICAST_PEERS, at most one of each family; `auto`: this node's \
+               address in UNICAST_PEERS, otherwise the source address of the route to the first peer",
     }
     TRACK_INTERFACE track_interface: Vec<String> {
         parse: list "interface" value::interface_name,

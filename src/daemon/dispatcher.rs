@@ -6,6 +6,7 @@ use std::vec::IntoIter;
 
 use log::Level;
 
+use super::culprits::Culprit;
 use super::families::{Families, Missing};
 use super::messages;
 use super::network::Network;
@@ -40,6 +41,8 @@ pub(super) struct Dispatcher {
     network: Network,
     history: History,
     notifications: Vec<Notification>,
+    /// Routers whose last advert could not be sent, and the number of it.
+    unsent: Vec<(RouterId, u64)>,
 }
 
 impl Dispatcher {
@@ -53,6 +56,7 @@ impl Dispatcher {
             network,
             history: History::default(),
             notifications: vec![],
+            unsent: vec![],
         }
     }
 
@@ -248,7 +252,16 @@ impl Dispatcher {
             self.router(id).instance().faults().iter().any(|cause| self.families.shares(id, *cause));
         let known = self.router(partner).instance().faults().contains(&Cause::Partner);
         match (stopped, known) {
-            (true, false) => self.queue.push_next(partner, Event::Fault(Cause::Partner)),
+            (true, false) => {
+                let router = self.router(id);
+                let first = router.instance().faults().iter().min();
+                let fault = first.map(|cause| messages::fault(*cause, &router.subject()));
+                let culprit = first.and_then(|cause| router.subject().culprits.get(*cause)).cloned();
+                let text = format!("({}) is in FAULT: {}", router.name(), fault.unwrap_or_default());
+                let culprit = culprit.map(|culprit| Culprit { text, ..culprit });
+                self.router_mut(partner).set_culprit(Cause::Partner, culprit);
+                self.queue.push_next(partner, Event::Fault(Cause::Partner));
+            }
             (false, true) => self.queue.push_next(partner, Event::Clear(Cause::Partner)),
             (true, true) | (false, false) => {}
         }
@@ -315,10 +328,33 @@ impl Dispatcher {
 
     /// Sends the queued messages.
     pub(super) fn flush(&mut self) {
+        // A router that gives up because it cannot send has something to send once more.
+        while self.send_waiting() {}
+    }
+
+    /// Sends the waiting messages and tells the routers that cannot send, or can again. Returns whether more may wait.
+    fn send_waiting(&mut self) -> bool {
         self.network.flush();
+        let mut unsent = vec![];
         for (id, e) in self.network.take_send_errors() {
-            self.routers[id.0].send_failed(&e);
+            if self.routers[id.0].send_failed(&e) && !unsent.contains(&id) {
+                unsent.push(id);
+            }
         }
+        let sends_again = |(id, adverts): &(RouterId, u64)| {
+            !unsent.contains(id) && self.routers[id.0].telemetry().adverts() > *adverts
+        };
+        let again: Vec<_> =
+            self.unsent.extract_if(.., |router| sends_again(router)).map(|(id, _)| id).collect();
+        for id in &unsent {
+            self.unsent.retain(|(known, _)| known != id);
+            self.unsent.push((*id, self.routers[id.0].telemetry().adverts()));
+            self.dispatch(*id, Event::Unsent);
+        }
+        for id in &again {
+            self.dispatch(*id, Event::Sent);
+        }
+        !(unsent.is_empty() && again.is_empty())
     }
 
     /// The NOTIFY programs to run, in the order of the transitions, since the last call.

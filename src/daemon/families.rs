@@ -60,7 +60,7 @@ impl Families {
         match cause {
             Cause::Partner => false,
             Cause::Source | Cause::Interface => self.0[id.0].came_at.is_some(),
-            Cause::Vrid | Cause::Service | Cause::Tracked | Cause::Address => true,
+            Cause::Vrid | Cause::Service | Cause::Tracked | Cause::Address | Cause::Send => true,
         }
     }
 

@@ -12,6 +12,8 @@ pub(super) struct Incoming {
     pub(super) from: IpAddr,
     /// The VRID it claims, also if it is otherwise wrong; `None` if it is too short for one.
     pub(super) vrid: Option<Vrid>,
+    /// TTL or hop limit; 0 if it could not be read.
+    pub(super) ttl: u8,
     pub(super) advert: Result<Advert, DropReason>,
 }
 
@@ -19,12 +21,12 @@ impl Incoming {
     pub(super) fn parse(received: &Received<'_>) -> Self {
         match received {
             Received::Faulty { from, fault } => {
-                Self { from: *from, vrid: None, advert: Err(drop_reason(*fault)) }
+                Self { from: *from, vrid: None, ttl: 0, advert: Err(drop_reason(*fault)) }
             }
             Received::Datagram(d) => {
                 let envelope = Envelope { from: d.from, to: d.to, ttl: d.ttl };
                 let (vrid, advert) = (Advert::claimed_vrid(d.payload), Advert::parse(d.payload, envelope));
-                Self { from: d.from, vrid, advert }
+                Self { from: d.from, vrid, ttl: d.ttl, advert }
             }
         }
     }

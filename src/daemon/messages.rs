@@ -4,50 +4,20 @@
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
-use log::{Level, Record};
+use log::Level;
 
+pub(super) use super::subject::Subject;
 use super::transition_lines::Transition;
 use crate::checks::Outcome;
+use crate::columns::join;
 use crate::config::InterfaceChoice;
 use crate::health::{Verdict, Weight};
 use crate::sys::Error;
+use crate::sys::claims::Claim;
 use crate::time::millis;
 use crate::vrrp::{
     Advert, Cause, DropReason, Family, Peer, Priority, Report, Role, Settings, Timing, Vrid, Why,
 };
-
-/// The router a sentence is about.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Subject<'a> {
-    pub(super) name: &'a str,
-    pub(super) settings: &'a Settings,
-    pub(super) family: Family,
-    /// The interface in use, otherwise the configured one.
-    pub(super) interface: &'a str,
-    /// What its check watches.
-    pub(super) watched: &'a [String],
-}
-
-impl Subject<'_> {
-    /// Writes one line about this router to the log.
-    pub(super) fn log_event(&self, level: Level, event: &str, text: impl fmt::Display) {
-        self.log_event_with(level, event, &[], &text);
-    }
-
-    /// The same, with more keys for programs that read the log.
-    pub(super) fn log_event_with(
-        &self,
-        level: Level,
-        event: &str,
-        more: &[(&str, &str)],
-        text: &dyn fmt::Display,
-    ) {
-        let name = self.name;
-        let keys = [&[("event", event), ("instance", name)], more].concat();
-        let args = format_args!("({name}) {text}");
-        log::logger().log(&Record::builder().level(level).key_values(&keys).args(args).build());
-    }
-}
 
 /// Logs a transition with both states and the cause as keys. `skipped`: how many transitions before it were not logged.
 pub(super) fn log_transition(subject: &Subject<'_>, transition: &Transition, skipped: u32) {
@@ -57,6 +27,11 @@ pub(super) fn log_transition(subject: &Subject<'_>, transition: &Transition, ski
     let (cause, peer) = (cause(&why, subject), peer_address(&report).map(|address| address.to_string()));
     let mut keys = vec![("state", to.as_str()), ("from", from.as_str()), ("cause", &*cause)];
     keys.extend(peer.iter().map(|address| ("peer", address.as_str())));
+    let culprit = if let Why::Fault(cause) = why { subject.culprits.get(cause) } else { None };
+    if let Some(culprit) = culprit {
+        keys.push(("problem", culprit.problem.as_str()));
+        keys.extend(culprit.interface.iter().map(|name| ("culprit", name.as_str())));
+    }
     let mut text = self::report(&report, subject);
     let count = skipped.to_string();
     if skipped > 0 {
@@ -124,6 +99,9 @@ fn log_with_peer(subject: &Subject<'_>, level: Level, event: &str, report: &Repo
 
 /// A cause of FAULT as half a sentence.
 pub(super) fn fault(cause: Cause, of: &Subject<'_>) -> String {
+    if let Some(culprit) = of.culprits.get(cause) {
+        return culprit.text.clone();
+    }
     let Subject { interface, watched, family, .. } = of;
     match cause {
         Cause::Interface => format!("interface {interface} is missing or down"),
@@ -132,6 +110,7 @@ pub(super) fn fault(cause: Cause, of: &Subject<'_>) -> String {
         Cause::Service => format!("the check of {} does not pass", watched.join(", ")),
         Cause::Tracked => "a tracked interface is missing or down".into(),
         Cause::Partner => "the router of the other address family is in FAULT".into(),
+        Cause::Send => "no advert could be sent for a master-down interval".into(),
         Cause::Address => "the kernel refused a virtual address".into(),
     }
 }
@@ -169,12 +148,16 @@ pub(super) fn cause(why: &Why, of: &Subject<'_>) -> String {
         Why::Preempt(lower) => format!("preempting {}", peer(lower)),
         Why::Outranked(by) => format!("{} ranks higher", peer(by)),
         Why::Fault(fault) => self::fault(*fault, of),
-        Why::Recovered(Cause::Interface) => format!("interface {interface} is up"),
+        Why::Recovered(Cause::Interface) => {
+            let culprit = of.culprits.get(Cause::Interface).and_then(|culprit| culprit.interface.as_ref());
+            format!("interface {} is up", culprit.map_or(*interface, |name| name))
+        }
         Why::Recovered(Cause::Source) => format!("interface {interface} has an {family} address"),
         Why::Recovered(Cause::Vrid) => format!("our VRID is free on {interface}"),
         Why::Recovered(Cause::Tracked) => "the tracked interfaces are up".into(),
         Why::Recovered(Cause::Partner) => "the router of the other address family has recovered".into(),
         Why::Recovered(Cause::Service) => format!("the check of {} passes", watched.join(", ")),
+        Why::Recovered(Cause::Send) => "adverts can be sent again".into(),
         Why::Recovered(Cause::Address) => "retrying the virtual addresses".into(),
         Why::Late(late) => {
             format!("did not run for {} ms, another master may have been elected", millis(*late))
@@ -349,7 +332,16 @@ pub(super) fn failover_impossible(own: Priority, master: &Peer, obstacle: Obstac
 }
 
 /// No other router has been heard since the start.
-pub(super) fn never_heard(vrid: Vrid) -> String {
+pub(super) fn never_heard(of: &Subject<'_>) -> String {
+    let Settings { vrid, ref peers, .. } = *of.settings;
+    if let (Some(source), false) = (of.source, peers.is_empty()) {
+        let others = join(peers.iter().filter(|peer| **peer != source), ", ");
+        return format!(
+            "No unicast peer of VRID {vrid} has been heard yet ({others}). Backups are silent, so this may be normal; but \
+             if another router is also master, its UNICAST_PEERS may lack {source}, from which this host sends, or ours \
+             may lack the address from which it sends, or a firewall drops IP protocol 112 between the two"
+        );
+    }
     format!(
         "No other router of VRID {vrid} has been heard yet. Backups are silent, so this may be normal; but if another \
          router is also master, a firewall drops VRRP: nft insert rule inet filter input ip protocol vrrp accept \
@@ -394,6 +386,18 @@ pub(super) fn vrid_taken(vrid: Vrid, interface: &str, holder: &str) -> String {
     )
 }
 
+/// Another host claims a virtual address.
+pub(super) fn address_conflict(claim: &Claim, master: Option<Peer>) -> String {
+    let mac = join(claim.mac.map(|octet| format!("{octet:02x}")), ":");
+    let holder =
+        master.map_or_else(|| "this host".to_owned(), |master| format!("the master {}", master.address));
+    format!(
+        "Another host ({mac}) answers for {}, the address of {holder}: clients may reach the wrong one; remove the address \
+         there",
+        claim.address
+    )
+}
+
 /// The kernel refused to send an advert.
 pub(super) fn send_failed(error: &Error) -> String {
     let mut text = error.to_string();
@@ -420,6 +424,7 @@ impl fmt::Display for List<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::culprits::Culprits;
     use super::*;
     use crate::vrrp::{Interval, Version};
 
@@ -435,7 +440,9 @@ mod tests {
             settings: &settings,
             family: Family::V4,
             interface: "eth0",
+            source: None,
             watched: &watched,
+            culprits: &Culprits::default(),
         };
         let master = Peer { address: "10.0.0.11".parse().unwrap(), priority: Priority::new(13).unwrap() };
         let text = |from, to, why| report(&Report::Transition { from, to, why }, &of);
@@ -463,7 +470,9 @@ mod tests {
             settings: &settings,
             family: Family::V4,
             interface: "eth0",
+            source: None,
             watched: &[],
+            culprits: &Culprits::default(),
         };
         let peer = Peer { address: "10.0.0.11".parse().unwrap(), priority: Priority::new(90).unwrap() };
         for (answer, announcement, done) in [
@@ -488,7 +497,9 @@ mod tests {
             settings: &settings,
             family: Family::V4,
             interface: "eth0",
+            source: None,
             watched: &[],
+            culprits: &Culprits::default(),
         };
         let priorities = [100, 90].map(|priority| Priority::new(priority).unwrap());
         let report = Report::SecondSpeaker { address: "10.0.0.11".parse().unwrap(), priorities };

@@ -2,6 +2,8 @@
 //! the protocol is in `routers`; nothing here does.
 
 mod binding;
+mod claims;
+mod culprits;
 mod dispatcher;
 mod families;
 mod held;
@@ -19,6 +21,7 @@ mod router;
 mod routers;
 mod secondaries;
 mod snapshot;
+mod subject;
 mod sweep;
 mod telemetry;
 mod timers;
@@ -170,6 +173,7 @@ impl Daemon {
                 Token::Signals => self.handle_signals(),
                 Token::Netlink => self.routers.network_changed(&self.poller),
                 Token::Port(port) => self.routers.receive(port),
+                Token::Claims(number) => self.routers.read_claims(number),
                 Token::Listener(listener) => {
                     self.server.accept_ready(listener, self.poller.now(), &self.poller);
                 }
@@ -184,6 +188,7 @@ impl Daemon {
         self.expire();
         self.routers.follow_own_changes(&self.poller);
         self.routers.flush();
+        self.routers.follow_masters();
         self.run_notifications();
         // Last, after everything is sent, because these may take a while.
         self.respond();

@@ -7,14 +7,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use log::Level;
 
-use super::port::{Channel, Port};
+use super::port::{ANY_LINK, Channel, Port};
 use super::secondaries;
 use crate::config::{InterfaceChoice, VirtualAddress};
 use crate::ids::{PortId, RouterId};
 use crate::interfaces::{Interfaces, host_prefix};
 use crate::sys::Error;
 use crate::sys::neighbor::Announcer;
-use crate::sys::netlink::{Address, Assignment, Change, Link, MARK, Monitor, Netlink, Removed};
+use crate::sys::netlink::{Address, Assignment, Change, Link, MARK, Monitor, Netlink, Removed, Route};
 use crate::sys::route::default_route_interface;
 use crate::sys::socket::{Inbox, Received, Socket, membership};
 use crate::token::{Poller, Token};
@@ -152,7 +152,7 @@ impl Network {
         self.interfaces = Interfaces::new(self.netlink.links()?, self.netlink.addresses()?);
         self.interfaces.forget_virtual();
         self.needs_resync = false;
-        self.ports.retain(|port| self.interfaces.link(port.index).is_some());
+        self.ports.retain(|port| port.index == ANY_LINK || self.interfaces.link(port.index).is_some());
         let mut changes = Changes { rebind: true, lost: true, ..Changes::default() };
         for index in self.announcers.iter().map(|(index, _)| *index).collect::<Vec<_>>() {
             let mac = self.interfaces.link(index).and_then(|link| link.mac);
@@ -205,20 +205,37 @@ impl Network {
         link.ok_or_else(|| Error::doing("find the device of the address", vip)(missing()))
     }
 
-    /// Opens and watches the sockets of a channel on a link, unless they are open.
-    pub(super) fn open_port(&mut self, poller: &Poller, link: &Link, channel: Channel) -> Result<(), Error> {
-        if self.is_open(link.index, channel) {
+    /// The way to each of the peers; `None` if there is none or the kernel does not answer. A link is where to look.
+    pub(super) fn routes(&mut self, peers: &[(IpAddr, Option<u32>)]) -> Vec<(IpAddr, Option<Route>)> {
+        let route = |(peer, link): &(IpAddr, Option<u32>)| {
+            let found = self.netlink.route(*peer, *link).inspect_err(|e| log::warn!(event = "kernel"; "{e}"));
+            (*peer, found.ok().flatten())
+        };
+        peers.iter().map(route).collect()
+    }
+
+    /// Opens the sockets of a channel on a link, unless they are open, and has them watched. `bound`: whether they are
+    /// bound to the link; unicast ones need not be.
+    pub(super) fn open_port(
+        &mut self,
+        poller: &Poller,
+        link: &Link,
+        channel: Channel,
+        bound: bool,
+    ) -> Result<(), Error> {
+        let index = if bound { link.index } else { ANY_LINK };
+        if self.is_open(index, channel) {
             return Ok(());
         }
         let socket = match channel {
             Channel::Multicast(Family::V4) => Socket::open_v4(&link.name, link.index)?,
             Channel::Multicast(Family::V6) => Socket::open_v6(&link.name, link.index)?,
-            Channel::Unicast(source) => Socket::open_unicast(&link.name, source)?,
+            Channel::Unicast(source) => Socket::open_unicast(bound.then_some(&*link.name), source)?,
         };
         let id = PortId(self.opened);
         poller.watch(socket.as_fd(), Token::Port(id))?;
         self.opened += 1;
-        self.ports.push(Port::new(id, link, channel, socket));
+        self.ports.push(Port::new(id, link, channel, bound, socket));
         Ok(())
     }
 
@@ -257,8 +274,8 @@ impl Network {
         }
     }
 
-    /// Sends a router's message if the port is open. A multicast message may be queued until [`Network::flush`], which
-    /// runs before anything else that other hosts can observe, so the order is kept.
+    /// Sends a router's message if the port is open; returns whether it was sent or queued. A multicast message may be
+    /// queued until [`Network::flush`], which runs before anything else that other hosts can observe, so the order is kept.
     pub(super) fn send(
         &mut self,
         router: RouterId,
@@ -266,16 +283,18 @@ impl Network {
         channel: Channel,
         (from, to): (IpAddr, IpAddr),
         message: &[u8],
-    ) {
-        let Some(port) = self.ports.iter_mut().find(|port| port.serves(index, channel)) else { return };
+    ) -> bool {
+        let Some(port) = self.ports.iter_mut().find(|port| port.serves(index, channel)) else { return false };
         let sent = match channel {
             Channel::Multicast(_) => port.socket.queue(&mut port.outbox, router.0, from, to, message),
             Channel::Unicast(_) => port.socket.send(from, to, message),
         };
+        let accepted = sent.is_ok();
         self.send_errors.extend(sent.err().map(|e| (router, e)));
         if port.outbox.len() >= BATCH {
             self.flush();
         }
+        accepted
     }
 
     /// Sends the queued messages.

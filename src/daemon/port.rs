@@ -5,14 +5,17 @@ use std::net::IpAddr;
 
 use crate::ids::PortId;
 use crate::sys::netlink::Link;
-use crate::sys::socket::{Outbox, Socket, membership};
+use crate::sys::socket::{ANY_INTERFACE, Outbox, Socket, membership};
 use crate::vrrp::{Drops, Family, GROUP_V4, GROUP_V6};
+
+/// In place of the index of a link: the sockets are bound to none, and follow the routes.
+pub(super) const ANY_LINK: u32 = 0;
 
 /// The VRRP sockets of one channel on one link.
 #[derive(Debug)]
 pub(super) struct Port {
     pub(super) id: PortId,
-    /// The index of the link.
+    /// The index of the link, or [`ANY_LINK`].
     pub(super) index: u32,
     pub(super) channel: Channel,
     interface: String,
@@ -26,18 +29,11 @@ pub(super) struct Port {
 }
 
 impl Port {
-    pub(super) fn new(id: PortId, link: &Link, channel: Channel, socket: Socket) -> Self {
+    /// `bound`: whether the socket is bound to the link.
+    pub(super) fn new(id: PortId, link: &Link, channel: Channel, bound: bool, socket: Socket) -> Self {
         let (outbox, drops) = (Outbox::default(), Drops::default());
-        Self {
-            id,
-            index: link.index,
-            channel,
-            interface: link.name.clone(),
-            socket,
-            outbox,
-            drops,
-            is_deaf: false,
-        }
+        let (index, interface) = if bound { (link.index, &*link.name) } else { (ANY_LINK, ANY_INTERFACE) };
+        Self { id, index, channel, interface: interface.to_owned(), socket, outbox, drops, is_deaf: false }
     }
 
     /// Joins the group again if the kernel has dropped the membership. `joined`: the links of each family's group, if

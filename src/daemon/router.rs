@@ -1,13 +1,16 @@
 //! One virtual router: its configuration and state machine, its binding to a link, the addresses it holds, and its
 //! telemetry. Performs the actions of its state machine; knows no other router.
 
+mod addresses;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
 
 use log::Level;
 
-use super::binding::{Binding, Unbound, subject};
+use super::binding::{self, Binding, Unbound, subject};
+use super::culprits::{Culprit, Culprits};
 use super::families;
 use super::held::HeldAddresses;
 use super::host_addresses::HostAddresses;
@@ -16,7 +19,6 @@ use super::network::Network;
 use super::port::Channel;
 use super::telemetry::Telemetry;
 use crate::checks::Checks;
-use crate::columns::join;
 use crate::config::{RouterConfig, VirtualAddress};
 use crate::health::{Effective, Verdict, Weight, effective};
 use crate::ids::{CheckId, RouterId};
@@ -25,9 +27,7 @@ use crate::sys::Error;
 use crate::sys::netlink::{Assignment, Link};
 use crate::time::Instant;
 use crate::token::Poller;
-use crate::vrrp::{
-    Action, Advert, Cause, DropReason, Event, Instance, Peer, Priority, Report, Role, Settings,
-};
+use crate::vrrp::{Action, Advert, Cause, DropReason, Event, Instance, Peer, Priority, Report, Role};
 
 /// The result of an action.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,6 +54,9 @@ pub(super) struct Router {
     binding: Option<Binding>,
     host: HostAddresses,
     held: HeldAddresses,
+    culprits: Culprits,
+    /// The kernel took the last unicast advert for one peer at least.
+    reached: bool,
     telemetry: Telemetry,
 }
 
@@ -66,6 +69,8 @@ impl Router {
             binding: None,
             host: HostAddresses::new(config.protocol.priority == Priority::OWNER),
             held: HeldAddresses::new(config.protocol.lease),
+            culprits: Culprits::default(),
+            reached: false,
             telemetry: Telemetry::new(config.protocol.interval),
             config,
         }
@@ -101,7 +106,7 @@ impl Router {
 
     /// The router as messages name it.
     pub(super) fn subject(&self) -> Subject<'_> {
-        subject(&self.config, self.binding.as_ref(), &self.watched)
+        subject(&self.config, self.binding.as_ref(), &self.watched, &self.culprits)
     }
 
     /// Writes one line about this router to the log.
@@ -136,7 +141,7 @@ impl Router {
     /// Hands an event to the state machine.
     pub(super) fn handle(&mut self, now: Instant, event: Event<'_>) -> Vec<Action> {
         if matches!(event, Event::Timer) {
-            let subject = subject(&self.config, self.binding.as_ref(), &self.watched);
+            let subject = subject(&self.config, self.binding.as_ref(), &self.watched, &self.culprits);
             self.telemetry.timer(now, &subject, &self.instance);
         }
         self.instance.handle(now, event)
@@ -154,7 +159,7 @@ impl Router {
 
     /// Counts a packet for this router that could not be parsed, and logs it once per sender and reason.
     pub(super) fn drop_packet(&mut self, now: Instant, from: IpAddr, reason: DropReason) {
-        let subject = subject(&self.config, self.binding.as_ref(), &self.watched);
+        let subject = subject(&self.config, self.binding.as_ref(), &self.watched, &self.culprits);
         self.telemetry.report(now, &subject, &self.instance, &Report::Dropped { from, reason }, None);
     }
 
@@ -183,7 +188,7 @@ impl Router {
     }
 
     fn report(&mut self, now: Instant, report: &Report, advert: Option<&Advert>) {
-        let subject = subject(&self.config, self.binding.as_ref(), &self.watched);
+        let subject = subject(&self.config, self.binding.as_ref(), &self.watched, &self.culprits);
         if *report == Report::AddressRestored {
             messages::log_restored(&subject, self.held.expired_before_renewal());
         } else {
@@ -224,7 +229,8 @@ impl Router {
 
     fn added(&mut self, now: Instant, refusal: Option<Error>) -> Result<(), Refused> {
         if let Some(e) = refusal {
-            self.log_event(Level::Error, "address_refused", e);
+            self.log_event(Level::Error, "address_refused", &e);
+            self.culprits.set(Cause::Address, Culprit::refusal("the kernel refused a virtual address", &e));
             return Err(Refused);
         }
         self.held.renewed(now);
@@ -273,21 +279,25 @@ impl Router {
     }
 
     fn send(&mut self, id: RouterId, network: &mut Network, advert: &Advert) {
-        let Some(Binding { index, source: Some(source), .. }) = self.binding else { return };
+        let Some(Binding { port, source: Some(source), .. }) = self.binding else { return };
         let Some(channel) = self.channel(Some(source)) else { return };
         let group = channel.group();
         let peers = &self.config.protocol.peers;
         let destinations = if peers.is_empty() { std::slice::from_ref(&group) } else { peers };
+        self.reached = false;
         for to in destinations.iter().filter(|to| **to != source) {
-            network.send(id, index, channel, (source, *to), &advert.emit(source, *to));
+            self.reached |= network.send(id, port, channel, (source, *to), &advert.emit(source, *to));
         }
         self.telemetry.sent(advert.priority);
     }
 
-    /// The kernel refused to send the last advert, or one of the last.
-    pub(super) fn send_failed(&mut self, error: &Error) {
-        let subject = subject(&self.config, self.binding.as_ref(), &self.watched);
+    /// The kernel refused to send the last advert, or one of the last. Returns whether no peer can have received it.
+    pub(super) fn send_failed(&mut self, error: &Error) -> bool {
+        let subject = subject(&self.config, self.binding.as_ref(), &self.watched, &self.culprits);
         self.telemetry.send_failed(error, &subject);
+        let text = "no advert could be sent for a master-down interval";
+        self.culprits.set(Cause::Send, Culprit::refusal(text, error));
+        self.config.protocol.peers.is_empty() || !self.reached
     }
 
     fn announce(&mut self, now: Instant, network: &mut Network) {
@@ -298,28 +308,6 @@ impl Router {
             {
                 self.subject().log_event(Level::Warn, "announce_failed", e);
             }
-        }
-    }
-
-    /// Finds out which virtual addresses this host has as its own. Returns whether the list changed.
-    pub(super) fn update_owned(&mut self, network: &Network) -> bool {
-        let Some(home) = self.link(network).map(|link| link.index) else { return false };
-        let on_links = self
-            .config
-            .all_addresses()
-            .filter_map(|vip| Some((network.device(home, vip).ok()?, vip.address)));
-        self.host.update_owned(network.interfaces(), home, on_links, &mut self.held)
-    }
-
-    /// Finds out which virtual addresses are on this host and should not be, and logs those that are new.
-    pub(super) fn update_host_addresses(&mut self, network: &Network) {
-        let state = match self.role() {
-            Role::Init | Role::Master => None,
-            role @ (Role::Backup | Role::Fault) => Some(role.as_str()),
-        };
-        let addresses = self.config.all_addresses().map(|vip| vip.address);
-        for text in self.host.update(network.interfaces(), addresses, &self.held, state) {
-            self.log_event(Level::Warn, "stray_address", text);
         }
     }
 
@@ -340,9 +328,15 @@ impl Router {
         &self.held
     }
 
-    /// Whether every tracked interface is up.
-    pub(super) fn tracked_are_up(&self, interfaces: &Interfaces) -> bool {
-        self.config.track.iter().all(|name| interfaces.is_up(name))
+    /// The tracked interfaces that are not up.
+    pub(super) fn tracked_down(&self, interfaces: &Interfaces) -> Option<Culprit> {
+        let links = self.config.track.iter().map(|name| (&**name, format!("tracked interface {name}")));
+        Culprit::of_links(interfaces, links)
+    }
+
+    /// Names what is behind a cause, before it is raised.
+    pub(super) fn set_culprit(&mut self, cause: Cause, culprit: impl Into<Option<Culprit>>) {
+        self.culprits.set(cause, culprit);
     }
 
     /// The router's link, while it exists.
@@ -353,16 +347,12 @@ impl Router {
 
     /// How it sends, once it has a source address.
     pub(super) fn channel(&self, source: Option<IpAddr>) -> Option<Channel> {
-        if self.config.protocol.peers.is_empty() {
-            Some(Channel::Multicast(self.config.family()))
-        } else {
-            source.map(Channel::Unicast)
-        }
+        binding::channel(&self.config, source)
     }
 
     /// Whether packets of this channel on this link are for it.
     pub(super) fn listens(&self, index: u32, channel: Channel) -> bool {
-        self.binding.as_ref().is_some_and(|b| b.index == index && self.channel(b.source) == Some(channel))
+        self.binding.as_ref().is_some_and(|b| b.port == index && self.channel(b.source) == Some(channel))
     }
 
     /// Finds the link and the source address, and opens the sockets.
@@ -375,23 +365,12 @@ impl Router {
         let Some(link) = self.link(network).cloned() else {
             return Err(Unbound::NoLink(messages::no_link(&self.config.interface, self.config.subnet_hint)));
         };
-        let interfaces = network.interfaces();
-        let source = match self.config.unicast_source {
-            Some(source) => Some(source).filter(|source| interfaces.has_ready(*source)),
-            None => interfaces.source(self.config.family(), link.index, virtual_addresses),
-        };
-        // A virtual address on its own device cannot be reached while that link is down.
-        let mut devices = self.managed().filter_map(|vip| vip.device.as_deref());
-        let up = link.up && devices.all(|name| interfaces.is_up(name));
-        if let Some(channel) = self.channel(source) {
-            network.open_port(poller, &link, channel).map_err(Unbound::Refused)?;
-        }
-        Ok(Binding { index: link.index, interface: link.name, up, source })
+        binding::resolve(&self.config, network, &link, self.managed(), virtual_addresses, poller)
     }
 
     /// Records why there is no binding. Logged once until there is one.
     pub(super) fn set_unbound(&mut self, unbound: &Unbound) {
-        let subject = subject(&self.config, self.binding.as_ref(), &self.watched);
+        let subject = subject(&self.config, self.binding.as_ref(), &self.watched, &self.culprits);
         self.telemetry.unbound(&subject, unbound.level(), unbound.text());
     }
 
@@ -402,19 +381,23 @@ impl Router {
 
     /// Uses this binding from now on. Logged if the link changed.
     pub(super) fn set_binding(&mut self, binding: Option<Binding>) {
-        let before = std::mem::replace(&mut self.binding, binding).map(|binding| binding.index);
-        if let Some(binding) = self.binding.as_ref().filter(|binding| Some(binding.index) != before) {
-            let Settings { vrid, priority, .. } = *self.config.protocol;
-            let (interface, addresses) = (&binding.interface, join(&self.config.addresses, ", "));
-            let text = format!("VRID {vrid} on {interface}, priority {priority}, for {addresses}");
-            self.log_event(Level::Info, "interface", text);
+        let before = std::mem::replace(&mut self.binding, binding);
+        if let Some(binding) = &self.binding {
+            binding.log_change(before.as_ref(), &self.config, &self.subject());
         }
+    }
+
+    /// Whether its binding must be looked up again without a notification.
+    pub(super) fn awaits_route(&self) -> bool {
+        self.binding.as_ref().is_none_or(|binding| binding.awaits_route)
     }
 
     /// The current warnings, a sentence each.
     pub(super) fn warnings(&self, now: Instant) -> Vec<String> {
-        let mut warnings = self.telemetry.warnings(now, self.role(), self.config.protocol.vrid);
+        let unfit = self.binding.as_ref().and_then(|binding| binding.unfit.clone());
+        let mut warnings = self.telemetry.warnings(now, self.role(), &self.subject());
         warnings.extend(self.host.warnings().cloned());
+        warnings.extend(unfit);
         warnings
     }
 

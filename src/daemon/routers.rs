@@ -1,12 +1,12 @@
 //! All virtual routers: binds them to links, and turns packets, kernel notifications and check results into events for
 //! their state machines; performs no action itself.
 
+mod rebind;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
-use log::Level;
-
-use super::binding::{Binding, Unbound};
+use super::claims::ClaimWatch;
 use super::dispatcher::{Dispatcher, Notification};
 use super::incoming::Incoming;
 use super::messages;
@@ -24,7 +24,7 @@ use crate::sys::netlink::Address;
 use crate::sys::socket::Inbox;
 use crate::time::Instant;
 use crate::token::Poller;
-use crate::vrrp::{Cause, DropReason, Event, Role};
+use crate::vrrp::{DropReason, Event, Role, TTL};
 
 /// Packets taken from one port before timers are checked again: a flood must not delay an advert.
 const PACKETS: usize = 64;
@@ -37,6 +37,7 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(super) struct Routers {
     dispatcher: Dispatcher,
     vrids: VridTable,
+    claims: ClaimWatch,
     /// Every managed virtual address, sorted: adverts are never sent from one.
     virtual_addresses: Vec<IpAddr>,
     inbox: Option<Inbox>,
@@ -59,6 +60,7 @@ impl Routers {
         let mut routers = Self {
             dispatcher: Dispatcher::new(configs, network, poller.clock()),
             vrids: VridTable::default(),
+            claims: ClaimWatch::default(),
             virtual_addresses: vec![],
             inbox: None,
             retry_at: None,
@@ -81,6 +83,7 @@ impl Routers {
                 routers.apply_health(id, checks.result(check));
             }
         }
+        routers.watch_claims(poller);
         forbidden.map(|()| routers)
     }
 
@@ -146,6 +149,26 @@ impl Routers {
     /// Fires the timers that are due.
     pub(super) fn fire_timers(&mut self) {
         self.dispatcher.fire_timers();
+    }
+
+    /// Other hosts claimed virtual addresses.
+    pub(super) fn read_claims(&mut self, number: u32) {
+        let now = self.dispatcher.clock().exact();
+        let (routers, _) = self.dispatcher.parts();
+        for (id, claim) in self.claims.read(number, now, routers) {
+            routers[id.0].claimed(now, claim);
+        }
+    }
+
+    /// Has the kernel report claims of the present addresses.
+    fn watch_claims(&mut self, poller: &Poller) {
+        self.claims.update(self.dispatcher.routers(), self.dispatcher.network(), poller);
+    }
+
+    /// Follows changes of masters, whose claims are normal.
+    pub(super) fn follow_masters(&mut self) {
+        let now = self.dispatcher.clock().exact();
+        self.claims.follow_masters(now, self.dispatcher.routers());
     }
 
     /// Sends the queued messages.
@@ -226,7 +249,12 @@ impl Routers {
         let router = slot.and_then(|slot| self.vrids.holder(slot));
         let router = router.filter(|id| self.dispatcher.router(*id).listens(index, channel));
         let from = incoming.from;
-        match (router, incoming.advert) {
+        let forwarded = |id: RouterId| incoming.ttl != TTL && self.is_peer_on_link(id, from);
+        let advert = match router {
+            Some(id) if incoming.advert.is_ok() && forwarded(id) => Err(DropReason::Ttl),
+            Some(_) | None => incoming.advert,
+        };
+        match (router, advert) {
             (Some(id), Ok(advert)) => {
                 self.dispatcher.router_mut(id).count_advert(&advert);
                 self.dispatcher.dispatch(id, Event::Advert { from, advert: &advert });
@@ -239,6 +267,13 @@ impl Routers {
                 self.dispatcher.network_mut().count_drop(port, advert.err().unwrap_or(DropReason::Vrid));
             }
         }
+    }
+
+    /// Whether it is a unicast peer of the router in a subnet of this host: its adverts come through no router, which
+    /// would lower their TTL (RFC 5082).
+    fn is_peer_on_link(&self, id: RouterId, from: IpAddr) -> bool {
+        let is_peer = self.dispatcher.router(id).config().protocol.peers.contains(&from);
+        is_peer && self.dispatcher.network().interfaces().is_on_link(from)
     }
 
     /// Links or addresses changed. After an error, everything is listed again soon.
@@ -259,7 +294,7 @@ impl Routers {
         let removed = self.still_missing(removed);
         let owners = self.update_owned();
         for id in self.dispatcher.ids() {
-            if changes.rebind || self.dispatcher.router(id).binding().is_none() {
+            if changes.rebind || self.dispatcher.router(id).awaits_route() {
                 // An error has been logged, and a retry is scheduled if it can help.
                 let _ = self.rebind(id, poller);
             }
@@ -275,6 +310,7 @@ impl Routers {
         self.dispatcher.update_host_addresses();
         if changes.rebind {
             self.retry_conflicts(poller);
+            self.watch_claims(poller);
         }
         if self.dispatcher.report_left_out() || changes.retry {
             self.retry_later();
@@ -323,97 +359,6 @@ impl Routers {
         let managed = self.dispatcher.routers().iter().flat_map(Router::managed).map(|vip| vip.address);
         self.virtual_addresses = managed.collect();
         self.virtual_addresses.sort_unstable();
-    }
-
-    /// Resolves the router's link and source address again and passes the difference to its state machine.
-    fn rebind(&mut self, id: RouterId, poller: &Poller) -> Result<(), Error> {
-        let tracked = if self.dispatcher.router(id).tracked_are_up(self.dispatcher.network().interfaces()) {
-            Event::Clear(Cause::Tracked)
-        } else {
-            Event::Fault(Cause::Tracked)
-        };
-        self.dispatcher.dispatch(id, tracked);
-        let (routers, network) = self.dispatcher.parts();
-        let router = &mut routers[id.0];
-        let (binding, result) = match router.resolve_binding(network, &self.virtual_addresses, poller) {
-            Ok(binding) => {
-                router.clear_unbound();
-                network.prepare_announcements(binding.index, router.managed());
-                (Some(binding), Ok(()))
-            }
-            Err(unbound) => (None, self.unbound(id, unbound)),
-        };
-        self.claim_vrid(id, binding.as_ref());
-        self.set_binding(id, binding);
-        result
-    }
-
-    /// Returns the error if a capability is missing.
-    fn unbound(&mut self, id: RouterId, unbound: Unbound) -> Result<(), Error> {
-        if unbound.needs_retry(&self.dispatcher.router(id).config().interface) {
-            self.retry_later();
-        }
-        self.dispatcher.router_mut(id).set_unbound(&unbound);
-        match unbound {
-            Unbound::Refused(e) if e.is_permission() => Err(e),
-            Unbound::Refused(_) | Unbound::NoLink(_) => Ok(()),
-        }
-    }
-
-    fn set_binding(&mut self, id: RouterId, binding: Option<Binding>) {
-        let before = self.dispatcher.router(id).binding();
-        if binding.is_some() && before == binding.as_ref() {
-            return;
-        }
-        let up = binding.as_ref().is_some_and(|binding| binding.up);
-        let moved = before.map(|b| b.index) != binding.as_ref().map(|b| b.index);
-        if !up || moved {
-            // With the old binding still in place: the addresses are removed from its link.
-            self.dispatcher.dispatch(id, Event::Fault(Cause::Interface));
-        }
-        let source = binding.as_ref().and_then(|binding| binding.source);
-        if source.is_none() {
-            self.dispatcher.dispatch(id, Event::Source(None));
-        }
-        self.dispatcher.router_mut(id).set_binding(binding);
-        if source.is_some() {
-            self.dispatcher.dispatch(id, Event::Source(source));
-        }
-        if up {
-            self.dispatcher.dispatch(id, Event::Clear(Cause::Interface));
-        }
-        if up && source.is_some() {
-            self.dispatcher.family_came(id);
-        }
-    }
-
-    /// Two of our routers with the same VRID may resolve to one link, one by its name and one by its subnet. The first
-    /// one keeps the VRID.
-    fn claim_vrid(&mut self, id: RouterId, binding: Option<&Binding>) {
-        let router = self.dispatcher.router(id);
-        let Some(binding) = binding else { return self.vrids.release(id) };
-        let vrid = router.config().protocol.vrid;
-        let conflicting = router.instance().faults().contains(&Cause::Vrid);
-        match self.vrids.claim((binding.index, router.config().family(), vrid), id) {
-            Err(holder) if !conflicting => {
-                let holder = self.dispatcher.router(holder).name();
-                let text = messages::vrid_taken(vrid, &binding.interface, holder);
-                router.log_event(Level::Error, "vrid_taken", text);
-                self.dispatcher.dispatch(id, Event::Fault(Cause::Vrid));
-            }
-            Ok(()) if conflicting => self.dispatcher.dispatch(id, Event::Clear(Cause::Vrid)),
-            Ok(()) | Err(_) => {}
-        }
-    }
-
-    /// Lets routers whose VRID was taken claim it again: its holder may have moved.
-    fn retry_conflicts(&mut self, poller: &Poller) {
-        for id in self.dispatcher.ids() {
-            if self.dispatcher.router(id).instance().faults().contains(&Cause::Vrid) {
-                // An error has been logged, and a retry is scheduled if it can help.
-                let _ = self.rebind(id, poller);
-            }
-        }
     }
 
     fn dispatch_to_all(&mut self, event: &Event<'static>) {

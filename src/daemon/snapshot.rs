@@ -6,20 +6,20 @@ use std::time::Duration;
 use log::Level;
 
 use super::families::is_missing;
-use super::messages;
+use super::messages::{self, Subject};
 use super::network::Network;
 use super::router::Router;
 use super::routers::Routers;
 use crate::checks::Checks;
 use crate::config::VirtualAddress;
 use crate::status::{
-    self, AddressStatus, Brief, Dropped, Health, HeardStatus, InterfaceStatus, PeerStatus, RouterStatus,
-    Status,
+    self, AddressStatus, Brief, Dropped, FaultStatus, Health, HeardStatus, InterfaceStatus, PeerStatus,
+    RouterStatus, Status,
 };
 use crate::sys::netlink::Address;
 use crate::sys::poller::wall_clock;
 use crate::time::{Instant, millis};
-use crate::vrrp::{Drops, Peer, Role};
+use crate::vrrp::{Cause, Drops, Peer, Role};
 
 /// The part that a healthcheck needs.
 pub(super) fn brief(routers: &mut Routers) -> Brief {
@@ -156,11 +156,21 @@ fn router_status(router: &Router, now: Instant, network: &Network, present: &Pre
         addresses: addresses(router, network, present),
         faults: instance.faults().iter().map(|cause| messages::fault(*cause, &subject)).collect(),
         left_out: false,
+        fault_causes: instance.faults().iter().map(|cause| fault(*cause, &subject)).collect(),
         check: None,
         counters: telemetry.counters(),
         dropped: dropped(telemetry.drops()),
         failover_possible: telemetry.failover_possible(role),
         warnings: router.warnings(now),
+    }
+}
+
+fn fault(cause: Cause, subject: &Subject<'_>) -> FaultStatus {
+    let culprit = subject.culprits.get(cause);
+    FaultStatus {
+        cause: cause.as_str(),
+        culprit: culprit.and_then(|culprit| culprit.interface.clone()),
+        problem: culprit.map(|culprit| culprit.problem.as_str()),
     }
 }
 
@@ -205,7 +215,7 @@ fn disagreements(router: &Router, addresses: &[AddressStatus], network: &Network
     }
     let takes_part = matches!(role, Role::Backup | Role::Master);
     let open = router.binding().is_some_and(|binding| {
-        router.channel(binding.source).is_some_and(|channel| network.is_open(binding.index, channel))
+        router.channel(binding.source).is_some_and(|channel| network.is_open(binding.port, channel))
     });
     if takes_part && !open {
         let interface = router.subject().interface;

@@ -12,10 +12,9 @@ use super::transition_lines::{Transition, TransitionLines};
 use crate::health::{Verdict, Weight, would_replace};
 use crate::status::Counters;
 use crate::sys::Error;
+use crate::sys::claims::Claim;
 use crate::time::Instant;
-use crate::vrrp::{
-    Advert, DropReason, Drops, Instance, Interval, Peer, Priority, Report, Role, V3Checksum, Vrid,
-};
+use crate::vrrp::{Advert, DropReason, Drops, Instance, Interval, Peer, Priority, Report, Role, V3Checksum};
 
 /// Without any advert for this long after the start, the log mentions that a firewall may drop them.
 const SILENCE_NOTICE: Duration = Duration::from_secs(10);
@@ -114,6 +113,11 @@ impl Telemetry {
         Counters { adverts_sent, ..self.counters }
     }
 
+    /// The number of adverts, sent or not.
+    pub(super) fn adverts(&self) -> u64 {
+        self.counters.adverts_sent
+    }
+
     /// Whether this backup would take over if the master's service died; `None` if that is not known.
     pub(super) fn failover_possible(&self, role: Role) -> Option<bool> {
         match (role, &self.failover) {
@@ -197,7 +201,7 @@ impl Telemetry {
         }
         self.silence_at = None;
         self.never_heard = true;
-        subject.log_event(Level::Info, "never_heard", messages::never_heard(subject.settings.vrid));
+        subject.log_event(Level::Info, "never_heard", messages::never_heard(subject));
     }
 
     /// Counts and logs a fact that the state machine reports. `advert` is the advert that caused it, if one did.
@@ -287,6 +291,23 @@ impl Telemetry {
         }
     }
 
+    /// Another host claims a virtual address. `master`: the one that this router follows, which may.
+    pub(super) fn claimed(
+        &mut self,
+        now: Instant,
+        subject: &Subject<'_>,
+        master: Option<Peer>,
+        claim: Claim,
+    ) {
+        const TOPIC: &str = "address_conflict";
+        self.counters.address_conflicts += 1;
+        if self.limiter.record(now, TOPIC, claim.address, 1) != Admission::Suppress {
+            let text = messages::address_conflict(&claim, master);
+            subject.log_event(Level::Warn, "address_conflict", &text);
+            self.limiter.keep_warning(TOPIC, claim.address, text);
+        }
+    }
+
     /// A disagreement between an advert and our configuration: logged once per sender and reason, with both values.
     fn conflict(
         &mut self,
@@ -333,7 +354,7 @@ impl Telemetry {
     }
 
     /// The current warnings, a sentence each.
-    pub(super) fn warnings(&self, now: Instant, role: Role, vrid: Vrid) -> Vec<String> {
+    pub(super) fn warnings(&self, now: Instant, role: Role, subject: &Subject<'_>) -> Vec<String> {
         let mut warnings = vec![];
         if let (Role::Backup, Failover::Impossible(text)) = (role, &self.failover) {
             warnings.push(text.clone());
@@ -343,7 +364,7 @@ impl Telemetry {
         }
         warnings.extend(self.unbound.as_deref().map(str::to_owned));
         if self.never_heard {
-            warnings.push(messages::never_heard(vrid));
+            warnings.push(messages::never_heard(subject));
         }
         let limited = self.limiter.warnings(now).chain(self.conflicts.warnings(now));
         warnings.extend(limited.map(str::to_owned));

@@ -1,6 +1,7 @@
 //! The facts that the preflight judges, gathered from this machine: capabilities, interfaces, routes, neighbors,
 //! processes, programs and files. Judges nothing.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::net::IpAddr;
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::config::{Config, InterfaceChoice};
 use crate::interfaces::Interfaces;
 use crate::sys::capabilities::{self, Capability};
-use crate::sys::netlink::Netlink;
+use crate::sys::netlink::{Netlink, Route};
 use crate::sys::process::ProcFs;
 use crate::sys::{Error, program, route};
 use crate::vrrp::Family;
@@ -22,6 +23,8 @@ pub struct Facts {
     pub(crate) interfaces: Interfaces,
     /// The interfaces of the IPv4 and the IPv6 default route.
     pub default_routes: [Option<String>; 2],
+    /// The way to every unicast peer that is not link-local.
+    pub(crate) routes: Vec<(IpAddr, Option<Route>)>,
     /// The neighbor table: IPv4 addresses with the hardware address that last answered for them. Only for `check`.
     pub neighbors: Vec<(IpAddr, String)>,
     /// The NOTIFY programs that could not be run, and the sentences that say why.
@@ -60,10 +63,16 @@ impl Facts {
             let name = || route::default_route_interface(family, |name| interfaces.is_up(name));
             if auto { name() } else { None }
         };
+        let peers: BTreeSet<_> = config.routers.iter().flat_map(|router| &router.protocol.peers).collect();
+        let mut routes = vec![];
+        for peer in peers {
+            routes.push((*peer, netlink.route(*peer, None)?));
+        }
         Ok(Self {
             missing: missing_capabilities(&[Capability::NetAdmin, Capability::NetRaw])?,
             default_routes: [route(Family::V4), route(Family::V6)],
             interfaces,
+            routes,
             neighbors: vec![],
             programs: broken_programs(config),
             mounted: mounted_files(Path::new("/")),

@@ -11,7 +11,8 @@ use log::Level;
 use crate::config::{CheckConfig, Config, InterfaceChoice, RouterConfig, VirtualAddress};
 use crate::health::{Effective, Verdict, Weight, effective};
 use crate::interfaces::Interfaces;
-use crate::sys::netlink::{Link, MARK};
+use crate::sys::netlink::{Link, MARK, Route};
+use crate::unicast::{self, Unicast};
 use crate::vrrp::{Family, Priority};
 pub use facts::{Facts, Processes};
 
@@ -110,7 +111,7 @@ fn interface(router: &RouterConfig, facts: &Facts, found: &mut Findings) {
         let text = format!("interface {name}{how} is down or has no carrier: the daemon waits for it");
         return found.add(Level::Warn, true, text);
     }
-    source(router, link, &how, interfaces, found);
+    source(router, link, &how, facts, found);
     other_interfaces(router, interfaces, found);
     for vip in &router.addresses {
         virtual_address(router, vip, link, interfaces, found);
@@ -137,21 +138,26 @@ fn chosen_link<'a>(router: &RouterConfig, facts: &'a Facts) -> (Option<&'a Link>
     }
 }
 
-fn source(router: &RouterConfig, link: &Link, how: &str, interfaces: &Interfaces, found: &mut Findings) {
-    let (name, family) = (&link.name, router.family());
+fn source(router: &RouterConfig, link: &Link, how: &str, facts: &Facts, found: &mut Findings) {
+    let (name, family, interfaces) = (&link.name, router.family(), &facts.interfaces);
     // An address that the host has as its own is a valid source.
     let own = |address| interfaces.unmarked(address).any(|found| interfaces.is_hosts_own(found, link.index));
     let is_virtual = |vip: &&VirtualAddress| router.protocol.priority != Priority::OWNER && !own(vip.address);
     let mut virtual_ones: Vec<_> =
         router.addresses.iter().filter(is_virtual).map(|vip| vip.address).collect();
     virtual_ones.sort_unstable();
-    let source = match router.unicast_source {
-        Some(source) if interfaces.has_ready(source) => Some(source),
-        Some(source) => {
+    let source = if router.protocol.peers.is_empty() {
+        interfaces.source(family, link.index, &virtual_ones)
+    } else {
+        let path = unicast(router, link, &virtual_ones, facts);
+        if let (None, Some(source)) = (path.source, router.unicast_source) {
             let text = format!("UNICAST_SRC_IP {source} is not on this machine: the daemon waits for it");
             return found.add(Level::Warn, true, text);
         }
-        None => interfaces.source(family, link.index, &virtual_ones),
+        if let Some(unfit) = path.unfit {
+            found.add(Level::Warn, true, unfit);
+        }
+        path.source
     };
     if let Some(source) = source {
         let text = format!("interface {name}{how} is up; adverts are sent from {source}");
@@ -162,6 +168,17 @@ fn source(router: &RouterConfig, link: &Link, how: &str, interfaces: &Interfaces
             format!("interface {name}{how} has no {kind} address to send from: the daemon waits for one");
         found.add(Level::Warn, true, text);
     }
+}
+
+fn unicast(router: &RouterConfig, link: &Link, virtual_addresses: &[IpAddr], facts: &Facts) -> unicast::Path {
+    let (configured, peers) = (router.unicast_source, &*router.protocol.peers);
+    let unicast = Unicast { link, configured, peers, virtual_addresses };
+    let way = |(peer, scope): (IpAddr, Option<u32>)| {
+        let known = facts.routes.iter().find(|(to, _)| *to == peer).and_then(|(_, route)| *route);
+        (peer, scope.map(|index| Route { index, source: None }).or(known))
+    };
+    let paths: Vec<_> = unicast.others(&facts.interfaces).into_iter().map(way).collect();
+    unicast.path(&facts.interfaces, &paths)
 }
 
 /// The other interfaces that must be up, else the router is in FAULT.

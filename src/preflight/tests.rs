@@ -17,6 +17,7 @@ fn link(index: u32, name: &str, up: bool) -> Link {
         name: name.into(),
         altnames: vec![],
         up,
+        enabled: up,
         mac: None,
         loopback: name == "lo",
         multicast: true,
@@ -100,6 +101,8 @@ fn an_interface_that_is_missing_down_or_without_address_is_a_warning() {
         found(&peers, &machine(&[])),
         ["warn UNICAST_SRC_IP 10.0.0.19 is not on this machine: the daemon waits for it"]
     );
+    let no_route = "warn This host has no route to the unicast peer 10.0.0.12";
+    assert_eq!(found(&[("UNICAST_PEERS", "10.0.0.12")], &machine(&[])), [no_route, UP]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::model::{AddressStatus, RouterStatus, Status, TargetStatus};
+use super::model::{AddressStatus, FaultStatus, RouterStatus, Status, TargetStatus};
 use crate::vrrp::Role;
 
 /// The media type of [`text`].
@@ -59,6 +59,14 @@ const COUNTERS: &[RouterFamily] = &[
         |r| r.counters.two_masters,
     ),
     (
+        (
+            "vrrp_address_conflicts_total",
+            COUNTER,
+            "ARP packets and neighbor advertisements in which another host claimed a virtual address",
+        ),
+        |r| r.counters.address_conflicts,
+    ),
+    (
         ("vrrp_other_checksum_total", COUNTER, "Adverts accepted with the other form of the VRRPv3 checksum"),
         |r| r.counters.other_checksums,
     ),
@@ -99,6 +107,7 @@ pub fn text(status: &Status) -> String {
     }
     page.states(status);
     page.priorities(status);
+    page.faults(status);
     page.times(status);
     page.checks(status);
     page.drops(status);
@@ -195,6 +204,23 @@ impl Page {
             ),
             &|router| router.failover_possible.map(|possible| u8::from(possible).to_string()),
         );
+    }
+
+    fn faults(&mut self, status: &Status) {
+        const NAME: &str = "vrrp_fault";
+        self.family(&(NAME, GAUGE, "1 for each cause of FAULT; culprit is the interface behind it"));
+        for router in &status.routers {
+            for FaultStatus { cause, culprit, problem } in &router.fault_causes {
+                let (culprit, problem) =
+                    (culprit.as_deref().unwrap_or_default(), problem.unwrap_or_default());
+                let labels = format_args!(
+                    "{},cause=\"{cause}\",culprit=\"{}\",problem=\"{problem}\"",
+                    Labels(router),
+                    Escaped(culprit)
+                );
+                self.sample(NAME, &labels, &1);
+            }
+        }
     }
 
     fn times(&mut self, status: &Status) {

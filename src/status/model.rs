@@ -78,6 +78,8 @@ pub struct RouterStatus {
     /// This host never had an address of its family, and the router of the other family runs without it. It takes no part
     /// in the healthcheck.
     pub left_out: bool,
+    /// The same causes, for programs.
+    pub fault_causes: Vec<FaultStatus>,
     pub check: Option<CheckStatus>,
     pub counters: Counters,
     /// Dropped packets for this router, by reason. Reasons without a packet are left out.
@@ -85,6 +87,17 @@ pub struct RouterStatus {
     /// For a backup: whether it would take over if the master's service died. `None` if unknown.
     pub failover_possible: Option<bool>,
     pub warnings: Vec<String>,
+}
+
+/// A cause of FAULT, and what is behind it.
+#[derive(Clone, Debug, Serialize)]
+pub struct FaultStatus {
+    /// `interface`, `source`, `vrid`, `service`, `tracked`, `partner`, `address` or `send`.
+    pub cause: &'static str,
+    /// The interface, if the cause lies in one.
+    pub culprit: Option<String>,
+    /// `gone`, `down`, `no_carrier`, `no_address` or `refused`, if it is one of them.
+    pub problem: Option<&'static str>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -156,6 +169,9 @@ pub struct Counters {
     /// address) kept advertising after we had answered three of its adverts in a row. It does not receive our adverts, so
     /// both are master.
     pub two_masters: u64,
+    /// ARP packets and neighbor advertisements in which another host claimed a virtual address. On a backup those of its
+    /// master do not count.
+    pub address_conflicts: u64,
 }
 
 /// A VRRP socket, and the packets it dropped because they are for none of our routers.
@@ -235,6 +251,7 @@ pub(crate) mod tests {
             addresses: vec![address("10.0.0.2", 32, false, true, "eth0")],
             faults: vec![],
             left_out: false,
+            fault_causes: vec![],
             check: Some(CheckStatus {
                 weight: 2,
                 verdict: "healthy",
@@ -282,7 +299,12 @@ pub(crate) mod tests {
                 address("fd00::2", 128, false, false, "eth1"),
                 address("fd00::3", 64, true, false, "eth1"),
             ],
-            faults: vec!["interface eth1 is missing or down".into()],
+            faults: vec!["interface eth1 has no carrier".into()],
+            fault_causes: vec![FaultStatus {
+                cause: "interface",
+                culprit: Some("eth1".into()),
+                problem: Some("no_carrier"),
+            }],
             check: None,
             counters: Counters::default(),
             dropped: Dropped::default(),

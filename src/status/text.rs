@@ -255,7 +255,7 @@ mod tests {
     fn a_fault_names_its_cause() {
         let text = details(&status().routers[1]);
         for part in [
-            "  fault:     interface eth1 is missing or down\n",
+            "  fault:     interface eth1 has no carrier\n",
             "from no address yet on eth1 to fd00::12, every 100 ms, does not preempt\n",
             "  address:   fd00::3/64 on eth1: not here, not advertised\n",
         ] {

@@ -1,6 +1,7 @@
 //! The edges: one file per kernel interface. None of them makes decisions or knows the protocol's state.
 
 pub mod capabilities;
+pub mod claims;
 pub mod identity_reader;
 pub mod limits;
 pub mod listener;

@@ -170,7 +170,7 @@ fn packet_socket(interface: &str) -> io::Result<(OwnedFd, [u8; 6])> {
     Ok((socket, mac))
 }
 
-fn link(interface: &str) -> io::Result<(LinkAddr, [u8; 6])> {
+pub(super) fn link(interface: &str) -> io::Result<(LinkAddr, [u8; 6])> {
     let link = getifaddrs()?
         .filter(|entry| entry.interface_name == interface)
         .find_map(|entry| entry.address?.as_link_addr().copied())

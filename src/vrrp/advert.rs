@@ -67,7 +67,7 @@ impl Advert {
             if envelope.to != IpAddr::V4(GROUP_V4) && envelope.to != IpAddr::V6(GROUP_V6) {
                 return Err(DropReason::Destination);
             }
-            // A unicast peer may be behind a router. The list of peers protects against other senders.
+            // A unicast peer may be behind a router: whether it is, the caller knows.
             if envelope.ttl != TTL {
                 return Err(DropReason::Ttl);
             }

@@ -30,11 +30,11 @@ drop_reasons! {
     IpHeader => "ip_header",
     /// It has IP options, which no VRRP router sends.
     IpOptions => "ip_options",
-    /// A fragment. No advert is long enough to be fragmented.
+    /// A fragment. The kernel reassembles those of an advert, so none is left.
     Fragment => "fragment",
     /// Not addressed to the VRRP group.
     Destination => "destination",
-    /// TTL or hop limit is not 255: it came through a router (RFC 3768 §7.1).
+    /// TTL or hop limit is not 255: it came through a router (RFC 3768 §7.1). Unicast from another subnet may.
     Ttl => "ttl",
     /// A protocol version that is neither 2 nor 3, or 2 over IPv6.
     Version => "version",

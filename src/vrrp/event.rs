@@ -30,6 +30,10 @@ pub enum Event<'a> {
     Advert { from: IpAddr, advert: &'a Advert },
     /// The kernel refused a virtual address: the last [`Action::Acquire`] or [`Action::Renew`] failed.
     Refused,
+    /// No advert since the last [`Event::Sent`] could be sent; once for each that could not.
+    Unsent,
+    /// After [`Event::Unsent`], an advert was sent.
+    Sent,
     /// A virtual address was removed, and not by us.
     AddressLost,
     /// The interface's hardware address changed.
@@ -53,6 +57,24 @@ pub enum Cause {
     Partner,
     /// The kernel refused a virtual address.
     Address,
+    /// As master, no advert could be sent for a Master_Down_Interval: others have taken over.
+    Send,
+}
+
+impl Cause {
+    /// The stable name, as in status and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Interface => "interface",
+            Self::Source => "source",
+            Self::Vrid => "vrid",
+            Self::Service => "service",
+            Self::Tracked => "tracked",
+            Self::Partner => "partner",
+            Self::Address => "address",
+            Self::Send => "send",
+        }
+    }
 }
 
 /// An output of the state machine. Actions are performed in order. If [`Action::Acquire`] or [`Action::Renew`] fails,

@@ -6,26 +6,23 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::time::Duration;
 
 use super::advert::Advert;
 use super::backup::Backup;
 use super::drop_reason::DropReason;
 use super::event::{Action, Cause, Event, Peer, Report, Role, Why};
 use super::master::{Master, Stopping};
+use super::retries::Retries;
 use super::second_speaker::SecondSpeaker;
 use super::settings::Settings;
 use super::takeover_budget::TakeoverBudget;
 use super::units::{Interval, Priority, Version};
 use crate::time::Instant;
 
-/// How long a router stays in FAULT before it retries an address that the kernel refused.
-const REFUSED_RETRY: Duration = Duration::from_secs(30);
-
 #[derive(Clone, Debug)]
 enum State {
     Initialize,
-    Fault { retry_at: Option<Instant> },
+    Fault,
     Backup(Backup),
     Master(Master),
     Stopping(Stopping),
@@ -40,6 +37,10 @@ pub struct Instance {
     faults: Vec<Cause>,
     state: State,
     fast_takeovers: TakeoverBudget,
+    /// In FAULT.
+    retries: Retries,
+    /// When the first of the adverts was due that could not be sent.
+    unsent_since: Option<Instant>,
     /// The last address that was heard.
     heard: Option<SecondSpeaker>,
 }
@@ -56,6 +57,8 @@ impl Instance {
             faults: vec![Cause::Source],
             state: State::Initialize,
             fast_takeovers: TakeoverBudget::default(),
+            retries: Retries::default(),
+            unsent_since: None,
             heard: None,
         }
     }
@@ -74,7 +77,7 @@ impl Instance {
     pub fn role(&self) -> Role {
         match self.state {
             State::Initialize => Role::Init,
-            State::Fault { .. } => Role::Fault,
+            State::Fault => Role::Fault,
             State::Backup(_) => Role::Backup,
             State::Master(_) | State::Stopping(_) => Role::Master,
         }
@@ -94,7 +97,7 @@ impl Instance {
     pub fn deadline(&self) -> Option<Instant> {
         match &self.state {
             State::Initialize => None,
-            State::Fault { retry_at } => *retry_at,
+            State::Fault => self.retries.next(),
             State::Backup(backup) => Some(backup.master_down_at(&self.settings, self.priority)),
             State::Master(master) => Some(master.deadline()),
             State::Stopping(stopping) => Some(stopping.deadline()),
@@ -108,12 +111,14 @@ impl Instance {
             Event::Startup => self.startup(now),
             Event::Shutdown => self.shutdown(now),
             Event::Source(source) => self.set_source(now, source),
-            Event::Fault(cause) => self.fault(cause, None),
+            Event::Fault(cause) => self.fault(cause),
             Event::Clear(cause) => self.clear(now, cause),
             Event::Priority(priority) => self.set_priority(priority),
             Event::Timer => self.timer(now),
             Event::Advert { from, advert } => self.advert(now, from, advert),
-            Event::Refused => self.fault(Cause::Address, Some(now + REFUSED_RETRY)),
+            Event::Refused => self.refused(now),
+            Event::Unsent => self.unsent(now),
+            Event::Sent => self.sent(now),
             Event::AddressLost => self.address_lost(now),
             Event::HardwareAddress => self.hardware_address(now),
         };
@@ -139,10 +144,10 @@ impl Instance {
             (State::Initialize, None) => self.run(now, Why::Startup),
             (State::Initialize, Some(&cause)) => {
                 let from = self.role();
-                self.state = State::Fault { retry_at: None };
+                self.state = State::Fault;
                 vec![transition(from, Role::Fault, Why::Fault(cause))]
             }
-            (State::Fault { .. } | State::Backup(_) | State::Master(_) | State::Stopping(_), _) => vec![],
+            (State::Fault | State::Backup(_) | State::Master(_) | State::Stopping(_), _) => vec![],
         }
     }
 
@@ -161,22 +166,20 @@ impl Instance {
         self.source = source;
         match source {
             Some(_) => self.clear(now, Cause::Source),
-            None => self.fault(Cause::Source, None),
+            None => self.fault(Cause::Source),
         }
     }
 
-    fn fault(&mut self, cause: Cause, retry_at: Option<Instant>) -> Vec<Action> {
+    fn fault(&mut self, cause: Cause) -> Vec<Action> {
         let known = self.faults.contains(&cause);
         if !known {
             self.faults.push(cause);
         }
-        match &mut self.state {
+        match &self.state {
             State::Initialize => vec![],
-            State::Fault { retry_at: at } => {
-                *at = retry_at.or(*at);
-                if known { vec![] } else { vec![Action::Report(Report::Cause { cause, raised: true })] }
-            }
-            State::Backup(_) | State::Master(_) => self.leave(State::Fault { retry_at }, Why::Fault(cause)),
+            State::Fault if known => vec![],
+            State::Fault => vec![Action::Report(Report::Cause { cause, raised: true })],
+            State::Backup(_) | State::Master(_) => self.leave(State::Fault, Why::Fault(cause)),
             State::Stopping(_) => self.leave(State::Initialize, Why::Shutdown),
         }
     }
@@ -185,12 +188,49 @@ impl Instance {
         let before = self.faults.len();
         self.faults.retain(|c| *c != cause);
         match (&self.state, self.faults.len()) {
-            (State::Fault { .. }, 0) => self.run(now, Why::Recovered(cause)),
-            (State::Fault { .. }, left) if left < before => {
+            (State::Fault, 0) => self.run(now, Why::Recovered(cause)),
+            (State::Fault, left) if left < before => {
                 vec![Action::Report(Report::Cause { cause, raised: false })]
             }
             _ => vec![],
         }
+    }
+
+    /// After a Master_Down_Interval without an advert of ours, another router has the addresses.
+    fn unsent(&mut self, now: Instant) -> Vec<Action> {
+        let since = *self.unsent_since.get_or_insert(now);
+        let given_up = now.since(since) >= self.settings.master_down(self.priority, self.settings.interval);
+        if !given_up || !matches!(self.state, State::Master(_)) {
+            return vec![];
+        }
+        let actions = self.fault(Cause::Send);
+        self.retries.unsent(now, self.settings.interval.duration());
+        actions
+    }
+
+    fn sent(&mut self, now: Instant) -> Vec<Action> {
+        self.unsent_since = None;
+        self.retries.sent();
+        self.clear(now, Cause::Send)
+    }
+
+    fn refused(&mut self, now: Instant) -> Vec<Action> {
+        let actions = self.fault(Cause::Address);
+        self.retries.refused(now);
+        actions
+    }
+
+    /// Retries in FAULT. The priority 0 that was not sent is still owed, so it shows whether sending works again: the new
+    /// master answers it.
+    fn retry(&mut self, now: Instant) -> Vec<Action> {
+        let mut actions = vec![];
+        if self.retries.take_send(now, self.settings.interval.duration()) {
+            actions.push(Action::Send(self.settings.advert(Priority::RELEASE)));
+        }
+        if self.retries.take_address(now) {
+            actions.extend(self.clear(now, Cause::Address));
+        }
+        actions
     }
 
     /// RFC 3768 §6.4.2, §6.4.3. With `fast`, a master sends priority 0 and keeps its addresses until a successor
@@ -217,6 +257,7 @@ impl Instance {
             actions.extend([Action::Release, release.clone(), release]);
         }
         self.state = next;
+        self.retries = Retries::default();
         if from != self.role() {
             actions.push(transition(from, self.role(), why));
         }
@@ -246,10 +287,7 @@ impl Instance {
         }
         match &mut self.state {
             State::Initialize => vec![],
-            State::Fault { .. } => {
-                self.state = State::Fault { retry_at: None };
-                self.clear(now, Cause::Address)
-            }
+            State::Fault => self.retry(now),
             // RFC 3768 §6.4.2: the Master_Down_Timer fires.
             State::Backup(backup) => {
                 let why = backup.why();
@@ -269,6 +307,7 @@ impl Instance {
     /// Adds the addresses first: without them there is nothing to advertise.
     fn become_master(&mut self, now: Instant, why: Why) -> Vec<Action> {
         let from = self.role();
+        self.unsent_since = None;
         self.state = State::Master(Master::started(now, &self.settings));
         vec![
             Action::Acquire,
@@ -299,7 +338,7 @@ impl Instance {
     }
 
     fn advert(&mut self, now: Instant, from: IpAddr, advert: &Advert) -> Vec<Action> {
-        if matches!(self.state, State::Initialize | State::Fault { .. }) {
+        if matches!(self.state, State::Initialize | State::Fault) {
             return vec![];
         }
         if let Err(reason) = self.admit(from, advert) {
@@ -307,7 +346,7 @@ impl Instance {
         }
         let peer = Peer { address: from, priority: advert.priority };
         let mut actions = match &mut self.state {
-            State::Initialize | State::Fault { .. } => vec![],
+            State::Initialize | State::Fault => vec![],
             State::Backup(backup) => {
                 let advert = (peer, advert.interval);
                 let budget = &mut self.fast_takeovers;

@@ -9,6 +9,7 @@ mod header;
 mod instance;
 mod ip;
 mod master;
+mod retries;
 mod second_speaker;
 mod settings;
 mod takeover_budget;

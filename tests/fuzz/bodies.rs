@@ -117,7 +117,7 @@ impl World {
     fn step(&mut self, choices: &mut Choices<'_>) {
         const CAUSES: [Cause; 5] =
             [Cause::Interface, Cause::Vrid, Cause::Service, Cause::Tracked, Cause::Partner];
-        match choices.octet() % 13 {
+        match choices.octet() % 15 {
             0 => self.event(Event::Startup),
             1 => self.event(Event::Shutdown),
             2 => {
@@ -130,6 +130,8 @@ impl World {
             6 => self.refuses = !self.refuses,
             7 if self.holds => self.event(Event::AddressLost),
             8 => self.event(Event::HardwareAddress),
+            12 => self.event(Event::Unsent),
+            13 => self.event(Event::Sent),
             9 | 10 => self.advert(choices),
             11 => self.wait(Duration::from_millis(u64::from(choices.octet()) * 40)),
             _ => {

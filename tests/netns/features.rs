@@ -372,7 +372,7 @@ fn announcements_are_repeated_at_garp_refresh() {
 fn with_unicast_peers_unlisted_senders_are_dropped_and_a_peer_behind_a_router_is_heard() {
     const ROUNDS: usize = 5;
     let nodes = [200, 100].map(|priority| {
-        let node = Node::plain(priority).with("UNICAST_PEERS", "10.77.0.1, 10.77.0.2, 10.77.0.3");
+        let node = Node::plain(priority).with("UNICAST_PEERS", "10.77.0.1, 10.77.0.2, 10.66.0.3");
         node.with("LOG_LEVEL", "info")
     });
     let pair = Pair::start([Kind::Ours; 2], &nodes);
@@ -388,7 +388,7 @@ fn with_unicast_peers_unlisted_senders_are_dropped_and_a_peer_behind_a_router_is
             }
         }
         // A peer does not send to the group, so a multicast sender is not a peer.
-        stranger.send_as([10, 77, 0, 3].into(), 255, &[], &Message::default().bytes());
+        stranger.send_as([10, 66, 0, 3].into(), 255, &[], &Message::default().bytes());
         std::thread::sleep(millis(300));
     }
     let seen = sampler.finish();
@@ -404,10 +404,40 @@ fn with_unicast_peers_unlisted_senders_are_dropped_and_a_peer_behind_a_router_is
         router.run.log.wait_for_after(mark, &counted, seconds(1));
     }
 
+    // A peer in another subnet.
     let peer = Message::default().bytes();
-    stranger.send_to(pair.a.host.address, [10, 77, 0, 3].into(), 60, &peer);
-    let better = "Entering BACKUP STATE … 10.77.0.3 (priority 250) ranks higher";
+    stranger.send_to(pair.a.host.address, [10, 66, 0, 3].into(), 60, &peer);
+    let better = "Entering BACKUP STATE … 10.66.0.3 (priority 250) ranks higher";
     pair.a.run.log.wait_for_after(marks[0], better, seconds(1));
+}
+
+/// The generalized TTL security mechanism (RFC 5082): no router is between us and a peer in our subnet.
+#[test]
+fn a_unicast_peer_on_the_link_must_send_a_ttl_of_255() {
+    let nodes = [200, 100]
+        .map(|priority| Node::plain(priority).with("UNICAST_PEERS", "10.77.0.1, 10.77.0.2, 10.77.0.3"));
+    let pair = Pair::start([Kind::Ours; 2], &nodes);
+    let marks = pair.marks();
+    for ttl in [1, 3, 60, 254] {
+        for priority in [250, 0] {
+            let message = Message { priority, ..Message::default() }.bytes();
+            for router in [&pair.a, &pair.b] {
+                // One of them "from" the other router.
+                for source in [[10, 77, 0, 3].into(), pair.a.host.address, pair.b.host.address] {
+                    if source != router.host.address {
+                        pair.client.send_to(router.host.address, source, ttl, &message);
+                    }
+                }
+            }
+        }
+    }
+    std::thread::sleep(millis(500));
+    assert_eq!(pair.entered_since(marks), "", "no router changes its state");
+    for router in [&pair.a, &pair.b] {
+        assert_eq!(router.dropped().get("ttl"), Some(&16));
+    }
+    pair.client.send_to(pair.a.host.address, [10, 77, 0, 3].into(), 255, &Message::default().bytes());
+    pair.a.run.log.wait_for_after(marks[0], "Entering BACKUP STATE … 10.77.0.3 (priority 250)", seconds(1));
 }
 
 /// Wrong checksum, wrong interval, wrong authentication, and noise; all claim a higher priority.

@@ -57,7 +57,7 @@ fn each_transition_is_one_line_with_its_cause_and_peer_for_people_and_programs()
         "BACKUP | MASTER | - | (VI_1) Entering MASTER STATE: heard no other router",
         "MASTER | BACKUP | 10.77.0.2 | (VI_1) Entering BACKUP STATE: 10.77.0.2 (priority 250) ranks higher",
         "BACKUP | MASTER | 10.77.0.2 | (VI_1) Entering MASTER STATE: 10.77.0.2 released the addresses",
-        "MASTER | FAULT | - | (VI_1) Entering FAULT STATE: interface enp0s3 is missing or down",
+        "MASTER | FAULT | - | (VI_1) Entering FAULT STATE: interface enp0s3 is down",
         "FAULT | BACKUP | - | (VI_1) Entering BACKUP STATE: interface enp0s3 is up",
         "BACKUP | INIT | - | (VI_1) Stopped",
     ];

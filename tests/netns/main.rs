@@ -3,9 +3,11 @@
 #![expect(clippy::disallowed_methods, reason = "a test of a running program waits on the real clock")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
+mod address_conflict;
 mod addresses;
 mod budgets;
 mod check;
+mod culprits;
 mod environment;
 mod failover;
 mod features;
@@ -22,7 +24,9 @@ mod pid1;
 mod routers;
 mod scan;
 mod second_speaker;
+mod sending;
 mod status;
 #[path = "../support/mod.rs"]
 mod support;
+mod unicast;
 mod wire;

@@ -12,7 +12,7 @@ use syn::{Attribute, Block, ImplItemFn, ItemFn, ItemImpl, ItemMod, ItemUse, Meta
 use super::imports::{Import, Sources, circles, imports, upward};
 
 /// The paths of the crate that files in a folder may name.
-const ALLOWED: [(&str, &[&str]); 13] = [
+const ALLOWED: [(&str, &[&str]); 14] = [
     ("src/time", &[]),
     ("src/vrrp", &["vrrp", "time"]),
     ("src/health", &["vrrp"]),
@@ -22,6 +22,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("src/logger", &["config", "sys::poller", "time"]),
     ("src/columns", &[]),
     ("src/interfaces", &["sys::netlink", "vrrp::Family"]),
+    ("src/unicast", &["interfaces", "sys::netlink", "vrrp::Family"]),
     ("src/token", &["ids", "sys::poller"]),
     ("src/status", &["status", "columns", "time", "vrrp::Role"]),
     ("src/commands/cli", &["config"]),

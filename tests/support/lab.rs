@@ -189,6 +189,14 @@ impl Host {
         ip(&args)
     }
 
+    /// Runs `nft COMMAND` in this host's namespace, which must succeed.
+    pub(crate) fn nft(&self, command: &str) {
+        let netns = self.netns();
+        let mut args = vec!["netns", "exec", netns.as_str(), "nft"];
+        args.extend(command.split_whitespace());
+        ip(&args);
+    }
+
     /// Runs `work` on a thread that is in this host's network namespace.
     pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         std::thread::scope(|scope| {

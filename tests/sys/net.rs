@@ -159,7 +159,7 @@ impl Host {
 
     fn unicast(&self, source: impl Into<IpAddr>) -> Socket {
         let source = source.into();
-        self.run(|| Socket::open_unicast("v0", source)).unwrap()
+        self.run(|| Socket::open_unicast(Some("v0"), source)).unwrap()
     }
 
     fn wait_for_carrier(&self, name: &str) {
@@ -400,6 +400,7 @@ fn links_are_listed_with_name_mac_and_whether_they_are_up() {
         name,
         altnames: vec![],
         up: true,
+        enabled: true,
         mac: Some(LEFT_MAC),
         loopback: false,
         multicast: true,
@@ -874,7 +875,7 @@ fn sockets_on_an_interface_that_is_missing_or_not_ethernet_are_refused_by_name()
     for error in [
         host.run(|| Socket::open_v4("none0", 77)).map(drop).unwrap_err(),
         host.run(|| Socket::open_v6("none0", 77)).map(drop).unwrap_err(),
-        host.run(|| Socket::open_unicast("none0", LEFT.into())).map(drop).unwrap_err(),
+        host.run(|| Socket::open_unicast(Some("none0"), LEFT.into())).map(drop).unwrap_err(),
         host.run(|| Announcer::open("none0")).map(drop).unwrap_err(),
     ] {
         assert!(error.to_string().contains("on none0: "), "{error}");

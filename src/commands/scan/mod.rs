@@ -214,6 +214,7 @@ mod tests {
             name: "eth0".into(),
             altnames: vec![],
             up: true,
+            enabled: true,
             mac: None,
             loopback: false,
             multicast: true,

@@ -231,7 +231,7 @@ fn address(payload: &[u8]) -> Option<Address> {
     })
 }
 
-fn ip(octets: &[u8]) -> Option<IpAddr> {
+pub(super) fn ip(octets: &[u8]) -> Option<IpAddr> {
     let v4 = <[u8; 4]>::try_from(octets).map(IpAddr::from);
     v4.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from)).ok()
 }
@@ -269,6 +269,7 @@ fn link(payload: &[u8]) -> Option<Link> {
         name,
         altnames,
         up: header.flags.contains(LinkFlags::Up | LinkFlags::Running),
+        enabled: header.flags.contains(LinkFlags::Up),
         mac,
         loopback: header.flags.contains(LinkFlags::Loopback),
         multicast: header.flags.contains(LinkFlags::Multicast),
@@ -435,6 +436,7 @@ mod tests {
             name: "eth0".into(),
             altnames: vec![],
             up: true,
+            enabled: true,
             mac: None,
             loopback: false,
             multicast: false,

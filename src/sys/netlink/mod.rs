@@ -6,6 +6,7 @@
 mod message;
 mod model;
 mod monitor;
+mod route;
 mod socket;
 
 use std::io;
@@ -14,7 +15,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST,
-    NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
 };
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, SockFlag, send, setsockopt, sockopt};
@@ -24,6 +25,8 @@ use super::Error;
 use message::{Reply, Request, messages};
 pub use model::{Address, Assignment, Change, Link, MARK, Removed};
 pub use monitor::Monitor;
+pub use route::Route;
+use route::{Query, RouteReply};
 use socket::{buffer, is, open, receive};
 
 /// Requests in one datagram. If all are refused, the answers still fit the receive queue.
@@ -191,6 +194,38 @@ impl Netlink {
         Ok(changes.into_iter().filter_map(link).collect())
     }
 
+    /// The way that a packet to `to` would take. `None` if there is no route. A link-local address has one only on a
+    /// link: `link`.
+    ///
+    /// # Errors
+    /// The kernel did not answer.
+    pub fn route(&mut self, to: IpAddr, link: Option<u32>) -> Result<Option<Route>, Error> {
+        self.ask_route(to, link).or_else(|error| {
+            let no_route =
+                [Errno::ENETUNREACH, Errno::EHOSTUNREACH, Errno::EACCES, Errno::EINVAL, Errno::ENODEV];
+            if is(&error, &no_route) { Ok(None) } else { Err(Error::doing("find the route to", to)(error)) }
+        })
+    }
+
+    fn ask_route(&mut self, to: IpAddr, link: Option<u32>) -> io::Result<Option<Route>> {
+        self.send(Query { to, link }, 0)?;
+        loop {
+            let length = receive(self.socket.as_fd(), &mut self.buffer).map_err(timed_out)?;
+            let Ok(reply) = NetlinkMessage::<RouteReply>::deserialize(&self.buffer[..length]) else {
+                continue;
+            };
+            if reply.header.sequence_number != self.sequence {
+                continue;
+            }
+            if let NetlinkPayload::InnerMessage(RouteReply(route)) = reply.payload {
+                return Ok(route);
+            }
+            if let NetlinkPayload::Error(refusal) = reply.payload {
+                return Err(refusal.to_io());
+            }
+        }
+    }
+
     fn refused(
         &mut self,
         doing: &'static str,
@@ -228,7 +263,7 @@ impl Netlink {
         }
     }
 
-    fn send(&mut self, request: Request, flags: u16) -> io::Result<()> {
+    fn send<R: NetlinkSerializable>(&mut self, request: R, flags: u16) -> io::Result<()> {
         let mut octets = vec![];
         self.write(request, flags, &mut octets);
         send(self.socket.as_raw_fd(), &octets, MsgFlags::empty())?;
@@ -236,7 +271,7 @@ impl Netlink {
     }
 
     /// Appends the message with a new sequence number.
-    fn write(&mut self, request: Request, flags: u16, octets: &mut Vec<u8>) {
+    fn write<R: NetlinkSerializable>(&mut self, request: R, flags: u16, octets: &mut Vec<u8>) {
         self.sequence = self.sequence.wrapping_add(1);
         let mut header = NetlinkHeader::default();
         header.flags = NLM_F_REQUEST | flags;

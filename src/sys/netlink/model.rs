@@ -60,6 +60,7 @@ impl Removed {
 
 /// A network interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "they are flags of the kernel")]
 pub struct Link {
     pub index: u32,
     pub name: String,
@@ -67,6 +68,8 @@ pub struct Link {
     pub altnames: Vec<String>,
     /// Administratively up and with a carrier (`IFF_UP` and `IFF_RUNNING`).
     pub up: bool,
+    /// Administratively up (`IFF_UP`); without a carrier it is not `up`.
+    pub enabled: bool,
     /// `None` if the hardware address does not have six octets.
     pub mac: Option<[u8; 6]>,
     pub loopback: bool,

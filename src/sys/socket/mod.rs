@@ -1,6 +1,7 @@
 //! Raw VRRP sockets of one interface: they carry packets and do not read their payload.
 
 mod datagram;
+mod fragments;
 mod inbox;
 pub mod ipv4;
 mod ipv6;
@@ -11,4 +12,4 @@ mod raw;
 pub use datagram::Datagram;
 pub use inbox::Inbox;
 pub use outbox::Outbox;
-pub use raw::{BUFFER, Received, Socket};
+pub use raw::{ANY_INTERFACE, BUFFER, Received, Socket};

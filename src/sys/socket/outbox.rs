@@ -7,6 +7,7 @@ use rustix::net::addr::SocketAddrArg;
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sendmmsg};
 
 use super::raw::{Socket, without_port};
+use super::{ipv4, ipv6};
 use crate::sys::Error;
 
 /// Complete packets for one [`Socket`], in sending order.
@@ -81,7 +82,9 @@ impl Socket {
         let mut sent = self.send_together(&packets, to);
         while let Some((slice, packet)) = packets.get(sent).zip(outbox.packets.get(sent)) {
             // sendmmsg stopped at this packet without an error; sending it alone gives the reason.
-            if let Err(e) = self.send.send_to_vectored(slice, &without_port(to).into()) {
+            let alone = self.send.send_to_vectored(slice, &without_port(to).into());
+            let payload = slice[0].get(header_length(to)..).unwrap_or_default();
+            if let Err(e) = self.or_in_fragments(alone, (packet.from, to), payload) {
                 failed.push((packet.sender, self.not_sent(packet.from, to)(e)));
             }
             sent += 1;
@@ -104,4 +107,9 @@ impl Socket {
             with.map(|(packet, none)| MMsgHdr::new_with_addr(&to, packet, none)).collect();
         sendmmsg(&self.send, &mut messages, SendFlags::empty()).unwrap_or(0)
     }
+}
+
+/// Of the headers that we build.
+fn header_length(to: IpAddr) -> usize {
+    if to.is_ipv4() { ipv4::HEADER } else { ipv6::HEADER }
 }

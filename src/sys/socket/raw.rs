@@ -1,6 +1,6 @@
 //! The sockets of one interface and address family: sends and receives one packet at a time.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
@@ -24,6 +24,10 @@ const SEND_ONLY: i32 = 255;
 /// Enough for the adverts of 255 virtual routers during some seconds in which the process does not run. The kernel limits
 /// it to `rmem_max` unless we may force it.
 const RECEIVE_BUFFER: usize = 1024 * 1024;
+
+/// How a socket that is bound to no interface names it.
+pub const ANY_INTERFACE: &str = "any interface";
+
 /// A received VRRP packet, or the fault in its IP header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Received<'a> {
@@ -34,20 +38,22 @@ pub enum Received<'a> {
 /// A receiving and a sending socket for VRRP on one interface in one address family, either for the multicast group or
 /// for one unicast source address. Any number of virtual routers can share them. Neither ever blocks.
 ///
-/// They are bound to the interface itself, not to its name: if the interface is removed and created again, open new ones.
+/// They are bound to the interface itself (unless it is unicast over any), not to its name: if the interface is removed and created again, open new ones.
 #[derive(Debug)]
 pub struct Socket {
     pub(super) receive: socket2::Socket,
     pub(super) send: socket2::Socket,
     pub(super) family: Family,
     pub(super) interface: String,
+    /// Opened for the first packet that is longer than the MTU.
+    pub(super) fragmenting: OnceCell<socket2::Socket>,
     id: Cell<NonZeroU16>,
 }
 
 impl Socket {
     /// Joins [`GROUP_V4`] on `interface`, which has the index `index`. Needs `NET_RAW`.
     pub fn open_v4(interface: &str, index: u32) -> Result<Self, Error> {
-        Self::open(interface, GROUP_V4.into(), |socket| {
+        Self::open(Some(interface), GROUP_V4.into(), |socket| {
             socket.set_multicast_all_v4(false)?;
             socket.join_multicast_v4_n(&GROUP_V4, &InterfaceIndexOrAddress::Index(index))
         })
@@ -56,15 +62,15 @@ impl Socket {
     /// Joins [`GROUP_V6`] on `interface`, which has the index `index`. Needs `NET_RAW`, and IPv6 in the kernel and on the
     /// interface, but the interface needs no address yet.
     pub fn open_v6(interface: &str, index: u32) -> Result<Self, Error> {
-        Self::open(interface, GROUP_V6.into(), |socket| {
+        Self::open(Some(interface), GROUP_V6.into(), |socket| {
             socket.set_multicast_all_v6(false)?;
             socket.join_multicast_v6(&GROUP_V6, index)
         })
     }
 
-    /// Receives packets to `source` that arrive on `interface`. The address may be added later, or removed and added
-    /// again. Needs `NET_RAW`.
-    pub fn open_unicast(interface: &str, source: IpAddr) -> Result<Self, Error> {
+    /// Receives packets to `source` that arrive on `interface`; with `None` it receives on every interface and sends as
+    /// the routes lead. The address may be added later, or removed and added again. Needs `NET_RAW`.
+    pub fn open_unicast(interface: Option<&str>, source: IpAddr) -> Result<Self, Error> {
         Self::open(interface, source, |socket| match source {
             IpAddr::V4(_) => socket.set_freebind_v4(true),
             IpAddr::V6(_) => socket.set_freebind_v6(true),
@@ -73,12 +79,13 @@ impl Socket {
 
     /// Receives packets to `to`. `prepare` sets the options that this destination needs.
     fn open(
-        interface: &str,
+        interface: Option<&str>,
         to: IpAddr,
         prepare: impl FnOnce(&socket2::Socket) -> io::Result<()>,
     ) -> Result<Self, Error> {
         let family = Family::of(to);
-        let on = format_args!("raw VRRP sockets over {family} on {interface}");
+        let name = interface.unwrap_or(ANY_INTERFACE);
+        let on = format_args!("raw VRRP sockets over {family} on {name}");
         let failed = |doing| Error::doing(doing, on);
         let receiver = || {
             let socket = raw(family, PROTOCOL.into(), interface)?;
@@ -98,7 +105,8 @@ impl Socket {
             receive: receiver().map_err(failed("open for receiving"))?,
             send: sender(family, interface).map_err(failed("open for sending"))?,
             family,
-            interface: interface.to_owned(),
+            interface: name.to_owned(),
+            fragmenting: OnceCell::new(),
             id: Cell::new(NonZeroU16::MIN),
         })
     }
@@ -145,8 +153,8 @@ impl Socket {
     }
 
     /// Sends `payload` with a TTL or hop limit of 255. `from` need not be an address of this host. The payload, with its
-    /// checksum, is sent unchanged; together with the header it has to fit the interface's MTU. The interface's routes
-    /// lead to a peer behind a router.
+    /// checksum, is sent unchanged; if it does not fit the MTU, in fragments. The interface's routes lead to a peer behind
+    /// a router.
     ///
     /// # Errors
     /// `from` or `to` is not of the family that the socket was opened for, or the kernel refuses. `NetworkDown`,
@@ -166,13 +174,13 @@ impl Socket {
     /// Like [`Socket::send`]; `payload` has at most 65,515 octets.
     pub fn send_v4(&self, from: Ipv4Addr, to: Ipv4Addr, payload: &[u8]) -> Result<(), Error> {
         let header = self.header_v4(from, to, payload)?;
-        self.transmit(to.into(), &header, payload).map_err(self.not_sent(from.into(), to.into()))
+        self.transmit((from.into(), to.into()), &header, payload)
     }
 
     /// Like [`Socket::send`]; `payload` has at most 65,535 octets.
     pub fn send_v6(&self, from: Ipv6Addr, to: Ipv6Addr, payload: &[u8]) -> Result<(), Error> {
         let header = self.header_v6(from, to, payload)?;
-        self.transmit(to.into(), &header, payload).map_err(self.not_sent(from.into(), to.into()))
+        self.transmit((from.into(), to.into()), &header, payload)
     }
 
     pub(super) fn header_v4(
@@ -200,10 +208,10 @@ impl Socket {
         Ok(ipv6::header(from, to, length))
     }
 
-    fn transmit(&self, to: IpAddr, header: &[u8], payload: &[u8]) -> io::Result<()> {
+    fn transmit(&self, (from, to): (IpAddr, IpAddr), header: &[u8], payload: &[u8]) -> Result<(), Error> {
         let packet = [IoSlice::new(header), IoSlice::new(payload)];
-        self.send.send_to_vectored(&packet, &without_port(to).into())?;
-        Ok(())
+        let sent = self.send.send_to_vectored(&packet, &without_port(to).into());
+        self.or_in_fragments(sent, (from, to), payload).map_err(self.not_sent(from, to))
     }
 
     pub(super) fn not_sent(&self, from: IpAddr, to: IpAddr) -> impl FnOnce(io::Error) -> Error {
@@ -242,8 +250,9 @@ impl Arrival {
     }
 }
 
-/// A socket bound to its interface needs neither `IP_MULTICAST_IF` nor a route to the group.
-fn sender(family: Family, interface: &str) -> io::Result<socket2::Socket> {
+/// A socket bound to its interface needs neither `IP_MULTICAST_IF` nor a route to the group; one for unicast may be bound
+/// to none.
+fn sender(family: Family, interface: Option<&str>) -> io::Result<socket2::Socket> {
     let socket = raw(family, SEND_ONLY, interface)?;
     match family {
         Family::V4 => {
@@ -258,14 +267,20 @@ fn sender(family: Family, interface: &str) -> io::Result<socket2::Socket> {
     Ok(socket)
 }
 
-fn raw(family: Family, protocol: i32, interface: &str) -> io::Result<socket2::Socket> {
+fn raw(family: Family, protocol: i32, interface: Option<&str>) -> io::Result<socket2::Socket> {
+    open(family, protocol, interface.map(str::as_bytes))
+}
+
+pub(super) fn open(family: Family, protocol: i32, device: Option<&[u8]>) -> io::Result<socket2::Socket> {
     let kind = Type::RAW.nonblocking().cloexec();
     let domain = match family {
         Family::V4 => Domain::IPV4,
         Family::V6 => Domain::IPV6,
     };
     let socket = socket2::Socket::new(domain, kind, Some(Protocol::from(protocol)))?;
-    socket.bind_device(Some(interface.as_bytes()))?;
+    if device.is_some() {
+        socket.bind_device(device)?;
+    }
     Ok(socket)
 }
 

@@ -1,0 +1,222 @@
+//! Watches who else claims the virtual addresses, and finds the claims that nobody but the holder may make. On a master
+//! every claim of another host is one; on a backup the master may claim, and only the master.
+
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use super::network::Network;
+use super::router::Router;
+use crate::ids::RouterId;
+use crate::sys::Error;
+use crate::sys::claims::{Claim, Claims, Watched};
+use crate::sys::netlink::Link;
+use crate::time::Instant;
+use crate::token::{Poller, Token};
+use crate::vrrp::{Family, Role};
+
+/// For this long after a takeover the master before may still claim the addresses.
+const HANDOVER: Duration = Duration::from_millis(400);
+
+/// The least time between two filters for changed masters.
+const FILTER_GAP: Duration = Duration::from_secs(1);
+
+/// The open socket of a link and a family.
+#[derive(Debug)]
+struct Open {
+    id: u32,
+    index: u32,
+    family: Family,
+    mac: [u8; 6],
+    watched: Vec<Watched>,
+    socket: Claims,
+}
+
+/// A virtual address on a link.
+#[derive(Clone, Debug)]
+struct Place {
+    at: (u32, IpAddr),
+    router: RouterId,
+    /// On a backup: the master, and the hardware address from which it claims the address.
+    master: Option<(IpAddr, [u8; 6])>,
+}
+
+/// What a claim means to its router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Normal,
+    /// The first claim under this master.
+    Master(IpAddr),
+    Conflict,
+}
+
+/// The sockets, and the hardware addresses of the masters.
+#[derive(Debug, Default)]
+pub(super) struct ClaimWatch {
+    open: Vec<Open>,
+    /// Sorted by link and address.
+    places: Vec<Place>,
+    opened: u32,
+    /// When the filters were last made, and whether they are out of date.
+    filtered_at: Instant,
+    outdated: bool,
+    /// It has been logged that a socket could not be opened.
+    failed: bool,
+}
+
+impl ClaimWatch {
+    /// Follows the links and addresses of the routers.
+    pub(super) fn update(&mut self, routers: &[Router], network: &Network, poller: &Poller) {
+        let of = |(n, router): (usize, &Router)| {
+            let place = move |at| Place { at, router: RouterId(n), master: None };
+            router.places(network).map(place).collect::<Vec<_>>()
+        };
+        let mut places: Vec<_> = routers.iter().enumerate().flat_map(of).collect();
+        places.sort_by_key(|place| place.at);
+        places.dedup_by_key(|place| place.at);
+        for place in &mut places {
+            let before = self.place(place.at).map(|n| &self.places[n]);
+            place.master = before.filter(|b| b.router == place.router).and_then(|before| before.master);
+        }
+        self.places = places;
+        let mac = |index| network.interfaces().link(index).and_then(|link| link.mac);
+        let places = &self.places;
+        self.open.retain(|open| {
+            mac(open.index) == Some(open.mac) && places.iter().any(|place| open.serves(place.at))
+        });
+        for n in 0..self.places.len() {
+            let (index, address) = self.places[n].at;
+            let link = network.interfaces().link(index);
+            let known = self.open.iter().any(|open| open.serves((index, address)));
+            if let (Some(link), false) = (link, known)
+                && let Some(mac) = link.mac
+                && let Err(e) = self.open(link, mac, Family::of(address), poller)
+                && !std::mem::replace(&mut self.failed, true)
+            {
+                log::warn!(event = "address_conflict"; "{e}; other hosts that use a virtual address are not reported");
+            }
+        }
+        self.refilter();
+    }
+
+    fn open(&mut self, link: &Link, mac: [u8; 6], family: Family, poller: &Poller) -> Result<(), Error> {
+        let (id, socket) = (self.opened, Claims::open(&link.name, family, &[])?);
+        poller.watch(socket.as_fd(), Token::Claims(id))?;
+        self.opened += 1;
+        self.open.push(Open { id, index: link.index, family, mac, watched: vec![], socket });
+        Ok(())
+    }
+
+    fn refilter(&mut self) {
+        self.outdated = false;
+        for open in &mut self.open {
+            let mine = self.places.iter().filter(|place| open.serves(place.at));
+            let watched: Vec<_> = mine.map(|place| (place.at.1, place.master.map(|(_, mac)| mac))).collect();
+            if watched != open.watched {
+                if let Err(e) = open.socket.watch(&watched) {
+                    log::debug!(event = "receive_failed"; "{e}");
+                }
+                open.watched = watched;
+            }
+        }
+    }
+
+    fn place(&self, at: (u32, IpAddr)) -> Option<usize> {
+        self.places.binary_search_by_key(&at, |place| place.at).ok()
+    }
+
+    /// Forgets masters that are no longer followed, and makes new filters, though not for each of many claims.
+    pub(super) fn follow_masters(&mut self, now: Instant, routers: &[Router]) {
+        for place in &mut self.places {
+            if let Some((master, _)) = place.master
+                && master_of(&routers[place.router.0]) != Some(master)
+            {
+                place.master = None;
+                self.outdated = true;
+            }
+        }
+        if self.outdated && now.since(self.filtered_at) >= FILTER_GAP {
+            self.filtered_at = now;
+            self.refilter();
+        }
+    }
+
+    /// The claims that a socket received and that are conflicts, each with its router.
+    pub(super) fn read(&mut self, id: u32, now: Instant, routers: &[Router]) -> Vec<(RouterId, Claim)> {
+        let Some(open) = self.open.iter().find(|open| open.id == id) else { return vec![] };
+        let (index, claims) = (open.index, open.socket.read());
+        let mut conflicts = vec![];
+        for claim in claims {
+            let Some(n) = self.place((index, claim.address)) else { continue };
+            let place = &mut self.places[n];
+            let router = &routers[place.router.0];
+            let (role, in_role) = (router.role(), now.since(router.telemetry().since()));
+            let followed = master_of(router);
+            let known = place.master.filter(|(master, _)| Some(*master) == followed).map(|(_, mac)| mac);
+            match verdict(role, in_role, followed, known, claim.mac) {
+                Verdict::Normal => {}
+                Verdict::Master(master) => {
+                    place.master = Some((master, claim.mac));
+                    self.outdated = true;
+                }
+                Verdict::Conflict => conflicts.push((place.router, claim)),
+            }
+        }
+        conflicts
+    }
+}
+
+impl Open {
+    fn serves(&self, (index, address): (u32, IpAddr)) -> bool {
+        (self.index, self.family) == (index, Family::of(address))
+    }
+}
+
+fn master_of(router: &Router) -> Option<IpAddr> {
+    router.instance().master().map(|master| master.address)
+}
+
+/// What a claim by `mac` means to a router that has been in `role` for `in_role` and follows `master`, which claims the
+/// address from `known`.
+fn verdict(
+    role: Role,
+    in_role: Duration,
+    master: Option<IpAddr>,
+    known: Option<[u8; 6]>,
+    mac: [u8; 6],
+) -> Verdict {
+    match (role, master, known) {
+        (Role::Master, _, _) if in_role >= HANDOVER => Verdict::Conflict,
+        (Role::Backup, Some(master), None) => Verdict::Master(master),
+        (Role::Backup, Some(_), Some(known)) if known != mac => Verdict::Conflict,
+        (Role::Master | Role::Backup | Role::Fault | Role::Init, _, _) => Verdict::Normal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn on_a_master_every_claim_is_a_conflict_once_the_handover_is_over() {
+        let at = |ms| verdict(Role::Master, Duration::from_millis(ms), None, None, [2; 6]);
+        assert_eq!([0, 399, 400].map(at), [Verdict::Normal, Verdict::Normal, Verdict::Conflict]);
+    }
+
+    #[test]
+    fn on_a_backup_only_the_master_may_claim() {
+        let master = "10.0.0.11".parse().unwrap();
+        let claimed = |master, known| verdict(Role::Backup, Duration::ZERO, master, known, [2; 6]);
+        assert_eq!(claimed(None, None), Verdict::Normal, "there is no master to compare with");
+        assert_eq!(claimed(Some(master), None), Verdict::Master(master));
+        assert_eq!(claimed(Some(master), Some([2; 6])), Verdict::Normal);
+        assert_eq!(claimed(Some(master), Some([3; 6])), Verdict::Conflict);
+    }
+
+    #[test]
+    fn a_router_that_takes_no_part_says_nothing() {
+        for role in [Role::Fault, Role::Init] {
+            assert_eq!(verdict(role, Duration::from_secs(9), None, None, [2; 6]), Verdict::Normal);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! A FAULT names the interface that caused it and what is wrong with it: in the log, `status`, `why` and the metrics.
+
+use crate::support::lab::Lab;
+use crate::support::pair::START;
+use crate::support::query::{body, command, with_metrics};
+use crate::support::router::{Kind, Node, Router};
+use crate::support::{seconds, wait_until};
+
+fn json(router: &Router) -> serde_json::Value {
+    let status = || command(router, &["status", "--json"]);
+    wait_until("it answers", seconds(2), || status().0 == 0);
+    serde_json::from_str(&status().1).expect("one line of JSON")
+}
+
+/// Every source names `culprit` with `problem`; the log, `status` and `why` have `text`.
+fn names(router: &Router, cause: &str, culprit: &str, problem: &str, text: &str) {
+    router.run.log.wait_for(&format!("Entering FAULT STATE: {text}"), START);
+    let router_json = json(router)["routers"][0].clone();
+    let expected = serde_json::json!({ "cause": cause, "culprit": culprit, "problem": problem });
+    assert!(router_json["fault_causes"].as_array().expect("a list").contains(&expected), "{router_json}");
+    assert!(router_json["faults"].as_array().expect("a list").contains(&text.into()), "{router_json}");
+    let (code, why) = command(router, &["why"]);
+    assert!(code == 0 && why.contains(text), "{why}");
+}
+
+#[test]
+fn the_link_of_a_virtual_address_is_named_and_not_interface() {
+    let lab = Lab::new();
+    let (host, other) = (lab.host("a", 1), lab.host("b", 2));
+    host.ip(&format!("link add eth1 type veth peer name eth1 netns {}", other.netns()));
+    host.ip("link set eth1 up");
+    let node = with_metrics(Node::plain(100).with("VIP", "10.77.0.100 dev eth1"));
+    let router = Router::start(Kind::Ours, &host, &node);
+    names(&router, "interface", "eth1", "no_carrier", "interface eth1 of 10.77.0.100 has no carrier");
+    let page = body(&host, "/metrics");
+    let sample = "cause=\"interface\",culprit=\"eth1\",problem=\"no_carrier\"} 1";
+    assert!(page.contains("keepalived_vrrp_fault{") && page.contains(sample), "{page}");
+    other.ip("link set eth1 up");
+    router.run.log.wait_for("Entering BACKUP STATE: interface eth1 is up", seconds(2));
+}
+
+#[test]
+fn a_tracked_interface_is_named() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    host.ip("link add eth2 type veth peer name eth3");
+    host.ip("link set eth3 up");
+    host.ip("link set eth2 up");
+    let node = Node::plain(100).with("TRACK_INTERFACE", "lo eth2");
+    let router = Router::start(Kind::Ours, &host, &node);
+    router.wait_backup(0, START);
+    host.ip("link set eth2 down");
+    names(&router, "tracked", "eth2", "down", "tracked interface eth2 is down");
+    host.ip("link del eth2");
+    let gone = || json(&router)["routers"][0]["fault_causes"][0]["problem"] == "gone";
+    wait_until("the status has the present problem", seconds(2), gone);
+}
+
+#[test]
+fn interface_is_named_with_what_is_wrong() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let start = || Router::start(Kind::Ours, &host, &Node::plain(100));
+    host.ip("link set enp0s3 down");
+    names(&start(), "interface", "enp0s3", "down", "interface enp0s3 is down");
+    host.ip("link set enp0s3 up");
+    host.pull_cable();
+    names(&start(), "interface", "enp0s3", "no_carrier", "interface enp0s3 has no carrier");
+    host.plug_cable();
+    host.ip("address flush dev enp0s3");
+    names(&start(), "source", "enp0s3", "no_address", "interface enp0s3 has no IPv4 address to send from");
+    host.ip("link del enp0s3");
+    names(&start(), "interface", "enp0s3", "gone", "interface enp0s3 does not exist");
+}
