@@ -6,6 +6,7 @@ pub mod cli;
 mod environment;
 mod failure;
 mod output;
+pub mod panic;
 mod query;
 mod run;
 mod scan;

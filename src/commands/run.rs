@@ -1,10 +1,9 @@
 //! The command `run`: reads the configuration, checks the capabilities and runs the daemon until it stops. Knows
 //! nothing of the protocol.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use super::environment::Startup;
 use super::failure::{Failure, require};
+use super::panic::release_on_panic;
 use crate::config::Config;
 use crate::daemon::{Daemon, Next};
 use crate::logger;
@@ -13,15 +12,6 @@ use crate::sys::capabilities::Capability;
 
 /// Runs the daemon until a signal stops it.
 pub(super) fn run() -> Result<(), Failure> {
-    catch_panic(run_daemon)
-}
-
-/// A panic unwinds to here, past the daemon, whose `Drop` removes the virtual addresses.
-fn catch_panic(work: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(Failure::Panic))
-}
-
-fn run_daemon() -> Result<(), Failure> {
     let startup = Startup::default();
     let (config, warnings) = startup.read()?;
     // It fails only if a logger is installed already, which then stays.
@@ -31,6 +21,7 @@ fn run_daemon() -> Result<(), Failure> {
         log::log!(warning.level, event = "configuration"; "{warning}");
     }
     require(&[Capability::NetAdmin, Capability::NetRaw])?;
+    release_on_panic(&config);
     let mut daemon = Daemon::start(config.clone())?;
     log_findings(&config);
     // The daemon has its own copy, of up to a thousand routers.
@@ -75,16 +66,5 @@ fn reload(startup: &Startup) {
             let changed = changed.join(", ");
             log::warn!(event = "reload"; "Reload: {changed} changed; restart this container to apply the change");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_panic_becomes_exit_code_70() {
-        let failure = catch_panic(|| panic!("a bug")).unwrap_err();
-        assert_eq!(failure.exit_code(), 70);
     }
 }

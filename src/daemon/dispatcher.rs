@@ -363,7 +363,7 @@ impl Dispatcher {
     }
 }
 
-/// A panic unwinds through here: whatever else is broken, no virtual address is left behind.
+/// However the daemon ends, no virtual address is left behind. A panic of the program does not get here: `commands/panic.rs`.
 impl Drop for Dispatcher {
     fn drop(&mut self) {
         for id in self.ids() {
