@@ -169,21 +169,7 @@ impl Daemon {
             self.routers.catch_up();
         }
         for token in tokens {
-            match token {
-                Token::Signals => self.handle_signals(),
-                Token::Netlink => self.routers.network_changed(&self.poller),
-                Token::Port(port) => self.routers.receive(port),
-                Token::Claims(number) => self.routers.read_claims(number),
-                Token::Listener(listener) => {
-                    self.server.accept_ready(listener, self.poller.now(), &self.poller);
-                }
-                Token::Connection(number) => {
-                    self.server.connection_ready(number, self.poller.now(), &self.poller);
-                }
-                Token::Process(pid) => self.checks.process_ended(pid, self.poller.now()),
-                Token::Identities => self.checks.identities_ready(),
-                Token::Probe(check, _) => self.check_ready(check, token),
-            }
+            self.handle(token);
         }
         self.expire();
         self.routers.follow_own_changes(&self.poller);
@@ -201,6 +187,25 @@ impl Daemon {
             (false, true) => Next::Reload,
             (false, false) => Next::Turn,
         })
+    }
+
+    /// One descriptor is ready.
+    fn handle(&mut self, token: Token) {
+        match token {
+            Token::Signals => self.handle_signals(),
+            Token::Netlink => self.routers.network_changed(&self.poller),
+            Token::Port(port) => self.routers.receive(port),
+            Token::Claims(number) => self.routers.read_claims(number),
+            Token::Listener(listener) => {
+                self.server.accept_ready(listener, self.poller.now(), &self.poller);
+            }
+            Token::Connection(number) => {
+                self.server.connection_ready(number, self.poller.now(), &self.poller);
+            }
+            Token::Process(pid) => self.checks.process_ended(pid, self.poller.now()),
+            Token::Identities => self.checks.identities_ready(),
+            Token::Probe(check, _) => self.check_ready(check, token),
+        }
     }
 
     /// Stops as on SIGTERM: a master may first wait for its successor. A second call does not wait.
