@@ -6,6 +6,7 @@
 mod address_conflict;
 mod addresses;
 mod budgets;
+mod chaos;
 mod check;
 mod culprits;
 mod environment;

@@ -3,6 +3,7 @@
 
 mod alerts;
 mod architecture;
+mod chaos;
 mod conformance;
 mod failover_picture;
 mod fuzz;

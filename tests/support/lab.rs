@@ -78,6 +78,18 @@ impl Lab {
         host
     }
 
+    /// The namespace of the bridge; the port of host `name` is `p-name`.
+    pub(crate) fn switch(&self) -> String {
+        self.inner.netns("switch")
+    }
+
+    /// Prints what all programs wrote so far, each line with the time since `origin`.
+    pub(crate) fn print_logs(&self, origin: Instant) {
+        for log in lock(&self.inner.logs).iter() {
+            eprint!("{}", log.dump(origin));
+        }
+    }
+
     /// A host with only `lo`; [`Host::plug_in`] adds the interface.
     pub(crate) fn bare_host(&self, name: &str, number: u8) -> Host {
         let netns = self.inner.netns(name);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use nix::ifaddrs::getifaddrs;
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 
 use super::lab::{Host, enter};
 
@@ -44,7 +44,7 @@ impl Sampler {
             while !stopped.load(Ordering::Relaxed) {
                 let look = |namespace| {
                     enter(namespace);
-                    here(address)
+                    here(&[address])[0]
                 };
                 let holders: Vec<bool> = namespaces.iter().map(look).collect();
                 let now = Instant::now();
@@ -101,11 +101,14 @@ impl Sampled {
     }
 }
 
-/// Whether the calling thread's network namespace has `address`.
-fn here(address: IpAddr) -> bool {
-    let mut all = getifaddrs().expect("the kernel lists addresses").filter_map(|a| a.address);
-    all.any(|a| match address {
-        IpAddr::V4(v4) => a.as_sockaddr_in().is_some_and(|a| a.ip() == v4),
-        IpAddr::V6(v6) => a.as_sockaddr_in6().is_some_and(|a| a.ip() == v6),
-    })
+/// Which of `addresses` the calling thread's network namespace has.
+pub(crate) fn here(addresses: &[IpAddr]) -> Vec<bool> {
+    let all: Vec<IpAddr> = getifaddrs().expect("the kernel lists addresses").filter_map(|a| ip(&a)).collect();
+    addresses.iter().map(|address| all.contains(address)).collect()
+}
+
+fn ip(interface: &InterfaceAddress) -> Option<IpAddr> {
+    let address = interface.address.as_ref()?;
+    let v4 = address.as_sockaddr_in().map(|a| a.ip().into());
+    v4.or_else(|| address.as_sockaddr_in6().map(|a| a.ip().into()))
 }

@@ -1,0 +1,108 @@
+//! Faults in a sequence that a seed decides, on two and three hosts, and what must hold whatever happens. `make chaos` runs
+//! it for longer. A sequence is run again by its seed: `CHAOS_SEED=… make chaos`.
+
+mod faults;
+mod hosts;
+mod judge;
+mod schedule;
+mod watch;
+
+use std::time::{Duration, Instant};
+
+use hosts::Hosts;
+use judge::{Record, Verdict};
+use schedule::{Plan, Step};
+use watch::Watch;
+
+use crate::support::seconds;
+
+/// The longest sequence. The next seed follows.
+const LONGEST: Duration = seconds(60);
+/// The sequence that `make test` runs: three hosts with IPv4 and IPv6.
+const SEED: u64 = 3;
+
+/// A number from the environment.
+fn number(name: &str, default: u64) -> u64 {
+    let Ok(text) = std::env::var(name) else { return default };
+    text.parse().unwrap_or_else(|_| panic!("{name}={text} must be a number"))
+}
+
+#[test]
+fn one_holder_whatever_happens() {
+    let (first, time) = (number("CHAOS_SEED", SEED), seconds(number("CHAOS_SECONDS", 60)));
+    let start = Instant::now();
+    let mut failed = vec![];
+    for seed in first.. {
+        let left = time.saturating_sub(start.elapsed());
+        if seed > first && left < seconds(20) {
+            break;
+        }
+        let plan = Plan::new(seed, left.min(LONGEST));
+        if !run(seed, &plan) {
+            failed.push(seed);
+        }
+    }
+    assert!(failed.is_empty(), "violations; run one again with CHAOS_SEED=… make chaos: {failed:?}");
+}
+
+/// Runs a sequence. Prints its events and what was seen if something does not hold.
+fn run(seed: u64, plan: &Plan) -> bool {
+    let mut hosts = Hosts::new(plan.configuration);
+    let watch = Watch::start(&hosts);
+    let mut due = watch.now();
+    let mut before = Duration::ZERO;
+    for (at, step) in &plan.steps {
+        due += *at - before;
+        before = *at;
+        std::thread::sleep(due.saturating_sub(watch.now()));
+        let begun = watch.now();
+        match *step {
+            Step::Act(act) => {
+                hosts.apply(act);
+                let at = if act.counts_from_begin() { begun } else { watch.now() };
+                watch.note(|record| record.acts.push((at, act)));
+            }
+            Step::Check => {
+                hosts.check();
+                watch.note(|record| record.checks.push(begun));
+            }
+        }
+        // What took longer than planned delays what follows.
+        due = due.max(watch.now());
+    }
+    std::thread::sleep(schedule::WINDOW);
+    let started = watch.started;
+    let record = watch.finish();
+    let verdict = record.judge(plan.configuration);
+    let stalled: Duration = record.stalls.iter().map(|(from, to)| *to - *from).sum();
+    eprintln!(
+        "chaos: seed {seed}, {}, {:.0} s: {} events, {} checks judged, {} void, {} answers judged, stalls of {stalled:.1?}",
+        plan.configuration.name,
+        record.ended.as_secs_f64(),
+        record.acts.len(),
+        verdict.judged,
+        verdict.void,
+        verdict.answers,
+    );
+    let holds = verdict.violations.is_empty() && hosts.faults.is_empty();
+    if !holds {
+        report(seed, &record, &verdict);
+        hosts.print(started);
+    }
+    holds
+}
+
+fn report(seed: u64, record: &Record, verdict: &Verdict) {
+    eprintln!("chaos: violations with seed {seed}");
+    verdict.violations.iter().for_each(|violation| eprintln!("{violation}"));
+    let mut lines: Vec<(Duration, String)> = vec![];
+    lines.extend(record.acts.iter().map(|(at, act)| (*at, format!("{act:?}"))));
+    lines.extend(record.checks.iter().map(|at| (*at, "check".to_owned())));
+    for (address, history) in record.holders.iter().enumerate() {
+        lines.extend(history.iter().map(|(at, holders)| (*at, format!("  address {address}: {holders:?}"))));
+    }
+    lines
+        .extend(record.stalls.iter().map(|(from, to)| (*from, format!("  stalled for {:.3?}", *to - *from))));
+    lines.sort();
+    lines.iter().for_each(|(at, line)| eprintln!("{:9.3} {line}", at.as_secs_f64()));
+}

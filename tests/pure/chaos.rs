@@ -1,0 +1,220 @@
+//! The schedule and the judge of `tests/netns/chaos`, which need no host: the schedule is a function of the seed, and the
+//! judge finds what must not happen.
+
+#[path = "../netns/chaos/faults.rs"]
+mod faults;
+#[path = "../netns/chaos/judge.rs"]
+mod judge;
+#[path = "../netns/chaos/schedule.rs"]
+mod schedule;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use faults::{Act, CONFIGURATIONS, Configuration, Program, World};
+use judge::{Poll, Record, Verdict};
+use schedule::{Plan, Step};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+fn acts(plan: &Plan) -> impl Iterator<Item = (Duration, Act)> {
+    plan.steps.iter().filter_map(|(at, step)| match step {
+        Step::Act(act) => Some((*at, *act)),
+        Step::Check => None,
+    })
+}
+
+#[test]
+fn a_seed_always_gives_the_same_sequence() {
+    for seed in 0..50 {
+        assert_eq!(Plan::new(seed, MINUTE).steps, Plan::new(seed, MINUTE).steps);
+        assert_ne!(Plan::new(seed, MINUTE).steps, Plan::new(seed + 50, MINUTE).steps);
+    }
+    // A change here makes old seeds worthless.
+    let act = |at, act| (ms(at), Step::Act(act));
+    let first = [
+        act(0, Act::Start(0)),
+        act(0, Act::Start(1)),
+        (ms(6_500), Step::Check),
+        act(7_300, Act::Cut(0, 1)),
+        act(7_300, Act::Cut(1, 0)),
+        act(7_717, Act::Heal(0, 1)),
+    ];
+    assert_eq!(Plan::new(6, MINUTE).steps[..6], first);
+}
+
+#[test]
+fn a_shorter_sequence_is_the_beginning_of_a_longer_one() {
+    for seed in 0..50 {
+        let (short, long) = (Plan::new(seed, MINUTE / 3).steps, Plan::new(seed, MINUTE).steps);
+        // The short one may end with a check of its own.
+        let common = short.len() - 1;
+        assert_eq!(short[..common], long[..common], "seed {seed}");
+    }
+}
+
+#[test]
+fn consecutive_seeds_take_all_configurations_and_all_events() {
+    let plans: Vec<Plan> = (0..60).map(|seed| Plan::new(seed, MINUTE)).collect();
+    let names: BTreeSet<&str> = plans.iter().map(|plan| plan.configuration.name).collect();
+    assert_eq!(names.len(), CONFIGURATIONS.len());
+    let kinds: BTreeSet<String> = plans
+        .iter()
+        .flat_map(acts)
+        .map(|(_, act)| format!("{act:?}").split('(').next().unwrap().to_owned())
+        .collect();
+    assert_eq!(kinds.len(), 25, "{kinds:?}");
+}
+
+/// The end of each fault is in the sequence, every check comes after quiet, and events befall what is there.
+#[test]
+fn every_fault_ends_and_every_check_comes_after_quiet() {
+    for seed in 0..600 {
+        let plan = Plan::new(seed, MINUTE);
+        let mut world = World::new(plan.configuration);
+        for (at, step) in &plan.steps {
+            match *step {
+                Step::Act(act) => {
+                    if let Act::Pause(h) | Act::Kill(h) | Act::Stop(h) | Act::KillService(h) = act {
+                        assert!(
+                            world.hosts[h].alive && !world.hosts[h].paused,
+                            "seed {seed}: {at:?} {act:?}"
+                        );
+                    }
+                    if let Act::DeleteOwnAddress(h) | Act::ChangePrefix(h) | Act::ShortenVip(h) = act {
+                        assert_ne!(plan.configuration.programs[h], Program::Keepalived);
+                    }
+                    world.apply(*at, act);
+                }
+                Step::Check => {
+                    assert!(world.is_whole(), "seed {seed}: {at:?}");
+                    assert!(*at >= world.changed + plan.configuration.settle());
+                    assert!(world.best().is_some(), "seed {seed}: {at:?}");
+                }
+            }
+        }
+        assert_eq!(plan.steps.last().unwrap().1, Step::Check);
+        assert_eq!(world.best(), Some(0), "seed {seed}: all is well at the end");
+        assert!(world.hosts.iter().all(|host| host.service), "seed {seed}");
+    }
+}
+
+/// Two hosts at one advert a second, the first one master, and a check 40 s after the start.
+struct Quiet(Record);
+
+const TWO: Configuration = CONFIGURATIONS[0];
+
+impl Quiet {
+    fn new() -> Self {
+        let acts = vec![(ms(0), Act::Start(0)), (ms(0), Act::Start(1))];
+        let holders = vec![vec![(ms(0), vec![false, false]), (ms(3_600), vec![true, false])]];
+        let record =
+            Record { acts, checks: vec![ms(40_000)], holders, ended: ms(42_000), ..Record::default() };
+        Self(record)
+    }
+
+    fn acts(mut self, acts: &[(u64, Act)]) -> Self {
+        self.0.acts.extend(acts.iter().map(|(at, act)| (ms(*at), *act)));
+        self
+    }
+
+    fn holders(mut self, holders: &[(u64, [bool; 2])]) -> Self {
+        self.0.holders[0].extend(holders.iter().map(|(at, holders)| (ms(*at), holders.to_vec())));
+        self
+    }
+
+    fn poll(mut self, asked: u64, answer: Option<usize>) -> Self {
+        let (asked, ended) = (ms(asked), ms(asked + 20));
+        self.0.polls.push(Poll { client: "fresh", address: 0, asked, ended, answer });
+        self
+    }
+
+    fn stall(mut self, from: u64, to: u64) -> Self {
+        self.0.stalls.push((ms(from), ms(to)));
+        self
+    }
+
+    fn verdict(&self) -> Verdict {
+        self.0.judge(TWO)
+    }
+
+    fn violations(&self) -> String {
+        self.verdict().violations.iter().map(|v| format!("{v}\n")).collect()
+    }
+}
+
+#[test]
+fn what_must_be_is_no_violation() {
+    let quiet = Quiet::new().poll(40_100, Some(0)).poll(40_300, Some(0));
+    let verdict = quiet.verdict();
+    assert_eq!(verdict.violations, []);
+    assert_eq!((verdict.judged, verdict.void, verdict.answers), (1, 0, 2));
+}
+
+#[test]
+fn two_holders_that_hear_each_other_for_too_long_are_found() {
+    let twice = |to: u64| Quiet::new().holders(&[(10_000, [true, true]), (to, [true, false])]);
+    assert_eq!(twice(15_400).violations(), "");
+    assert!(twice(15_600).violations().contains("hosts 0 and 1 both hold it"));
+    // What the machine did not run is added.
+    assert_eq!(twice(15_600).stall(12_000, 12_200).violations(), "");
+    // While they are cut off from each other they may; and from the end of that, the limit counts.
+    let cut = [(9_000, Act::Cut(1, 0)), (15_000, Act::Heal(1, 0))];
+    assert_eq!(twice(20_400).acts(&cut).violations(), "");
+    assert!(twice(20_600).acts(&cut).violations().contains("both hold it"));
+}
+
+#[test]
+fn no_holder_for_too_long_is_found() {
+    let none = |to: u64| Quiet::new().holders(&[(10_000, [false, false]), (to, [true, false])]);
+    assert_eq!(none(14_800).violations(), "");
+    assert!(none(14_900).violations().contains("no holder for 4.900s"));
+    assert_eq!(none(14_900).stall(9_000, 10_100).violations(), "");
+    // Nobody could be: both are down, or a stranger says that it is.
+    let down =
+        [(9_000, Act::Kill(0)), (9_000, Act::Pause(1)), (12_000, Act::Resume(1)), (14_000, Act::Start(0))];
+    assert_eq!(none(16_800).acts(&down).violations(), "");
+    assert!(none(16_900).acts(&down).violations().contains("no holder for 4.900s"));
+    let flood = [(10_000, Act::Flood(254, 254)), (12_000, Act::EndFlood)];
+    assert_eq!(none(16_800).acts(&flood).violations(), "");
+    assert!(none(16_900).acts(&flood).violations().contains("no holder"));
+}
+
+#[test]
+fn the_wrong_holder_after_quiet_is_found() {
+    let wrong = || Quiet::new().holders(&[(30_000, [false, true])]);
+    assert!(wrong().violations().contains("the holders are [1], the best is 0"));
+    assert_eq!(wrong().acts(&[(29_000, Act::Kill(0))]).violations(), "");
+    assert_eq!(wrong().acts(&[(29_000, Act::KillService(0))]).violations(), "");
+    // Without their services, the better one by its configuration.
+    let both = [(29_000, Act::KillService(0)), (29_000, Act::KillService(1))];
+    assert!(wrong().acts(&both).violations().contains("the best is 0"));
+    // It moves while all is quiet.
+    let moves = Quiet::new().holders(&[(40_300, [false, true]), (40_310, [true, false])]);
+    assert!(moves.violations().contains("the holders are [1]"));
+}
+
+#[test]
+fn a_check_is_void_on_a_starved_machine_or_before_quiet() {
+    let wrong = || Quiet::new().holders(&[(30_000, [false, true])]);
+    let verdict = wrong().acts(&[(38_000, Act::ReloadService(0))]).verdict();
+    assert_eq!((verdict.violations.len(), verdict.judged, verdict.void), (0, 0, 1));
+    let verdict = wrong().stall(31_000, 31_500).verdict();
+    assert_eq!((verdict.violations.len(), verdict.judged, verdict.void), (0, 0, 1));
+}
+
+#[test]
+fn a_client_that_does_not_reach_the_holder_is_found() {
+    assert!(Quiet::new().poll(40_100, None).violations().contains("the fresh client gets no host and not 0"));
+    assert!(Quiet::new().poll(40_100, Some(1)).violations().contains("gets host 1 and not 0"));
+    // A second after the last change it must.
+    let moved = || Quiet::new().holders(&[(38_000, [false, true]), (39_000, [true, false])]);
+    assert_eq!(moved().poll(39_900, Some(1)).violations(), "");
+    assert!(moved().poll(40_000, Some(1)).violations().contains("gets host 1"));
+    // A request during which the machine did not run our programs is not judged.
+    assert_eq!(Quiet::new().poll(40_100, None).stall(40_110, 40_180).violations(), "");
+}
