@@ -1,6 +1,6 @@
 # Everything below works on a fresh Debian or Ubuntu with Rust and root: each target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup image images stand-ins demo demo-down bench test test-fast fuzz lint
+.PHONY: help setup image images stand-ins demo demo-down bench test test-fast chaos fuzz lint
 SHELL := /bin/bash
 scripts := tests/scripts
 ARCHITECTURE ?= arm64
@@ -37,6 +37,10 @@ lint: setup ## formatting, clippy and rustdoc without a warning, no C in the tre
 
 test-fast: setup ## the tests that need no privilege: no namespaces, no Docker
 	cargo test --locked --lib --bins --test pure
+
+chaos: setup ## faults by CHAOS_SEED (random) on two and three hosts for CHAOS_SECONDS (600); a seed runs again the same
+	@CHAOS_SEED=$${CHAOS_SEED:-$$(shuf -i 1-1000000 -n 1)} CHAOS_SECONDS=$${CHAOS_SECONDS:-600} \
+		cargo test --locked --test netns chaos:: -- --nocapture
 
 fuzz: setup ## packets, events and environments by libFuzzer, FUZZ_SECONDS (60) for each of three targets
 	@$(scripts)/fuzz.sh

@@ -120,8 +120,10 @@ pub(crate) enum Act {
     Lose(usize, u8),
     EndLoss(usize),
     DeleteVip(usize),
-    /// Replaces a virtual address by the same one with the prefix of the subnet.
+    /// Replaces a virtual address by the same one with the prefix of the subnet, which is not the router's to remove.
     ChangePrefix(usize),
+    /// Deletes that one.
+    RestorePrefix(usize),
     /// The kernel will remove the virtual address after one second.
     ShortenVip(usize),
     DeleteOwnAddress(usize),
@@ -149,6 +151,7 @@ impl Act {
                 | Self::Heal(..)
                 | Self::EndLoss(_)
                 | Self::RestoreOwnAddress(_)
+                | Self::RestorePrefix(_)
                 | Self::StartService(_)
                 | Self::EndFlood
                 | Self::EndHog
@@ -163,6 +166,8 @@ pub(crate) struct HostState {
     pub(crate) unplugged: bool,
     pub(crate) link_down: bool,
     pub(crate) no_own_address: bool,
+    /// Whether somebody put the virtual address there with another prefix.
+    pub(crate) foreign_vip: bool,
     pub(crate) service: bool,
     /// When it last became able to be master.
     pub(crate) able_since: Option<Duration>,
@@ -220,6 +225,8 @@ impl World {
             Act::LinkUp(h) => self.hosts[h].link_down = false,
             Act::DeleteOwnAddress(h) => self.hosts[h].no_own_address = true,
             Act::RestoreOwnAddress(h) => self.hosts[h].no_own_address = false,
+            Act::ChangePrefix(h) => self.hosts[h].foreign_vip = true,
+            Act::RestorePrefix(h) => self.hosts[h].foreign_vip = false,
             Act::KillService(h) => self.hosts[h].service = false,
             Act::StartService(h) => self.hosts[h].service = true,
             Act::Cut(from, to) => _ = self.cuts.insert((from, to)),
@@ -228,12 +235,7 @@ impl World {
             Act::EndLoss(h) => _ = self.losses.remove(&h),
             Act::Flood(..) => self.flooded = true,
             Act::EndFlood => (self.flooded, self.flood_ended) = (false, at),
-            Act::DeleteVip(_)
-            | Act::ChangePrefix(_)
-            | Act::ShortenVip(_)
-            | Act::ReloadService(_)
-            | Act::Hog(_)
-            | Act::EndHog => {}
+            Act::DeleteVip(_) | Act::ShortenVip(_) | Act::ReloadService(_) | Act::Hog(_) | Act::EndHog => {}
         }
         for host in &mut self.hosts {
             host.able_since = host.is_able().then(|| host.able_since.unwrap_or(at));
@@ -266,9 +268,11 @@ impl World {
             })
     }
 
-    /// keepalived has no lease: killed or paused, it leaves the address where it is.
+    /// keepalived has no lease: killed or paused, it leaves the address where it is. And what somebody else put there is
+    /// not removed by us.
     pub(crate) fn may_hold_for_ever(&self, host: usize) -> bool {
         let state = &self.hosts[host];
-        self.configuration.programs[host] == Keepalived && (!state.alive || state.paused)
+        let is_keepalived = self.configuration.programs[host] == Keepalived;
+        state.foreign_vip || is_keepalived && (!state.alive || state.paused)
     }
 }

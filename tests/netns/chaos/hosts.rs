@@ -49,6 +49,8 @@ struct Site {
     program: Program,
     router: Option<Router>,
     service: Option<Running>,
+    /// The signal that ends the router.
+    ended_by: Option<Signal>,
     /// Descriptors and memory of the running process at its first check.
     first: Option<(usize, usize)>,
 }
@@ -76,6 +78,7 @@ impl Hosts {
                 program: *program,
                 router: None,
                 service: None,
+                ended_by: None,
                 first: None,
             }
         });
@@ -114,8 +117,8 @@ impl Hosts {
                 self.faults.extend(site.bury());
                 site.start();
             }
-            Act::Kill(h) => self.sites[h].signal(Signal::SIGKILL),
-            Act::Stop(h) => self.sites[h].signal(Signal::SIGTERM),
+            Act::Kill(h) => self.sites[h].end_by(Signal::SIGKILL),
+            Act::Stop(h) => self.sites[h].end_by(Signal::SIGTERM),
             Act::Pause(h) => self.sites[h].signal(Signal::SIGSTOP),
             Act::Resume(h) => self.sites[h].signal(Signal::SIGCONT),
             Act::Unplug(h) => self.sites[h].host.pull_cable(),
@@ -141,6 +144,9 @@ impl Hosts {
                 if self.sites[h].try_ip(&format!("address del {vip}/32 dev enp0s3")) {
                     self.sites[h].try_ip(&format!("address add {vip}/24 dev enp0s3"));
                 }
+            }
+            Act::RestorePrefix(h) => {
+                self.sites[h].try_ip(&format!("address del {}/24 dev enp0s3", Node::VIP));
             }
             Act::ShortenVip(h) => self.shorten(h),
             Act::DeleteOwnAddress(h) => {
@@ -245,15 +251,19 @@ impl Site {
         self.start_service();
     }
 
+    fn end_by(&mut self, signal: Signal) {
+        self.signal(signal);
+        self.ended_by = Some(signal);
+    }
+
     /// Waits for the end of a killed or stopped router; how it ended if not as it must.
     fn bury(&mut self) -> Option<String> {
-        self.first = None;
-        self.service = None;
+        (self.first, self.service) = (None, None);
         let mut router = self.router.take()?;
         let code = router.run.wait_exit(seconds(5));
         let panicked = !router.run.log.since(0, "panicked at").is_empty();
-        let expected = code == 0 || code == 128 + 9;
-        (panicked || !expected).then(|| format!("host {}: the router ended with {code}", self.host.name))
+        let failed = self.ended_by == Some(Signal::SIGTERM) && code != 0;
+        (panicked || failed).then(|| format!("host {}: the router ended with {code}", self.host.name))
     }
 
     fn signal(&self, signal: Signal) {

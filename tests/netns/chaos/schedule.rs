@@ -172,10 +172,7 @@ impl Writer {
                 at
             }),
             8 => self.span(self.now, Act::DeleteOwnAddress(host), Act::RestoreOwnAddress(host), time),
-            9 => {
-                self.act(self.now, Act::ChangePrefix(host));
-                self.now
-            }
+            9 => self.span(self.now, Act::ChangePrefix(host), Act::RestorePrefix(host), time),
             10 => {
                 self.act(self.now, Act::ShortenVip(host));
                 self.now
