@@ -40,9 +40,9 @@ fn a_seed_always_gives_the_same_sequence() {
         act(0, Act::Start(0)),
         act(0, Act::Start(1)),
         (ms(6_500), Step::Check),
-        act(7_300, Act::Cut(0, 1)),
-        act(7_300, Act::Cut(1, 0)),
-        act(7_717, Act::Heal(0, 1)),
+        act(7_300, Act::KillService(0)),
+        act(8_722, Act::StartService(0)),
+        (ms(15_222), Step::Check),
     ];
     assert_eq!(Plan::new(6, MINUTE).steps[..6], first);
 }

@@ -21,12 +21,26 @@ pub(crate) enum Step {
     Check,
 }
 
-/// What a fault befalls. Two at once befall different things.
+/// What a fault affects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Target {
-    Host(usize),
+    /// The router of a host, and with it its service.
+    Router(usize),
+    Service(usize),
+    /// The interface of a host and its addresses.
+    Link(usize),
     Network,
     Machine,
+}
+
+impl Target {
+    /// Whether a fault of each can happen at the same time.
+    fn is_apart_from(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Router(a) | Self::Service(a), Self::Router(b) | Self::Service(b)) => a != b,
+            _ => self != other,
+        }
+    }
 }
 
 impl Plan {
@@ -73,20 +87,16 @@ impl Writer {
         let first = self.target();
         let both = self.random.one_in(3);
         let second = self.target();
-        let held = !both && self.random.one_in(4);
-        let mut end = self.now;
-        if held && let Target::Host(host) = first {
-            let [fault, undo] = self.lasting(host);
+        let held = !both && self.random.one_in(3);
+        let end = if held && let Some([fault, undo]) = self.lasting(first) {
             self.act(self.now, fault);
             self.check();
             self.act(self.now, undo);
-            end = self.now;
+            self.now
         } else {
-            end = end.max(self.fault(first));
-            if both && second != first {
-                end = end.max(self.fault(second));
-            }
-        }
+            let end = self.fault(first);
+            if both && first.is_apart_from(second) { end.max(self.fault(second)) } else { end }
+        };
         self.now = end;
         if self.random.one_in(4) {
             // The next fault comes before all is well again.
@@ -97,10 +107,12 @@ impl Writer {
     }
 
     fn target(&mut self) -> Target {
-        let hosts = self.configuration.programs.len() as u64;
+        let host =
+            if self.random.one_in(2) { 0 } else { self.index(self.configuration.programs.len() as u64) };
         match self.random.below(12) {
-            0..4 => Target::Host(0),
-            4..8 => Target::Host(self.index(hosts)),
+            0..4 => Target::Router(host),
+            4..6 => Target::Service(host),
+            6..8 => Target::Link(host),
             8..11 => Target::Network,
             _ => Target::Machine,
         }
@@ -117,26 +129,31 @@ impl Writer {
         if self.configuration.advert_ms < 1_000 { time / 2 } else { time }
     }
 
-    /// A fault that can last, and its end.
-    fn lasting(&mut self, host: usize) -> [Act; 2] {
-        match self.random.below(5) {
-            0 => [Act::Kill(host), Act::Start(host)],
-            1 => [Act::Stop(host), Act::Start(host)],
-            2 => [Act::Unplug(host), Act::PlugIn(host)],
-            3 => [Act::LinkDown(host), Act::LinkUp(host)],
-            _ => [Act::KillService(host), Act::StartService(host)],
+    /// A fault of this target that can last, and its end.
+    fn lasting(&mut self, target: Target) -> Option<[Act; 2]> {
+        let first = self.random.one_in(2);
+        match target {
+            Target::Router(host) if first => Some([Act::Kill(host), Act::Start(host)]),
+            Target::Router(host) => Some([Act::Stop(host), Act::Start(host)]),
+            Target::Service(host) => Some([Act::KillService(host), Act::StartService(host)]),
+            Target::Link(host) if first => Some([Act::Unplug(host), Act::PlugIn(host)]),
+            Target::Link(host) => Some([Act::LinkDown(host), Act::LinkUp(host)]),
+            Target::Network | Target::Machine => None,
         }
     }
 
     /// Writes a fault that begins now; returns its end.
     fn fault(&mut self, target: Target) -> Duration {
+        let now = self.now;
+        let time = self.duration();
         match target {
-            Target::Host(host) => self.host_fault(host),
+            Target::Router(host) => self.router_fault(host),
+            Target::Service(host) => self.service_fault(host),
+            Target::Link(host) => self.link_fault(host),
             Target::Network => self.network_fault(),
             Target::Machine => {
                 let hogs = 2 + self.index(3);
-                let time = self.duration();
-                self.span(self.now, Act::Hog(hogs), Act::EndHog, time)
+                self.span(now, Act::Hog(hogs), Act::EndHog, time)
             }
         }
     }
@@ -147,40 +164,53 @@ impl Writer {
         at + time
     }
 
-    fn host_fault(&mut self, host: usize) -> Duration {
-        let ours = self.configuration.programs[host] != Program::Keepalived;
+    fn router_fault(&mut self, host: usize) -> Duration {
         let time = self.duration();
-        // The faults of the addresses are for ours alone: keepalived does not know its own address or a prefix again.
-        match self.random.below(if ours { 12 } else { 8 }) {
-            0 | 1 => {
-                let [begin, end] = self.lasting(host);
-                self.span(self.now, begin, end, time)
-            }
-            2 => self.span(self.now, Act::Kill(host), Act::Start(host), time),
-            3 => self.span(self.now, Act::Pause(host), Act::Resume(host), time),
-            4 => self.span(self.now, Act::Stop(host), Act::Start(host), time),
-            5 => {
-                self.act(self.now, Act::ReloadService(host));
-                self.now
-            }
-            6 => self.repeat(|writer, at| {
-                let time = writer.random.between(50, 700);
-                writer.span(at, Act::KillService(host), Act::StartService(host), time)
-            }),
-            7 => self.repeat(|writer, at| {
-                writer.act(at, Act::DeleteVip(host));
-                at
-            }),
-            8 => self.span(self.now, Act::DeleteOwnAddress(host), Act::RestoreOwnAddress(host), time),
-            9 => self.span(self.now, Act::ChangePrefix(host), Act::RestorePrefix(host), time),
-            10 => {
-                self.act(self.now, Act::ShortenVip(host));
-                self.now
-            }
+        match self.random.below(4) {
+            0 => self.span(self.now, Act::Kill(host), Act::Start(host), time),
+            1 => self.span(self.now, Act::Stop(host), Act::Start(host), time),
+            2 => self.span(self.now, Act::Pause(host), Act::Resume(host), time),
             _ => self.repeat(|writer, at| {
                 let time = writer.random.between(50, 900);
                 writer.span(at, Act::Pause(host), Act::Resume(host), time)
             }),
+        }
+    }
+
+    fn service_fault(&mut self, host: usize) -> Duration {
+        match self.random.below(3) {
+            0 => {
+                let time = self.duration();
+                self.span(self.now, Act::KillService(host), Act::StartService(host), time)
+            }
+            1 => {
+                self.act(self.now, Act::ReloadService(host));
+                self.now
+            }
+            _ => self.repeat(|writer, at| {
+                let time = writer.random.between(50, 700);
+                writer.span(at, Act::KillService(host), Act::StartService(host), time)
+            }),
+        }
+    }
+
+    fn link_fault(&mut self, host: usize) -> Duration {
+        let time = self.duration();
+        let ours = self.configuration.programs[host] != Program::Keepalived;
+        // The last three are for ours alone: keepalived does not handle them.
+        match self.random.below(if ours { 6 } else { 3 }) {
+            0 => self.span(self.now, Act::Unplug(host), Act::PlugIn(host), time),
+            1 => self.span(self.now, Act::LinkDown(host), Act::LinkUp(host), time),
+            2 => self.repeat(|writer, at| {
+                writer.act(at, Act::DeleteVip(host));
+                at
+            }),
+            3 => self.span(self.now, Act::DeleteOwnAddress(host), Act::RestoreOwnAddress(host), time),
+            4 => self.span(self.now, Act::ChangePrefix(host), Act::RestorePrefix(host), time),
+            _ => {
+                self.act(self.now, Act::ShortenVip(host));
+                self.now
+            }
         }
     }
 
