@@ -129,7 +129,7 @@ impl Quiet {
 
     fn poll(mut self, asked: u64, answer: Option<usize>) -> Self {
         let (asked, ended) = (ms(asked), ms(asked + 20));
-        self.0.polls.push(Poll { client: "fresh", address: 0, asked, ended, answer });
+        self.0.polls.push(Poll { client: "fresh", address: 0, asked, ended, answer, error: String::new() });
         self
     }
 

@@ -37,6 +37,8 @@ pub(crate) struct Poll {
     pub(crate) ended: Duration,
     /// The host that answered.
     pub(crate) answer: Option<usize>,
+    /// Why no host did.
+    pub(crate) error: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,10 +7,11 @@ mod judge;
 mod schedule;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use hosts::Hosts;
-use judge::{Record, Verdict};
+use judge::{Poll, Record, Verdict};
 use schedule::{Plan, Step};
 use watch::Watch;
 
@@ -103,6 +104,22 @@ fn report(seed: u64, record: &Record, verdict: &Verdict) {
     }
     lines
         .extend(record.stalls.iter().map(|(from, to)| (*from, format!("  stalled for {:.3?}", *to - *from))));
+    lines.extend(answers(record));
     lines.sort();
     lines.iter().for_each(|(at, line)| eprintln!("{:9.3} {line}", at.as_secs_f64()));
+}
+
+/// When each client got another answer than before.
+fn answers(record: &Record) -> Vec<(Duration, String)> {
+    let mut last = BTreeMap::new();
+    let changed = record.polls.iter().filter(|poll| {
+        let answer = (poll.answer, poll.error.clone());
+        last.insert((poll.client, poll.address), answer.clone()) != Some(answer)
+    });
+    let line = |poll: &Poll| {
+        let Poll { client, address, asked, answer, error, .. } = poll;
+        let answer = answer.map_or(error.clone(), |host| format!("host {host}"));
+        (*asked, format!("    the {client} client asks for address {address}: {answer}"))
+    };
+    changed.map(line).collect()
 }

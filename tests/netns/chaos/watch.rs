@@ -1,7 +1,7 @@
 //! What is seen from outside while the faults happen: which kernels have an address, what clients get, and whether the
 //! machine runs its threads in time.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -152,21 +152,23 @@ fn poll(eye: &Eye, client: &Host, name: &'static str, vips: &[IpAddr]) {
             }
             let asked = eye.now();
             let body = get(*vip);
-            let answer = body.and_then(|body| NAMES.iter().position(|name| *name == body));
             let ended = eye.now();
-            lock(&eye.seen).polls.push(Poll { client: name, address, asked, ended, answer });
+            let answer = body.as_ref().ok().and_then(|body| NAMES.iter().position(|name| name == body));
+            let error = body.map_or_else(|e| e.to_string(), |body| format!("the answer {body:?}"));
+            let error = if answer.is_some() { String::new() } else { error };
+            lock(&eye.seen).polls.push(Poll { client: name, address, asked, ended, answer, error });
         }
         std::thread::sleep(POLL);
     }
 }
 
-fn get(vip: IpAddr) -> Option<String> {
-    let mut stream = TcpStream::connect_timeout(&SocketAddr::from((vip, PORT)), PATIENCE).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
+fn get(vip: IpAddr) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&SocketAddr::from((vip, PORT)), PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    Some(answer.split_once("\r\n\r\n")?.1.to_owned())
+    stream.read_to_string(&mut answer)?;
+    Ok(answer.split_once("\r\n\r\n").map_or(answer.clone(), |(_, body)| body.to_owned()))
 }
 
 /// An `ip` that waits for commands: one process for all of them.
