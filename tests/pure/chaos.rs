@@ -218,3 +218,30 @@ fn a_client_that_does_not_reach_the_holder_is_found() {
     // A request during which the machine did not run our programs is not judged.
     assert_eq!(Quiet::new().poll(40_100, None).stall(40_110, 40_180).violations(), "");
 }
+
+/// The better host holds the address all the time, the other one beside it while they are cut off from each other. A client
+/// with the other one in its cache.
+#[test]
+fn a_client_may_be_misled_only_if_the_holder_cannot_know() {
+    let both = |cuts: &[(u64, Act)]| {
+        let mut seen = Quiet::new()
+            .holders(&[(20_000, [true, true]), (25_000, [true, false])])
+            .acts(cuts)
+            .poll(40_100, None);
+        seen.0.polls[0].client = "cached";
+        seen
+    };
+    let cut = [(16_000, Act::Cut(1, 0)), (16_000, Act::Cut(0, 1))];
+    // It gives up when the network is whole again, and says so.
+    let healed = both(&[cut[0], cut[1], (24_900, Act::Heal(1, 0)), (24_900, Act::Heal(0, 1))]);
+    assert!(healed.violations().contains("the cached client gets no host"));
+    // Only one way is open, or it dies.
+    let deaf = both(&[cut[0], cut[1], (24_900, Act::Heal(0, 1)), (26_000, Act::Heal(1, 0))]);
+    assert_eq!((deaf.violations(), deaf.verdict().misled), (String::new(), 1));
+    let dead = [(24_900, Act::Kill(1)), (26_000, Act::Heal(0, 1)), (26_000, Act::Heal(1, 0))];
+    assert_eq!(both(&[cut[0], cut[1], dead[0], dead[1], dead[2]]).violations(), "");
+    // A client that asks again is never misled.
+    let mut fresh = deaf;
+    fresh.0.polls[0].client = "fresh";
+    assert!(fresh.violations().contains("the fresh client gets no host"));
+}

@@ -268,6 +268,12 @@ impl World {
             })
     }
 
+    /// Whether the adverts of one host reach another.
+    pub(crate) fn is_heard_by(&self, from: usize, to: usize) -> bool {
+        let able = |h: usize| self.hosts[h].able_since.is_some();
+        able(from) && able(to) && self.losses.is_empty() && !self.cuts.contains(&(from, to))
+    }
+
     /// keepalived has no lease: killed or paused, it leaves the address where it is. And what somebody else put there is
     /// not removed by us.
     pub(crate) fn may_hold_for_ever(&self, host: usize) -> bool {

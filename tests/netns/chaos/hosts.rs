@@ -365,20 +365,22 @@ impl Hog {
 }
 
 fn prepare(host: &Host, configuration: &Configuration, number: u8) {
-    if configuration.v6 {
-        // A link that comes up is usable at once.
-        host.inside(|| {
-            for file in ["accept_dad", "dad_transmits"] {
-                let path = format!("/proc/sys/net/ipv6/conf/enp0s3/{file}");
-                fs::write(path, "0").expect("the host's own setting");
-            }
-        });
-        host.ip(&format!("-6 address add fd00::{number}/64 dev enp0s3 nodad"));
-        wait_until("the link-local address is no longer tentative", seconds(10), || {
-            let text = host.ip("-o -6 address show dev enp0s3 scope link");
-            text.contains("fe80::") && !text.contains("tentative")
-        });
+    let set = |file: &str, value: &str| {
+        host.inside(|| fs::write(format!("/proc/sys/net/{file}"), value).expect("the host's own setting"));
+    };
+    // Otherwise a host that has lost the address passes on what still comes to it, and no client notices.
+    set("ipv4/ip_forward", "0");
+    if !configuration.v6 {
+        return;
     }
+    // A link that comes up is usable at once.
+    set("ipv6/conf/enp0s3/accept_dad", "0");
+    set("ipv6/conf/enp0s3/dad_transmits", "0");
+    host.ip(&format!("-6 address add fd00::{number}/64 dev enp0s3 nodad"));
+    wait_until("the link-local address is no longer tentative", seconds(10), || {
+        let text = host.ip("-o -6 address show dev enp0s3 scope link");
+        text.contains("fe80::") && !text.contains("tentative")
+    });
 }
 
 fn node(configuration: &Configuration, priority: u8) -> Node {

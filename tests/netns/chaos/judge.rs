@@ -5,13 +5,16 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use super::faults::{Act, Configuration, World};
+use super::faults::{Act, Configuration, Program, World};
 use super::schedule::WINDOW;
 
 /// The time in which a client must reach the holder once all is quiet.
 const REACHED: Duration = Duration::from_secs(1);
 /// A check is void if the machine did not run our programs for so long before it.
 const STARVED: Duration = Duration::from_millis(400);
+
+/// The client that forgets its neighbors before each request.
+pub(crate) const FRESH: &str = "fresh";
 
 /// What was seen. All times are since the start of the sequence.
 #[derive(Debug, Default)]
@@ -55,6 +58,8 @@ pub(crate) struct Verdict {
     pub(crate) void: usize,
     /// How many requests of clients were judged.
     pub(crate) answers: usize,
+    /// In how many of the judged checks a client that keeps its neighbors may have had a wrong one.
+    pub(crate) misled: usize,
 }
 
 impl fmt::Display for Violation {
@@ -217,14 +222,16 @@ impl Record {
         }
         let stale = now.holders.iter().filter(|holds| **holds).count() > 1;
         if world.hosts[best].service && !stale {
-            self.reached((address, best), (now, until), verdict);
+            let misled = may_be_misled(best, at, spans);
+            verdict.misled += usize::from(misled);
+            self.reached((address, best, misled), (now, until), verdict);
         }
     }
 
     /// Every client has been answered by the holder since the time when it must have found it.
     fn reached(
         &self,
-        (address, best): (usize, usize),
+        (address, best, misled): (usize, usize, bool),
         (now, until): (&Span<'_>, Duration),
         verdict: &mut Verdict,
     ) {
@@ -232,6 +239,7 @@ impl Record {
         let polls =
             self.polls.iter().filter(|p| p.address == address && p.asked >= since && p.ended <= until);
         let polls = polls.filter(|p| self.stalled(p.asked, p.ended).is_zero());
+        let polls = polls.filter(|p| !misled || p.client == FRESH);
         verdict.answers += polls.clone().count();
         let wrong = polls.filter(|p| p.answer != Some(best));
         if let Some(Poll { client, asked, answer, .. }) = wrong.clone().next() {
@@ -243,4 +251,29 @@ impl Record {
             verdict.violations.push(Violation { at: *asked, what });
         }
     }
+}
+
+/// Whether another host announced the address while `best` held it, and `best` cannot know: it did not hear that host's
+/// adverts, and that host, of another program, did not send one when it gave up.
+fn may_be_misled(best: usize, at: Duration, spans: &[Span<'_>]) -> bool {
+    let before = spans.partition_point(|span| span.from <= at);
+    let held = spans[..before].iter().rev().take_while(|span| span.holders[best]).count();
+    let spans = &spans[before - held..];
+    (0..spans[0].holders.len()).filter(|h| *h != best).any(|h| {
+        let mut heard = Duration::ZERO;
+        let mut unknown = false;
+        for (n, span) in spans[..held].iter().enumerate().filter(|(_, span)| span.holders[h]) {
+            if span.world.is_heard_by(h, best) {
+                heard += span.to - span.from;
+            }
+            let next = spans.get(n + 1).filter(|next| !next.holders[h]);
+            if let Some(next) = next {
+                let gave_up = span.world.configuration.programs[h] == Program::Ours;
+                let told = gave_up && span.world.is_heard_by(h, best) && next.world.is_heard_by(h, best);
+                unknown |= !told && heard < span.world.configuration.interval() * 6 / 5;
+                heard = Duration::ZERO;
+            }
+        }
+        unknown
+    })
 }

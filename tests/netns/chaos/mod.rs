@@ -77,13 +77,14 @@ fn run(seed: u64, plan: &Plan) -> bool {
     let verdict = record.judge(plan.configuration);
     let stalled: Duration = record.stalls.iter().map(|(from, to)| *to - *from).sum();
     eprintln!(
-        "chaos: seed {seed}, {}, {:.0} s: {} events, {} checks judged, {} void, {} answers judged, stalls of {stalled:.1?}",
+        "chaos: seed {seed}, {}, {:.0} s: {} events, {} checks judged, {} void, {} answers judged ({} times without the client that may be misled), stalls of {stalled:.1?}",
         plan.configuration.name,
         record.ended.as_secs_f64(),
         record.acts.len(),
         verdict.judged,
         verdict.void,
         verdict.answers,
+        verdict.misled,
     );
     let holds = verdict.violations.is_empty() && hosts.faults.is_empty();
     if !holds {

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::hosts::{Hosts, NAMES};
-use super::judge::{Poll, Record};
+use super::judge::{FRESH, Poll, Record};
 use crate::support::lab::{Host, enter, lock};
 use crate::support::millis;
 use crate::support::sampler::here;
@@ -46,7 +46,7 @@ impl Watch {
         let routers = hosts.routers();
         let addresses = vips.clone();
         watch.spawn(move |eye| sample(eye, &routers, &addresses));
-        for (client, name) in hosts.clients.iter().zip(["fresh", "cached"]) {
+        for (client, name) in hosts.clients.iter().zip([FRESH, "cached"]) {
             let (client, vips) = (client.clone(), vips.clone());
             watch.spawn(move |eye| poll(eye, &client, name, &vips));
         }
@@ -144,7 +144,7 @@ fn sample(eye: &Eye, hosts: &[Host], vips: &[IpAddr]) {
 /// A client that asks all addresses. The one called fresh forgets its neighbors each time.
 fn poll(eye: &Eye, client: &Host, name: &'static str, vips: &[IpAddr]) {
     client.enter();
-    let mut neighbors = (name == "fresh").then(|| Neighbors::of(client));
+    let mut neighbors = (name == FRESH).then(|| Neighbors::of(client));
     while eye.goes_on() {
         for (address, vip) in vips.iter().enumerate() {
             if let Some(neighbors) = &mut neighbors {
@@ -180,7 +180,7 @@ struct Neighbors {
 impl Neighbors {
     fn of(host: &Host) -> Self {
         let mut command = Command::new("ip");
-        command.args(["-n", &host.netns(), "-force", "-batch", "-"]);
+        command.args(["-n", &host.netns(), "-batch", "-"]);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().expect("ip runs");
         let input = child.stdin.take().expect("stdin is piped");
@@ -188,7 +188,8 @@ impl Neighbors {
     }
 
     fn forget(&mut self, vip: IpAddr) {
-        let _ = writeln!(self.input, "neighbour del {vip} dev enp0s3");
+        // Not `del`: if there is no entry, `ip` exits.
+        writeln!(self.input, "neighbour flush to {vip} dev enp0s3").expect("ip reads its commands");
         // Until `ip` has done it.
         std::thread::sleep(millis(2));
     }
