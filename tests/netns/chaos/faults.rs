@@ -78,7 +78,8 @@ impl Configuration {
 
     /// The default lease of our daemon.
     pub(crate) fn lease(&self) -> Duration {
-        Duration::from_secs(self.master_down().as_millis().div_ceil(1_000).max(3) as u64)
+        let down = self.master_down();
+        Duration::from_secs((down.as_secs() + u64::from(down.subsec_nanos() > 0)).max(3))
     }
 
     /// The longest time without a holder while a host could be one.
@@ -159,27 +160,41 @@ impl Act {
     }
 }
 
-#[derive(Clone, Debug, Default)]
+/// What is wrong with a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Trouble {
+    /// Its router does not run.
+    Dead,
+    Paused,
+    Unplugged,
+    LinkDown,
+    NoOwnAddress,
+    NoService,
+    /// Somebody put the virtual address there with another prefix.
+    ForeignVip,
+}
+
+#[derive(Clone, Debug)]
 pub(crate) struct HostState {
-    pub(crate) alive: bool,
-    pub(crate) paused: bool,
-    pub(crate) unplugged: bool,
-    pub(crate) link_down: bool,
-    pub(crate) no_own_address: bool,
-    /// Whether somebody put the virtual address there with another prefix.
-    pub(crate) foreign_vip: bool,
-    pub(crate) service: bool,
+    troubles: BTreeSet<Trouble>,
     /// When it last became able to be master.
     pub(crate) able_since: Option<Duration>,
 }
 
 impl HostState {
+    pub(crate) fn has(&self, trouble: Trouble) -> bool {
+        self.troubles.contains(&trouble)
+    }
+
     fn is_able(&self) -> bool {
-        self.alive && !self.paused && self.is_connected() && !self.no_own_address
+        !self.has(Trouble::Dead)
+            && !self.has(Trouble::Paused)
+            && self.is_connected()
+            && !self.has(Trouble::NoOwnAddress)
     }
 
     pub(crate) fn is_connected(&self) -> bool {
-        !self.unplugged && !self.link_down
+        !self.has(Trouble::Unplugged) && !self.has(Trouble::LinkDown)
     }
 }
 
@@ -199,8 +214,9 @@ pub(crate) struct World {
 impl World {
     /// No host runs yet.
     pub(crate) fn new(configuration: Configuration) -> Self {
+        let stopped = HostState { troubles: [Trouble::Dead, Trouble::NoService].into(), able_since: None };
         Self {
-            hosts: vec![HostState::default(); configuration.programs.len()],
+            hosts: vec![stopped; configuration.programs.len()],
             configuration,
             cuts: BTreeSet::new(),
             losses: BTreeMap::new(),
@@ -213,22 +229,26 @@ impl World {
     pub(crate) fn apply(&mut self, at: Duration, act: Act) {
         self.changed = at;
         match act {
-            Act::Start(h) => (self.hosts[h].alive, self.hosts[h].service) = (true, true),
-            Act::Kill(h) | Act::Stop(h) => {
-                (self.hosts[h].alive, self.hosts[h].service, self.hosts[h].paused) = (false, false, false);
+            Act::Start(h) => {
+                self.end(h, Trouble::Dead);
+                self.end(h, Trouble::NoService);
             }
-            Act::Pause(h) => self.hosts[h].paused = true,
-            Act::Resume(h) => self.hosts[h].paused = false,
-            Act::Unplug(h) => self.hosts[h].unplugged = true,
-            Act::PlugIn(h) => self.hosts[h].unplugged = false,
-            Act::LinkDown(h) => self.hosts[h].link_down = true,
-            Act::LinkUp(h) => self.hosts[h].link_down = false,
-            Act::DeleteOwnAddress(h) => self.hosts[h].no_own_address = true,
-            Act::RestoreOwnAddress(h) => self.hosts[h].no_own_address = false,
-            Act::ChangePrefix(h) => self.hosts[h].foreign_vip = true,
-            Act::RestorePrefix(h) => self.hosts[h].foreign_vip = false,
-            Act::KillService(h) => self.hosts[h].service = false,
-            Act::StartService(h) => self.hosts[h].service = true,
+            Act::Kill(h) | Act::Stop(h) => {
+                self.begin(h, Trouble::Dead);
+                self.begin(h, Trouble::NoService);
+            }
+            Act::Pause(h) => self.begin(h, Trouble::Paused),
+            Act::Resume(h) => self.end(h, Trouble::Paused),
+            Act::Unplug(h) => self.begin(h, Trouble::Unplugged),
+            Act::PlugIn(h) => self.end(h, Trouble::Unplugged),
+            Act::LinkDown(h) => self.begin(h, Trouble::LinkDown),
+            Act::LinkUp(h) => self.end(h, Trouble::LinkDown),
+            Act::DeleteOwnAddress(h) => self.begin(h, Trouble::NoOwnAddress),
+            Act::RestoreOwnAddress(h) => self.end(h, Trouble::NoOwnAddress),
+            Act::ChangePrefix(h) => self.begin(h, Trouble::ForeignVip),
+            Act::RestorePrefix(h) => self.end(h, Trouble::ForeignVip),
+            Act::KillService(h) => self.begin(h, Trouble::NoService),
+            Act::StartService(h) => self.end(h, Trouble::NoService),
             Act::Cut(from, to) => _ = self.cuts.insert((from, to)),
             Act::Heal(from, to) => _ = self.cuts.remove(&(from, to)),
             Act::Lose(h, percent) => _ = self.losses.insert(h, percent),
@@ -242,6 +262,14 @@ impl World {
         }
     }
 
+    fn begin(&mut self, host: usize, trouble: Trouble) {
+        self.hosts[host].troubles.insert(trouble);
+    }
+
+    fn end(&mut self, host: usize, trouble: Trouble) {
+        self.hosts[host].troubles.remove(&trouble);
+    }
+
     /// The host that must be master when all is quiet.
     pub(crate) fn best(&self) -> Option<usize> {
         let able = (0..self.hosts.len()).filter(|h| self.hosts[*h].able_since.is_some());
@@ -249,7 +277,7 @@ impl World {
     }
 
     fn priority(&self, host: usize) -> u8 {
-        PRIORITIES[host] + if self.hosts[host].service { WEIGHT } else { 0 }
+        PRIORITIES[host] + if self.hosts[host].has(Trouble::NoService) { 0 } else { WEIGHT }
     }
 
     /// Whether nothing keeps the hosts from hearing each other, and no stranger advertises.
@@ -279,6 +307,7 @@ impl World {
     pub(crate) fn may_hold_for_ever(&self, host: usize) -> bool {
         let state = &self.hosts[host];
         let is_keepalived = self.configuration.programs[host] == Keepalived;
-        state.foreign_vip || is_keepalived && (!state.alive || state.paused)
+        let is_stuck = state.has(Trouble::Dead) || state.has(Trouble::Paused);
+        state.has(Trouble::ForeignVip) || is_keepalived && is_stuck
     }
 }

@@ -1,6 +1,7 @@
 //! The hosts: runs their routers and services, and does to them what the schedule says.
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 
-use super::faults::{Act, Configuration, PRIORITIES, Program, WEIGHT, World};
+use super::faults::{Act, Configuration, PRIORITIES, Program, Trouble, WEIGHT, World};
 use crate::support::lab::{Host, Lab, to_pid};
 use crate::support::process::{Launch, Running, children_of};
 use crate::support::query;
@@ -183,11 +184,11 @@ impl Hosts {
              chain forward {\ntype filter hook forward priority 0;\n",
         );
         for (from, to) in &self.world.cuts {
-            rules += &format!("iifname p-{} oifname p-{} drop\n", NAMES[*from], NAMES[*to]);
+            let _ = writeln!(rules, "iifname p-{} oifname p-{} drop", NAMES[*from], NAMES[*to]);
         }
         for (h, percent) in &self.world.losses {
             for direction in ["iifname", "oifname"] {
-                rules += &format!("{direction} p-{} numgen random mod 100 < {percent} drop\n", NAMES[*h]);
+                let _ = writeln!(rules, "{direction} p-{} numgen random mod 100 < {percent} drop", NAMES[*h]);
             }
         }
         rules += "}\n}\n";
@@ -221,10 +222,9 @@ impl Hosts {
     /// Asks each daemon of ours for its status and looks at its process.
     pub(crate) fn check(&mut self) {
         let vips = self.vips();
-        for h in 0..self.sites.len() {
+        for (h, name) in NAMES.iter().enumerate().take(self.sites.len()) {
             let state = &self.world.hosts[h];
-            if state.alive && !state.paused {
-                let name = NAMES[h];
+            if !state.has(Trouble::Dead) && !state.has(Trouble::Paused) {
                 let found = self.sites[h].check(&vips);
                 self.faults.extend(found.into_iter().map(|text| format!("host {name}: {text}")));
             }

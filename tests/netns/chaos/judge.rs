@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use super::faults::{Act, Configuration, Program, World};
+use super::faults::{Act, Configuration, Program, Trouble, World};
 use super::schedule::WINDOW;
 
 /// The time in which a client must reach the holder once all is quiet.
@@ -76,6 +76,12 @@ struct Span<'a> {
     holders: &'a [bool],
 }
 
+impl Span<'_> {
+    fn length(&self) -> Duration {
+        self.to.saturating_sub(self.from)
+    }
+}
+
 impl Record {
     pub(crate) fn judge(&self, configuration: Configuration) -> Verdict {
         let worlds = self.worlds(configuration);
@@ -121,6 +127,11 @@ impl Record {
                 Some(Span { from, to, world: &world.1, holders: &holders.1 })
             })
             .collect()
+    }
+
+    /// How long the machine did not run our programs in all.
+    pub(crate) fn starved(&self) -> Duration {
+        self.stalled(Duration::ZERO, self.ended)
     }
 
     /// How long in this time the machine did not run our programs.
@@ -177,7 +188,7 @@ impl Record {
                     continue;
                 }
                 let began = *began.get_or_insert(span.from);
-                let time = span.to - began;
+                let time = span.to.saturating_sub(began);
                 if time > limit + self.stalled(began, span.to) && !reported {
                     reported = true;
                     let what = format!(
@@ -221,7 +232,7 @@ impl Record {
             return;
         }
         let stale = now.holders.iter().filter(|holds| **holds).count() > 1;
-        if world.hosts[best].service && !stale {
+        if !world.hosts[best].has(Trouble::NoService) && !stale {
             let misled = may_be_misled(best, at, spans);
             verdict.misled += usize::from(misled);
             self.reached((address, best, misled), (now, until), verdict);
@@ -264,7 +275,7 @@ fn may_be_misled(best: usize, at: Duration, spans: &[Span<'_>]) -> bool {
         let mut unknown = false;
         for (n, span) in spans[..held].iter().enumerate().filter(|(_, span)| span.holders[h]) {
             if span.world.is_heard_by(h, best) {
-                heard += span.to - span.from;
+                heard += span.length();
             }
             let next = spans.get(n + 1).filter(|next| !next.holders[h]);
             if let Some(next) = next {

@@ -53,7 +53,7 @@ fn run(seed: u64, plan: &Plan) -> bool {
     let mut due = watch.now();
     let mut before = Duration::ZERO;
     for (at, step) in &plan.steps {
-        due += *at - before;
+        due += at.saturating_sub(before);
         before = *at;
         std::thread::sleep(due.saturating_sub(watch.now()));
         let begun = watch.now();
@@ -75,9 +75,8 @@ fn run(seed: u64, plan: &Plan) -> bool {
     let started = watch.started;
     let record = watch.finish();
     let verdict = record.judge(plan.configuration);
-    let stalled: Duration = record.stalls.iter().map(|(from, to)| *to - *from).sum();
     eprintln!(
-        "chaos: seed {seed}, {}, {:.0} s: {} events, {} checks judged, {} void, {} answers judged ({} times without the client that may be misled), stalls of {stalled:.1?}",
+        "chaos: seed {seed}, {}, {:.0} s: {} events, {} checks judged, {} void, {} answers judged ({} times without the client that may be misled), stalls of {:.1?}",
         plan.configuration.name,
         record.ended.as_secs_f64(),
         record.acts.len(),
@@ -85,6 +84,7 @@ fn run(seed: u64, plan: &Plan) -> bool {
         verdict.void,
         verdict.answers,
         verdict.misled,
+        record.starved(),
     );
     let holds = verdict.violations.is_empty() && hosts.faults.is_empty();
     if !holds {
@@ -103,11 +103,14 @@ fn report(seed: u64, record: &Record, verdict: &Verdict) {
     for (address, history) in record.holders.iter().enumerate() {
         lines.extend(history.iter().map(|(at, holders)| (*at, format!("  address {address}: {holders:?}"))));
     }
-    lines
-        .extend(record.stalls.iter().map(|(from, to)| (*from, format!("  stalled for {:.3?}", *to - *from))));
+    for (from, to) in &record.stalls {
+        lines.extend([(*from, "  stalled".to_owned()), (*to, "  no longer stalled".to_owned())]);
+    }
     lines.extend(answers(record));
     lines.sort();
-    lines.iter().for_each(|(at, line)| eprintln!("{:9.3} {line}", at.as_secs_f64()));
+    for (at, line) in lines {
+        eprintln!("{:9.3} {line}", at.as_secs_f64());
+    }
 }
 
 /// When each client got another answer than before.

@@ -108,7 +108,7 @@ impl Eye {
         let from = self.now();
         std::thread::sleep(time);
         let to = self.now();
-        if to - from > time + LATE {
+        if to > from + time + LATE {
             lock(&self.seen).stalls.push((from + time, to));
         }
     }
