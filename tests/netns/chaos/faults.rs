@@ -186,11 +186,13 @@ impl HostState {
         self.troubles.contains(&trouble)
     }
 
+    /// Whether its router can act.
+    pub(crate) fn runs(&self) -> bool {
+        !self.has(Trouble::Dead) && !self.has(Trouble::Paused)
+    }
+
     fn is_able(&self) -> bool {
-        !self.has(Trouble::Dead)
-            && !self.has(Trouble::Paused)
-            && self.is_connected()
-            && !self.has(Trouble::NoOwnAddress)
+        self.runs() && self.is_connected() && !self.has(Trouble::NoOwnAddress)
     }
 
     pub(crate) fn is_connected(&self) -> bool {
@@ -307,7 +309,6 @@ impl World {
     pub(crate) fn may_hold_for_ever(&self, host: usize) -> bool {
         let state = &self.hosts[host];
         let is_keepalived = self.configuration.programs[host] == Keepalived;
-        let is_stuck = state.has(Trouble::Dead) || state.has(Trouble::Paused);
-        state.has(Trouble::ForeignVip) || is_keepalived && is_stuck
+        state.has(Trouble::ForeignVip) || is_keepalived && !state.runs()
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 
-use super::faults::{Act, Configuration, PRIORITIES, Program, Trouble, WEIGHT, World};
+use super::faults::{Act, Configuration, PRIORITIES, Program, WEIGHT, World};
 use crate::support::lab::{Host, Lab, to_pid};
 use crate::support::process::{Launch, Running, children_of};
 use crate::support::query;
@@ -223,8 +223,7 @@ impl Hosts {
     pub(crate) fn check(&mut self) {
         let vips = self.vips();
         for (h, name) in NAMES.iter().enumerate().take(self.sites.len()) {
-            let state = &self.world.hosts[h];
-            if !state.has(Trouble::Dead) && !state.has(Trouble::Paused) {
+            if self.world.hosts[h].runs() {
                 let found = self.sites[h].check(&vips);
                 self.faults.extend(found.into_iter().map(|text| format!("host {name}: {text}")));
             }

@@ -264,26 +264,23 @@ impl Record {
     }
 }
 
-/// Whether another host announced the address while `best` held it, and `best` cannot know: it did not hear that host's
-/// adverts, and that host, of another program, did not send one when it gave up.
+/// Whether another host may have announced the address while `best` held it, and `best` cannot know: it did not hear that
+/// host's adverts, and that host, of another program or cut off, did not send one when it gave up.
 fn may_be_misled(best: usize, at: Duration, spans: &[Span<'_>]) -> bool {
     let before = spans.partition_point(|span| span.from <= at);
     let held = spans[..before].iter().rev().take_while(|span| span.holders[best]).count();
     let spans = &spans[before - held..];
     (0..spans[0].holders.len()).filter(|h| *h != best).any(|h| {
-        let mut heard = Duration::ZERO;
-        let mut unknown = false;
+        let (mut ran, mut heard, mut unknown) = (false, Duration::ZERO, false);
         for (n, span) in spans[..held].iter().enumerate().filter(|(_, span)| span.holders[h]) {
-            if span.world.is_heard_by(h, best) {
-                heard += span.length();
-            }
-            let next = spans.get(n + 1).filter(|next| !next.holders[h]);
-            if let Some(next) = next {
-                let gave_up = span.world.configuration.programs[h] == Program::Ours;
-                let told = gave_up && span.world.is_heard_by(h, best) && next.world.is_heard_by(h, best);
-                unknown |= !told && heard < span.world.configuration.interval() * 6 / 5;
-                heard = Duration::ZERO;
-            }
+            let is_heard = span.world.is_heard_by(h, best);
+            ran |= span.world.hosts[h].runs();
+            heard += if is_heard { span.length() } else { Duration::ZERO };
+            let Some(next) = spans.get(n + 1).filter(|next| !next.holders[h]) else { continue };
+            let gives_up = span.world.configuration.programs[h] == Program::Ours;
+            let is_known = gives_up && is_heard && next.world.is_heard_by(h, best);
+            unknown |= ran && !is_known && heard < span.world.configuration.interval() * 6 / 5;
+            (ran, heard) = (false, Duration::ZERO);
         }
         unknown
     })
