@@ -8,11 +8,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use vrrp_init::config::{Config, EffectiveTexts};
+use vrrp_init::sys::netlink::{Change, changes_in};
 use vrrp_init::time::Instant;
 use vrrp_init::vrrp::{
     Action, Advert, Cause, Envelope, Event, Instance, Interval, Lease, Priority, Role, Settings, V3Checksum,
     Version, Vrid,
 };
+
+#[path = "../../src/serve/http.rs"]
+mod http;
 
 /// Octets as choices, zeros when they are used up.
 struct Choices<'a>(&'a [u8]);
@@ -235,4 +239,45 @@ pub(crate) fn env(data: &[u8]) {
             assert_eq!(error.to_string().lines().count(), 1 + error.problems.len() + warnings);
         }
     }
+}
+
+/// One datagram from the kernel: no octets panic, and there are no more changes than messages. The header of the first
+/// message is always possible, because no fuzzer guesses a length in this machine's byte order.
+pub(crate) fn netlink(data: &[u8]) {
+    const HEADER: usize = 16;
+    let mut choices = Choices(data);
+    let kind = [16, 17, 20, 21, 2, 3][usize::from(choices.octet() % 6)];
+    let length = u32::try_from(HEADER + choices.0.len()).expect("a short datagram");
+    // Or shorter or longer than what follows.
+    let length = if choices.yes() { length } else { length ^ u32::from(choices.octet()) };
+    let mut datagram = length.to_ne_bytes().to_vec();
+    datagram.extend(u16::to_ne_bytes(kind));
+    datagram.resize(HEADER, 0);
+    datagram.extend(choices.0);
+    let changes: Vec<Change> = changes_in(&datagram).collect();
+    assert!(changes.len() <= datagram.len() / HEADER);
+    assert_eq!(changes_in(&datagram).count(), changes.len());
+    for change in changes {
+        if let Change::Address(address) = change {
+            assert!(kind != 16 || datagram.len() > 2 * HEADER, "a message about a link is about no address");
+            assert!(!address.label.is_some_and(|label| label.contains('\0')));
+        }
+    }
+}
+
+/// A request that comes in parts: no part changes a result that was final, and every request ends.
+pub(crate) fn http(data: &[u8]) {
+    let mut choices = Choices(data);
+    let step = usize::from(choices.octet()) + 1;
+    let request = &choices.0[..choices.0.len().min(http::LONGEST_REQUEST)];
+    let mut seen = http::Parsed::Incomplete;
+    for end in (0..request.len()).step_by(step).chain([request.len()]) {
+        let parsed = http::parse(&request[..end]);
+        assert!(seen == http::Parsed::Incomplete || seen == parsed, "{seen:?} became {parsed:?}");
+        seen = parsed;
+    }
+    let ended =
+        request.windows(2).any(|end| end == b"\n\n") || request.windows(4).any(|end| end == b"\r\n\r\n");
+    let is_full = request.len() == http::LONGEST_REQUEST;
+    assert_eq!(seen == http::Parsed::Incomplete, !ended && !is_full);
 }

@@ -33,4 +33,34 @@ proptest! {
     fn environments(data in "((VIP|VIRTUAL_ROUTER|PRIORITY|KEEPALIVED_[A-Z_]{1,12}|[A-Z]{1,4})(_[0-9]{1,2})?(_FILE)?=[ -~]{0,12}\0){0,6}") {
         bodies::env(data.as_bytes());
     }
+
+    #[test]
+    fn datagrams_of_the_kernel(data in prop::collection::vec(any::<u8>(), 0..400)) {
+        bodies::netlink(&data);
+    }
+
+    /// Attributes of the right shape: length, kind, value.
+    #[test]
+    fn datagrams_of_attributes(
+        head in any::<[u8; 3]>(), fixed in any::<[u8; 16]>(),
+        attributes in prop::collection::vec((0..64_u16, prop::collection::vec(any::<u8>(), 0..24)), 0..8),
+    ) {
+        let mut data = [&head[..], &fixed].concat();
+        for (kind, value) in attributes {
+            data.extend(u16::try_from(4 + value.len()).unwrap().to_ne_bytes());
+            data.extend(kind.to_ne_bytes());
+            data.extend(&value);
+            data.resize(3 + (data.len() - 3).next_multiple_of(4), 0);
+        }
+        bodies::netlink(&data);
+    }
+
+    #[test]
+    fn requests(
+        step: u8,
+        text in "(GET|HEAD|POST|[A-Z]{0,3}) /?(metrics|healthz|readyz|[a-z?]{0,8}) HTTP/1.[01]\r?\n([A-Za-z]{0,4}: [ -~]{0,8}\r?\n){0,3}\r?\n?",
+        rest in prop::collection::vec(any::<u8>(), 0..20),
+    ) {
+        bodies::http(&[&[step], text.as_bytes(), &rest].concat());
+    }
 }

@@ -27,6 +27,7 @@ pub use model::{Address, Assignment, Change, Link, MARK, Removed};
 pub use monitor::Monitor;
 pub use route::Route;
 use route::{Query, RouteReply};
+pub use monitor::{Monitor, changes_in};
 use socket::{buffer, is, open, receive};
 
 /// Requests in one datagram. If all are refused, the answers still fit the receive queue.

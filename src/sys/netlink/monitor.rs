@@ -51,7 +51,7 @@ impl Monitor {
         let mut changes = Vec::new();
         loop {
             match receive(self.socket.as_fd(), &mut self.buffer) {
-                Ok(length) => changes.extend(messages(&self.buffer[..length]).filter_map(change)),
+                Ok(length) => changes.extend(changes_in(&self.buffer[..length])),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(changes),
                 Err(error) if is(&error, &[Errno::ENOBUFS, Errno::EMSGSIZE]) => changes.push(Change::Overrun),
                 Err(error) => {
@@ -104,6 +104,11 @@ fn unmarked() -> [SockFilter; 11] {
         op(RETURN, u32::MAX),
         op(RETURN, 0),
     ]
+}
+
+/// The notifications in one datagram, in order. The fuzz targets call it with any octets.
+pub fn changes_in(datagram: &[u8]) -> impl Iterator<Item = Change> {
+    messages(datagram).filter_map(change)
 }
 
 fn change(message: NetlinkMessage<Reply>) -> Option<Change> {
