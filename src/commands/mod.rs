@@ -16,6 +16,8 @@ use std::process::ExitCode;
 
 use crate::status::Part;
 use cli::Command;
+#[doc(hidden)]
+pub use scan::report_on;
 
 /// Executes the command that the arguments after the program's name ask for.
 pub fn execute(args: impl IntoIterator<Item = OsString>) -> ExitCode {

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::time::Duration;
 
+use vrrp_init::commands::report_on;
 use vrrp_init::config::{Config, EffectiveTexts};
 use vrrp_init::sys::netlink::{Change, changes_in};
 use vrrp_init::time::Instant;
@@ -280,4 +281,30 @@ pub(crate) fn http(data: &[u8]) {
         request.windows(2).any(|end| end == b"\n\n") || request.windows(4).any(|end| end == b"\r\n\r\n");
     let is_full = request.len() == http::LONGEST_REQUEST;
     assert_eq!(seen == http::Parsed::Incomplete, !ended && !is_full);
+}
+
+/// Packets that a scan hears: any octets make a report of printable lines, with a bounded number of them for each packet.
+pub(crate) fn scan(data: &[u8]) {
+    let mut choices = Choices(data);
+    let step = Duration::from_millis(u64::from(choices.octet()) * 10);
+    let mut packets = vec![];
+    while !choices.0.is_empty() {
+        let (kind, length) = (choices.octet(), usize::from(choices.octet()));
+        let (octets, rest) = choices.0.split_at(length.min(choices.0.len()));
+        choices.0 = rest;
+        let mut octets = octets.to_vec();
+        if kind & 2 == 2 && octets.len() >= 8 {
+            let sum = checksum(&octets);
+            octets[6..8].copy_from_slice(&sum);
+        }
+        let mut envelope = envelope(kind & 1 == 1, if kind & 4 == 4 { kind } else { 255 });
+        if kind & 1 == 0 {
+            envelope.from = [10, 0, 0, kind >> 6].into();
+        }
+        packets.push((octets, envelope));
+    }
+    let report = report_on(packets.iter().map(|(octets, envelope)| (&octets[..], *envelope)), step);
+    assert!(report.chars().all(|c| c == '\n' || !c.is_control()), "{report:?}");
+    assert!(report.lines().count() <= 12 + 16 * packets.len(), "{report}");
+    assert_eq!(report.contains("No adverts were heard"), packets.iter().all(|(octets, _)| octets.len() < 8));
 }

@@ -56,6 +56,11 @@ proptest! {
     }
 
     #[test]
+    fn scans(data in prop::collection::vec(any::<u8>(), 0..600)) {
+        bodies::scan(&data);
+    }
+
+    #[test]
     fn requests(
         step: u8,
         text in "(GET|HEAD|POST|[A-Z]{0,3}) /?(metrics|healthz|readyz|[a-z?]{0,8}) HTTP/1.[01]\r?\n([A-Za-z]{0,4}: [ -~]{0,8}\r?\n){0,3}\r?\n?",

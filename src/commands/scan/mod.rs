@@ -19,6 +19,7 @@ use crate::sys::netlink::{Link, MARK, Netlink};
 use crate::sys::poller::{Clock, Poller};
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::socket::{BUFFER, Received, Socket};
+use crate::time::Instant;
 use crate::vrrp::{Envelope, Vrid};
 use heard::Heard;
 
@@ -169,6 +170,27 @@ impl Listeners {
             }
         }
     }
+}
+
+/// The report on packets that an interface receives, one each `step`. The fuzz targets call it with any octets.
+#[doc(hidden)]
+pub fn report_on<'a>(packets: impl IntoIterator<Item = (&'a [u8], Envelope)>, step: Duration) -> String {
+    let (mut now, mut heard) = (Instant::START, Heard::default());
+    for (octets, envelope) in packets {
+        heard.message(now, 0, octets, envelope);
+        now = now + step;
+    }
+    let link = Link {
+        index: 2,
+        name: "eth0".into(),
+        altnames: vec![],
+        up: true,
+        mac: None,
+        loopback: false,
+        multicast: true,
+        promote_secondaries: None,
+    };
+    report(&heard, &Host { links: vec![link], vrids: vec![], added: vec![] }, &[], None)
 }
 
 /// `after` is the duration of a scan that a signal stopped.
