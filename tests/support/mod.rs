@@ -24,13 +24,14 @@ pub(crate) mod wire;
 use std::time::{Duration, Instant};
 
 /// The programs the lab needs, with their Debian packages.
-const PROGRAMS: [(&str, &str); 13] = [
+const PROGRAMS: [(&str, &str); 14] = [
     ("ip", "iproute2"),
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
     ("setpriv", "util-linux"),
     ("setsid", "util-linux"),
     ("pgrep", "procps"),
+    ("nft", "nftables"),
     ("haproxy", "haproxy"),
     ("keepalived", "keepalived"),
     ("../lib/frr/vrrpd", "frr"),

@@ -5,6 +5,7 @@ mod faults;
 mod hosts;
 mod judge;
 mod schedule;
+mod site;
 mod watch;
 
 use std::collections::BTreeMap;

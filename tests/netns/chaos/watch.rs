@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::hosts::{Hosts, NAMES};
+use super::hosts::Hosts;
 use super::judge::{FRESH, Poll, Record};
+use super::site::NAMES;
 use crate::support::lab::{Host, enter, lock};
 use crate::support::millis;
 use crate::support::sampler::here;
