@@ -44,7 +44,7 @@ fn one_holder_whatever_happens() {
             failed.push(seed);
         }
     }
-    assert!(failed.is_empty(), "violations; run one again with CHAOS_SEED=… make chaos: {failed:?}");
+    assert!(failed.is_empty(), "violations with the seeds {failed:?}");
 }
 
 /// Runs a sequence. Prints its events and what was seen if something does not hold.
@@ -96,7 +96,10 @@ fn run(seed: u64, plan: &Plan) -> bool {
 }
 
 fn report(seed: u64, record: &Record, verdict: &Verdict) {
-    eprintln!("chaos: violations with seed {seed}");
+    eprintln!(
+        "chaos: violations; to run it again: CHAOS_SEED={seed} CHAOS_SECONDS={} make chaos",
+        LONGEST.as_secs()
+    );
     verdict.violations.iter().for_each(|violation| eprintln!("{violation}"));
     let mut lines: Vec<(Duration, String)> = vec![];
     lines.extend(record.acts.iter().map(|(at, act)| (*at, format!("{act:?}"))));
