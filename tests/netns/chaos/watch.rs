@@ -1,9 +1,9 @@
 //! What is seen from outside while the faults happen: which kernels have an address, what clients get, and whether the
 //! machine runs its threads in time.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -176,23 +176,26 @@ fn get(vip: IpAddr) -> io::Result<String> {
 struct Neighbors {
     child: Child,
     input: ChildStdin,
+    output: BufReader<ChildStdout>,
 }
 
 impl Neighbors {
     fn of(host: &Host) -> Self {
         let mut command = Command::new("ip");
-        command.args(["-n", &host.netns(), "-batch", "-"]);
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.args(["-o", "-n", &host.netns(), "-batch", "-"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("ip runs");
         let input = child.stdin.take().expect("stdin is piped");
-        Self { child, input }
+        let output = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        Self { child, input, output }
     }
 
+    /// Returns when the entry is gone: later, that would end the next connection.
     fn forget(&mut self, vip: IpAddr) {
-        // Not `del`: if there is no entry, `ip` exits.
-        writeln!(self.input, "neighbour flush to {vip} dev enp0s3").expect("ip reads its commands");
-        // Until `ip` has done it.
-        std::thread::sleep(millis(2));
+        // Not `del`: if there is no entry, `ip` exits. The second command answers with a line.
+        let commands = format!("neighbour flush to {vip} dev enp0s3\nlink show lo\n");
+        self.input.write_all(commands.as_bytes()).expect("ip reads its commands");
+        self.output.read_line(&mut String::new()).expect("ip answers");
     }
 }
 
