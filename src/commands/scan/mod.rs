@@ -188,6 +188,7 @@ pub fn report_on<'a>(packets: impl IntoIterator<Item = (&'a [u8], Envelope)>, st
         mac: None,
         loopback: false,
         multicast: true,
+        enabled: true,
         promote_secondaries: None,
     };
     report(&heard, &Host { links: vec![link], vrids: vec![], added: vec![] }, &[], None)

@@ -24,10 +24,9 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use super::Error;
 use message::{Reply, Request, messages};
 pub use model::{Address, Assignment, Change, Link, MARK, Removed};
-pub use monitor::Monitor;
+pub use monitor::{Monitor, changes_in};
 pub use route::Route;
 use route::{Query, RouteReply};
-pub use monitor::{Monitor, changes_in};
 use socket::{buffer, is, open, receive};
 
 /// Requests in one datagram. If all are refused, the answers still fit the receive queue.
