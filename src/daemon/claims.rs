@@ -1,4 +1,4 @@
-//! Watches who else claims the virtual addresses, and finds the claims that nobody but the holder may make. On a master
+//! Watches who else claims the virtual addresses, and finds the claims that only the holder may make. On a master
 //! every claim of another host is one; on a backup the master may claim, and only the master.
 
 use std::net::IpAddr;
@@ -10,6 +10,7 @@ use super::router::Router;
 use crate::ids::RouterId;
 use crate::sys::Error;
 use crate::sys::claims::{Claim, Claims, Watched};
+use crate::sys::limits::Descriptors;
 use crate::sys::netlink::Link;
 use crate::time::Instant;
 use crate::token::{Poller, Token};
@@ -17,6 +18,9 @@ use crate::vrrp::{Family, Role};
 
 /// For this long after a takeover the master before may still claim the addresses.
 const HANDOVER: Duration = Duration::from_millis(400);
+
+/// The descriptors that a socket leaves to the endpoints, to scans of `/proc` and to connections.
+const SPARE: usize = 6;
 
 /// The least time between two filters for changed masters.
 const FILTER_GAP: Duration = Duration::from_secs(1);
@@ -51,8 +55,9 @@ enum Verdict {
 }
 
 /// The sockets, and the hardware addresses of the masters.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ClaimWatch {
+    descriptors: Descriptors,
     open: Vec<Open>,
     /// Sorted by link and address.
     places: Vec<Place>,
@@ -65,6 +70,18 @@ pub(super) struct ClaimWatch {
 }
 
 impl ClaimWatch {
+    pub(super) fn new(descriptors: Descriptors) -> Self {
+        Self {
+            descriptors,
+            open: vec![],
+            places: vec![],
+            opened: 0,
+            filtered_at: Instant::START,
+            outdated: false,
+            failed: false,
+        }
+    }
+
     /// Follows the links and addresses of the routers.
     pub(super) fn update(&mut self, routers: &[Router], network: &Network, poller: &Poller) {
         let of = |(n, router): (usize, &Router)| {
@@ -101,6 +118,8 @@ impl ClaimWatch {
 
     fn open(&mut self, link: &Link, mac: [u8; 6], family: Family, poller: &Poller) -> Result<(), Error> {
         let (id, socket) = (self.opened, Claims::open(&link.name, family, &[])?);
+        let left = self.descriptors.leave(SPARE, &socket);
+        left.map_err(Error::doing("watch for other holders of the addresses on", &link.name))?;
         poller.watch(socket.as_fd(), Token::Claims(id))?;
         self.opened += 1;
         self.open.push(Open { id, index: link.index, family, mac, watched: vec![], socket });

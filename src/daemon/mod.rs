@@ -117,7 +117,7 @@ impl Daemon {
         let signals = Signals::install()?;
         let descriptors = limits::raise_descriptors();
         if descriptors.limit() < FEW_DESCRIPTORS {
-            log::warn!(event = "descriptors"; "Only {} descriptors may be open; without {FEW_DESCRIPTORS}, some of status, metrics and the immediate notice of a process's end may be missing (docker: --ulimit nofile)", descriptors.limit());
+            log::warn!(event = "descriptors"; "Only {} descriptors may be open; without {FEW_DESCRIPTORS}, some of status, metrics, the report of other holders of the addresses and the immediate notice of a process's end may be missing (docker: --ulimit nofile)", descriptors.limit());
         }
         // Children that ended before the handlers were in place; later ones may be the notifier's.
         reaper::reap(usize::MAX);
@@ -127,7 +127,7 @@ impl Daemon {
         poller.watch(network.monitor_fd(), Token::Netlink)?;
         let mut checks = Checks::new(descriptors)?;
         poller.watch(checks.identities_fd(), Token::Identities)?;
-        let routers = Routers::new(config.routers, network, &mut checks, &poller)?;
+        let routers = Routers::new(config.routers, network, &mut checks, &poller, descriptors)?;
         let mut daemon = Self {
             poller,
             signals,

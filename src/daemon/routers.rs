@@ -20,6 +20,7 @@ use crate::health::{Verdict, Weight};
 use crate::ids::{CheckId, PortId, RouterId};
 use crate::status::History;
 use crate::sys::Error;
+use crate::sys::limits::Descriptors;
 use crate::sys::netlink::Address;
 use crate::sys::socket::Inbox;
 use crate::time::Instant;
@@ -56,11 +57,12 @@ impl Routers {
         network: Network,
         checks: &mut Checks,
         poller: &Poller,
+        descriptors: Descriptors,
     ) -> Result<Self, Error> {
         let mut routers = Self {
             dispatcher: Dispatcher::new(configs, network, poller.clock()),
             vrids: VridTable::default(),
-            claims: ClaimWatch::default(),
+            claims: ClaimWatch::new(descriptors),
             virtual_addresses: vec![],
             inbox: None,
             retry_at: None,
