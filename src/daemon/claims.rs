@@ -22,8 +22,8 @@ const HANDOVER: Duration = Duration::from_millis(400);
 /// The descriptors that a socket leaves to the endpoints, to scans of `/proc` and to connections.
 const SPARE: usize = 6;
 
-/// The least time between two filters for changed masters.
-const FILTER_GAP: Duration = Duration::from_secs(1);
+/// The least time between two looks at the masters, and so between two filters for changed ones.
+const FOLLOW_GAP: Duration = Duration::from_secs(1);
 
 /// The open socket of a link and a family.
 #[derive(Debug)]
@@ -62,8 +62,9 @@ pub(super) struct ClaimWatch {
     /// Sorted by link and address.
     places: Vec<Place>,
     opened: u32,
-    /// When the filters were last made, and whether they are out of date.
-    filtered_at: Instant,
+    /// When the masters were last followed.
+    followed_at: Instant,
+    /// The filters are out of date.
     outdated: bool,
     /// It has been logged that a socket could not be opened.
     failed: bool,
@@ -76,7 +77,7 @@ impl ClaimWatch {
             open: vec![],
             places: vec![],
             opened: 0,
-            filtered_at: Instant::START,
+            followed_at: Instant::START,
             outdated: false,
             failed: false,
         }
@@ -144,8 +145,13 @@ impl ClaimWatch {
         self.places.binary_search_by_key(&at, |place| place.at).ok()
     }
 
-    /// Forgets masters that are no longer followed, and makes new filters, though not for each of many claims.
+    /// Forgets masters that are no longer followed, and makes new filters. Costs one look at each address, so it does
+    /// nothing if it was called a moment ago.
     pub(super) fn follow_masters(&mut self, now: Instant, routers: &[Router]) {
+        if now.since(self.followed_at) < FOLLOW_GAP {
+            return;
+        }
+        self.followed_at = now;
         for place in &mut self.places {
             if let Some((master, _)) = place.master
                 && master_of(&routers[place.router.0]) != Some(master)
@@ -154,8 +160,7 @@ impl ClaimWatch {
                 self.outdated = true;
             }
         }
-        if self.outdated && now.since(self.filtered_at) >= FILTER_GAP {
-            self.filtered_at = now;
+        if self.outdated {
             self.refilter();
         }
     }
