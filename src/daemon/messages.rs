@@ -432,18 +432,16 @@ mod tests {
         Settings::new(Vrid::new(51).unwrap(), Priority::new(100).unwrap(), vec!["10.0.0.2".parse().unwrap()])
     }
 
+    fn subject<'a>(settings: &'a Settings, watched: &'a [String], culprits: &'a Culprits) -> Subject<'a> {
+        let (name, interface) = ("VI_1", "eth0");
+        Subject { name, settings, family: Family::V4, interface, source: None, watched, culprits }
+    }
+
     #[test]
     fn transitions_keep_the_phrases_that_people_grep_for() {
         let (settings, watched) = (settings(), ["haproxy".to_owned()]);
-        let of = Subject {
-            name: "VI_1",
-            settings: &settings,
-            family: Family::V4,
-            interface: "eth0",
-            source: None,
-            watched: &watched,
-            culprits: &Culprits::default(),
-        };
+        let culprits = Culprits::default();
+        let of = subject(&settings, &watched, &culprits);
         let master = Peer { address: "10.0.0.11".parse().unwrap(), priority: Priority::new(13).unwrap() };
         let text = |from, to, why| report(&Report::Transition { from, to, why }, &of);
         assert_eq!(
@@ -465,15 +463,8 @@ mod tests {
     #[test]
     fn the_line_of_a_lower_router_has_what_was_done_and_what_will_follow() {
         let settings = settings();
-        let of = Subject {
-            name: "VI_1",
-            settings: &settings,
-            family: Family::V4,
-            interface: "eth0",
-            source: None,
-            watched: &[],
-            culprits: &Culprits::default(),
-        };
+        let culprits = Culprits::default();
+        let of = subject(&settings, &[], &culprits);
         let peer = Peer { address: "10.0.0.11".parse().unwrap(), priority: Priority::new(90).unwrap() };
         for (answer, announcement, done) in [
             (Timing::Now, Timing::Now, "answered and announced"),
@@ -492,15 +483,8 @@ mod tests {
     #[test]
     fn a_second_speaker_is_named_with_its_vrid_address_and_priorities() {
         let settings = settings();
-        let of = Subject {
-            name: "VI_1",
-            settings: &settings,
-            family: Family::V4,
-            interface: "eth0",
-            source: None,
-            watched: &[],
-            culprits: &Culprits::default(),
-        };
+        let culprits = Culprits::default();
+        let of = subject(&settings, &[], &culprits);
         let priorities = [100, 90].map(|priority| Priority::new(priority).unwrap());
         let report = Report::SecondSpeaker { address: "10.0.0.11".parse().unwrap(), priorities };
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Another host that answers for a virtual address is reported, and nobody else.
+//! Another host that answers for a virtual address is reported; the master itself is not.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -175,7 +175,7 @@ fn no_holder_for_too_long_is_found() {
     assert_eq!(none(14_800).violations(), "");
     assert!(none(14_900).violations().contains("no holder for 4.900s"));
     assert_eq!(none(14_900).stall(9_000, 10_100).violations(), "");
-    // Nobody could be: both are down, or a stranger says that it is.
+    // Neither host can be the holder: both are down, or a third host claims to be.
     let down =
         [(9_000, Act::Kill(0)), (9_000, Act::Pause(1)), (12_000, Act::Resume(1)), (14_000, Act::Start(0))];
     assert_eq!(none(16_800).acts(&down).violations(), "");

@@ -180,18 +180,22 @@ pub fn report_on<'a>(packets: impl IntoIterator<Item = (&'a [u8], Envelope)>, st
         heard.message(now, 0, octets, envelope);
         now = now + step;
     }
-    let link = Link {
+    report(&heard, &Host { links: vec![eth0()], vrids: vec![], added: vec![] }, &[], None)
+}
+
+/// The interface of [`report_on`] and of the tests.
+fn eth0() -> Link {
+    Link {
         index: 2,
         name: "eth0".into(),
         altnames: vec![],
         up: true,
+        enabled: true,
         mac: None,
         loopback: false,
         multicast: true,
-        enabled: true,
         promote_secondaries: None,
-    };
-    report(&heard, &Host { links: vec![link], vrids: vec![], added: vec![] }, &[], None)
+    }
 }
 
 /// `after` is the duration of a scan that a signal stopped.
@@ -232,18 +236,7 @@ mod tests {
 
     fn host(vrids: &[u8], added: &[&str]) -> Host {
         let vrids = vrids.iter().filter_map(|vrid| Vrid::new(*vrid)).collect();
-        let eth0 = Link {
-            index: 2,
-            name: "eth0".into(),
-            altnames: vec![],
-            up: true,
-            enabled: true,
-            mac: None,
-            loopback: false,
-            multicast: true,
-            promote_secondaries: None,
-        };
-        Host { links: vec![eth0], vrids, added: added.iter().map(|a| a.parse().unwrap()).collect() }
+        Host { links: vec![eth0()], vrids, added: added.iter().map(|a| a.parse().unwrap()).collect() }
     }
 
     #[test]

@@ -38,7 +38,8 @@ pub enum Received<'a> {
 /// A receiving and a sending socket for VRRP on one interface in one address family, either for the multicast group or
 /// for one unicast source address. Any number of virtual routers can share them. Neither ever blocks.
 ///
-/// They are bound to the interface itself (unless it is unicast over any), not to its name: if the interface is removed and created again, open new ones.
+/// They are bound to the interface itself, not to its name: if the interface is removed and created again, open new
+/// ones. Unicast sockets may be bound to none.
 #[derive(Debug)]
 pub struct Socket {
     pub(super) receive: socket2::Socket,
