@@ -207,6 +207,9 @@ impl Dispatcher {
                 self.history.add_evidence(id.0, now, format!("priority {from} to {to}"));
             }
             Report::Released(from) => self.history.add_evidence(id.0, now, format!("{from} sent priority 0")),
+            Report::Died(from) => {
+                self.history.add_evidence(id.0, now, format!("the kernel of {from} closed the lifeline"));
+            }
             Report::Transition { from, to, why } => self.record_transition(now, id, (*from, *to), why),
             Report::Master(_)
             | Report::Lower(_)

@@ -49,6 +49,7 @@ pub(super) fn log_report(subject: &Subject<'_>, report: &Report) {
         Report::Priority { .. } => (Level::Info, "priority"),
         Report::Yield | Report::Stopping => (Level::Info, "yield"),
         Report::Master(_) | Report::Released(_) => (Level::Info, "master"),
+        Report::Died(_) => (Level::Warn, "master_died"),
         Report::Lower(_) | Report::Loser { .. } => (Level::Info, "lower"),
         Report::TwoMasters(_) => (Level::Warn, "two_masters"),
         Report::SecondSpeaker { .. } => (Level::Warn, "second_speaker"),
@@ -145,6 +146,7 @@ pub(super) fn cause(why: &Why, of: &Subject<'_>) -> String {
         Why::Silence(Some(master)) => format!("{} fell silent", peer(master)),
         Why::Silence(None) => "heard no other router".into(),
         Why::Released(from) => format!("{from} released the addresses"),
+        Why::Died(master) => format!("{} died", peer(master)),
         Why::Preempt(lower) => format!("preempting {}", peer(lower)),
         Why::Outranked(by) => format!("{} ranks higher", peer(by)),
         Why::Fault(fault) => self::fault(*fault, of),
@@ -172,7 +174,9 @@ pub(super) fn peer_address(report: &Report) -> Option<IpAddr> {
     match report {
         Report::Transition { why, .. } => match why {
             Why::Silence(peer) => peer.map(|peer| peer.address),
-            Why::Preempt(peer) | Why::Outranked(peer) | Why::Succeeded(peer) => Some(peer.address),
+            Why::Died(peer) | Why::Preempt(peer) | Why::Outranked(peer) | Why::Succeeded(peer) => {
+                Some(peer.address)
+            }
             Why::Released(from) => Some(*from),
             Why::Startup | Why::Fault(_) | Why::Recovered(_) | Why::Late(_) | Why::Shutdown => None,
         },
@@ -184,6 +188,7 @@ pub(super) fn peer_address(report: &Report) -> Option<IpAddr> {
         | Report::OtherAddresses(from)
         | Report::OtherInterval(from)
         | Report::Released(from)
+        | Report::Died(from)
         | Report::Dropped { from, .. } => Some(*from),
         Report::Priority { .. }
         | Report::Yield
@@ -228,6 +233,7 @@ pub(super) fn report(report: &Report, of: &Subject<'_>) -> String {
         Report::OtherAddresses(from) => format!("{from} advertises different addresses for our VRID"),
         Report::OtherInterval(from) => format!("{from} advertises at a different interval"),
         Report::Released(from) => format!("Master {from} releases the addresses (priority 0)"),
+        Report::Died(from) => format!("Master {from} died: its kernel closed the lifeline"),
         Report::Dropped { from, reason } => format!("Dropped advert from {from}: {reason}"),
         Report::Yield => YIELDING.into(),
         Report::Stopping => STOPPING.into(),
@@ -447,6 +453,10 @@ mod tests {
         assert_eq!(
             text(Role::Backup, Role::Master, Why::Silence(Some(master))),
             "Entering MASTER STATE: 10.0.0.11 (priority 13) fell silent"
+        );
+        assert_eq!(
+            text(Role::Backup, Role::Master, Why::Died(master)),
+            "Entering MASTER STATE: 10.0.0.11 (priority 13) died"
         );
         assert_eq!(
             text(Role::Master, Role::Backup, Why::Outranked(master)),

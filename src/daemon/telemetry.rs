@@ -230,6 +230,7 @@ impl Telemetry {
             Report::TwoMasters(peer) => self.two_masters(now, subject, report, peer),
             Report::Master(peer) => self.log_limited(now, subject, "master", report, peer.address),
             Report::Released(from) => self.log_limited(now, subject, "released", report, from),
+            Report::Died(from) => self.log_limited(now, subject, "died", report, from),
             Report::Lower(peer) => self.log_limited(now, subject, "lower", report, peer.address),
             Report::Loser { peer, .. } => self.log_limited(now, subject, "loser", report, peer.address),
             Report::SecondSpeaker { address, .. } => self.second_speaker(now, subject, report, address),

@@ -9,7 +9,7 @@ use super::takeover_budget::TakeoverBudget;
 use super::units::{Interval, Priority, Version};
 use crate::time::Instant;
 
-/// The base of the skew when a backup knows that its master yielded. Long enough for the others to receive the advert of
+/// The base of the skew when a backup knows that its master yielded or died. Long enough for the others to receive the advert of
 /// the best backup before they act, and much shorter than any skew of the RFC.
 const FAST_SKEW: Duration = Duration::from_millis(4);
 
@@ -37,7 +37,7 @@ pub(super) struct Backup {
 enum Wait {
     /// The Master_Down_Interval since the last accepted advert.
     MasterDown { since: Instant },
-    /// A skew since the master yielded, but never later than the timer would have fired without that.
+    /// A skew since the master yielded or died, but never later than the timer would have fired without that.
     Yielded { since: Instant, at_most: Instant, skew: Skew, why: Why },
 }
 
@@ -47,6 +47,12 @@ enum Skew {
     Rfc,
     /// The same fraction of [`FAST_SKEW`].
     Fast,
+}
+
+impl Skew {
+    const fn of(fast: bool) -> Self {
+        if fast { Self::Fast } else { Self::Rfc }
+    }
 }
 
 impl Backup {
@@ -131,11 +137,25 @@ impl Backup {
         from: IpAddr,
         budget: &mut TakeoverBudget,
     ) -> Report {
-        let ours = self.master.is_some_and(|master| master.address == from);
-        let fast = settings.fast && ours && budget.admits(now, self.interval.duration());
-        let skew = if fast { Skew::Fast } else { Skew::Rfc };
-        self.yielded(now, settings, own, skew, Why::Released(from));
+        let ours = settings.fast && self.master.is_some_and(|master| master.address == from);
+        let fast = ours && budget.admits(now, self.interval.duration());
+        self.yielded(now, settings, own, Skew::of(fast), Why::Released(from));
         Report::Released(from)
+    }
+
+    /// The process at `from` died. If it is the master that we follow, this counts like its priority 0.
+    pub(super) fn died(
+        &mut self,
+        now: Instant,
+        settings: &Settings,
+        own: Priority,
+        from: IpAddr,
+        budget: &mut TakeoverBudget,
+    ) -> Option<Report> {
+        let master = self.master.filter(|master| settings.fast && master.address == from)?;
+        let fast = budget.admits(now, self.interval.duration());
+        self.yielded(now, settings, own, Skew::of(fast), Why::Died(master));
+        Some(Report::Died(from))
     }
 
     /// An advert of lower priority is discarded and the timer continues. But a master whose priority falls below ours has

@@ -28,6 +28,10 @@ pub enum Event<'a> {
     Timer,
     /// An advert for this VRID that [`Advert::parse`] accepted.
     Advert { from: IpAddr, advert: &'a Advert },
+    /// The process that advertised for this VRID from this address has died, as its kernel reports by closing the
+    /// lifeline, and its host no longer answers for the addresses. Comes after every advert that had been received by
+    /// then: an advert that follows is the sign of a live router, and restores the full timer.
+    Died { from: IpAddr },
     /// The kernel refused a virtual address: the last [`Action::Acquire`] or [`Action::Renew`] failed.
     Refused,
     /// No advert since the last [`Event::Sent`] could be sent; once for each that could not.
@@ -158,6 +162,8 @@ pub enum Report {
     OtherInterval(IpAddr),
     /// The master sent priority 0, because it stops or yields.
     Released(IpAddr),
+    /// The process of the master died.
+    Died(IpAddr),
     /// As master, our priority fell, and we sent priority 0 so that a better router can take over.
     Yield,
     /// As master, we are stopping: we sent priority 0, and keep the addresses until another router takes over.
@@ -179,6 +185,8 @@ pub enum Why {
     Silence(Option<Peer>),
     /// The master sent priority 0 and the skew has passed.
     Released(IpAddr),
+    /// The master's process died and the skew has passed.
+    Died(Peer),
     /// The master's priority is lower than ours, and we preempt.
     Preempt(Peer),
     /// A better router advertises: a higher priority, or the same from a higher address.

@@ -9,14 +9,13 @@ use std::rc::Rc;
 
 use super::advert::Advert;
 use super::backup::Backup;
-use super::drop_reason::DropReason;
 use super::event::{Action, Cause, Event, Peer, Report, Role, Why};
 use super::master::{Master, Stopping};
 use super::retries::Retries;
 use super::second_speaker::SecondSpeaker;
 use super::settings::Settings;
 use super::takeover_budget::TakeoverBudget;
-use super::units::{Interval, Priority, Version};
+use super::units::{Interval, Priority};
 use crate::time::Instant;
 
 #[derive(Clone, Debug)]
@@ -116,6 +115,7 @@ impl Instance {
             Event::Priority(priority) => self.set_priority(priority),
             Event::Timer => self.timer(now),
             Event::Advert { from, advert } => self.advert(now, from, advert),
+            Event::Died { from } => self.died(now, from),
             Event::Refused => self.refused(now),
             Event::Unsent => self.unsent(now),
             Event::Sent => self.sent(now),
@@ -341,7 +341,7 @@ impl Instance {
         if matches!(self.state, State::Initialize | State::Fault) {
             return vec![];
         }
-        if let Err(reason) = self.admit(from, advert) {
+        if let Err(reason) = self.settings.admit(self.source, from, advert) {
             return vec![Action::Report(Report::Dropped { from, reason })];
         }
         let peer = Peer { address: from, priority: advert.priority };
@@ -370,34 +370,11 @@ impl Instance {
         actions
     }
 
-    /// The receive checks that need the router's own settings (RFC 3768 §7.1, RFC 9568 §7.1).
-    fn admit(&self, from: IpAddr, advert: &Advert) -> Result<(), DropReason> {
-        let ours = &self.settings;
-        if Some(from) == self.source {
-            return Err(DropReason::OwnAddress);
-        }
-        if !ours.peers.is_empty() && !ours.peers.contains(&from) {
-            return Err(DropReason::NotAPeer);
-        }
-        if advert.version != ours.version {
-            return Err(DropReason::VersionMismatch);
-        }
-        match (&ours.auth, &advert.password) {
-            (None, None) => {}
-            (Some(ours), Some(theirs)) if ours.matches(theirs) => {}
-            (Some(_), Some(_)) => return Err(DropReason::AuthFailure),
-            _ => return Err(DropReason::AuthMismatch),
-        }
-        // v3 accepts a different interval and only reports a different list; v2 drops both, except the owner's list.
-        if advert.version == Version::V2 {
-            if advert.interval != ours.interval {
-                return Err(DropReason::Interval);
-            }
-            if advert.priority != Priority::OWNER && !ours.same_addresses(&advert.addresses) {
-                return Err(DropReason::Addresses);
-            }
-        }
-        Ok(())
+    /// Only a backup has a master whose death matters.
+    fn died(&mut self, now: Instant, from: IpAddr) -> Vec<Action> {
+        let State::Backup(backup) = &mut self.state else { return vec![] };
+        let report = backup.died(now, &self.settings, self.priority, from, &mut self.fast_takeovers);
+        report.map(Action::Report).into_iter().collect()
     }
 
     /// RFC 3768 §6.4.3, RFC 9568 §6.4.3.

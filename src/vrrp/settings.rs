@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::advert::{Advert, V3Checksum};
+use super::drop_reason::DropReason;
 use super::units::{Interval, Priority, Version, Vrid};
 
 /// Immutable settings of one virtual router.
@@ -130,6 +131,40 @@ impl Settings {
     pub fn same_addresses(&self, theirs: &[IpAddr]) -> bool {
         self.addresses == theirs
             || (self.addresses.len() == theirs.len() && self.addresses.iter().all(|a| theirs.contains(a)))
+    }
+
+    /// The receive checks that need the router's own settings, and its own address `source` (RFC 3768 §7.1, RFC 9568 §7.1).
+    pub(super) fn admit(
+        &self,
+        source: Option<IpAddr>,
+        from: IpAddr,
+        advert: &Advert,
+    ) -> Result<(), DropReason> {
+        if Some(from) == source {
+            return Err(DropReason::OwnAddress);
+        }
+        if !self.peers.is_empty() && !self.peers.contains(&from) {
+            return Err(DropReason::NotAPeer);
+        }
+        if advert.version != self.version {
+            return Err(DropReason::VersionMismatch);
+        }
+        match (&self.auth, &advert.password) {
+            (None, None) => {}
+            (Some(ours), Some(theirs)) if ours.matches(theirs) => {}
+            (Some(_), Some(_)) => return Err(DropReason::AuthFailure),
+            _ => return Err(DropReason::AuthMismatch),
+        }
+        // v3 accepts a different interval and only reports a different list; v2 drops both, except the owner's list.
+        if advert.version == Version::V2 {
+            if advert.interval != self.interval {
+                return Err(DropReason::Interval);
+            }
+            if advert.priority != Priority::OWNER && !self.same_addresses(&advert.addresses) {
+                return Err(DropReason::Addresses);
+            }
+        }
+        Ok(())
     }
 
     /// Skew_Time of a router with priority `own` if the master advertises every `interval`.

@@ -122,7 +122,7 @@ impl World {
     fn step(&mut self, choices: &mut Choices<'_>) {
         const CAUSES: [Cause; 5] =
             [Cause::Interface, Cause::Vrid, Cause::Service, Cause::Tracked, Cause::Partner];
-        match choices.octet() % 15 {
+        match choices.octet() % 16 {
             0 => self.event(Event::Startup),
             1 => self.event(Event::Shutdown),
             2 => {
@@ -137,6 +137,7 @@ impl World {
             8 => self.event(Event::HardwareAddress),
             12 => self.event(Event::Unsent),
             13 => self.event(Event::Sent),
+            14 => self.event(Event::Died { from: self.peer(choices.octet()) }),
             9 | 10 => self.advert(choices),
             11 => self.wait(Duration::from_millis(u64::from(choices.octet()) * 40)),
             _ => {
