@@ -22,6 +22,14 @@ RUN target=${TARGET:-$(uname -m)-unknown-linux-musl} \
  && cp "target/$target/release/vrrp-init" /image/
 
 FROM scratch
+ARG VERSION=development
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="vrrp-init" \
+      org.opencontainers.image.description="One static binary that replaces keepalived in a container" \
+      org.opencontainers.image.source="https://github.com/vrrp-init/vrrp-init" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
 COPY --from=build /image /
 # A router in FAULT is healthy too: a restart repairs nothing, and would end the other containers of the process namespace.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["/vrrp-init", "healthcheck"]

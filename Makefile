@@ -29,11 +29,12 @@ demo-down: ## remove what `make demo KEEP=1` left running
 bench: setup ## failover, load, idle and scale figures beside keepalived, 30 minutes; BENCH=quick: 5
 	cargo bench --locked --target $(shell uname -m)-unknown-linux-musl --bench side_by_side
 
-lint: setup ## formatting, clippy and rustdoc without a warning, no C in the tree
+lint: setup ## formatting, clippy and rustdoc without a warning, crates and licenses, no C in the tree, workflows
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
-	$(scripts)/no-c.sh
+	$(scripts)/supply.sh
+	$(scripts)/workflows.sh
 
 test-fast: setup ## the tests that need no privilege: no namespaces, no Docker
 	cargo test --locked --lib --bins --test pure

@@ -66,6 +66,9 @@ fn the_image_is_one_static_file_and_an_empty_run() {
     );
     // The limit applies to the image as well, because the two are identical.
     assert!(binary.len() <= 1_250_000, "the binary has {} bytes", binary.len());
+    let labels = &image.config["config"]["Labels"];
+    assert_eq!(labels["org.opencontainers.image.source"], env!("CARGO_PKG_REPOSITORY"), "{labels}");
+    assert_eq!(labels["org.opencontainers.image.licenses"], env!("CARGO_PKG_LICENSE"), "{labels}");
 }
 
 /// The binary of a plain `cargo build --release` in this folder with this user's crate registry. The image's binary was

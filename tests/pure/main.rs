@@ -19,6 +19,7 @@ mod picture;
 mod promtool;
 mod readme;
 mod recipes;
+mod release;
 mod requirements;
 mod simulation;
 mod vectors;
