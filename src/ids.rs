@@ -11,3 +11,7 @@ pub(crate) struct CheckId(pub(crate) u16);
 /// An open VRRP socket. Never used again after the socket is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct PortId(pub(crate) u32);
+
+/// A lifeline connection. Never used again after it is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LifelineId(pub u32);

@@ -1,0 +1,199 @@
+//! The frames of a lifeline as octets: one of type, one of length, then the payload. Knows no connection.
+
+/// The first octets of a greeting.
+const MAGIC: [u8; 4] = *b"VILL";
+/// A host with another version is left alone: frames 1 to 3 mean something else there.
+const VERSION: u8 = 1;
+
+const GREETING: u8 = 1;
+const GUARDED: u8 = 2;
+const GOODBYE: u8 = 3;
+/// Reserved: the name of the backup that may skip the skew. Like every type that we do not know, it is skipped.
+#[cfg(test)]
+const SUCCESSOR: u8 = 4;
+
+const GUARDED_V4: u8 = 1;
+const GUARDED_V6: u8 = 2;
+
+/// The octets of type and length.
+const HEADER: usize = 2;
+
+/// A random number of each process, so that two addresses of one process are recognized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity(pub [u8; 8]);
+
+/// The families whose addresses the kernel silences at the death of the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Guarded {
+    pub v4: bool,
+    pub v6: bool,
+}
+
+impl Guarded {
+    const fn octet(self) -> u8 {
+        (if self.v4 { GUARDED_V4 } else { 0 }) | (if self.v6 { GUARDED_V6 } else { 0 })
+    }
+
+    const fn of(octet: u8) -> Self {
+        Self { v4: octet & GUARDED_V4 != 0, v6: octet & GUARDED_V6 != 0 }
+    }
+}
+
+/// A message of a master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// From now on, the end of the connection is the death of this process.
+    Greeting { identity: Identity, guarded: Guarded },
+    /// Other families are guarded than before.
+    Guarded(Guarded),
+    /// From now on, the end of the connection means nothing.
+    Goodbye,
+}
+
+impl Frame {
+    /// The frame as it is sent.
+    pub fn octets(self) -> Vec<u8> {
+        let (kind, payload) = match self {
+            Self::Greeting { identity, guarded } => {
+                (GREETING, [&MAGIC[..], &[VERSION], &identity.0, &[guarded.octet()]].concat())
+            }
+            Self::Guarded(guarded) => (GUARDED, vec![guarded.octet()]),
+            Self::Goodbye => (GOODBYE, vec![]),
+        };
+        // No payload is longer than 14 octets.
+        let length = u8::try_from(payload.len()).unwrap_or(u8::MAX);
+        [&[kind, length][..], &payload].concat()
+    }
+
+    /// `None`: it is of an unknown type, and skipped. Octets behind the known ones are left to later versions.
+    fn parse(kind: u8, payload: &[u8]) -> Result<Option<Self>, Malformed> {
+        Ok(Some(match (kind, payload) {
+            (GREETING, [m0, m1, m2, m3, version, rest @ ..]) if [*m0, *m1, *m2, *m3] == MAGIC => {
+                if *version != VERSION {
+                    return Err(Malformed::Version(*version));
+                }
+                let Some((identity, [flags, ..])) = rest.split_first_chunk() else {
+                    return Err(Malformed::NotALifeline);
+                };
+                Self::Greeting { identity: Identity(*identity), guarded: Guarded::of(*flags) }
+            }
+            (GUARDED, [flags, ..]) => Self::Guarded(Guarded::of(*flags)),
+            (GOODBYE, _) => Self::Goodbye,
+            (GREETING | GUARDED, _) => return Err(Malformed::NotALifeline),
+            _ => return Ok(None),
+        }))
+    }
+}
+
+/// Why a connection is of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Malformed {
+    /// Something else is served at the port.
+    NotALifeline,
+    /// A lifeline of this version.
+    Version(u8),
+}
+
+/// The octets of a frame that is not complete: at most 256.
+#[derive(Debug, Default)]
+pub(super) struct Decoder(Vec<u8>);
+
+impl Decoder {
+    pub(super) fn push(&mut self, octets: &[u8]) {
+        self.0.extend_from_slice(octets);
+    }
+
+    /// The next frame, which may be an unknown one; `None` until more octets come.
+    pub(super) fn next(&mut self) -> Option<Result<Option<Frame>, Malformed>> {
+        let [kind, length, rest @ ..] = self.0.as_slice() else { return None };
+        let length = usize::from(*length);
+        let frame = Frame::parse(*kind, rest.get(..length)?);
+        self.0.drain(..HEADER + length);
+        Some(frame)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const IDENTITY: Identity = Identity([1, 2, 3, 4, 5, 6, 7, 8]);
+
+    fn frames(octets: &[u8], at_once: usize) -> Vec<Result<Option<Frame>, Malformed>> {
+        let mut decoder = Decoder::default();
+        let mut frames = vec![];
+        for part in octets.chunks(at_once) {
+            decoder.push(part);
+            frames.extend(std::iter::from_fn(|| decoder.next()));
+        }
+        frames
+    }
+
+    #[test]
+    fn the_octets_of_version_1_never_change() {
+        let greeting = Frame::Greeting { identity: IDENTITY, guarded: Guarded { v4: true, v6: true } };
+        assert_eq!(greeting.octets(), b"\x01\x0eVILL\x01\x01\x02\x03\x04\x05\x06\x07\x08\x03");
+        assert_eq!(Frame::Guarded(Guarded { v4: true, v6: false }).octets(), b"\x02\x01\x01");
+        assert_eq!(Frame::Goodbye.octets(), b"\x03\x00");
+    }
+
+    #[test]
+    fn unknown_frames_and_later_octets_are_skipped() {
+        let longer = b"\x01\x10VILL\x01\x01\x02\x03\x04\x05\x06\x07\x08\x02??\x03\x01!";
+        let octets = [&longer[..], &[SUCCESSOR, 3, 9, 9, 9], &[0xff, 0]].concat();
+        let greeting = Frame::Greeting { identity: IDENTITY, guarded: Guarded { v4: false, v6: true } };
+        let expected = [Ok(Some(greeting)), Ok(Some(Frame::Goodbye)), Ok(None), Ok(None)];
+        assert_eq!(frames(&octets, usize::MAX), expected);
+    }
+
+    #[test]
+    fn another_version_and_another_service_are_told_apart() {
+        let mut octets = Frame::Greeting { identity: IDENTITY, guarded: Guarded::default() }.octets();
+        octets[6] = 2;
+        assert_eq!(frames(&octets, 99), [Err(Malformed::Version(2))]);
+        octets[2] = b'X';
+        assert_eq!(frames(&octets, 99), [Err(Malformed::NotALifeline)]);
+        for short in [&b"\x01\x05VILL\x01"[..], b"\x01\x00", b"\x02\x00"] {
+            assert_eq!(frames(short, 99), [Err(Malformed::NotALifeline)]);
+        }
+    }
+
+    prop_compose! {
+        fn guarded()(v4: bool, v6: bool) -> Guarded {
+            Guarded { v4, v6 }
+        }
+    }
+
+    fn frame() -> impl Strategy<Value = Frame> {
+        prop_oneof![
+            (any::<[u8; 8]>(), guarded())
+                .prop_map(|(identity, guarded)| Frame::Greeting { identity: Identity(identity), guarded }),
+            guarded().prop_map(Frame::Guarded),
+            Just(Frame::Goodbye),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn frames_are_read_as_they_were_written_however_they_arrive(
+            sent in proptest::collection::vec(frame(), 0..8),
+            at_once in 1usize..40,
+        ) {
+            let octets: Vec<_> = sent.iter().flat_map(|frame| frame.octets()).collect();
+            let read: Vec<_> = frames(&octets, at_once).into_iter().map(|frame| frame.unwrap().unwrap()).collect();
+            prop_assert_eq!(read, sent);
+        }
+
+        #[test]
+        fn a_decoder_keeps_less_than_a_frame(octets: Vec<u8>, at_once in 1usize..300) {
+            let mut decoder = Decoder::default();
+            for part in octets.chunks(at_once) {
+                decoder.push(part);
+                while decoder.next().is_some() {}
+                prop_assert!(decoder.0.len() < HEADER + 255);
+            }
+        }
+    }
+}

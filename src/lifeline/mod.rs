@@ -1,0 +1,19 @@
+//! The lifeline: a connection from each backup to its master, which the master's kernel ends when the process dies. Pure:
+//! frames, connections and hosts; the time is an argument, and what must be done comes back as values.
+
+mod connection;
+mod event;
+mod frame;
+mod host;
+mod lifelines;
+mod pace;
+
+pub use crate::ids::LifelineId;
+pub use connection::{Endpoint, Way};
+pub use event::{Action, Close, End, Failure, State};
+pub use frame::{Frame, Guarded, Identity};
+pub use host::{Trouble, Wanted};
+pub use lifelines::Lifelines;
+
+#[cfg(test)]
+mod tests;

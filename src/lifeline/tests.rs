@@ -1,0 +1,530 @@
+//! What counts as a death, what it costs to be refused, and what a hostile peer may do.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::lifelines::MOST_ACCEPTED;
+use super::*;
+use crate::ids::LifelineId;
+use crate::time::Instant;
+
+const SHIELDED: Guarded = Guarded { v4: true, v6: true };
+const MASTER: Identity = Identity([7; 8]);
+
+fn at(ms: u64) -> Instant {
+    Instant::from_millis(ms)
+}
+
+fn endpoint(address: &str) -> Endpoint {
+    let scope = if address.starts_with("fe80") { 2 } else { 0 };
+    Endpoint { address: address.parse().unwrap(), scope }
+}
+
+fn master() -> Endpoint {
+    endpoint("10.0.0.11")
+}
+
+fn followed(endpoint: Endpoint) -> Wanted {
+    Wanted { endpoint, followed: true }
+}
+
+fn greeting() -> Vec<u8> {
+    Frame::Greeting { identity: MASTER, guarded: SHIELDED }.octets()
+}
+
+fn lifelines() -> Lifelines {
+    Lifelines::new(Identity([1; 8]), at(0))
+}
+
+/// The connections to open, of the actions so far.
+fn opens(lifelines: &mut Lifelines) -> Vec<LifelineId> {
+    let open = |action| if let Action::Open { id, .. } = action { Some(id) } else { None };
+    lifelines.take_actions().into_iter().filter_map(open).collect()
+}
+
+fn deaths(lifelines: &mut Lifelines) -> Vec<Vec<Endpoint>> {
+    let died = |action| if let Action::Died { from, .. } = action { Some(from) } else { None };
+    lifelines.take_actions().into_iter().filter_map(died).collect()
+}
+
+/// A backup that follows [`master`] and is connected to it, though not greeted.
+fn connected() -> (Lifelines, LifelineId) {
+    let mut backup = lifelines();
+    backup.want(at(0), &[followed(master())], None);
+    let [id] = opens(&mut backup)[..] else { panic!("one attempt") };
+    backup.established(at(1), id);
+    (backup, id)
+}
+
+fn greeted() -> (Lifelines, LifelineId) {
+    let (mut backup, id) = connected();
+    backup.received(at(2), id, &greeting());
+    assert_eq!(backup.take_actions(), [Action::Connected(master())]);
+    (backup, id)
+}
+
+#[test]
+fn the_end_of_a_greeted_connection_is_a_death() {
+    let (mut backup, id) = greeted();
+    assert_eq!(backup.state(master()), State::Connected { since: at(1), guarded: SHIELDED });
+    backup.ended(at(10), id, End::Finished);
+    let died = Action::Died { from: vec![master()], guarded: SHIELDED };
+    assert_eq!(backup.take_actions(), [died, Action::Failed(master(), Trouble::Closed)]);
+}
+
+#[test]
+fn the_end_of_any_other_connection_is_none() {
+    let (mut silent, id) = connected();
+    silent.ended(at(10), id, End::Finished);
+    assert!(deaths(&mut silent).is_empty(), "not greeted");
+    let (mut left, id) = greeted();
+    left.received(at(9), id, &Frame::Goodbye.octets());
+    left.ended(at(10), id, End::Finished);
+    assert!(deaths(&mut left).is_empty(), "goodbye");
+    let (mut lost, id) = greeted();
+    lost.ended(at(10), id, End::Lost);
+    assert!(deaths(&mut lost).is_empty(), "a link that failed");
+    let (mut other, id) = greeted();
+    other.want(at(9), &[followed(endpoint("10.0.0.12"))], None);
+    other.ended(at(10), id, End::Finished);
+    assert!(deaths(&mut other).is_empty(), "not our master any more");
+}
+
+/// What follows the one more attempt after a reset.
+fn after_reset(then: impl FnOnce(&mut Lifelines, LifelineId)) -> usize {
+    let (mut backup, id) = greeted();
+    backup.ended(at(10), id, End::Reset);
+    let [again] = opens(&mut backup)[..] else { panic!("one more attempt, at once") };
+    then(&mut backup, again);
+    deaths(&mut backup).len()
+}
+
+#[test]
+fn a_reset_is_a_death_only_if_the_port_is_closed_afterwards() {
+    assert_eq!(after_reset(|backup, id| backup.failed(at(11), id, Failure::Refused)), 1);
+    assert_eq!(after_reset(|backup, id| backup.failed(at(11), id, Failure::Unanswered)), 0);
+    assert_eq!(after_reset(|backup, id| backup.failed(at(11), id, Failure::Unreachable)), 0);
+    let late = |backup: &mut Lifelines, id| {
+        backup.expire(at(1_010));
+        backup.failed(at(1_011), id, Failure::Refused);
+    };
+    assert_eq!(after_reset(late), 0);
+    let lives = |backup: &mut Lifelines, id| {
+        backup.established(at(11), id);
+        backup.received(at(12), id, &greeting());
+        assert!(matches!(backup.state(master()), State::Connected { .. }));
+    };
+    assert_eq!(after_reset(lives), 0);
+}
+
+#[test]
+fn a_master_without_a_lifeline_costs_one_attempt_a_minute_in_the_end() {
+    let mut backup = lifelines();
+    backup.want(at(0), &[followed(master())], None);
+    let (mut now, mut attempts, mut failures) = (at(0), vec![], 0);
+    while now < at(600_000) {
+        for action in backup.take_actions() {
+            if let Action::Open { id, .. } = action {
+                attempts.push(now.since_start().as_secs());
+                backup.failed(now, id, Failure::Refused);
+            } else {
+                assert_eq!(action, Action::Failed(master(), Trouble::Refused));
+                failures += 1;
+            }
+        }
+        let next = backup.deadline().unwrap();
+        assert!(now < next, "no wake-up without cause");
+        now = next;
+        backup.expire(now);
+    }
+    assert_eq!(attempts[..8], [0, 1, 3, 7, 15, 31, 63, 123]);
+    assert_eq!((attempts.len(), failures), (15, 1), "reported once");
+    assert_eq!(backup.state(master()), State::Failed(Trouble::Refused));
+}
+
+#[test]
+fn an_attempt_without_an_answer_is_reported_once_and_left_to_the_kernel() {
+    let mut backup = lifelines();
+    backup.want(at(0), &[followed(master())], None);
+    let [id] = opens(&mut backup)[..] else { panic!("one attempt") };
+    assert_eq!((backup.state(master()), backup.deadline()), (State::Connecting, Some(at(3_000))));
+    backup.expire(at(3_000));
+    assert_eq!(backup.take_actions(), [Action::Failed(master(), Trouble::Blocked)]);
+    assert_eq!((backup.state(master()), backup.deadline()), (State::Failed(Trouble::Blocked), None));
+    backup.failed(at(127_000), id, Failure::Unanswered);
+    assert_eq!((backup.take_actions(), backup.deadline()), (vec![], Some(at(128_000))));
+}
+
+#[test]
+fn a_second_connection_to_one_process_is_closed_and_its_death_is_that_of_both_addresses() {
+    let other = endpoint("fe80::11");
+    let mut backup = lifelines();
+    backup.want(at(0), &[followed(master()), followed(other)], None);
+    let [first, second] = opens(&mut backup)[..] else { panic!("two attempts") };
+    for (id, ms) in [(first, 1), (second, 2)] {
+        backup.established(at(ms), id);
+        backup.received(at(ms), id, &greeting());
+    }
+    let closed = Action::Close { id: second, how: Close::Abort };
+    assert_eq!(backup.take_actions(), [Action::Connected(master()), Action::Connected(other), closed]);
+    assert_eq!(backup.state(other), State::Connected { since: at(1), guarded: SHIELDED });
+    assert_eq!(backup.deadline(), None, "nothing is missing");
+    backup.ended(at(9), first, End::Finished);
+    assert_eq!(deaths(&mut backup), [[master(), other]]);
+}
+
+#[test]
+fn two_masters_are_two_processes() {
+    let other = endpoint("10.0.0.12");
+    let mut backup = lifelines();
+    backup.want(at(0), &[followed(master()), followed(other)], None);
+    let ids = opens(&mut backup);
+    for (n, id) in (1u8..).zip(&ids) {
+        backup.established(at(1), *id);
+        let greeting = Frame::Greeting { identity: Identity([n; 8]), guarded: SHIELDED };
+        backup.received(at(1), *id, &greeting.octets());
+    }
+    backup.ended(at(9), ids[1], End::Finished);
+    assert_eq!(deaths(&mut backup), [[other]]);
+    assert!(matches!(backup.state(master()), State::Connected { .. }));
+}
+
+/// The reports and closed connections after these octets and two more seconds.
+fn given(octets: &[u8]) -> Vec<Action> {
+    let (mut backup, id) = connected();
+    backup.received(at(2), id, octets);
+    let at_once = backup.take_actions();
+    if at_once.is_empty() {
+        backup.expire(at(2_001));
+        return backup.take_actions();
+    }
+    at_once
+}
+
+#[test]
+fn who_does_not_greet_is_left_alone() {
+    let (closed, failed) =
+        (Action::Close { id: LifelineId(1), how: Close::Abort }, |trouble| Action::Failed(master(), trouble));
+    assert_eq!(given(b""), [closed.clone(), failed(Trouble::Silent)]);
+    assert_eq!(given(b"\x01"), [closed.clone(), failed(Trouble::Silent)], "half a frame");
+    assert_eq!(given(b"\x04\x01?"), [closed.clone(), failed(Trouble::Silent)], "only an unknown frame");
+    assert_eq!(
+        given(b"\x01\x0eVILX\x01\x01\x02\x03\x04\x05\x06\x07\x08\x03"),
+        [closed.clone(), failed(Trouble::NotALifeline)]
+    );
+    assert_eq!(given(b"\x02\x01\x03"), [closed.clone(), failed(Trouble::NotALifeline)], "no greeting before");
+    let mut newer = greeting();
+    newer[6] = 9;
+    assert_eq!(given(&newer), [closed.clone(), failed(Trouble::Version(9))]);
+    let flood = [greeting(), [9, 0].repeat(40)].concat();
+    assert_eq!(given(&flood), [closed, failed(Trouble::NotALifeline)]);
+}
+
+#[test]
+fn another_identity_on_the_same_connection_is_a_forgery() {
+    let (mut backup, id) = greeted();
+    let other = Frame::Greeting { identity: Identity([9; 8]), guarded: SHIELDED };
+    backup.received(at(3), id, &other.octets());
+    let expected = [Action::Close { id, how: Close::Abort }, Action::Failed(master(), Trouble::NotALifeline)];
+    assert_eq!(backup.take_actions(), expected);
+}
+
+#[test]
+fn the_last_flags_before_the_death_count() {
+    let (mut backup, id) = greeted();
+    let bare = Guarded { v4: false, v6: true };
+    backup.received(at(3), id, &Frame::Guarded(bare).octets());
+    assert_eq!(backup.state(master()), State::Connected { since: at(1), guarded: bare });
+    backup.ended(at(4), id, End::Finished);
+    assert_eq!(backup.take_actions()[0], Action::Died { from: vec![master()], guarded: bare });
+}
+
+#[test]
+fn a_master_greets_reports_its_guard_and_says_goodbye() {
+    let mut lifelines = lifelines();
+    let backup = endpoint("10.0.0.12");
+    assert_eq!(lifelines.accept(at(0), backup, Way::Accepted), None, "no master");
+    lifelines.want(at(0), &[], Some(Guarded::default()));
+    let id = lifelines.accept(at(1), backup, Way::Accepted).unwrap();
+    lifelines.want(at(2), &[], Some(Guarded::default()));
+    lifelines.want(at(3), &[], Some(SHIELDED));
+    assert_eq!(lifelines.backups().collect::<Vec<_>>(), [backup]);
+    lifelines.stop();
+    let hello = Frame::Greeting { identity: Identity([1; 8]), guarded: Guarded::default() };
+    let send = |frame: Frame| Action::Send { id, octets: frame.octets() };
+    let finish = Action::Close { id, how: Close::Finish };
+    let expected = [send(hello), send(Frame::Guarded(SHIELDED)), send(Frame::Goodbye), finish];
+    assert_eq!(lifelines.take_actions(), expected);
+    assert_eq!(lifelines.backups().count(), 0);
+}
+
+#[test]
+fn a_flood_of_connections_gets_one_per_source_and_sixteen_at_most() {
+    let mut lifelines = lifelines();
+    lifelines.want(at(0), &[], Some(SHIELDED));
+    for n in 0..500 {
+        lifelines.accept(at(n), master(), Way::Accepted).unwrap();
+        assert_eq!(lifelines.backups().count(), 1);
+        // The one before is told that this is no death.
+        let closed = lifelines.take_actions();
+        assert_eq!(closed.len(), if n == 0 { 1 } else { 3 }, "{closed:?}");
+    }
+    for n in 1..=254 {
+        lifelines.accept(at(500), endpoint(&format!("10.0.1.{n}")), Way::Accepted);
+    }
+    assert_eq!(lifelines.backups().count(), MOST_ACCEPTED);
+}
+
+#[test]
+fn what_a_backup_sends_is_skipped_and_its_end_means_nothing() {
+    let mut lifelines = lifelines();
+    lifelines.want(at(0), &[], Some(SHIELDED));
+    let id = lifelines.accept(at(1), master(), Way::Accepted).unwrap();
+    let _ = lifelines.take_actions();
+    lifelines.received(at(2), id, &greeting());
+    lifelines.ended(at(3), id, End::Finished);
+    assert_eq!((lifelines.take_actions(), lifelines.deadline()), (vec![], None));
+}
+
+#[test]
+fn forged_adverts_of_many_masters_cost_few_attempts() {
+    let mut backup = lifelines();
+    let mut attempts = 0;
+    for n in 0..10_000 {
+        let forged =
+            Endpoint { address: (0x0a00_0000 + u32::try_from(n).unwrap()).to_be_bytes().into(), scope: 0 };
+        backup.want(at(n), &[followed(forged)], None);
+        attempts += opens(&mut backup).len();
+    }
+    assert_eq!(attempts, 16 + 9, "sixteen, and one a second");
+}
+
+#[test]
+fn a_unicast_peer_that_does_not_connect_is_invited() {
+    let (peer, mut lifelines) = (Wanted { followed: false, ..followed(master()) }, lifelines());
+    lifelines.want(at(0), &[peer], Some(SHIELDED));
+    assert_eq!((lifelines.take_actions(), lifelines.deadline()), (vec![], Some(at(1_000))));
+    lifelines.expire(at(1_000));
+    let open = Action::Open { id: LifelineId(1), to: master(), followed: false };
+    assert_eq!(lifelines.take_actions(), [open]);
+    lifelines.failed(at(1_001), LifelineId(1), Failure::Refused);
+    assert_eq!(lifelines.take_actions(), [], "it is nobody's master: no trouble");
+    lifelines.accept(at(1_002), master(), Way::Accepted).unwrap();
+    assert_eq!(lifelines.deadline(), None, "it has come by itself");
+}
+
+/// Two hosts and the network between them: what is on the way arrives in order, at any time.
+struct Pair {
+    now: Instant,
+    ends: [Lifelines; 2],
+    /// To each end.
+    wires: [VecDeque<Packet>; 2],
+    /// The numbers of each connection, at each end.
+    numbers: Vec<[Option<LifelineId>; 2]>,
+    ways: Vec<Way>,
+    died: [usize; 2],
+}
+
+#[derive(Debug)]
+enum Packet {
+    /// With the number of the connection in `numbers`.
+    Connect(usize),
+    Connected(usize),
+    Refused(usize),
+    Octets(usize, Vec<u8>),
+    End(usize, End),
+}
+
+fn addresses() -> [Endpoint; 2] {
+    [endpoint("10.0.0.1"), endpoint("10.0.0.2")]
+}
+
+impl Pair {
+    fn new() -> Self {
+        let ends = [1, 2].map(|n| Lifelines::new(Identity([n; 8]), at(0)));
+        let wires = [VecDeque::new(), VecDeque::new()];
+        Self { now: at(0), ends, wires, numbers: vec![], ways: vec![], died: [0; 2] }
+    }
+
+    /// `masters`: of which routers each end is master. It follows the other end if that one is.
+    fn roles(&mut self, masters: [bool; 2], at: usize, unicast: bool) {
+        let (followed, serves) = (masters[1 - at], masters[at]);
+        let wanted = Wanted { endpoint: addresses()[1 - at], followed };
+        let wanted: &[_] = if followed || (serves && unicast) { &[wanted] } else { &[] };
+        self.ends[at].want(self.now, wanted, serves.then_some(SHIELDED));
+        self.perform(at, unicast);
+    }
+
+    fn number(&self, at: usize, id: LifelineId) -> Option<usize> {
+        self.numbers.iter().position(|ids| ids[at] == Some(id))
+    }
+
+    fn perform(&mut self, at: usize, unicast: bool) {
+        for action in self.ends[at].take_actions() {
+            match action {
+                Action::Open { id, .. } => {
+                    let mut ids = [None; 2];
+                    ids[at] = Some(id);
+                    self.numbers.push(ids);
+                    let way = if unicast { Way::Both } else { Way::Opened };
+                    self.ways.push(way);
+                    self.ends[at].opened(id, way);
+                    self.wires[1 - at].push_back(Packet::Connect(self.numbers.len() - 1));
+                }
+                Action::Send { id, octets } => {
+                    let number = self.number(at, id).unwrap();
+                    self.wires[1 - at].push_back(Packet::Octets(number, octets));
+                }
+                Action::Close { id, how } => {
+                    let number = self.number(at, id).unwrap();
+                    self.numbers[number][at] = None;
+                    let end = if how == Close::Finish { End::Finished } else { End::Reset };
+                    self.wires[1 - at].push_back(Packet::End(number, end));
+                }
+                Action::Died { .. } => self.died[at] += 1,
+                Action::Connected(_) | Action::Failed(..) => {}
+            }
+        }
+    }
+
+    /// The next packet to this end arrives.
+    fn deliver(&mut self, at: usize, unicast: bool) {
+        let Some(packet) = self.wires[at].pop_front() else { return };
+        let now = self.now;
+        match packet {
+            Packet::Connect(number) => {
+                let way = if self.ways[number] == Way::Both { Way::Both } else { Way::Accepted };
+                let id = self.ends[at].accept(now, addresses()[1 - at], way);
+                // A listener that has just been closed resets.
+                let answer = if id.is_some() { Packet::Connected(number) } else { Packet::Refused(number) };
+                self.numbers[number][at] = id;
+                self.wires[1 - at].push_back(answer);
+            }
+            Packet::Connected(number) => {
+                if let Some(id) = self.numbers[number][at] {
+                    self.ends[at].established(now, id);
+                }
+            }
+            Packet::Refused(number) => {
+                if let Some(id) = self.numbers[number][at].take() {
+                    self.ends[at].failed(now, id, Failure::Refused);
+                }
+            }
+            Packet::Octets(number, octets) => {
+                if let Some(id) = self.numbers[number][at] {
+                    self.ends[at].received(now, id, &octets);
+                }
+            }
+            Packet::End(number, end) => {
+                if let Some(id) = self.numbers[number][at].take() {
+                    self.ends[at].ended(now, id, end);
+                }
+            }
+        }
+        self.perform(at, unicast);
+    }
+
+    /// Lets time pass, with everything that is due in it.
+    fn pass(&mut self, time: Duration, unicast: bool) {
+        let until = self.now + time;
+        let mut wakes = 0;
+        while let Some((due, at)) = (0..2)
+            .filter_map(|at| Some((self.ends[at].deadline()?, at)))
+            .min()
+            .filter(|(due, _)| *due <= until)
+        {
+            self.now = self.now.max(due);
+            self.ends[at].expire(self.now);
+            self.perform(at, unicast);
+            self.deliver(at, unicast);
+            wakes += 1;
+            assert!(wakes < 1_000, "it spins: {:?}", self.ends);
+        }
+        self.now = until;
+    }
+
+    fn settle(&mut self, unicast: bool) {
+        while self.wires.iter().any(|wire| !wire.is_empty()) {
+            self.deliver(0, unicast);
+            self.deliver(1, unicast);
+        }
+    }
+
+    /// The kernel closes every connection of this end.
+    fn kill(&mut self, at: usize) {
+        for number in 0..self.numbers.len() {
+            if self.numbers[number][at].take().is_some() {
+                self.wires[1 - at].push_back(Packet::End(number, End::Finished));
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// Whoever is master of what, and whatever is on the way: no deliberate close is taken for a death. And afterwards a
+    /// death is seen.
+    #[test]
+    fn two_hosts_that_live_never_take_each_other_for_dead(
+        unicast: bool,
+        steps in proptest::collection::vec((0u8..6, any::<[bool; 2]>(), 0u64..3_000), 0..60),
+    ) {
+        let mut pair = Pair::new();
+        for (step, masters, ms) in steps {
+            match step {
+                0 => (0..2).for_each(|at| pair.roles(masters, at, unicast)),
+                1 => pair.roles(masters, usize::from(masters[0]), unicast),
+                2 => pair.pass(Duration::from_millis(ms), unicast),
+                _ => pair.deliver(usize::from(masters[0]), unicast),
+            }
+        }
+        pair.settle(unicast);
+        prop_assert_eq!(pair.died, [0, 0]);
+        // Now the first is master and the second its backup, for as long as the longest wait.
+        for _ in 0..130 {
+            (0..2).for_each(|at| pair.roles([true, false], at, unicast));
+            pair.pass(Duration::from_secs(1), unicast);
+            pair.settle(unicast);
+        }
+        prop_assert!(matches!(pair.ends[1].state(addresses()[0]), State::Connected { .. }), "{:?}", pair.ends);
+        prop_assert_eq!(pair.died, [0, 0]);
+        pair.kill(0);
+        pair.settle(unicast);
+        prop_assert_eq!(pair.died, [0, 1]);
+    }
+
+    /// Anything may happen to a backup's connections: a death needs a greeting and the end of that connection.
+    #[test]
+    fn nothing_but_the_end_of_a_greeted_connection_is_a_death(
+        steps in proptest::collection::vec((0u8..9, 0usize..3, 0u64..900), 0..80),
+    ) {
+        let mut backup = lifelines();
+        let (mut now, mut ids) = (0, vec![]);
+        let mut alive: Vec<LifelineId> = vec![];
+        let mut doubted = false;
+        backup.want(at(0), &[followed(master())], None);
+        for (step, pick, ms) in steps {
+            ids.extend(opens(&mut backup));
+            let Some(id) = ids.get(ids.len().saturating_sub(1 + pick)).copied() else { continue };
+            let expected = match step {
+                0 => { backup.established(at(now), id); false }
+                1 => { backup.received(at(now), id, &greeting()); alive.push(id); false }
+                2 => { backup.received(at(now), id, &Frame::Goodbye.octets()); alive.retain(|known| *known != id); false }
+                3 => { backup.ended(at(now), id, End::Finished); alive.contains(&id) }
+                4 => { backup.ended(at(now), id, End::Reset); doubted |= alive.contains(&id); false }
+                5 => { backup.ended(at(now), id, End::Lost); false }
+                6 => { backup.failed(at(now), id, Failure::Refused); doubted }
+                7 => { backup.failed(at(now), id, Failure::Unanswered); false }
+                _ => { now += ms; backup.expire(at(now)); false }
+            };
+            let actions = backup.take_actions();
+            let died = actions.iter().any(|action| matches!(action, Action::Died { .. }));
+            prop_assert!(!died || expected, "{} after {}", died, step);
+            ids.extend(actions.iter().filter_map(|a| if let Action::Open { id, .. } = a { Some(*id) } else { None }));
+            prop_assert!(backup.deadline().is_none_or(|due| at(now) < due) || step != 8, "no wake-up without cause");
+        }
+    }
+}
