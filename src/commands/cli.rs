@@ -29,6 +29,8 @@ pub enum Command {
         /// How long to listen, from 1 to 3600 seconds; `None` for [`SCAN_SECONDS`].
         seconds: Option<u16>,
     },
+    /// Own a process namespace for other containers until a signal stops it.
+    Hold,
     /// Print the help.
     Help,
     /// Print the version.
@@ -62,7 +64,7 @@ struct Row {
 }
 
 /// In the order of the documentation.
-static COMMANDS: [Row; 8] = [
+static COMMANDS: [Row; 9] = [
     Row { name: "run", arguments: "", help: "run the daemon (default)", command: Command::Run },
     Row {
         name: "check",
@@ -93,6 +95,12 @@ static COMMANDS: [Row; 8] = [
         arguments: "[SECONDS]",
         help: "listen for 1 to 3600 seconds (default 5), then list the VRRP routers on this network and a free VRID",
         command: Command::Scan { seconds: None },
+    },
+    Row {
+        name: "hold",
+        arguments: "",
+        help: "own a process namespace that other containers join, and reap their orphans; needs no variable",
+        command: Command::Hold,
     },
     Row { name: "help", arguments: "", help: "print this help", command: Command::Help },
     Row { name: "version", arguments: "", help: "print the version", command: Command::Version },
@@ -252,6 +260,21 @@ mod tests {
     }
 
     #[test]
+    fn readme_lists_every_command() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+        let readme = std::fs::read_to_string(path).unwrap();
+        let (_, section) = readme.split_once("\n## Commands\n").unwrap();
+        let (section, _) = section.split_once("\n## ").unwrap();
+        let rows: Vec<_> = section.lines().filter_map(|line| line.strip_prefix("| ")).collect();
+        for Row { name, arguments, .. } in &COMMANDS {
+            let invocation = format!("{name} {arguments}").trim_end().replace('|', "\\|");
+            let listed =
+                rows.iter().any(|row| row.split(" | ").next().unwrap().contains(&format!("`{invocation}`")));
+            assert!(listed, "README does not list `{invocation}`");
+        }
+    }
+
+    #[test]
     fn an_unknown_argument_is_named_with_the_usage() {
         for (args, what) in [
             (&["start"][..], "unknown command \"start\""),
@@ -259,6 +282,7 @@ mod tests {
             (&["run", "haproxy"], "unknown argument \"haproxy\""),
             (&["--foreground"], "unknown option \"--foreground\""),
             (&["-n"], "unknown option \"-n\""),
+            (&["hold", "haproxy"], "unknown argument \"haproxy\""),
             (&["run", "--json"], "unknown option \"--json\""),
             (&["--json", "status"], "unknown option \"--json\""),
             (&["status", "VI_1"], "unknown argument \"VI_1\""),

@@ -5,6 +5,7 @@ mod check;
 pub mod cli;
 mod environment;
 mod failure;
+mod hold;
 mod output;
 pub mod panic;
 mod query;
@@ -29,6 +30,7 @@ pub fn execute(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Command::Status { json: false }) => query::show(Part::Text),
         Ok(Command::Why) => query::show(Part::Why),
         Ok(Command::Healthcheck(query)) => query::healthcheck(&query),
+        Ok(Command::Hold) => failure::exit(hold::hold()),
         Ok(Command::Help) => print(&cli::help()),
         Ok(Command::Version) => print(cli::VERSION),
         Err(error) => {

@@ -264,7 +264,8 @@ fn service(name: &str, pids: &[i32], processes: &Processes, found: &mut Findings
         [] if processes.alone => {
             let text = format!(
                 "{name} is not seen, nor any process but vrrp-init: if its container is running, it lacks \
-                 pid: \"service:keepalived\" (with docker run, check sees only its own container: use docker exec)"
+                 pid: \"service:keepalived\", or pid: \"service:namespace\" where vrrp-init hold is PID 1 (with docker \
+                 run, check sees only its own container: use docker exec)"
             );
             found.add(Level::Warn, true, text);
         }

@@ -176,7 +176,8 @@ fn a_service_is_seen_or_hidden_or_in_another_namespace() {
     assert_eq!(
         service(seen(&[], true)),
         "warn haproxy is not seen, nor any process but vrrp-init: if its container is running, it lacks \
-         pid: \"service:keepalived\" (with docker run, check sees only its own container: use docker exec)"
+         pid: \"service:keepalived\", or pid: \"service:namespace\" where vrrp-init hold is PID 1 (with docker run, \
+         check sees only its own container: use docker exec)"
     );
     let mut hidden = seen(&[], false);
     hidden.processes.as_mut().unwrap().hidden = true;

@@ -5,6 +5,7 @@ pub mod claims;
 pub mod identity_reader;
 pub mod limits;
 pub mod listener;
+pub mod namespace;
 pub mod neighbor;
 pub mod netlink;
 pub mod notify;

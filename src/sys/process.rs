@@ -208,7 +208,7 @@ impl ProcFs {
         Ok(found)
     }
 
-    /// Whether we see no other process, except perhaps PID 1 if it runs our program.
+    /// Whether we see no other process, except those of our own program.
     ///
     /// # Errors
     /// /proc cannot be read.
@@ -217,7 +217,7 @@ impl ProcFs {
         let own = comm(self.own_pid);
         for listed in self.list()? {
             let pid = listed?.pid;
-            if pid != 1 || own.is_none() || comm(pid) != own {
+            if own.is_none() || comm(pid) != own {
                 return Ok(false);
             }
         }

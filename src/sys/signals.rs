@@ -1,10 +1,14 @@
-//! The signals that the daemon handles, as values from a readable descriptor. Does not act on them.
+//! The signals that the program handles, as values from a readable descriptor. Does not act on them.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal as Kernel};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
@@ -35,6 +39,14 @@ const HANDLED: [(Kernel, Signal); 7] = [
     (Kernel::SIGCHLD, Signal::Child),
 ];
 
+fn handled() -> SigSet {
+    HANDLED.iter().map(|&(kernel, _)| kernel).collect()
+}
+
+fn by_number(number: i32) -> Option<Signal> {
+    HANDLED.iter().find(|(kernel, _)| *kernel as i32 == number).map(|&(_, signal)| signal)
+}
+
 /// The installed handlers. They stay installed, without effect, when this is dropped.
 #[derive(Debug)]
 pub struct Signals {
@@ -53,16 +65,13 @@ impl Signals {
         let numbers = HANDLED.map(|(kernel, _)| kernel as i32);
         let delivery = SignalDelivery::with_pipe(read, write, SignalOnly, numbers).map_err(doing)?;
         // A signal mask is inherited through exec: the parent may have blocked these.
-        let handled: SigSet = HANDLED.iter().map(|&(kernel, _)| kernel).collect();
-        handled.thread_unblock().map_err(|e| doing(e.into()))?;
+        handled().thread_unblock().map_err(|e| doing(e.into()))?;
         Ok(Self { delivery })
     }
 
     /// The signals since the last call, each at most once, in no particular order. Never blocks.
     pub fn pending(&mut self) -> impl Iterator<Item = Signal> + use<> {
-        self.delivery.pending().filter_map(|number| {
-            HANDLED.iter().find(|(kernel, _)| *kernel as i32 == number).map(|&(_, signal)| signal)
-        })
+        self.delivery.pending().filter_map(by_number)
     }
 }
 
@@ -70,5 +79,38 @@ impl AsFd for Signals {
     /// Readable when a signal may be pending.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.delivery.get_read().as_fd()
+    }
+}
+
+/// The same signals without handlers: they are blocked and wait in the kernel until they are read. That takes less memory
+/// than [`Signals`], but is not for a process that starts programs, which would inherit the mask.
+#[derive(Debug)]
+pub struct BlockedSignals(SignalFd);
+
+impl BlockedSignals {
+    /// Blocks the signals. From now on none of them is lost or ends the process. Call it before a thread is started.
+    ///
+    /// # Errors
+    /// The process is out of descriptors.
+    pub fn block() -> Result<Self, Error> {
+        let failed = |e: Errno| Error::doing("block", "the signals to stop and reap")(e);
+        handled().thread_block().map_err(failed)?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        SignalFd::with_flags(&handled(), flags).map(Self).map_err(failed)
+    }
+
+    /// Waits for a signal; `None` if none comes within `at_most`.
+    ///
+    /// # Errors
+    /// The kernel is out of memory.
+    pub fn wait(&self, at_most: Option<Duration>) -> Result<Option<Signal>, Error> {
+        let failed = |e: Errno| Error::doing("wait for", "a signal")(e);
+        let timeout = at_most.map_or(PollTimeout::NONE, |time| time.try_into().unwrap_or(PollTimeout::MAX));
+        match poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(e) => return Err(failed(e)),
+        }
+        let signal = self.0.read_signal().map_err(failed)?;
+        Ok(signal.and_then(|signal| by_number(signal.ssi_signo.cast_signed())))
     }
 }

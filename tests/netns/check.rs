@@ -85,6 +85,14 @@ fn an_empty_pid_namespace_is_reported_with_the_way_to_share_one() {
     let neighbour = Running::start(&host, Launch::Joining(&router.run), sleep, &["600"], &[]);
     neighbour.pid();
     assert!(!shown(Launch::Joining(&router.run)), "there is another container");
+
+    let holder = Running::start(&host, Launch::PidOne, Path::new(OURS), &["hold"], &[]);
+    let guest = Router::ours(&host, &Node { vrid: 52, ..node.clone() }, Launch::Joining(&holder));
+    guest.run.log.wait_for("Entering BACKUP STATE", seconds(2));
+    assert!(shown(Launch::Joining(&holder)), "vrrp-init hold and the daemon, but no haproxy");
+    let neighbour = Running::start(&host, Launch::Joining(&holder), sleep, &["600"], &[]);
+    neighbour.pid();
+    assert!(!shown(Launch::Joining(&holder)), "there is another container in the holder layout");
 }
 
 #[test]

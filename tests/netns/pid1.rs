@@ -13,17 +13,17 @@ use crate::support::{millis, seconds, wait_until};
 use nix::sys::signal::Signal;
 
 /// Runs a shell script to its end in the PID namespace of `init`.
-fn script(host: &Host, init: &Running, text: &str) {
+pub(crate) fn script(host: &Host, init: &Running, text: &str) {
     let mut shell = Running::start(host, Launch::Joining(init), Path::new("/bin/dash"), &["-c", text], &[]);
     assert_eq!(shell.wait_exit(seconds(60)), 0, "the script succeeds");
 }
 
 /// A script that leaves `count` processes to PID 1, each in its own session, each for `time`.
-fn orphans(count: usize, time: &str) -> String {
+pub(crate) fn orphans(count: usize, time: &str) -> String {
     format!("i=0; while [ $i -lt {count} ]; do (setsid sleep {time} &); i=$((i+1)); done")
 }
 
-fn state_of(pid: u32) -> Option<char> {
+pub(crate) fn state_of(pid: u32) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(')')?.1.trim_start().chars().next()
 }
@@ -78,7 +78,7 @@ fn survives_then_stops(router: &mut Router, signals: &[Signal], stop: Signal) {
 }
 
 /// All signals that must not end PID 1, whether it handles them or not.
-const HARMLESS: [Signal; 9] = [
+pub(crate) const HARMLESS: [Signal; 9] = [
     Signal::SIGHUP,
     Signal::SIGUSR1,
     Signal::SIGUSR2,

@@ -27,7 +27,7 @@ pub(crate) enum Launch<'a> {
     NotPidOne,
     /// In the PID namespace of another program of the same host.
     Joining(&'a Running),
-    /// [`Launch::PidOne`] without one capability, in `setpriv`'s spelling: `net_admin`.
+    /// [`Launch::PidOne`] without one capability, in `setpriv`'s spelling: `net_admin`; or without `all`.
     Without(&'a str),
     /// [`Launch::PidOne`] with so many descriptors at most, for good.
     Descriptors(u32),

@@ -11,10 +11,11 @@ use nix::sys::signal::{SigSet, Signal as Kernel, raise};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use vrrp_init::sys::capabilities::{self, Capability};
+use vrrp_init::sys::namespace::PidNamespace;
 use vrrp_init::sys::poller::{Clock, Poller};
 use vrrp_init::sys::process::{ProcFs, Process};
 use vrrp_init::sys::reaper::{How, reap};
-use vrrp_init::sys::signals::{Signal, Signals};
+use vrrp_init::sys::signals::{BlockedSignals, Signal, Signals};
 
 use crate::own_process::{PID_NAMESPACE, inside, rerun, rerun_binary, this_binary};
 
@@ -296,6 +297,58 @@ fn signals_arrive_as_values_through_a_readable_descriptor() {
 }
 
 #[test]
+fn blocked_signals_are_read_one_by_one_and_end_nothing() {
+    if inside().is_none() {
+        rerun(blocked_signals_are_read_one_by_one_and_end_nothing, &[], "a process of its own");
+        return;
+    }
+    let signals = BlockedSignals::block().unwrap();
+    let next = |at_most| signals.wait(at_most).unwrap();
+    assert_eq!(next(Some(Duration::from_millis(1))), None);
+    let handled = [
+        (Kernel::SIGTERM, Signal::Stop("SIGTERM")),
+        (Kernel::SIGINT, Signal::Stop("SIGINT")),
+        (Kernel::SIGQUIT, Signal::Stop("SIGQUIT")),
+        (Kernel::SIGHUP, Signal::Reload),
+        (Kernel::SIGUSR1, Signal::Dump),
+        (Kernel::SIGUSR2, Signal::Dump),
+        (Kernel::SIGCHLD, Signal::Child),
+    ];
+    for (kernel, signal) in handled {
+        for _ in 0..2_000 {
+            raise(kernel).unwrap();
+        }
+        assert_eq!((next(None), next(Some(Duration::ZERO))), (Some(signal), None), "{kernel} coalesces");
+    }
+    for (kernel, _) in handled {
+        raise(kernel).unwrap();
+    }
+    assert_eq!(std::iter::from_fn(|| next(Some(Duration::ZERO))).count(), handled.len());
+}
+
+#[test]
+fn pid_1_knows_whether_it_is_alone_and_ends_all_others() {
+    if inside().is_none() {
+        assert!(PidNamespace::owned().is_none(), "only PID 1 owns its namespace");
+        rerun(pid_1_knows_whether_it_is_alone_and_ends_all_others, &PID_NAMESPACE, "PID 1");
+        return;
+    }
+    let namespace = PidNamespace::owned().unwrap();
+    assert!(namespace.is_empty());
+    // Another user, and in a session of its own: no group and no privilege reaches both.
+    let others = ["exec sleep 60", "exec setsid setpriv --reuid=65534 sleep 60"].map(start_shell);
+    let poller: Poller = Poller::new(Clock::start().unwrap()).unwrap();
+    wait_until(&poller, || others.iter().all(|pid| comm(*pid) == "sleep"));
+    assert!(!namespace.is_empty());
+    namespace.terminate();
+    wait_until(&poller, || others.iter().all(|pid| state(*pid) == Some('Z')));
+    assert!(!namespace.is_empty(), "they count until they are reaped");
+    let ended: Vec<_> = reap(usize::MAX).into_iter().map(|end| end.how).collect();
+    assert_eq!(ended, [How::Killed("SIGTERM"); 2]);
+    assert!(namespace.is_empty());
+}
+
+#[test]
 fn a_signal_does_not_shorten_a_wait() {
     if inside().is_none() {
         rerun(a_signal_does_not_shorten_a_wait, &[], "a process of its own");
@@ -347,6 +400,10 @@ fn every_orphan_is_reaped_and_every_exit_reported() {
 /// Drops its handle, which neither ends the process nor waits for it.
 fn start_shell(script: &str) -> i32 {
     Command::new("sh").args(["-c", script]).spawn().unwrap().id().try_into().unwrap()
+}
+
+fn comm(pid: i32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()
 }
 
 /// The state letter of a process whose comm has no bracket; `None` if there is no such process.
