@@ -24,6 +24,8 @@ pub(super) struct Backup {
     interval: Interval,
     /// The master that we follow, as it last advertised.
     pub(super) master: Option<Peer>,
+    /// When it did.
+    advertised: Instant,
     /// How many adverts in a row we accepted from that master, up to [`STEADY_ADVERTS`].
     accepted: u8,
     /// The last reported master of lower priority, so that each is reported once.
@@ -62,6 +64,7 @@ impl Backup {
             wait: Wait::MasterDown { since: now },
             interval: settings.interval,
             master: None,
+            advertised: now,
             accepted: 0,
             lower: None,
             lower_since: None,
@@ -120,11 +123,26 @@ impl Backup {
             self.lower_since = lower_since;
             return self.lower(now, settings, own, peer, budget);
         }
+        if self.wins_against(now, peer) {
+            let Self { master, advertised, accepted, .. } = *self;
+            let following = Self::following(now, settings, peer, interval);
+            *self = Self { master, advertised, accepted, lower_since, ..following };
+            return None;
+        }
         let known = self.master == Some(peer);
         let again = self.master.is_some_and(|master| master.address == peer.address);
         let accepted = if again { STEADY_ADVERTS.min(self.accepted + 1) } else { 1 };
         *self = Self { accepted, lower_since, ..Self::following(now, settings, peer, interval) };
         (!known).then_some(Report::Master(peer))
+    }
+
+    /// Whether our master is still there and ranks higher than `other`, which advertises as well and will hear it. Two
+    /// routers may have taken over together, and a master that is outranked advertises once more.
+    fn wins_against(&self, now: Instant, other: Peer) -> bool {
+        let Some(master) = self.master.filter(|master| master.address != other.address) else { return false };
+        let present = now.since(self.advertised) < self.interval.duration() * 3 / 2;
+        let serves = present && matches!(self.wait, Wait::MasterDown { .. });
+        serves && (master.priority, master.address) > (other.priority, other.address)
     }
 
     /// RFC 3768 §6.4.2: after priority 0 we wait only for Skew_Time; if it came from the master that we follow, only for

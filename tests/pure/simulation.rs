@@ -1,9 +1,11 @@
 //! Two to five virtual routers on a simulated wire with delay, loss, cuts and pauses, under random operations. Virtual
-//! time only. What is checked:
+//! time only. When a process dies, its kernel closes the lifelines of the backups that follow it: a FIN to each, which may
+//! overtake its last adverts. What is checked:
 //!
 //! * at quiescence there is exactly one master, the best one;
 //! * on an uncut wire, two hosts hold the address only while a packet travels there and back; and while any router can
 //!   work, no host holds it for at most the longest Master_Down_Interval;
+//! * after the death of a master, its backup takes over within the fast skew;
 //! * a host that is paused forever loses the address with its lease;
 //! * after any cuts, the last announcement that a client heard is the master's;
 //! * while nothing happens, nothing moves, for an hour.
@@ -21,6 +23,10 @@ use vrrp_init::vrrp::{
 
 /// The longest one-way time of a packet.
 const FLIGHT: Duration = Duration::from_micros(900);
+/// The longest fast skew, that of priority 1 rounded up.
+const FAST_SKEW: Duration = Duration::from_millis(4);
+/// A kernel sends a lost FIN again after this.
+const RETRANSMISSION: Duration = Duration::from_millis(200);
 /// The longest Master_Down_Interval here: three seconds and the skew of priority 1.
 const MASTER_DOWN: Duration = Duration::from_millis(3_997);
 /// The lease in seconds, which ends on a host that died.
@@ -37,21 +43,29 @@ struct Host {
     refuses: bool,
     /// The process is stopped, and arriving adverts are queued.
     paused: bool,
-    queue: VecDeque<(IpAddr, Advert)>,
+    queue: VecDeque<(IpAddr, Packet)>,
 }
 
-/// An advert in flight.
+enum Packet {
+    Advert(Advert),
+    /// Closes a lifeline: the sender's process has died.
+    Fin,
+}
+
+/// A packet in flight.
 struct Flight {
     due: Instant,
     to: usize,
     from: IpAddr,
-    advert: Advert,
+    packet: Packet,
 }
 
 struct Wire {
     now: Instant,
     hosts: Vec<Host>,
     flying: Vec<Flight>,
+    /// The FINs that a cut holds up, from and to. The kernel of the dead process repeats them until they arrive.
+    held_up: Vec<(usize, usize)>,
     /// How many of 256 packets are lost.
     loss: u8,
     /// A small generator, so that delays and losses are part of the case and shrink with it.
@@ -98,6 +112,7 @@ impl Wire {
             now: start,
             hosts,
             flying: vec![],
+            held_up: vec![],
             loss: 0,
             dice: 1,
             guaranteed_from: start,
@@ -149,11 +164,50 @@ impl Wire {
             let lost = self.roll() % 256 < self.loss.into();
             let due = self.now + FLIGHT * (self.roll() % 1_000) / 1_000;
             // One sender's packets keep their order on a switch.
-            let before = self.flying.iter().filter(|f| f.to == to && f.from == from).map(|f| f.due);
+            let before = self.adverts_from(n).filter(|f| f.to == to).map(|f| f.due);
             let due = before.max().map_or(due, |before| before.max(due));
             if to != n && self.hosts[to].side == side && !lost {
-                self.flying.push(Flight { due, to, from, advert: advert.clone() });
+                self.flying.push(Flight { due, to, from, packet: Packet::Advert(advert.clone()) });
             }
+        }
+    }
+
+    fn adverts_from(&self, n: usize) -> impl Iterator<Item = &Flight> {
+        let from = self.hosts[n].address;
+        self.flying.iter().filter(move |f| f.from == from && matches!(f.packet, Packet::Advert(_)))
+    }
+
+    fn follows(&self, backup: usize, master: usize) -> bool {
+        let followed = self.hosts[backup].router.master();
+        followed.is_some_and(|followed| followed.address == self.hosts[master].address)
+    }
+
+    /// The kernel of a dead process closes its lifelines.
+    fn close_lifelines(&mut self, dead: usize) {
+        for to in 0..self.hosts.len() {
+            let connected = self.follows(to, dead) && !self.roll().is_multiple_of(8);
+            if !connected {
+                continue;
+            }
+            if self.hosts[to].side == self.hosts[dead].side {
+                self.send_fin(dead, to);
+            } else {
+                self.held_up.push((dead, to));
+            }
+        }
+    }
+
+    fn send_fin(&mut self, dead: usize, to: usize) {
+        let lost = self.roll() % 256 < self.loss.into();
+        let repeated = if lost { RETRANSMISSION } else { Duration::ZERO };
+        let due = self.now + repeated + FLIGHT * (self.roll() % 1_000) / 1_000;
+        self.flying.push(Flight { due, to, from: self.hosts[dead].address, packet: Packet::Fin });
+    }
+
+    fn receive(&mut self, n: usize, from: IpAddr, packet: &Packet) {
+        match packet {
+            Packet::Advert(advert) => self.event(n, Event::Advert { from, advert }),
+            Packet::Fin => self.event(n, Event::Died { from }),
         }
     }
 
@@ -171,11 +225,11 @@ impl Wire {
             self.now = next.max(self.now);
             match (packet, timer) {
                 (Some(i), _) if arrival == Some(next) => {
-                    let Flight { to, from, advert, .. } = self.flying.remove(i);
+                    let Flight { to, from, packet, .. } = self.flying.remove(i);
                     if self.hosts[to].paused {
-                        self.hosts[to].queue.push_back((from, advert));
+                        self.hosts[to].queue.push_back((from, packet));
                     } else {
-                        self.event(to, Event::Advert { from, advert: &advert });
+                        self.receive(to, from, &packet);
                     }
                 }
                 (_, Some((at, n))) if at == next => self.event(n, Event::Timer),
@@ -255,6 +309,8 @@ enum Operation {
     Stop(usize),
     Start(usize),
     Die(usize),
+    Kill(usize),
+    FalseDeath(usize),
     LoseAddress(usize),
     Refuse(usize, bool),
 }
@@ -262,7 +318,7 @@ enum Operation {
 impl Operation {
     /// The host it is done to, where there is one.
     fn host(&self) -> usize {
-        use Operation::{Clear, Cut, Die, Fault, Heal, LoseAddress, Loss, Pause, Priority};
+        use Operation::{Clear, Cut, Die, FalseDeath, Fault, Heal, Kill, LoseAddress, Loss, Pause, Priority};
         use Operation::{Refuse, Resume, Start, Stop, Wait};
         match *self {
             Pause(n)
@@ -273,6 +329,8 @@ impl Operation {
             | Stop(n)
             | Start(n)
             | Die(n)
+            | Kill(n)
+            | FalseDeath(n)
             | LoseAddress(n)
             | Refuse(n, _) => n,
             Wait(_) | Cut(_) | Heal | Loss(_) => 0,
@@ -302,6 +360,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => host.clone().prop_map(Operation::Stop),
         2 => host.clone().prop_map(Operation::Start),
         1 => host.clone().prop_map(Operation::Die),
+        2 => host.clone().prop_map(Operation::Kill),
+        1 => host.clone().prop_map(Operation::FalseDeath),
         1 => host.clone().prop_map(Operation::LoseAddress),
         1 => (host, any::<bool>()).prop_map(|(n, r)| Operation::Refuse(n, r)),
     ]
@@ -326,7 +386,7 @@ fn perform(wire: &mut Wire, operation: &Operation) {
             }
             wire.flying.clear();
         }
-        Operation::Heal => wire.hosts.iter_mut().for_each(|h| h.side = 0),
+        Operation::Heal => heal(wire),
         Operation::Loss(loss) => wire.loss = loss,
         Operation::Pause(_) => wire.hosts[n].paused = true,
         Operation::Resume(_) => resume(wire, n),
@@ -339,28 +399,47 @@ fn perform(wire: &mut Wire, operation: &Operation) {
         Operation::Clear(_) => wire.event(n, Event::Clear(Cause::Interface)),
         Operation::Stop(_) => wire.event(n, Event::Shutdown),
         Operation::Start(_) => wire.event(n, Event::Startup),
-        Operation::Die(_) => die(wire, n),
+        Operation::Kill(_) => kill(wire, n),
+        Operation::Die(_) => {
+            kill(wire, n);
+            wire.event(n, Event::Startup);
+        }
+        Operation::FalseDeath(_) => {
+            if let Some(master) = wire.hosts[n].router.master() {
+                wire.event(n, Event::Died { from: master.address });
+            }
+        }
         Operation::LoseAddress(_) => wire.event(n, Event::AddressLost),
         Operation::Wait(_) => unreachable!("waited above"),
     }
 }
 
-/// First the queued adverts, then the timer, as in the daemon.
-fn resume(wire: &mut Wire, n: usize) {
-    wire.hosts[n].paused = false;
-    while let Some((from, advert)) = wire.hosts[n].queue.pop_front() {
-        wire.event(n, Event::Advert { from, advert: &advert });
+fn heal(wire: &mut Wire) {
+    wire.hosts.iter_mut().for_each(|h| h.side = 0);
+    for (dead, to) in std::mem::take(&mut wire.held_up) {
+        wire.send_fin(dead, to);
     }
 }
 
-/// The process is killed: its address stays until the lease ends, or a successor sweeps it at its start.
-fn die(wire: &mut Wire, n: usize) {
+/// First the queued adverts, then the FINs, then the timer, as in the daemon.
+fn resume(wire: &mut Wire, n: usize) {
+    wire.hosts[n].paused = false;
+    let (adverts, fins): (Vec<_>, Vec<_>) =
+        wire.hosts[n].queue.drain(..).partition(|(_, packet)| matches!(packet, Packet::Advert(_)));
+    for (from, packet) in adverts.into_iter().chain(fins) {
+        wire.receive(n, from, &packet);
+    }
+}
+
+/// The process is killed, and its kernel closes its lifelines. The dead host no longer answers for the address, which stays
+/// until the lease ends, or a successor sweeps it at its start.
+fn kill(wire: &mut Wire, n: usize) {
+    wire.close_lifelines(n);
     let host = &mut wire.hosts[n];
     let (settings, address) = (host.router.settings().clone(), host.address);
     host.router = Instance::new(settings);
     host.holds_until = None;
     wire.event(n, Event::Source(Some(address)));
-    wire.event(n, Event::Startup);
 }
 
 proptest! {
@@ -447,28 +526,34 @@ proptest! {
 }
 
 #[test]
-fn forged_adverts_do_not_move_the_address_faster_than_by_the_times_of_the_rfc() {
-    let moves = |fast| {
+fn forged_adverts_and_deaths_do_not_move_the_address_faster_than_by_the_times_of_the_rfc() {
+    let forger = "10.0.0.9".parse().unwrap();
+    let moves = |fast, deaths| {
         let mut wire = Wire::new(&[(200, true), (100, true)], fast);
         (0..2).for_each(|n| wire.event(n, Event::Startup));
         wire.wait(Duration::from_secs(10));
         let before = wire.transitions;
-        let forged = wire.hosts[0].router.settings().advert(Priority::new(254).unwrap());
+        let claim = wire.hosts[0].router.settings().advert(Priority::new(254).unwrap());
+        let release = Advert { priority: Priority::RELEASE, ..claim.clone() };
         for n in 0..1_200 {
-            let priority = Priority::from_wire(if n % 2 == 0 { 254 } else { 0 });
-            let advert = Advert { priority, ..forged.clone() };
+            let event = match (n % 2, deaths) {
+                (0, _) => Event::Advert { from: forger, advert: &claim },
+                (_, false) => Event::Advert { from: forger, advert: &release },
+                (_, true) => Event::Died { from: forger },
+            };
             wire.guaranteed_from = wire.now + Duration::from_mins(1);
-            for host in 0..2 {
-                wire.event(host, Event::Advert { from: "10.0.0.9".parse().unwrap(), advert: &advert });
-            }
+            (0..2).for_each(|host| wire.event(host, event));
             wire.wait(Duration::from_micros(3_333));
         }
         wire.wait(Duration::from_secs(10));
         wire.settled();
         wire.transitions - before
     };
-    let (fast, rfc) = (moves(true), moves(false));
-    assert!(fast <= rfc + 4, "{fast} transitions, and {rfc} by the times of the RFC");
+    let rfc = moves(false, false);
+    for deaths in [false, true] {
+        let fast = moves(true, deaths);
+        assert!(fast <= rfc + 4, "{fast} transitions, and {rfc} by the times of the RFC");
+    }
 }
 
 #[test]
@@ -567,5 +652,96 @@ fn a_fast_backup_takes_over_within_milliseconds_of_a_yield_a_release_and_a_fall(
         gives_way(&mut wire);
         wire.wait(Duration::from_millis(4) + FLIGHT * 2);
         assert_eq!(wire.masters(0), [1]);
+    }
+}
+
+/// What a master does shortly before its process dies.
+#[derive(Clone, Copy, Debug)]
+enum Before {
+    Nothing,
+    Yields(u8),
+    Stops,
+    /// The best router comes back and takes over.
+    IsOutranked,
+}
+
+fn before_death() -> impl Strategy<Value = Before> {
+    prop_oneof![
+        Just(Before::Nothing),
+        (1..255u8).prop_map(Before::Yields),
+        Just(Before::Stops),
+        Just(Before::IsOutranked),
+    ]
+}
+
+impl Wire {
+    /// Kills a host. Returns when another one must hold the address, at the latest. `transitions`: how many there had been
+    /// when the takeover budgets were full.
+    fn kill_and_time(&mut self, n: usize, transitions: usize) -> Instant {
+        // An advert that its FIN overtakes restores the full timer.
+        let overtakes = self.adverts_from(n).next().is_some();
+        let (packets, moved) = (self.flying.len(), self.transitions > transitions);
+        kill(self, n);
+        let fast = self.flying.len() > packets && !overtakes && !moved;
+        self.now + FLIGHT + if fast { FAST_SKEW } else { MASTER_DOWN }
+    }
+
+    fn is_held(&self) -> bool {
+        self.hosts.iter().any(|h| h.holds_until.is_some_and(|until| self.now < until))
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 500,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/pure/simulation.regressions"))),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn after_a_death_a_backup_takes_over_within_the_fast_skew(
+        priorities in prop::collection::vec((1..255u8, prop::bool::weighted(0.8)), 2..=3),
+        dice: u32,
+        phase in 0..1_000_000u64,
+        before in before_death(),
+        lead in 0..9_000u64,
+    ) {
+        let mut wire = Wire::new(&priorities, true);
+        wire.dice = dice;
+        let best = (0..priorities.len()).max_by_key(|n| (priorities[*n].0, *n)).unwrap();
+        let late = matches!(before, Before::IsOutranked);
+        for n in (0..priorities.len()).filter(|n| *n != best || !late) {
+            wire.event(n, Event::Startup);
+        }
+        wire.wait(Duration::from_secs(10) + Duration::from_micros(phase));
+        let (master, transitions) = (wire.masters(0)[0], wire.transitions);
+        match before {
+            Before::Nothing => {}
+            Before::Yields(priority) => {
+                wire.event(master, Event::Priority(Priority::new(priority).unwrap()));
+            }
+            Before::Stops => wire.event(master, Event::Shutdown),
+            Before::IsOutranked => {
+                wire.event(best, Event::Startup);
+                let router = &wire.hosts[best].router;
+                let takeover = router.settings().master_down(router.priority(), Interval::DEFAULT);
+                wire.wait(takeover.saturating_sub(FAST_SKEW));
+            }
+        }
+        wire.wait(Duration::from_micros(lead));
+        let due = wire.kill_and_time(master, transitions);
+        wire.run(due);
+        prop_assert!(wire.is_held(), "no host holds the address at {due:?}");
+        wire.wait(Duration::from_secs(10));
+        wire.settled();
+        // The master is started again and returns; the budget of its backups is back, and it dies once more.
+        wire.event(master, Event::Startup);
+        wire.wait(Duration::from_secs(10));
+        let (master, transitions) = (wire.masters(0)[0], wire.transitions);
+        let due = wire.kill_and_time(master, transitions);
+        wire.run(due);
+        prop_assert!(wire.is_held(), "no host holds the address at {due:?}, after the second death");
+        wire.wait(Duration::from_secs(10));
+        wire.settled();
     }
 }
