@@ -7,8 +7,9 @@ use log::Level;
 use super::failure::Failure;
 use super::{environment, output};
 use crate::columns::join;
-use crate::config::{Config, Setting};
+use crate::config::{Config, GuardChoice, RouterConfig, Setting};
 use crate::preflight::{Facts, Finding, Processes, findings};
+use crate::sys::nftables::Guard;
 use crate::sys::route;
 
 /// Prints the report. It fails only if the daemon could not start here; warnings do not count.
@@ -16,6 +17,11 @@ pub(super) fn check() -> Result<(), Failure> {
     let (config, warnings, settings) = environment::explain()?;
     let mut facts = Facts::gather(&config)?;
     facts.neighbors = route::neighbors();
+    if config.guard != GuardChoice::Off {
+        let addresses = config.routers.iter().flat_map(RouterConfig::all_addresses);
+        let addresses: Vec<_> = addresses.map(|vip| vip.address).collect();
+        facts.guard = Some(Guard::examine(&addresses));
+    }
     let mut text = effective(&config, &settings);
     text.push_str("\npreflight\n");
     match Processes::scan(&config) {

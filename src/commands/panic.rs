@@ -6,9 +6,10 @@ use std::{panic, process};
 
 use super::failure::Failure;
 use super::output;
-use crate::config::{Config, RouterConfig};
+use crate::config::{Config, GuardChoice, RouterConfig};
 use crate::sys::Error;
 use crate::sys::netlink::{MARK, Netlink};
+use crate::sys::nftables;
 
 /// From now on, a panic of any thread prints its message, removes the virtual addresses that vrrp-init added, and ends the
 /// process with exit code 70. Nothing unwinds: the release profile aborts after a panic, which saves a tenth of the binary, and an abort
@@ -25,11 +26,17 @@ pub fn release_on_panic(config: &Config) {
         .flat_map(RouterConfig::all_addresses)
         .map(|virtual_address| virtual_address.address)
         .collect();
+    let first = config.routers.iter().flat_map(|router| &router.addresses).next();
+    let guard = first.filter(|_| config.guard != GuardChoice::Off).map(|vip| nftables::name(vip.address));
     let print_message = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         print_message(info);
         if let Err(error) = release(&virtual_addresses) {
             output::print_error(&error);
+        }
+        // The kernel removes the other half of the guard with its socket.
+        if let Some(name) = &guard {
+            nftables::remove_guard(name);
         }
         output::print_error(&Failure::Panic);
         process::exit(Failure::Panic.exit_code().into());

@@ -29,7 +29,7 @@ use problems::Problems;
 use raw_value::RawSets;
 use reader::Reader;
 use suggest::{looks_like_ours, suggestion};
-use variables::{INTERFACE, LOG_FORMAT, LOG_LEVEL, METRICS_LISTEN, STATUS_SOCKET};
+use variables::{ADDRESS_GUARD, INTERFACE, LOG_FORMAT, LOG_LEVEL, METRICS_LISTEN, STATUS_SOCKET};
 
 use compat::OWN_FILE;
 pub use compat::{Alias, Conversion, aliases};
@@ -37,8 +37,8 @@ pub use effective::{EffectiveTexts, Setting};
 pub use environment::is_secret;
 pub use help::{as_help, as_markdown};
 pub use model::{
-    CheckConfig, Config, HttpTarget, InterfaceChoice, LogConfig, LogFormat, RouterConfig, ServeConfig,
-    StateHint, VirtualAddress, health_socket,
+    CheckConfig, Config, GuardChoice, HttpTarget, InterfaceChoice, LogConfig, LogFormat, RouterConfig,
+    ServeConfig, StateHint, VirtualAddress, health_socket,
 };
 pub(crate) use problems::one_line;
 pub use problems::{ConfigError, Problem, Warning};
@@ -159,18 +159,22 @@ fn config(sets: &RawSets, problems: &mut Problems) -> Option<Config> {
         }
     }
     let process = Reader::new(sets.process(), problems);
-    let process = process.map(|mut reader| (serve(&mut reader), log(&mut reader)));
+    let process = process.map(|mut reader| (serve(&mut reader), log(&mut reader), guard(&mut reader)));
     for conflict in conflicts::conflicts(&routers) {
         problems.add(conflict);
     }
-    let (serve, log) = process?;
-    Some(Config { routers, serve: serve?, log: log? })
+    let (serve, log, guard) = process?;
+    Some(Config { routers, guard: guard?, serve: serve?, log: log? })
 }
 
 fn serve(reader: &mut Reader<'_>) -> Option<ServeConfig> {
     let socket = reader.value(&STATUS_SOCKET);
     let metrics = reader.value(&METRICS_LISTEN);
     Some(ServeConfig { socket: socket?, metrics: metrics? })
+}
+
+fn guard(reader: &mut Reader<'_>) -> Option<GuardChoice> {
+    reader.value(&ADDRESS_GUARD)
 }
 
 fn log(reader: &mut Reader<'_>) -> Option<LogConfig> {

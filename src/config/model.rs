@@ -8,15 +8,27 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::health::Weight;
-use crate::vrrp::{self, Family};
+use crate::vrrp::{self, Family, Priority};
 
 /// Everything the operator decided. Defaults are filled in: an `Option` in here never means "the default".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The virtual routers, at least one.
     pub routers: Vec<RouterConfig>,
+    pub guard: GuardChoice,
     pub serve: ServeConfig,
     pub log: LogConfig,
+}
+
+/// How the kernel silences this host for its virtual addresses when this process dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuardChoice {
+    /// The best that works here.
+    Auto,
+    /// Tables of nf_tables, one of which belongs to a socket.
+    Nft,
+    /// Not at all.
+    Off,
 }
 
 /// Where the status and the metrics are served.
@@ -62,6 +74,22 @@ impl RouterConfig {
     /// The addresses to put on the interface, advertised or not.
     pub fn all_addresses(&self) -> impl Iterator<Item = &VirtualAddress> {
         self.addresses.iter().chain(&self.excluded)
+    }
+
+    /// Why its addresses get no guard, whatever the kernel can do.
+    pub fn unguarded(&self, choice: GuardChoice) -> Option<String> {
+        let name = &self.name;
+        if choice == GuardChoice::Off {
+            Some("ADDRESS_GUARD=off".into())
+        } else if !self.protocol.fast {
+            Some("with FAST_FAILOVER=false, no backup takes over at once".into())
+        } else if self.protocol.priority == Priority::OWNER {
+            Some(format!("{name} has PRIORITY=255, so its addresses are the host's own"))
+        } else if self.protocol.lease.is_none() {
+            Some(format!("{name} has VIP_LEASE=0, so nothing would end the silence"))
+        } else {
+            None
+        }
     }
 
     /// The family of its addresses.

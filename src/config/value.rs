@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::model::{InterfaceChoice, LogFormat, StateHint};
+use super::model::{GuardChoice, InterfaceChoice, LogFormat, StateHint};
 use crate::health::Weight;
 use crate::vrrp::{Interval, Lease, Password, Priority, V3Checksum, Version, Vrid};
 
@@ -129,6 +129,15 @@ pub(super) fn v3_checksum(text: &str) -> Value<V3Checksum> {
         "pseudo-header" => Ok(V3Checksum::PseudoHeader),
         "rfc9568" => Ok(V3Checksum::Message),
         _ => Err("must be pseudo-header or rfc9568".into()),
+    }
+}
+
+pub(super) fn guard(text: &str) -> Value<GuardChoice> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "auto" => Ok(GuardChoice::Auto),
+        "nft" => Ok(GuardChoice::Nft),
+        OFF => Ok(GuardChoice::Off),
+        _ => Err("must be auto, nft or off".into()),
     }
 }
 

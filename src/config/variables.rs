@@ -10,7 +10,7 @@ use std::time::Duration;
 use log::LevelFilter;
 use serde::Deserialize;
 
-use super::model::{HttpTarget, InterfaceChoice, LogFormat, StateHint, VirtualAddress};
+use super::model::{GuardChoice, HttpTarget, InterfaceChoice, LogFormat, StateHint, VirtualAddress};
 use super::value::{self, LeaseChoice, Parsed};
 pub use super::variable::{Default, Scope, Variable};
 use super::{address, endpoint};
@@ -310,6 +310,13 @@ variables! {
         default: Value("auto"),
         help: "lifetime of an address in whole seconds, up to 86400: the kernel removes it if it is not renewed \
                in time; 0: no limit; `auto`: the time after which a backup takes over, rounded up, at least 3",
+    }
+    ADDRESS_GUARD address_guard: GuardChoice {
+        parse: single value::guard,
+        scope: Process,
+        default: Value("auto"),
+        help: "what silences this host for its virtual addresses at the moment when vrrp-init dies: `nft` \
+               (nf_tables), `off`, or `auto`: the best that works here, while another vrrp-init is ready to take over",
     }
     GARP_REFRESH garp_refresh: Option<Duration> {
         parse: single value::refresh,

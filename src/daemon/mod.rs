@@ -6,6 +6,7 @@ mod claims;
 mod culprits;
 mod dispatcher;
 mod families;
+mod guard;
 mod held;
 mod host_addresses;
 mod incoming;
@@ -122,7 +123,7 @@ impl Daemon {
         // Children that ended before the handlers were in place; later ones may be the notifier's.
         reaper::reap(usize::MAX);
         let poller = Poller::new(Clock::start()?)?;
-        let network = Network::open()?;
+        let network = Network::open(config.guard)?;
         poller.watch(signals.as_fd(), Token::Signals)?;
         poller.watch(network.monitor_fd(), Token::Netlink)?;
         let mut checks = Checks::new(descriptors)?;
@@ -174,6 +175,7 @@ impl Daemon {
         self.expire();
         self.routers.follow_own_changes(&self.poller);
         self.routers.flush();
+        self.routers.renew_guard();
         self.routers.follow_masters();
         self.run_notifications();
         // Last, after everything is sent, because these may take a while.

@@ -7,9 +7,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use log::Level;
 
+use super::guard::AddressGuard;
 use super::port::{ANY_LINK, Channel, Port};
 use super::secondaries;
-use crate::config::{InterfaceChoice, VirtualAddress};
+use crate::config::{GuardChoice, InterfaceChoice, VirtualAddress};
 use crate::ids::{PortId, RouterId};
 use crate::interfaces::{Interfaces, host_prefix};
 use crate::sys::Error;
@@ -27,6 +28,7 @@ const BATCH: usize = 32;
 #[derive(Debug)]
 pub(super) struct Network {
     netlink: Netlink,
+    guard: AddressGuard,
     monitor: Monitor,
     interfaces: Interfaces,
     /// Notifications that were read before their turn.
@@ -63,12 +65,13 @@ pub(super) struct Changes {
 
 impl Network {
     /// Subscribes to notifications before it lists links and addresses, so that no change is missed.
-    pub(super) fn open() -> Result<Self, Error> {
+    pub(super) fn open(guard: GuardChoice) -> Result<Self, Error> {
         let monitor = Monitor::open()?;
         let mut netlink = Netlink::open()?;
         let interfaces = Interfaces::new(netlink.links()?, netlink.addresses()?);
         Ok(Self {
             netlink,
+            guard: AddressGuard::new(guard),
             monitor,
             interfaces,
             read_early: vec![],
@@ -314,7 +317,17 @@ impl Network {
     /// `assignments`.
     pub(super) fn add(&mut self, assignments: &[Assignment]) -> Vec<(usize, Error)> {
         self.flush();
-        self.netlink.add_all(assignments)
+        let refused = self.netlink.add_all(assignments);
+        self.guard.note(assignments, &refused);
+        refused
+    }
+
+    pub(super) fn guard(&self) -> &AddressGuard {
+        &self.guard
+    }
+
+    pub(super) fn guard_mut(&mut self) -> &mut AddressGuard {
+        &mut self.guard
     }
 
     /// Stops following addresses that were the host's until we added them as virtual ones.

@@ -86,6 +86,9 @@ impl Routers {
             }
         }
         routers.watch_claims(poller);
+        let (all, network) = routers.dispatcher.parts();
+        // What a killed predecessor left is gone.
+        network.guard_mut().start(all.iter().map(Router::config));
         forbidden.map(|()| routers)
     }
 
@@ -176,6 +179,12 @@ impl Routers {
     /// Sends the queued messages.
     pub(super) fn flush(&mut self) {
         self.dispatcher.flush();
+    }
+
+    /// Has the guard follow the leases. Not before the messages are sent: a takeover does not wait for it.
+    pub(super) fn renew_guard(&mut self) {
+        let now = self.dispatcher.clock().exact();
+        self.dispatcher.network_mut().guard_mut().renew(now);
     }
 
     /// The NOTIFY programs to run, in the order of the transitions, since the last call.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use log::Level;
 
 use super::families::is_missing;
+use super::guard::GuardState;
 use super::messages::{self, Subject};
 use super::network::Network;
 use super::router::Router;
@@ -13,8 +14,8 @@ use super::routers::Routers;
 use crate::checks::Checks;
 use crate::config::VirtualAddress;
 use crate::status::{
-    self, AddressStatus, Brief, Dropped, FaultStatus, Health, HeardStatus, InterfaceStatus, PeerStatus,
-    RouterStatus, Status,
+    self, AddressStatus, Brief, Dropped, FaultStatus, GuardStatus, Health, HeardStatus, InterfaceStatus,
+    PeerStatus, RouterStatus, Status,
 };
 use crate::sys::netlink::Address;
 use crate::sys::poller::wall_clock;
@@ -127,8 +128,7 @@ impl Present {
 fn router_status(router: &Router, now: Instant, network: &Network, present: &Present) -> RouterStatus {
     let (instance, telemetry) = (router.instance(), router.telemetry());
     let settings = &router.config().protocol;
-    let subject = router.subject();
-    let role = router.role();
+    let (subject, role) = (router.subject(), router.role());
     let in_state = now.since(telemetry.since());
     let source = router.binding().and_then(|binding| binding.source);
     let own = source.filter(|_| role == Role::Master);
@@ -154,6 +154,7 @@ fn router_status(router: &Router, now: Instant, network: &Network, present: &Pre
         heard: telemetry.last_heard().map(|(at, peer)| heard(peer, now.since(at))),
         deadline_ms: instance.deadline().map(|at| millis(at.since(now))),
         addresses: addresses(router, network, present),
+        guard: guard(router, network),
         faults: instance.faults().iter().map(|cause| messages::fault(*cause, &subject)).collect(),
         left_out: false,
         fault_causes: instance.faults().iter().map(|cause| fault(*cause, &subject)).collect(),
@@ -163,6 +164,11 @@ fn router_status(router: &Router, now: Instant, network: &Network, present: &Pre
         failover_possible: telemetry.failover_possible(role),
         warnings: router.warnings(now),
     }
+}
+
+fn guard(router: &Router, network: &Network) -> GuardStatus {
+    let GuardState { kind, why } = network.guard().state(router.config());
+    GuardStatus { kind: kind.as_str(), why }
 }
 
 fn fault(cause: Cause, subject: &Subject<'_>) -> FaultStatus {

@@ -31,6 +31,8 @@ pub struct Facts {
     pub programs: Vec<String>,
     /// Configuration files of other images, which vrrp-init does not read.
     pub mounted: Vec<PathBuf>,
+    /// Why the kernel would refuse the address guard, if it would. Only for `check`.
+    pub guard: Option<Result<(), Error>>,
     /// `None` if `/proc` was not read.
     pub processes: Option<Processes>,
 }
@@ -74,6 +76,7 @@ impl Facts {
             interfaces,
             routes,
             neighbors: vec![],
+            guard: None,
             programs: broken_programs(config),
             mounted: mounted_files(Path::new("/")),
             processes: None,

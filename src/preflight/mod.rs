@@ -8,7 +8,7 @@ use std::path::Path;
 
 use log::Level;
 
-use crate::config::{CheckConfig, Config, InterfaceChoice, RouterConfig, VirtualAddress};
+use crate::config::{CheckConfig, Config, GuardChoice, InterfaceChoice, RouterConfig, VirtualAddress};
 use crate::health::{Effective, Verdict, Weight, effective};
 use crate::interfaces::Interfaces;
 use crate::sys::netlink::{Link, MARK, Route};
@@ -66,7 +66,26 @@ pub fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
             checked_hosts(router, check, &facts.interfaces, &mut found);
         }
     }
+    found.router = None;
+    guard(config, facts, &mut found);
     found.list
+}
+
+fn guard(config: &Config, facts: &Facts, found: &mut Findings) {
+    let Some(answer) = &facts.guard else { return };
+    let unfit = config.routers.iter().find_map(|router| router.unguarded(config.guard));
+    let refused = answer.as_ref().err().map(ToString::to_string);
+    match unfit.or(refused) {
+        None => {
+            let text =
+                "address guard: if vrrp-init dies, nf_tables silences this host for the virtual addresses";
+            found.add(Level::Info, true, text.into());
+        }
+        Some(why) => {
+            let level = if config.guard == GuardChoice::Nft { Level::Warn } else { Level::Info };
+            found.add(level, true, format!("no address guard: {why}"));
+        }
+    }
 }
 
 fn is_other_family(router: &RouterConfig, other: &RouterConfig) -> bool {

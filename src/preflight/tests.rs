@@ -1,6 +1,9 @@
 //! The exact findings for a made-up machine.
 
+use nix::errno::Errno;
+
 use super::*;
+use crate::sys::Error;
 use crate::sys::capabilities::Capability;
 use crate::sys::netlink::Address;
 
@@ -326,4 +329,28 @@ fn findings_that_the_daemon_logs_itself_are_marked() {
         findings(&config(&vars), &facts).into_iter().filter(|finding| !finding.logged_by_daemon).collect();
     assert_eq!(left.len(), 1, "{left:?}");
     assert!(left[0].text.starts_with("priority"));
+}
+
+#[test]
+fn the_guard_is_there_or_a_sentence_says_why_not() {
+    let with = |vars: &[(&str, &str)], answer| {
+        let facts = Facts { guard: Some(answer), ..machine(&[]) };
+        found(vars, &facts).pop().unwrap()
+    };
+    let refused = || Err(Error::doing("create", "the address guard")(Errno::EINVAL));
+    let why = "cannot create the address guard: Invalid argument (os error 22)";
+    assert_eq!(
+        with(&[], Ok(())),
+        "info address guard: if vrrp-init dies, nf_tables silences this host for the virtual addresses"
+    );
+    assert_eq!(with(&[], refused()), format!("info no address guard: {why}"));
+    assert_eq!(with(&[("ADDRESS_GUARD", "nft")], refused()), format!("warn no address guard: {why}"));
+    for (name, value, why) in [
+        ("VIP_LEASE", "0", "VI_1 has VIP_LEASE=0, so nothing would end the silence"),
+        ("PRIORITY", "255", "VI_1 has PRIORITY=255, so its addresses are the host's own"),
+        ("FAST_FAILOVER", "false", "with FAST_FAILOVER=false, no backup takes over at once"),
+    ] {
+        assert_eq!(with(&[(name, value)], Ok(())), format!("info no address guard: {why}"));
+    }
+    assert!(!found(&[("ADDRESS_GUARD", "off")], &machine(&[])).iter().any(|text| text.contains("guard")));
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::model::{AddressStatus, FaultStatus, RouterStatus, Status, TargetStatus};
+use super::model::{AddressStatus, FaultStatus, GuardStatus, RouterStatus, Status, TargetStatus};
 use crate::vrrp::Role;
 
 /// The media type of [`text`].
@@ -108,6 +108,7 @@ pub fn text(status: &Status) -> String {
     page.states(status);
     page.priorities(status);
     page.faults(status);
+    page.guards(status);
     page.times(status);
     page.checks(status);
     page.drops(status);
@@ -220,6 +221,16 @@ impl Page {
                 );
                 self.sample(NAME, &labels, &1);
             }
+        }
+    }
+
+    fn guards(&mut self, status: &Status) {
+        const NAME: &str = "vrrp_address_guard";
+        let help = "Whether the kernel silences this host for the addresses when vrrp-init dies, and how";
+        self.family(&(NAME, GAUGE, help));
+        for router in &status.routers {
+            let GuardStatus { kind, why } = &router.guard;
+            self.sample(NAME, &format_args!("{},kind=\"{kind}\"", Labels(router)), &u8::from(why.is_none()));
         }
     }
 
@@ -360,6 +371,8 @@ mod tests {
             "keepalived_script_status{name=\"haproxy\"} 1",
             "keepalived_script_state{name=\"haproxy\"} 0",
             "keepalived_vrrp_priority{iname=\"VI_1\",intf=\"eth0\",vrid=\"51\",kind=\"effective\"} 13",
+            "keepalived_vrrp_address_guard{iname=\"VI_1\",intf=\"eth0\",vrid=\"51\",kind=\"nft\"} 1",
+            "keepalived_vrrp_address_guard{iname=\"VI_2\",intf=\"eth1\",vrid=\"52\",kind=\"none\"} 0",
             "keepalived_vrrp_failover_possible{iname=\"VI_2\",intf=\"eth1\",vrid=\"52\"} 0",
             "keepalived_vrrp_seconds_since_peer_advert{iname=\"VI_1\",intf=\"eth0\",vrid=\"51\"} 4.000",
             "keepalived_check_processes{name=\"haproxy\"} 2",

@@ -11,8 +11,8 @@ mod text;
 pub use document::{Document, MAX_DETAILS, Part};
 pub use history::{History, Transition};
 pub use model::{
-    AddressStatus, Brief, CheckStatus, Counters, Dropped, FaultStatus, Health, HeardStatus, InterfaceStatus,
-    PeerStatus, RouterStatus, Status, TargetStatus,
+    AddressStatus, Brief, CheckStatus, Counters, Dropped, FaultStatus, GuardStatus, Health, HeardStatus,
+    InterfaceStatus, PeerStatus, RouterStatus, Status, TargetStatus,
 };
 pub use text::{details, span, table};
 

@@ -73,6 +73,7 @@ pub struct RouterStatus {
     /// The time until the state machine acts next if nothing happens before.
     pub deadline_ms: Option<u64>,
     pub addresses: Vec<AddressStatus>,
+    pub guard: GuardStatus,
     /// The causes of FAULT.
     pub faults: Vec<String>,
     /// This host never had an address of its family, and the router of the other family runs without it. It takes no part
@@ -130,6 +131,15 @@ pub struct AddressStatus {
     /// Whole seconds until the kernel removes it unless the lease is renewed. `None` without a lease, or if the host does
     /// not have the address.
     pub lease_s: Option<u32>,
+}
+
+/// What silences this host for the addresses when the process dies.
+#[derive(Clone, Debug, Serialize)]
+pub struct GuardStatus {
+    /// `nft` or `none`.
+    pub kind: &'static str,
+    /// Why there is none, or why it is not in use.
+    pub why: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -249,6 +259,7 @@ pub(crate) mod tests {
             heard: Some(HeardStatus { address: "10.0.0.12".parse().unwrap(), priority: 12, ago_ms: 4_000 }),
             deadline_ms: Some(400),
             addresses: vec![address("10.0.0.2", 32, false, true, "eth0")],
+            guard: GuardStatus { kind: "nft", why: None },
             faults: vec![],
             left_out: false,
             fault_causes: vec![],
@@ -299,6 +310,7 @@ pub(crate) mod tests {
                 address("fd00::2", 128, false, false, "eth1"),
                 address("fd00::3", 64, true, false, "eth1"),
             ],
+            guard: GuardStatus { kind: "none", why: Some("ADDRESS_GUARD=off".into()) },
             faults: vec!["interface eth1 has no carrier".into()],
             fault_causes: vec![FaultStatus {
                 cause: "interface",

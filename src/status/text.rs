@@ -3,7 +3,9 @@
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
-use super::model::{AddressStatus, CheckStatus, Counters, Dropped, RouterStatus, Status, TargetStatus};
+use super::model::{
+    AddressStatus, CheckStatus, Counters, Dropped, GuardStatus, RouterStatus, Status, TargetStatus,
+};
 use crate::columns::{Columns, join};
 use crate::vrrp::Role;
 
@@ -94,6 +96,7 @@ pub fn details(router: &RouterStatus) -> String {
     for address in &router.addresses {
         lines.add("address", &self::address(address));
     }
+    lines.add("guard", &guard(&router.guard));
     if let Some(check) = &router.check {
         lines.add("check", &verdict(check));
         for target in &check.targets {
@@ -160,6 +163,10 @@ fn address(address: &AddressStatus) -> String {
     let lease = address.lease_s.map_or(String::new(), |left| format!(", lease ends in {left} s"));
     let excluded = if address.excluded { ", not advertised" } else { "" };
     format!("{}/{} on {}: {presence}{lease}{excluded}", address.address, address.prefix, address.interface)
+}
+
+fn guard(guard: &GuardStatus) -> String {
+    guard.why.as_ref().map_or(guard.kind.to_owned(), |why| format!("{}: {why}", guard.kind))
 }
 
 fn verdict(check: &CheckStatus) -> String {
@@ -244,6 +251,7 @@ mod tests {
             \x20 adverts:   VRRPv2 over IPv4, VRID 51, from 10.0.0.11 on eth0 to all (multicast), every 1.0 s\n\
             \x20 next:      advert, announcement or lease renewal in 400 ms\n\
             \x20 address:   10.0.0.2/32 on eth0: here, lease ends in 3 s\n\
+            \x20 guard:     nft\n\
             \x20 check:     healthy for 2 min; weight 2\n\
             \x20            haproxy runs (pid 17 18)\n\
             \x20 counters:  adverts sent 120, received 4 (0 with the other checksum); priority 0 sent 0, received 0; became master 1, released 0\n\
@@ -258,6 +266,7 @@ mod tests {
             "  fault:     interface eth1 has no carrier\n",
             "from no address yet on eth1 to fd00::12, every 100 ms, does not preempt\n",
             "  address:   fd00::3/64 on eth1: not here, not advertised\n",
+            "  guard:     none: ADDRESS_GUARD=off\n",
         ] {
             assert!(text.contains(part), "{part}\n{text}");
         }

@@ -1,10 +1,10 @@
 //! The limit of open descriptors, and what may use the last ones. Opens none.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
-
+use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// How many descriptors the process may have open.
@@ -30,6 +30,11 @@ impl Descriptors {
         let number = usize::try_from(opened.as_fd().as_raw_fd()).unwrap_or(usize::MAX);
         if number.saturating_add(spare) < self.0 { Ok(()) } else { Err(Errno::EMFILE.into()) }
     }
+}
+
+/// Gives a descriptor another number, at least `least`. It keeps its number where the limit is lower.
+pub fn move_up(descriptor: OwnedFd, least: i32) -> OwnedFd {
+    fcntl_dupfd_cloexec(&descriptor, least).unwrap_or(descriptor)
 }
 
 /// Raises the soft limit of open descriptors (`RLIMIT_NOFILE`) to the hard limit, and returns the limit now in force.

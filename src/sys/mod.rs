@@ -8,6 +8,7 @@ pub mod listener;
 pub mod namespace;
 pub mod neighbor;
 pub mod netlink;
+pub mod nftables;
 pub mod notify;
 pub mod pidfd;
 pub mod poller;

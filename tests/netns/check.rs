@@ -42,6 +42,7 @@ fn next_to_a_running_daemon_check_finds_everything_and_changes_nothing() {
         "info (VI_1) interface enp0s3 is up; adverts are sent from 10.77.0.1",
         "info (VI_1) 10.77.0.100 is on enp0s3, added by vrrp-init",
         "info (VI_1) priority 13 while healthy, 11 while failed: a backup needs 12 to take over",
+        "info address guard: if vrrp-init dies, nf_tables silences this host for the virtual addresses",
     ] {
         has(&lines, line);
     }

@@ -14,6 +14,7 @@ mod failover;
 mod features;
 mod flood;
 mod groups;
+mod guard;
 mod hold;
 mod interop;
 mod logs;

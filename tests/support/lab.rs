@@ -201,12 +201,12 @@ impl Host {
         ip(&args)
     }
 
-    /// Runs `nft COMMAND` in this host's namespace, which must succeed.
-    pub(crate) fn nft(&self, command: &str) {
+    /// Runs `nft COMMAND` in this host's namespace, which must succeed, and returns its output.
+    pub(crate) fn nft(&self, command: &str) -> String {
         let netns = self.netns();
         let mut args = vec!["netns", "exec", netns.as_str(), "nft"];
         args.extend(command.split_whitespace());
-        ip(&args);
+        ip(&args)
     }
 
     /// Runs `work` on a thread that is in this host's network namespace.

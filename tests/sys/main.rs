@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
 mod net;
+mod nftables;
 mod notify;
 mod own_process;
 mod panic;

@@ -39,6 +39,7 @@ fn good(name: &str) -> &'static str {
         "UNICAST_PEERS" | "UNICAST_SRC_IP" => "10.0.0.11",
         "VIP_EXCLUDED" => "10.0.0.9",
         "NOTIFY" => "/notify",
+        "ADDRESS_GUARD" => "nft",
         "COMPAT" => "none",
         "STATUS_SOCKET" => "/run/other.sock",
         "METRICS_LISTEN" => ":9165",

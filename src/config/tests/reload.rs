@@ -16,7 +16,7 @@ const BEFORE: [(&str, &str); 5] = [
 ];
 
 /// Another value for every variable.
-const AFTER: [(&str, &str); 33] = [
+const AFTER: [(&str, &str); 34] = [
     ("VIP", "10.0.0.3"),
     ("VIRTUAL_ROUTER", "52"),
     ("INTERFACE", "eth0"),
@@ -42,6 +42,7 @@ const AFTER: [(&str, &str); 33] = [
     ("VIP_EXCLUDED", "10.0.0.4"),
     ("FAST_FAILOVER", "false"),
     ("VIP_LEASE", "60"),
+    ("ADDRESS_GUARD", "off"),
     ("GARP_REFRESH", "60"),
     ("INSTANCE_NAME", "web"),
     ("NOTIFY", "/notify"),

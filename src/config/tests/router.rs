@@ -47,7 +47,7 @@ fn the_master_of_the_article_runs_as_it_is() {
     };
     let log = LogConfig { level: LevelFilter::Info, format: LogFormat::Text, time: false };
     let serve = ServeConfig { socket: Some("/run/vrrp-init.sock".into()), metrics: None };
-    assert_eq!(config, Config { routers: vec![router], serve, log });
+    assert_eq!(config, Config { routers: vec![router], guard: GuardChoice::Auto, serve, log });
 }
 
 #[test]

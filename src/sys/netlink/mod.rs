@@ -7,7 +7,7 @@ mod message;
 mod model;
 mod monitor;
 mod route;
-mod socket;
+pub(super) mod socket;
 
 use std::io;
 use std::net::IpAddr;
@@ -18,7 +18,7 @@ use netlink_packet_core::{
     NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
 };
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, SockFlag, send, setsockopt, sockopt};
+use nix::sys::socket::{MsgFlags, SockFlag, SockProtocol, send, setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::Error;
@@ -52,7 +52,7 @@ impl Netlink {
     /// # Errors
     /// The process is out of descriptors.
     pub fn open() -> Result<Self, Error> {
-        let socket = open(SockFlag::empty(), 0)?;
+        let socket = open(SockProtocol::NetlinkRoute, SockFlag::empty(), 0)?;
         setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(TIMEOUT))
             .map_err(Error::doing("set a timeout on", "the rtnetlink socket"))?;
         Ok(Self { socket, sequence: 0, requests: vec![], buffer: buffer() })

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use nix::errno::Errno;
-use nix::sys::socket::{SockFlag, setsockopt, sockopt};
+use nix::sys::socket::{SockFlag, SockProtocol, setsockopt, sockopt};
 use socket2::{SockFilter, SockRef};
 
 use super::message::{RTM_NEWADDR, Reply, messages};
@@ -36,7 +36,7 @@ impl Monitor {
     /// The process is out of descriptors.
     pub fn open() -> Result<Self, Error> {
         let groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR;
-        let socket = open(SockFlag::SOCK_NONBLOCK, groups)?;
+        let socket = open(SockProtocol::NetlinkRoute, SockFlag::SOCK_NONBLOCK, groups)?;
         // Both only save work, so errors do not matter.
         let _ = SockRef::from(&socket).attach_filter(&unmarked());
         let _ = setsockopt(&socket, sockopt::RcvBufForce, &QUEUE);

@@ -1,4 +1,4 @@
-//! The rtnetlink socket itself: opens it and receives datagrams of the kernel. Does not read their content.
+//! A netlink socket itself: opens it and receives datagrams of the kernel. Does not read their content.
 
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -13,16 +13,16 @@ use crate::sys::Error;
 /// The kernel fills the datagrams of a dump up to 32 KiB if the receive buffer is that large.
 const BUFFER: usize = 32 * 1024;
 
-pub(super) fn open(flags: SockFlag, groups: u32) -> Result<OwnedFd, Error> {
+pub(in crate::sys) fn open(protocol: SockProtocol, flags: SockFlag, groups: u32) -> Result<OwnedFd, Error> {
     let flags = flags | SockFlag::SOCK_CLOEXEC;
-    let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)
-        .map_err(Error::doing("open", "an rtnetlink socket"))?;
+    let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)
+        .map_err(Error::doing("open", "a netlink socket"))?;
     bind(socket.as_raw_fd(), &NetlinkAddr::new(0, groups))
-        .map_err(Error::doing("bind", "the rtnetlink socket"))?;
+        .map_err(Error::doing("bind", "the netlink socket"))?;
     Ok(socket)
 }
 
-pub(super) fn buffer() -> Box<[u8]> {
+pub(in crate::sys) fn buffer() -> Box<[u8]> {
     vec![0; BUFFER].into_boxed_slice()
 }
 
@@ -30,7 +30,7 @@ pub(super) fn buffer() -> Box<[u8]> {
 ///
 /// # Errors
 /// `EMSGSIZE` if the datagram was longer than the buffer.
-pub(super) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+pub(in crate::sys) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         let mut slices = [IoSliceMut::new(buffer)];
         match recvmsg::<NetlinkAddr>(socket.as_raw_fd(), &mut slices, None, MsgFlags::empty()) {
