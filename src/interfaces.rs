@@ -59,6 +59,13 @@ impl Interfaces {
         self.addresses.shrink_to_fit();
     }
 
+    /// The first links but the loopback, as the end of a sentence.
+    pub(crate) fn listed(&self) -> String {
+        let shared = self.links.iter().filter(|link| !link.loopback);
+        let names: Vec<_> = shared.map(|link| &*link.name).take(8).collect();
+        if names.is_empty() { String::new() } else { format!(" (there are: {})", names.join(", ")) }
+    }
+
     /// The link with this name or altname.
     pub fn named(&self, name: &str) -> Option<&Link> {
         self.links.iter().find(|link| link.is_named(name))

@@ -40,8 +40,11 @@ impl Unicast<'_> {
             IpAddr::V6(v6) if v6.is_unicast_link_local() => Some(self.link.index),
             IpAddr::V4(_) | IpAddr::V6(_) => None,
         };
-        let others =
-            self.peers.iter().filter(|peer| interfaces.real(**peer, self.virtual_addresses).is_none());
+        // A virtual address is this host's own while it is master.
+        let others = self.peers.iter().filter(|peer| {
+            interfaces.real(**peer, self.virtual_addresses).is_none()
+                && self.virtual_addresses.binary_search(peer).is_err()
+        });
         others.map(|peer| (*peer, scope(*peer))).collect()
     }
 
@@ -71,9 +74,12 @@ impl Unicast<'_> {
             return Some(*listed);
         }
         let first = routes.iter().find_map(|(peer, route)| Some((*peer, (*route)?)));
-        let family = Family::of(*self.peers.first()?);
+        let listed = *self.peers.first()?;
+        let family = Family::of(listed);
         let Some((peer, route)) = first else {
-            return interfaces.source(family, self.link.index, self.virtual_addresses);
+            return interfaces
+                .source_in_subnet_of(listed, self.link.index, self.virtual_addresses)
+                .or_else(|| interfaces.source(family, self.link.index, self.virtual_addresses));
         };
         let preferred =
             route.source.filter(|source| interfaces.real(*source, self.virtual_addresses).is_some());
@@ -237,6 +243,15 @@ mod tests {
                 && !self::path(&two_on_eth0(), None, &["10.8.0.1", "10.8.0.2"], &[]).on_interface
         );
         assert!(path.unfit.unwrap().contains("no route to the unicast peer 172.16.0.9"));
+    }
+
+    #[test]
+    fn a_virtual_address_among_the_peers_needs_no_route() {
+        let routes = [("10.0.0.12", 2, "10.0.0.11")];
+        let with_it = path(&two_on_eth0(), None, &["10.0.0.2", "10.0.0.12"], &routes);
+        assert_eq!(with_it, path(&two_on_eth0(), None, &["10.0.0.12"], &routes));
+        let alone = path(&two_on_eth0(), None, &["10.0.0.2"], &[]);
+        assert_eq!((alone.source, alone.awaits_route), (Some(ip("10.0.0.11")), false), "its subnet decides");
     }
 
     #[test]

@@ -314,7 +314,7 @@ impl ProcessTable {
     }
 
     /// A process can change its arguments, or run another program of the same name.
-    fn ask_again(&self, known: &mut Known) {
+    fn ask_again(&mut self, known: &mut Known) {
         if known.is_due() && self.names.len() > usize::from(known.matches()) {
             known.set_request(self.reader.request(known.pid()));
         }

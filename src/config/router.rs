@@ -154,7 +154,7 @@ impl PerFamily {
         if protocol.version == Version::V3 && protocol.auth.take().is_some() {
             reader.warn(&AUTH_PASS, format!("is not used for {family}: VRRPv3 has no authentication"));
         }
-        protocol.peers = self.peers(family, router.number, mixed, reader);
+        protocol.peers = self.peers(family, (router.number, protocol.priority), mixed, reader);
         router.unicast_source = self.source(family, mixed, reader);
         protocol.lease = match self.lease {
             LeaseChoice::Auto => default_lease(protocol),
@@ -197,7 +197,13 @@ impl PerFamily {
         version
     }
 
-    fn peers(&self, family: Family, number: u16, mixed: bool, reader: &mut Reader<'_>) -> Vec<IpAddr> {
+    fn peers(
+        &self,
+        family: Family,
+        (number, priority): (u16, Priority),
+        mixed: bool,
+        reader: &mut Reader<'_>,
+    ) -> Vec<IpAddr> {
         let (ours, others): (Vec<_>, Vec<_>) =
             self.peers.iter().partition(|peer| Family::of(**peer) == family);
         if ours.is_empty() && !others.is_empty() {
@@ -207,6 +213,13 @@ impl PerFamily {
             for other in others {
                 reader.unused(&UNICAST_PEERS, format!("{other} is ignored: VIP has only {family} addresses"));
             }
+        }
+        let is_virtual = |peer: &&IpAddr| self.vip.iter().any(|vip| vip.address == **peer);
+        if priority != Priority::OWNER
+            && let Some(peer) = ours.iter().find(is_virtual)
+        {
+            let why = format!("{peer} is in VIP: no advert is sent to it; list the nodes' own addresses");
+            reader.warn(&UNICAST_PEERS, why);
         }
         ours
     }

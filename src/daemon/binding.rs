@@ -38,7 +38,8 @@ impl Binding {
     /// Logs the link where it is another one than before, and the source of unicast likewise.
     pub(super) fn log_change(&self, before: Option<&Self>, config: &RouterConfig, subject: &Subject<'_>) {
         let Settings { vrid, priority, ref peers, .. } = *config.protocol;
-        if before.is_none_or(|before| before.index != self.index) {
+        let link = |binding: &Self| (binding.index, &binding.interface) == (self.index, &self.interface);
+        if !before.is_some_and(link) {
             let (interface, addresses) = (&self.interface, join(&config.addresses, ", "));
             let text = format!("VRID {vrid} on {interface}, priority {priority}, for {addresses}");
             subject.log_event(Level::Info, "interface", text);
@@ -51,8 +52,8 @@ impl Binding {
         if let Some(unfit) = &self.unfit {
             subject.log_event(Level::Warn, "unicast", unfit);
         } else {
-            let others = peers.iter().filter(|peer| **peer != source);
-            let text = format!("Unicast adverts go from {source} to {}", join(others, ", "));
+            let others = join(config.protocol.destinations(source), ", ");
+            let text = format!("Unicast adverts go from {source} to {others}");
             subject.log_event(Level::Info, "unicast", text);
         }
     }

@@ -341,7 +341,7 @@ pub(super) fn failover_impossible(own: Priority, master: &Peer, obstacle: Obstac
 pub(super) fn never_heard(of: &Subject<'_>) -> String {
     let Settings { vrid, ref peers, .. } = *of.settings;
     if let (Some(source), false) = (of.source, peers.is_empty()) {
-        let others = join(peers.iter().filter(|peer| **peer != source), ", ");
+        let others = join(of.settings.destinations(source), ", ");
         return format!(
             "No unicast peer of VRID {vrid} has been heard yet ({others}). Backups are silent, so this may be normal; but \
              if another router is also master, its UNICAST_PEERS may lack {source}, from which this host sends, or ours \
@@ -355,13 +355,13 @@ pub(super) fn never_heard(of: &Subject<'_>) -> String {
     )
 }
 
-/// The link does not exist yet.
-pub(super) fn no_link(choice: &InterfaceChoice, subnet_hint: IpAddr) -> String {
+/// The link does not exist yet; `there`: those that do.
+pub(super) fn no_link(choice: &InterfaceChoice, subnet_hint: IpAddr, there: &str) -> String {
     match choice {
-        InterfaceChoice::Named(name) => format!("Interface {name} is not there: waiting for it"),
+        InterfaceChoice::Named(name) => format!("Interface {name} is not there: waiting for it{there}"),
         InterfaceChoice::Auto => {
             format!(
-                "No interface has the subnet of {subnet_hint}, and there is no default route: waiting for one"
+                "No interface has the subnet of {subnet_hint}, and there is no default route: waiting for one{there}"
             )
         }
     }

@@ -63,8 +63,9 @@ const FIRST_POLL: Duration = Duration::from_millis(300);
 const FEW_DESCRIPTORS: usize = 64;
 /// The most requests of clients answered in one turn.
 const MOST_RESPONSES: usize = 16;
-/// The most children reaped in one turn.
-const MOST_REAPED: usize = 256;
+/// After this time no further child is reaped in one turn: the kernel looks through all children for one that has ended,
+/// which takes a millisecond with ten thousand.
+const REAPING: Duration = Duration::from_millis(2);
 
 /// How long a stop waits for the NOTIFY programs.
 const NOTIFY_DEADLINE: Duration = Duration::from_secs(1);
@@ -249,7 +250,7 @@ impl Daemon {
     }
 
     fn expire(&mut self) {
-        if std::mem::take(&mut self.reap_again) {
+        if self.reap_again {
             self.reap();
         }
         self.routers.retry(&self.poller);
@@ -341,19 +342,26 @@ impl Daemon {
                 }
                 Signal::Reload => self.reload.request(),
                 Signal::Dump => self.dump.request(),
-                Signal::Child => self.reap(),
+                Signal::Child => self.reap_again = true,
             }
         }
     }
 
     fn reap(&mut self) {
-        let reaped = reaper::reap(MOST_REAPED);
-        self.reap_again = reaped.len() >= MOST_REAPED;
-        for process in &reaped {
-            log::debug!(event = "reaped"; "Reaped {process}");
+        let until = self.poller.now() + REAPING;
+        loop {
+            let reaped = reaper::reap(1);
+            self.reap_again = !reaped.is_empty();
+            for process in &reaped {
+                log::debug!(event = "reaped"; "Reaped {process}");
+            }
+            let now = self.poller.now();
+            let outcomes = self.notifier.reaped(now, &reaped);
+            self.report_outcomes(&outcomes);
+            if !self.reap_again || now >= until {
+                return;
+            }
         }
-        let outcomes = self.notifier.reaped(self.poller.now(), &reaped);
-        self.report_outcomes(&outcomes);
     }
 
     /// Starts the NOTIFY programs for the transitions since the last call.

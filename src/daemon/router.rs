@@ -281,12 +281,11 @@ impl Router {
     fn send(&mut self, id: RouterId, network: &mut Network, advert: &Advert) {
         let Some(Binding { port, source: Some(source), .. }) = self.binding else { return };
         let Some(channel) = self.channel(Some(source)) else { return };
-        let group = channel.group();
-        let peers = &self.config.protocol.peers;
-        let destinations = if peers.is_empty() { std::slice::from_ref(&group) } else { peers };
+        let settings = &self.config.protocol;
+        let group = settings.peers.is_empty().then(|| channel.group());
         self.reached = false;
-        for to in destinations.iter().filter(|to| **to != source) {
-            self.reached |= network.send(id, port, channel, (source, *to), &advert.emit(source, *to));
+        for to in settings.destinations(source).chain(group) {
+            self.reached |= network.send(id, port, channel, (source, to), &advert.emit(source, to));
         }
         self.telemetry.sent(advert.priority);
     }
@@ -363,7 +362,8 @@ impl Router {
         poller: &Poller,
     ) -> Result<Binding, Unbound> {
         let Some(link) = self.link(network).cloned() else {
-            return Err(Unbound::NoLink(messages::no_link(&self.config.interface, self.config.subnet_hint)));
+            let (choice, hint) = (&self.config.interface, self.config.subnet_hint);
+            return Err(Unbound::NoLink(messages::no_link(choice, hint, &network.interfaces().listed())));
         };
         binding::resolve(&self.config, network, &link, self.managed(), virtual_addresses, poller)
     }

@@ -1,7 +1,6 @@
 //! Reads the names of processes on a thread of its own, because such a read may wait for seconds (see
 //! [`ProcFs::identity`]). The thread exists only while there is something to read. Judges no name.
 
-use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -11,8 +10,8 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use super::Error;
 use super::process::{Identity, ProcFs};
 
-/// The most requests that wait.
-const MOST_WAITING: usize = 4096;
+/// The most requests without an answer.
+const MOST: usize = 4096;
 /// So many answers are reported together, unless they are the last ones.
 const BATCH: usize = 64;
 /// The stack of the thread: its largest buffers take 6 KiB.
@@ -32,10 +31,16 @@ pub struct Answer {
     pub identity: Result<Option<Identity>, Error>,
 }
 
-/// The requests and answers, shared with the thread.
+/// The thread, and the requests that it does not have yet: it is handed all of them at once, because whoever waits for the
+/// lock while the thread has it waits until the kernel runs the thread again.
 #[derive(Debug)]
 pub struct IdentityReader {
     shared: Arc<Shared>,
+    requests: Vec<(RequestId, i32)>,
+    /// The number of requests so far.
+    count: u32,
+    /// Requests without an answer.
+    open: usize,
 }
 
 #[derive(Debug)]
@@ -48,9 +53,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Queue {
-    requests: VecDeque<(RequestId, i32)>,
-    /// The number of requests so far.
-    count: u32,
+    requests: Vec<(RequestId, i32)>,
     answers: Vec<Answer>,
     is_running: bool,
 }
@@ -63,27 +66,30 @@ impl IdentityReader {
     pub fn new(procfs: ProcFs) -> Result<Self, Error> {
         let answered = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
             .map_err(Error::doing("open", "an event descriptor"))?;
-        Ok(Self { shared: Arc::new(Shared { procfs, queue: Mutex::default(), answered }) })
+        let shared = Arc::new(Shared { procfs, queue: Mutex::default(), answered });
+        Ok(Self { shared, requests: vec![], count: 0, open: 0 })
     }
 
-    /// Requests the names of `pid`. `None` if too many requests wait already. Never blocks.
-    pub fn request(&self, pid: i32) -> Option<RequestId> {
-        let mut queue = self.shared.lock();
-        if queue.requests.len() >= MOST_WAITING {
+    /// Requests the names of `pid`, which are read after [`IdentityReader::start`]. `None` if too many requests are without
+    /// an answer.
+    pub fn request(&mut self, pid: i32) -> Option<RequestId> {
+        if self.open >= MOST {
             return None;
         }
-        queue.count = queue.count.wrapping_add(1);
-        let id = RequestId(queue.count);
-        queue.requests.push_back((id, pid));
+        self.open += 1;
+        self.count = self.count.wrapping_add(1);
+        let id = RequestId(self.count);
+        self.requests.push((id, pid));
         Some(id)
     }
 
-    /// Starts the thread if there are requests and it is not running.
+    /// Hands the requests to the thread, and starts it if it is not running.
     ///
     /// # Errors
     /// The kernel permits no further thread (`RLIMIT_NPROC`, or the limit of the control group).
-    pub fn start(&self) -> Result<(), Error> {
+    pub fn start(&mut self) -> Result<(), Error> {
         let mut queue = self.shared.lock();
+        queue.requests.append(&mut self.requests);
         if !queue.is_running && !queue.requests.is_empty() {
             let shared = Arc::clone(&self.shared);
             thread::Builder::new()
@@ -96,11 +102,13 @@ impl IdentityReader {
         Ok(())
     }
 
-    /// The answers since the last call, in the order of the requests. Never blocks.
-    pub fn answers(&self) -> Vec<Answer> {
+    /// The answers since the last call, in the order of the requests.
+    pub fn answers(&mut self) -> Vec<Answer> {
         // EAGAIN: there are none.
         let _ = self.shared.answered.read();
-        std::mem::take(&mut self.shared.lock().answers)
+        let answers = std::mem::take(&mut self.shared.lock().answers);
+        self.open -= answers.len();
+        answers
     }
 }
 
@@ -119,21 +127,24 @@ impl Shared {
 
     /// Answers until no request is left.
     fn work(&self) {
-        while let Some((id, pid)) = self.next() {
-            let identity = self.procfs.identity(pid);
-            let mut queue = self.lock();
-            queue.answers.push(Answer { pid, id, identity });
-            if queue.requests.is_empty() || queue.answers.len().is_multiple_of(BATCH) {
-                // It fails only when the counter is full, and then it is readable.
-                let _ = self.answered.write(1);
+        loop {
+            let requests = self.next();
+            let Some(last) = requests.len().checked_sub(1) else { return };
+            for (n, (id, pid)) in requests.into_iter().enumerate() {
+                let identity = self.procfs.identity(pid);
+                self.lock().answers.push(Answer { pid, id, identity });
+                // Without the lock, which the event loop takes when this wakes it up.
+                if n == last || (n + 1).is_multiple_of(BATCH) {
+                    // It fails only when the counter is full, and then it is readable.
+                    let _ = self.answered.write(1);
+                }
             }
         }
     }
 
-    fn next(&self) -> Option<(RequestId, i32)> {
+    fn next(&self) -> Vec<(RequestId, i32)> {
         let mut queue = self.lock();
-        let next = queue.requests.pop_front();
-        queue.is_running = next.is_some();
-        next
+        queue.is_running = !queue.requests.is_empty();
+        std::mem::take(&mut queue.requests)
     }
 }

@@ -70,8 +70,12 @@ impl Signals {
     }
 
     /// The signals since the last call, each at most once, in no particular order. Never blocks.
-    pub fn pending(&mut self) -> impl Iterator<Item = Signal> + use<> {
-        self.delivery.pending().filter_map(by_number)
+    pub fn pending(&mut self) -> Vec<Signal> {
+        // The iterator repeats a signal that arrives again meanwhile. If each were handled before the next is asked for, a
+        // storm of one signal would never end.
+        let mut numbers: Vec<_> = self.delivery.pending().collect();
+        numbers.dedup();
+        numbers.into_iter().filter_map(by_number).collect()
     }
 }
 

@@ -127,6 +127,11 @@ impl Settings {
         }
     }
 
+    /// The unicast peers that adverts from `source` go to. A virtual address is no other node's: its master sends them.
+    pub fn destinations(&self, source: IpAddr) -> impl Iterator<Item = IpAddr> {
+        self.peers.iter().copied().filter(move |peer| *peer != source && !self.addresses.contains(peer))
+    }
+
     /// Whether an advert lists the same addresses, in any order (RFC 3768 §5.3.9).
     pub fn same_addresses(&self, theirs: &[IpAddr]) -> bool {
         self.addresses == theirs

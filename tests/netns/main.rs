@@ -5,6 +5,7 @@
 
 mod address_conflict;
 mod addresses;
+mod bad_input;
 mod budgets;
 mod chaos;
 mod check;

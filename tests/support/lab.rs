@@ -201,6 +201,11 @@ impl Host {
         ip(&args)
     }
 
+    /// Runs several `ip` commands in this host's namespace with one process.
+    pub(crate) fn batch(&self, commands: &str) {
+        batch(&self.netns(), commands);
+    }
+
     /// Runs `nft COMMAND` in this host's namespace, which must succeed, and returns its output.
     pub(crate) fn nft(&self, command: &str) -> String {
         let netns = self.netns();

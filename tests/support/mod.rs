@@ -3,7 +3,7 @@
 //! * [`lab::Lab`] creates hosts on one bridge; [`process::Running`] runs a program on a host.
 //! * [`router::Router`] is our daemon or Debian's keepalived, [`pair::Pair`] two of them, [`many::Many`] hundreds.
 //! * [`service`] has the services they check, [`query`] the client commands and HTTP pages of our daemon.
-//! * [`sampler::Sampler`] and [`capture::Capture`] observe; [`wire`] makes packets by hand, [`frame`] whole frames.
+//! * [`sampler::Sampler`], [`capture::Capture`] and [`schedule`] observe; [`wire`] makes packets by hand, [`frame`] whole frames.
 //!
 //! Dropping a value ends what it started, also in a panic; [`lab::Lab`] then prints the logs of all programs.
 
@@ -18,18 +18,20 @@ pub(crate) mod promtool;
 pub(crate) mod query;
 pub(crate) mod router;
 pub(crate) mod sampler;
+pub(crate) mod schedule;
 pub(crate) mod service;
 pub(crate) mod wire;
 
 use std::time::{Duration, Instant};
 
 /// The programs the lab needs, with their Debian packages.
-const PROGRAMS: [(&str, &str); 14] = [
+const PROGRAMS: [(&str, &str); 15] = [
     ("ip", "iproute2"),
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
     ("setpriv", "util-linux"),
     ("setsid", "util-linux"),
+    ("chrt", "util-linux"),
     ("pgrep", "procps"),
     ("nft", "nftables"),
     ("haproxy", "haproxy"),

@@ -72,7 +72,7 @@ impl Loop {
         while !done(self, &outcomes) {
             assert!(self.poller.now() < end, "not in time: {outcomes:?}");
             self.poller.wait(Some(self.poller.now() + Duration::from_millis(10))).unwrap();
-            if self.signals.pending().count() > 0 {
+            if !self.signals.pending().is_empty() {
                 outcomes.extend(self.notifier.reaped(self.poller.now(), &reap(usize::MAX)));
             }
         }

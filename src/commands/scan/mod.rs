@@ -43,7 +43,7 @@ pub(super) fn scan(seconds: u16) -> Result<(), Failure> {
     while !stopped && poller.now() < end {
         for token in poller.wait(Some(end))? {
             if token == SIGNALS {
-                stopped = signals.pending().any(|signal| matches!(signal, Signal::Stop(_)));
+                stopped = signals.pending().into_iter().any(|signal| matches!(signal, Signal::Stop(_)));
             } else {
                 listeners.receive(token, &poller, &mut buffer, &mut heard);
             }

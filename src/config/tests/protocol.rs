@@ -166,6 +166,18 @@ fn unicast_peers_are_hosts_each_once() {
 }
 
 #[test]
+fn a_virtual_address_among_the_peers_is_a_warning_unless_we_own_it() {
+    let warned = ["UNICAST_PEERS 10.0.0.2 is in VIP: no advert is sent to it; list the nodes' own addresses"];
+    let peers = ("UNICAST_PEERS", "10.0.0.11 10.0.0.2 10.0.0.12");
+    assert_eq!(warnings(with(&[peers])), warned);
+    assert_eq!(warnings(with(&[peers, ("PRIORITY", "255")])), [""; 0]);
+    let protocol = &with(&[peers]).unwrap().0.routers[0].protocol;
+    let sent: Vec<_> = protocol.destinations([10, 0, 0, 11].into()).map(|to| to.to_string()).collect();
+    assert_eq!(sent, ["10.0.0.12"]);
+    assert_eq!(protocol.peers.len(), 3, "adverts of an owner, which has it as its own, are accepted");
+}
+
+#[test]
 fn unicast_src_ip_is_one_address_of_the_family() {
     let from = |source| with(&[("UNICAST_PEERS", "10.0.0.11"), ("UNICAST_SRC_IP", source)]);
     assert_eq!(router(from("10.0.0.12")).unicast_source, Some([10, 0, 0, 12].into()));
