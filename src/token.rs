@@ -1,6 +1,6 @@
 //! The owner of a watched descriptor, in the form that epoll stores. Opens and watches nothing.
 
-use crate::ids::{CheckId, PortId};
+use crate::ids::{CheckId, LifelineId, PortId};
 use crate::sys::poller;
 
 /// The owner of a ready descriptor.
@@ -14,6 +14,10 @@ pub(crate) enum Token {
     Port(PortId),
     /// A socket for the claims of virtual addresses, by the number of those opened before it.
     Claims(u32),
+    /// A lifeline.
+    Lifeline(LifelineId),
+    /// A listening socket for lifelines, by the number of those opened before it.
+    LifelineListener(u32),
     /// A listening socket of the status server, by its index.
     Listener(u32),
     /// A connection to the status server, by the count of connections accepted before it.
@@ -37,6 +41,8 @@ impl poller::Token for Token {
             Self::Netlink => (1, CheckId(0), 0),
             Self::Port(PortId(number)) => (2, CheckId(0), number),
             Self::Claims(number) => (8, CheckId(0), number),
+            Self::Lifeline(LifelineId(number)) => (9, CheckId(0), number),
+            Self::LifelineListener(number) => (10, CheckId(0), number),
             Self::Listener(number) => (3, CheckId(0), number),
             Self::Connection(number) => (4, CheckId(0), number),
             Self::Process(pid) => (5, CheckId(0), pid),
@@ -60,6 +66,8 @@ impl poller::Token for Token {
             6 => Self::Probe(check, number),
             7 => Self::Identities,
             8 => Self::Claims(number),
+            9 => Self::Lifeline(LifelineId(number)),
+            10 => Self::LifelineListener(number),
             _ => return None,
         })
     }
@@ -77,6 +85,8 @@ mod tests {
             Token::Netlink,
             Token::Port(PortId(u32::MAX)),
             Token::Claims(3),
+            Token::Lifeline(LifelineId(u32::MAX)),
+            Token::LifelineListener(4),
             Token::Listener(2),
             Token::Connection(u32::MAX),
             Token::Process(4_194_304),

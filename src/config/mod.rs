@@ -22,6 +22,7 @@ mod variables;
 
 use std::ffi::OsString;
 use std::io;
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 
 use environment::Environment;
@@ -29,7 +30,9 @@ use problems::Problems;
 use raw_value::RawSets;
 use reader::Reader;
 use suggest::{looks_like_ours, suggestion};
-use variables::{ADDRESS_GUARD, INTERFACE, LOG_FORMAT, LOG_LEVEL, METRICS_LISTEN, STATUS_SOCKET};
+use variables::{
+    ADDRESS_GUARD, INTERFACE, LIFELINE, LIFELINE_PORT, LOG_FORMAT, LOG_LEVEL, METRICS_LISTEN, STATUS_SOCKET,
+};
 
 use compat::OWN_FILE;
 pub use compat::{Alias, Conversion, aliases};
@@ -159,12 +162,15 @@ fn config(sets: &RawSets, problems: &mut Problems) -> Option<Config> {
         }
     }
     let process = Reader::new(sets.process(), problems);
-    let process = process.map(|mut reader| (serve(&mut reader), log(&mut reader), guard(&mut reader)));
+    let process = process.map(|mut reader| {
+        (serve(&mut reader), log(&mut reader), reader.value(&ADDRESS_GUARD), lifeline(&mut reader))
+    });
     for conflict in conflicts::conflicts(&routers) {
         problems.add(conflict);
     }
-    let (serve, log, guard) = process?;
-    Some(Config { routers, guard: guard?, serve: serve?, log: log? })
+    let (serve, log, guard, lifeline) = process?;
+    let (is_on, port) = lifeline?;
+    Some(Config { routers, guard: guard?, lifeline: is_on.then_some(port), serve: serve?, log: log? })
 }
 
 fn serve(reader: &mut Reader<'_>) -> Option<ServeConfig> {
@@ -173,8 +179,10 @@ fn serve(reader: &mut Reader<'_>) -> Option<ServeConfig> {
     Some(ServeConfig { socket: socket?, metrics: metrics? })
 }
 
-fn guard(reader: &mut Reader<'_>) -> Option<GuardChoice> {
-    reader.value(&ADDRESS_GUARD)
+/// Whether there are lifelines, and their port.
+fn lifeline(reader: &mut Reader<'_>) -> Option<(bool, NonZeroU16)> {
+    let (is_on, port) = (reader.value(&LIFELINE), reader.value(&LIFELINE_PORT));
+    Some((is_on?, port?))
 }
 
 fn log(reader: &mut Reader<'_>) -> Option<LogConfig> {

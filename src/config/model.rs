@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,6 +16,8 @@ pub struct Config {
     /// The virtual routers, at least one.
     pub routers: Vec<RouterConfig>,
     pub guard: GuardChoice,
+    /// The TCP port of the lifelines; `None`: there are none.
+    pub lifeline: Option<NonZeroU16>,
     pub serve: ServeConfig,
     pub log: LogConfig,
 }

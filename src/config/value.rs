@@ -2,7 +2,7 @@
 //! no variable names.
 
 use std::net::{Ipv6Addr, SocketAddr};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -82,6 +82,10 @@ pub(super) fn count(text: &str) -> Value<NonZeroU32> {
     integer(text)
         .and_then(NonZeroU32::new)
         .ok_or_else(|| "must be a whole number from 1 to 4294967295".into())
+}
+
+pub(super) fn port(text: &str) -> Value<NonZeroU16> {
+    integer(text).and_then(NonZeroU16::new).ok_or_else(|| "must be a port from 1 to 65535".into())
 }
 
 /// Seconds with up to nine decimals; no sign, no exponent, no unit.

@@ -2,7 +2,7 @@
 //! no environment.
 
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -303,6 +303,19 @@ variables! {
         scope: Inherited,
         default: Value("true"),
         help: "fast handover between vrrp-init nodes, in milliseconds; false: only the timing of the RFC",
+    }
+    LIFELINE lifeline: bool {
+        parse: single value::boolean,
+        scope: Process,
+        default: Value("true"),
+        help: "a TCP connection from each backup to its master, which shows at once that vrrp-init was killed \
+               there; only for routers with FAST_FAILOVER",
+    }
+    LIFELINE_PORT lifeline_port: NonZeroU16 {
+        parse: single value::port,
+        scope: Process,
+        default: Value("9112"),
+        help: "TCP port of LIFELINE, the same on all nodes; their firewalls must let it through",
     }
     VIP_LEASE vip_lease: LeaseChoice {
         parse: single value::lease,

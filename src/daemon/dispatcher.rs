@@ -41,6 +41,8 @@ pub(super) struct Dispatcher {
     network: Network,
     history: History,
     notifications: Vec<Notification>,
+    /// A router has another role or follows another master.
+    roles_changed: bool,
     /// Routers whose last advert could not be sent, and the number of it.
     unsent: Vec<(RouterId, u64)>,
 }
@@ -56,6 +58,7 @@ impl Dispatcher {
             network,
             history: History::default(),
             notifications: vec![],
+            roles_changed: false,
             unsent: vec![],
         }
     }
@@ -101,6 +104,11 @@ impl Dispatcher {
     pub(super) fn note(&mut self, id: RouterId, fact: String) {
         let now = self.clock.now();
         self.history.add_evidence(id.0, now, fact);
+    }
+
+    /// Whether a router has another role, or follows another master, since the last call.
+    pub(super) fn take_roles_changed(&mut self) -> bool {
+        std::mem::take(&mut self.roles_changed)
     }
 
     /// When the next timer fires.
@@ -202,6 +210,7 @@ impl Dispatcher {
 
     /// Records the facts for `why` and the program to run. The router is still in its previous state.
     fn record(&mut self, now: Instant, id: RouterId, report: &Report) {
+        self.roles_changed |= matches!(report, Report::Transition { .. } | Report::Master(_));
         match report {
             Report::Priority { from, to } => {
                 self.history.add_evidence(id.0, now, format!("priority {from} to {to}"));

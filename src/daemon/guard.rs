@@ -152,7 +152,6 @@ impl AddressGuard {
 
     /// Whether a backup would take over at once if this process died. Without one, the host goes on answering then, except
     /// with ADDRESS_GUARD=nft.
-    #[expect(dead_code, reason = "the lifeline knows the backups")]
     pub(super) fn need(&mut self, needed: bool, now: Instant) {
         if needed && !self.needed {
             let held = self.addresses.iter().filter(|guarded| guarded.held_until > now);

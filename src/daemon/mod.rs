@@ -10,6 +10,7 @@ mod guard;
 mod held;
 mod host_addresses;
 mod incoming;
+mod lifelines;
 mod messages;
 mod network;
 mod pace;
@@ -47,6 +48,7 @@ use crate::sys::signals::{Signal, Signals};
 use crate::time::Instant;
 use crate::token::{Poller, Token};
 use crate::vrrp::Role;
+use lifelines::Lifelines;
 use network::Network;
 use pace::{OnRequest, Stall};
 use respond::Pages;
@@ -96,6 +98,7 @@ pub struct Daemon {
     routers: Routers,
     checks: Checks,
     server: Server,
+    lifelines: Lifelines,
     notifier: Notifier,
     notify_failures: u64,
     pages: Pages,
@@ -130,11 +133,13 @@ impl Daemon {
         let mut checks = Checks::new(descriptors)?;
         poller.watch(checks.identities_fd(), Token::Identities)?;
         let routers = Routers::new(config.routers, network, &mut checks, &poller, descriptors)?;
+        let lifelines = Lifelines::new(config.lifeline, descriptors, poller.now());
         let mut daemon = Self {
             poller,
             signals,
             routers,
             checks,
+            lifelines,
             server: Server::new(config.serve, descriptors),
             notifier: Notifier::new(is_secret),
             notify_failures: 0,
@@ -174,9 +179,10 @@ impl Daemon {
             self.handle(token);
         }
         self.expire();
+        self.lifelines.follow(&mut self.routers, self.poller.now(), &self.poller);
         self.routers.follow_own_changes(&self.poller);
         self.routers.flush();
-        self.routers.renew_guard();
+        self.lifelines.follow_guard(&mut self.routers, self.poller.now(), &self.poller);
         self.routers.follow_masters();
         self.run_notifications();
         // Last, after everything is sent, because these may take a while.
@@ -199,6 +205,9 @@ impl Daemon {
             Token::Netlink => self.routers.network_changed(&self.poller),
             Token::Port(port) => self.routers.receive(port),
             Token::Claims(number) => self.routers.read_claims(number),
+            Token::Lifeline(_) | Token::LifelineListener(_) => {
+                self.lifelines.ready(token, &mut self.routers, self.poller.now(), &self.poller);
+            }
             Token::Listener(listener) => {
                 self.server.accept_ready(listener, self.poller.now(), &self.poller);
             }
@@ -215,6 +224,7 @@ impl Daemon {
     pub fn stop(&mut self) {
         self.stop.get_or_insert(Stop::Routers);
         self.routers.stop();
+        self.lifelines.stop(self.poller.now(), &self.poller);
         self.run_notifications();
     }
 
@@ -243,7 +253,8 @@ impl Daemon {
         let (checks, notifier, server) =
             (self.checks.deadline(), self.notifier.deadline(), self.server.deadline());
         let (dump, reload) = (self.dump.deadline(), self.reload.deadline());
-        let others = [checks, notifier, server, dump, reload, at_once.then_some(now), stop];
+        let lifelines = self.lifelines.deadline();
+        let others = [checks, notifier, server, lifelines, dump, reload, at_once.then_some(now), stop];
         // Work that could not be done in this turn is due now and does not make the next turn late.
         let others = others.into_iter().flatten().map(|at| at.max(now)).min();
         self.routers.deadline().into_iter().chain(others).min()
@@ -307,7 +318,7 @@ impl Daemon {
         let now = self.poller.now();
         for _ in 0..MOST_RESPONSES {
             let Some((connection, request)) = self.server.next_request() else { return };
-            let process = self.process_status();
+            let process = ProcessStatus::new(self.notify_failures, &self.stall, &self.lifelines);
             let (routers, checks) = (&mut self.routers, &self.checks);
             let (response, took_long) = self.pages.respond(request, routers, checks, now, process);
             self.server.respond(connection, response, now, &self.poller);
@@ -317,15 +328,11 @@ impl Daemon {
         }
     }
 
-    fn process_status(&self) -> ProcessStatus {
-        ProcessStatus { notify_failures: self.notify_failures, longest_turn: self.stall.longest() }
-    }
-
     /// Writes the status to the log if SIGUSR1 has requested it.
     fn dump_status(&mut self) {
         let now = self.poller.now();
         let Some(requests) = self.dump.take(now) else { return };
-        let process = self.process_status();
+        let process = ProcessStatus::new(self.notify_failures, &self.stall, &self.lifelines);
         let status = snapshot::status(&mut self.routers, &self.checks, now, process);
         snapshot::log_status(&self.routers, &status);
         if requests > 1 {

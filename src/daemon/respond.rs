@@ -24,7 +24,7 @@ impl Pages {
         routers: &mut Routers,
         checks: &Checks,
         now: Instant,
-        process: ProcessStatus,
+        process: ProcessStatus<'_>,
     ) -> (Vec<u8>, bool) {
         let mut status = || snapshot::status(routers, checks, now, process);
         match request {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::claims::ClaimWatch;
 use super::dispatcher::{Dispatcher, Notification};
 use super::incoming::Incoming;
+use super::lifelines::needs::{Death, Needs, followed};
 use super::messages;
 use super::network::Network;
 use super::router::Router;
@@ -18,6 +19,7 @@ use crate::checks::{Checks, Outcome};
 use crate::config::RouterConfig;
 use crate::health::{Verdict, Weight};
 use crate::ids::{CheckId, PortId, RouterId};
+use crate::lifeline::Guarded;
 use crate::status::History;
 use crate::sys::Error;
 use crate::sys::limits::Descriptors;
@@ -25,7 +27,7 @@ use crate::sys::netlink::Address;
 use crate::sys::socket::Inbox;
 use crate::time::Instant;
 use crate::token::Poller;
-use crate::vrrp::{DropReason, Event, Role, TTL};
+use crate::vrrp::{DropReason, Event, Family, Role, TTL};
 
 /// Packets taken from one port before timers are checked again: a flood must not delay an advert.
 const PACKETS: usize = 64;
@@ -43,6 +45,8 @@ pub(super) struct Routers {
     virtual_addresses: Vec<IpAddr>,
     inbox: Option<Inbox>,
     retry_at: Option<Instant>,
+    /// A link or a source address may be another one.
+    rebound: bool,
     /// The kernel's notifications could not be read; it is in the log.
     netlink_failed: bool,
 }
@@ -66,6 +70,7 @@ impl Routers {
             virtual_addresses: vec![],
             inbox: None,
             retry_at: None,
+            rebound: false,
             netlink_failed: false,
         };
         let (all, network) = routers.dispatcher.parts();
@@ -181,10 +186,15 @@ impl Routers {
         self.dispatcher.flush();
     }
 
-    /// Has the guard follow the leases. Not before the messages are sent: a takeover does not wait for it.
-    pub(super) fn renew_guard(&mut self) {
+    /// Has the guard follow the leases. Not before the messages are sent: a takeover does not wait for it. `needed`: whether
+    /// a backup would take over at once if this process died. Returns the families that are silent then.
+    pub(super) fn renew_guard(&mut self, needed: bool) -> Guarded {
         let now = self.dispatcher.clock().exact();
-        self.dispatcher.network_mut().guard_mut().renew(now);
+        let guard = self.dispatcher.network_mut().guard_mut();
+        guard.need(needed, now);
+        guard.renew(now);
+        let guards = |family| needed && guard.guards(family);
+        Guarded { v4: guards(Family::V4), v6: guards(Family::V6) }
     }
 
     /// The NOTIFY programs to run, in the order of the transitions, since the last call.
@@ -236,6 +246,25 @@ impl Routers {
         for port in self.dispatcher.network().port_ids() {
             self.receive_at_most(port, ALL_PACKETS);
         }
+    }
+
+    /// A process of another host died: its adverts that are still waiting come first. Without a guard, that host answers
+    /// for the addresses until their lease ends, so the address must not move before.
+    pub(super) fn died(&mut self, death: &Death) {
+        self.catch_up();
+        for id in self.dispatcher.ids() {
+            let router = self.dispatcher.router(id);
+            let is_master = followed(router).filter(|master| death.from.contains(master));
+            if let Some(master) = is_master.filter(|_| death.silences(router.config().family())) {
+                self.dispatcher.dispatch(id, Event::Died { from: master.address });
+            }
+        }
+    }
+
+    /// What the lifelines need, if it may have changed since the last call.
+    pub(super) fn take_lifeline_needs(&mut self) -> Option<Needs> {
+        let changed = self.dispatcher.take_roles_changed() | std::mem::take(&mut self.rebound);
+        changed.then(|| Needs::of(self.dispatcher.routers(), self.dispatcher.network()))
     }
 
     fn receive_at_most(&mut self, port: PortId, limit: usize) {

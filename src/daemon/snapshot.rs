@@ -7,8 +7,10 @@ use log::Level;
 
 use super::families::is_missing;
 use super::guard::GuardState;
+use super::lifelines::{self, Lifelines};
 use super::messages::{self, Subject};
 use super::network::Network;
+use super::pace::Stall;
 use super::router::Router;
 use super::routers::Routers;
 use crate::checks::Checks;
@@ -39,19 +41,32 @@ pub(super) fn brief(routers: &mut Routers) -> Brief {
 
 /// What belongs to no router.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ProcessStatus {
-    pub(super) notify_failures: u64,
-    pub(super) longest_turn: Duration,
+pub(super) struct ProcessStatus<'a> {
+    lifelines: &'a Lifelines,
+    notify_failures: u64,
+    longest_turn: Duration,
+}
+
+impl<'a> ProcessStatus<'a> {
+    pub(super) fn new(notify_failures: u64, stall: &Stall, lifelines: &'a Lifelines) -> Self {
+        Self { lifelines, notify_failures, longest_turn: stall.longest() }
+    }
 }
 
 /// Everything at the time `now`.
-pub(super) fn status(routers: &mut Routers, checks: &Checks, now: Instant, process: ProcessStatus) -> Status {
+pub(super) fn status(
+    routers: &mut Routers,
+    checks: &Checks,
+    now: Instant,
+    process: ProcessStatus<'_>,
+) -> Status {
     let (present, mut problems) = present(routers);
     let network = routers.network();
     let mut statuses = vec![];
     for (at, router) in routers.iter().enumerate() {
         let mut status = router_status(router, now, network, &present);
         status.warnings.extend(routers.left_out(at).map(str::to_owned));
+        status.lifeline = process.lifelines.status(router, now);
         status.left_out = routers.left_out(at).is_some();
         status.check = router.check().map(|check| checks.status(check, now));
         problems.extend(disagreements(router, &status.addresses, network));
@@ -133,7 +148,6 @@ fn router_status(router: &Router, now: Instant, network: &Network, present: &Pre
     let source = router.binding().and_then(|binding| binding.source);
     let own = source.filter(|_| role == Role::Master);
     let priority = instance.priority().octet();
-    let followed = instance.master().map(|m| PeerStatus { address: m.address, priority: m.priority.octet() });
     RouterStatus {
         name: router.name().to_owned(),
         vrid: settings.vrid.octet(),
@@ -150,7 +164,7 @@ fn router_status(router: &Router, now: Instant, network: &Network, present: &Pre
         base_priority: settings.priority.octet(),
         priority,
         preempt: settings.preempt,
-        master: own.map(|address| PeerStatus { address, priority }).or(followed),
+        master: own.map(|address| PeerStatus { address, priority }).or_else(|| instance.master().map(peer)),
         heard: telemetry.last_heard().map(|(at, peer)| heard(peer, now.since(at))),
         deadline_ms: instance.deadline().map(|at| millis(at.since(now))),
         addresses: addresses(router, network, present),
@@ -158,6 +172,7 @@ fn router_status(router: &Router, now: Instant, network: &Network, present: &Pre
         faults: instance.faults().iter().map(|cause| messages::fault(*cause, &subject)).collect(),
         left_out: false,
         fault_causes: instance.faults().iter().map(|cause| fault(*cause, &subject)).collect(),
+        lifeline: lifelines::off(),
         check: None,
         counters: telemetry.counters(),
         dropped: dropped(telemetry.drops()),
@@ -178,6 +193,10 @@ fn fault(cause: Cause, subject: &Subject<'_>) -> FaultStatus {
         culprit: culprit.and_then(|culprit| culprit.interface.clone()),
         problem: culprit.map(|culprit| culprit.problem.as_str()),
     }
+}
+
+fn peer(peer: Peer) -> PeerStatus {
+    PeerStatus { address: peer.address, priority: peer.priority.octet() }
 }
 
 fn heard(peer: Peer, ago: Duration) -> HeardStatus {

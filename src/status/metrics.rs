@@ -110,6 +110,7 @@ pub fn text(status: &Status) -> String {
     page.faults(status);
     page.guards(status);
     page.times(status);
+    page.lifelines(status);
     page.checks(status);
     page.drops(status);
     page.0
@@ -232,6 +233,25 @@ impl Page {
             let GuardStatus { kind, why } = &router.guard;
             self.sample(NAME, &format_args!("{},kind=\"{kind}\"", Labels(router)), &u8::from(why.is_none()));
         }
+    }
+
+    fn lifelines(&mut self, status: &Status) {
+        const NAME: &str = "vrrp_lifeline";
+        const BACKUPS: &str = "vrrp_lifeline_backups";
+        self.family(&(
+            NAME,
+            GAUGE,
+            "Whether a backup is connected to its master, or a master accepts backups",
+        ));
+        for router in status.routers.iter().filter(|router| !matches!(router.lifeline.state, "off" | "idle"))
+        {
+            let state = router.lifeline.state;
+            let works = u8::from(matches!(state, "connected" | "listening"));
+            self.sample(NAME, &format_args!("{},state=\"{state}\"", Labels(router)), &works);
+        }
+        self.optional(status, &(BACKUPS, GAUGE, "Backups connected to a master"), &|router| {
+            (router.state == Role::Master).then(|| router.lifeline.peers.len().to_string())
+        });
     }
 
     fn times(&mut self, status: &Status) {

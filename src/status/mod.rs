@@ -12,7 +12,7 @@ pub use document::{Document, MAX_DETAILS, Part};
 pub use history::{History, Transition};
 pub use model::{
     AddressStatus, Brief, CheckStatus, Counters, Dropped, FaultStatus, GuardStatus, Health, HeardStatus,
-    InterfaceStatus, PeerStatus, RouterStatus, Status, TargetStatus,
+    InterfaceStatus, LifelineStatus, PeerStatus, RouterStatus, Status, TargetStatus,
 };
 pub use text::{details, span, table};
 

@@ -81,6 +81,7 @@ pub struct RouterStatus {
     pub left_out: bool,
     /// The same causes, for programs.
     pub fault_causes: Vec<FaultStatus>,
+    pub lifeline: LifelineStatus,
     pub check: Option<CheckStatus>,
     pub counters: Counters,
     /// Dropped packets for this router, by reason. Reasons without a packet are left out.
@@ -99,6 +100,23 @@ pub struct FaultStatus {
     pub culprit: Option<String>,
     /// `gone`, `down`, `no_carrier`, `no_address` or `refused`, if it is one of them.
     pub problem: Option<&'static str>,
+}
+
+/// The connections that show at once that the process of a master was killed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LifelineStatus {
+    /// `off`, `idle`; for a backup `connected`, `connecting`, `refused`, `blocked`, `unreachable`, `silent`, `closed`,
+    /// `foreign` or `version`; for a master `listening` or `unavailable`.
+    pub state: &'static str,
+    /// The master of a backup, or the connected backups of a master.
+    pub peers: Vec<IpAddr>,
+    /// How long a backup has been connected.
+    pub connected_ms: Option<u64>,
+    /// Whether the kernel silences the master's host when the process is killed there. Otherwise a backup waits until the
+    /// adverts stay away.
+    pub guarded: Option<bool>,
+    /// What is wrong and what to do.
+    pub problem: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -263,6 +281,12 @@ pub(crate) mod tests {
             faults: vec![],
             left_out: false,
             fault_causes: vec![],
+            lifeline: LifelineStatus {
+                state: "listening",
+                peers: vec!["10.0.0.12".parse().unwrap()],
+                guarded: Some(true),
+                ..LifelineStatus::default()
+            },
             check: Some(CheckStatus {
                 weight: 2,
                 verdict: "healthy",
@@ -317,6 +341,7 @@ pub(crate) mod tests {
                 culprit: Some("eth1".into()),
                 problem: Some("no_carrier"),
             }],
+            lifeline: LifelineStatus { state: "idle", ..LifelineStatus::default() },
             check: None,
             counters: Counters::default(),
             dropped: Dropped::default(),

@@ -4,7 +4,8 @@ use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 use super::model::{
-    AddressStatus, CheckStatus, Counters, Dropped, GuardStatus, RouterStatus, Status, TargetStatus,
+    AddressStatus, CheckStatus, Counters, Dropped, GuardStatus, LifelineStatus, RouterStatus, Status,
+    TargetStatus,
 };
 use crate::columns::{Columns, join};
 use crate::vrrp::Role;
@@ -90,6 +91,7 @@ pub fn details(router: &RouterStatus) -> String {
         );
     }
     lines.add("adverts", &adverts(router));
+    lines.add("lifeline", &lifeline(&router.lifeline));
     if let Some(deadline) = router.deadline_ms {
         lines.add("next", &next(router.state, &millis(deadline)));
     }
@@ -151,6 +153,26 @@ fn adverts(router: &RouterStatus) -> String {
         millis(router.interval_ms),
         if router.preempt { "" } else { ", does not preempt" },
     )
+}
+
+fn lifeline(lifeline: &LifelineStatus) -> String {
+    let LifelineStatus { state, peers, connected_ms, guarded, problem } = lifeline;
+    let peers = join(peers, ", ");
+    match (*state, problem, connected_ms) {
+        (_, Some(problem), _) if peers.is_empty() => problem.clone(),
+        (_, Some(problem), _) => format!("{peers} {problem}"),
+        ("listening", ..) if peers.is_empty() => "no backup is connected".to_owned(),
+        ("listening", ..) => format!("backups {peers}"),
+        (_, _, Some(ms)) if *guarded == Some(false) => {
+            format!(
+                "{peers} connected {}, but its host has no address guard: a crash takes as long as silence",
+                millis(*ms)
+            )
+        }
+        (_, _, Some(ms)) => format!("{peers} connected {}", millis(*ms)),
+        _ if peers.is_empty() => (*state).to_owned(),
+        _ => format!("{peers} {state}"),
+    }
 }
 
 fn address(address: &AddressStatus) -> String {
@@ -249,6 +271,7 @@ mod tests {
             \x20 priority:  13 (base 11)\n\
             \x20 heard:     10.0.0.12 (priority 12) 4.0 s ago\n\
             \x20 adverts:   VRRPv2 over IPv4, VRID 51, from 10.0.0.11 on eth0 to all (multicast), every 1.0 s\n\
+            \x20 lifeline:  backups 10.0.0.12\n\
             \x20 next:      advert, announcement or lease renewal in 400 ms\n\
             \x20 address:   10.0.0.2/32 on eth0: here, lease ends in 3 s\n\
             \x20 guard:     nft\n\

@@ -18,6 +18,7 @@ mod groups;
 mod guard;
 mod hold;
 mod interop;
+mod lifeline;
 mod logs;
 mod migration;
 mod monitoring;

@@ -35,7 +35,7 @@ fn good(name: &str) -> &'static str {
         "CHECK_HTTP" => "http://127.0.0.1/",
         "VRRP_VERSION" => "3",
         "V3_CHECKSUM" => "rfc9568",
-        "PREEMPT" | "FAST_FAILOVER" => "false",
+        "PREEMPT" | "FAST_FAILOVER" | "LIFELINE" => "false",
         "UNICAST_PEERS" | "UNICAST_SRC_IP" => "10.0.0.11",
         "VIP_EXCLUDED" => "10.0.0.9",
         "NOTIFY" => "/notify",

@@ -16,7 +16,7 @@ const BEFORE: [(&str, &str); 5] = [
 ];
 
 /// Another value for every variable.
-const AFTER: [(&str, &str); 34] = [
+const AFTER: [(&str, &str); 36] = [
     ("VIP", "10.0.0.3"),
     ("VIRTUAL_ROUTER", "52"),
     ("INTERFACE", "eth0"),
@@ -41,6 +41,8 @@ const AFTER: [(&str, &str); 34] = [
     ("TRACK_INTERFACE", "eth1"),
     ("VIP_EXCLUDED", "10.0.0.4"),
     ("FAST_FAILOVER", "false"),
+    ("LIFELINE", "false"),
+    ("LIFELINE_PORT", "9113"),
     ("VIP_LEASE", "60"),
     ("ADDRESS_GUARD", "off"),
     ("GARP_REFRESH", "60"),

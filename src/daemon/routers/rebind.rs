@@ -58,6 +58,7 @@ impl Routers {
         if binding.is_some() && before == binding.as_ref() {
             return;
         }
+        self.rebound = true;
         let up = binding.as_ref().is_some_and(|binding| binding.down.is_none());
         let moved = before.map(|b| b.index) != binding.as_ref().map(|b| b.index);
         if !up || moved {
