@@ -4,8 +4,8 @@ use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 use super::model::{
-    AddressStatus, CheckStatus, Counters, Dropped, GuardStatus, LifelineStatus, RouterStatus, Status,
-    TargetStatus,
+    AddressStatus, CheckStatus, Counters, Dropped, GuardStatus, HeardStatus, LifelineStatus, RouterStatus,
+    Status, TargetStatus,
 };
 use crate::columns::{Columns, join};
 use crate::vrrp::Role;
@@ -84,11 +84,8 @@ pub fn details(router: &RouterStatus) -> String {
     if let (Role::Backup, Some(master)) = (router.state, &router.master) {
         lines.add("master", &format_args!("{} (priority {})", master.address, master.priority));
     }
-    if let Some(heard) = &router.heard {
-        lines.add(
-            "heard",
-            &format_args!("{} (priority {}) {} ago", heard.address, heard.priority, millis(heard.ago_ms)),
-        );
+    if let Some(HeardStatus { address, priority, ago_ms }) = &router.heard {
+        lines.add("heard", &format_args!("{address} (priority {priority}) {} ago", millis(*ago_ms)));
     }
     lines.add("adverts", &adverts(router));
     lines.add("lifeline", &lifeline(&router.lifeline));
