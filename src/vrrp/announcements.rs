@@ -29,7 +29,7 @@ const RESTART_INTERVAL: Duration = Duration::from_secs(10);
 const REPEAT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The schedule of a master. It ends with the state that holds it, so that nothing is announced after that.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Announcements {
     /// The times of the announcements after `since`.
     schedule: &'static [Duration],

@@ -17,15 +17,17 @@ const FAST_SKEW: Duration = Duration::from_millis(4);
 /// address, each advert may be the other's.
 const STEADY_ADVERTS: u8 = 2;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Backup {
     wait: Wait,
     /// Master_Adver_Interval: learned in v3, our own in v2 (RFC 9568 §6.1).
     interval: Interval,
     /// The master that we follow, as it last advertised.
     pub(super) master: Option<Peer>,
-    /// When it did.
-    advertised: Instant,
+    /// When it did; `None` after it gave way.
+    advertised: Option<Instant>,
+    /// Another master that may be there as well, and when it last advertised.
+    other: Option<(Instant, Peer)>,
     /// How many adverts in a row we accepted from that master, up to [`STEADY_ADVERTS`].
     accepted: u8,
     /// The last reported master of lower priority, so that each is reported once.
@@ -35,7 +37,7 @@ pub(super) struct Backup {
 }
 
 /// The reason why the Master_Down_Timer runs. Its deadline is derived, so a change of our priority moves it exactly.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 enum Wait {
     /// The Master_Down_Interval since the last accepted advert.
     MasterDown { since: Instant },
@@ -43,7 +45,7 @@ enum Wait {
     Yielded { since: Instant, at_most: Instant, skew: Skew, why: Why },
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 enum Skew {
     /// Skew_Time.
     Rfc,
@@ -64,7 +66,8 @@ impl Backup {
             wait: Wait::MasterDown { since: now },
             interval: settings.interval,
             master: None,
-            advertised: now,
+            advertised: None,
+            other: None,
             accepted: 0,
             lower: None,
             lower_since: None,
@@ -74,7 +77,13 @@ impl Backup {
     /// Follows `master`, whose advert with `interval` came `now`.
     pub(super) fn following(now: Instant, settings: &Settings, master: Peer, interval: Interval) -> Self {
         let interval = if settings.version == Version::V3 { interval } else { settings.interval };
-        Self { interval, master: Some(master), accepted: 1, ..Self::waiting(now, settings) }
+        Self {
+            interval,
+            master: Some(master),
+            advertised: Some(now),
+            accepted: 1,
+            ..Self::waiting(now, settings)
+        }
     }
 
     /// When the Master_Down_Timer of a router with priority `own` fires.
@@ -116,33 +125,34 @@ impl Backup {
         budget: &mut TakeoverBudget,
     ) -> Option<Report> {
         if peer.priority == Priority::RELEASE {
+            self.forget(peer.address);
             return Some(self.released(now, settings, own, peer.address, budget));
         }
         let lower_since = (peer.priority < own).then(|| self.lower_since.unwrap_or(now));
         if settings.preempt && lower_since.is_some_and(|since| now.since(since) >= settings.preempt_delay) {
             self.lower_since = lower_since;
+            self.forget(peer.address);
             return self.lower(now, settings, own, peer, budget);
-        }
-        if self.wins_against(now, peer) {
-            let Self { master, advertised, accepted, .. } = *self;
-            let following = Self::following(now, settings, peer, interval);
-            *self = Self { master, advertised, accepted, lower_since, ..following };
-            return None;
         }
         let known = self.master == Some(peer);
         let again = self.master.is_some_and(|master| master.address == peer.address);
         let accepted = if again { STEADY_ADVERTS.min(self.accepted + 1) } else { 1 };
-        *self = Self { accepted, lower_since, ..Self::following(now, settings, peer, interval) };
+        let other = self.other_than(peer.address);
+        *self = Self { other, accepted, lower_since, ..Self::following(now, settings, peer, interval) };
         (!known).then_some(Report::Master(peer))
     }
 
-    /// Whether our master is still there and ranks higher than `other`, which advertises as well and will hear it. Two
-    /// routers may have taken over together, and a master that is outranked advertises once more.
-    fn wins_against(&self, now: Instant, other: Peer) -> bool {
-        let Some(master) = self.master.filter(|master| master.address != other.address) else { return false };
-        let present = now.since(self.advertised) < self.interval.duration() * 3 / 2;
-        let serves = present && matches!(self.wait, Wait::MasterDown { .. });
-        serves && (master.priority, master.address) > (other.priority, other.address)
+    /// The other master, when we follow the one at `address` from now on.
+    fn other_than(&self, address: IpAddr) -> Option<(Instant, Peer)> {
+        let before = self.advertised.zip(self.master).filter(|(_, master)| master.address != address);
+        before.or(self.other).filter(|(_, other)| other.address != address)
+    }
+
+    /// The master at `address` gave way.
+    fn forget(&mut self, address: IpAddr) {
+        self.advertised =
+            self.advertised.filter(|_| self.master.is_none_or(|master| master.address != address));
+        self.other = self.other.filter(|(_, other)| other.address != address);
     }
 
     /// RFC 3768 §6.4.2: after priority 0 we wait only for Skew_Time; if it came from the master that we follow, only for
@@ -161,7 +171,8 @@ impl Backup {
         Report::Released(from)
     }
 
-    /// The process at `from` died. If it is the master that we follow, this counts like its priority 0.
+    /// The process at `from` died. If it is the master that we follow, this counts like its priority 0. But if two had taken
+    /// over together, or it had just been outranked, another one is master, which advertised before it.
     pub(super) fn died(
         &mut self,
         now: Instant,
@@ -170,8 +181,14 @@ impl Backup {
         from: IpAddr,
         budget: &mut TakeoverBudget,
     ) -> Option<Report> {
+        self.forget(from);
         let master = self.master.filter(|master| settings.fast && master.address == from)?;
-        let fast = budget.admits(now, self.interval.duration());
+        let interval = self.interval.duration();
+        if let Some((last, other)) = self.other.take_if(|(last, _)| now.since(*last) < interval * 3 / 2) {
+            (self.master, self.advertised, self.accepted) = (Some(other), Some(last), 1);
+            return Some(Report::Master(other));
+        }
+        let fast = budget.admits(now, interval);
         self.yielded(now, settings, own, Skew::of(fast), Why::Died(master));
         Some(Report::Died(from))
     }

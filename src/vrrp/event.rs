@@ -45,7 +45,7 @@ pub enum Event<'a> {
 }
 
 /// A cause of FAULT. Each is raised and cleared independently.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cause {
     /// The interface is missing or down.
     Interface,
@@ -123,7 +123,7 @@ impl Role {
 }
 
 /// Another router of our VRID: its address and the priority it last advertised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Peer {
     pub address: IpAddr,
     pub priority: Priority,
@@ -177,7 +177,7 @@ pub enum Report {
 }
 
 /// The cause of a transition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Why {
     /// The process started.
     Startup,

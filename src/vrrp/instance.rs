@@ -4,6 +4,7 @@
 //! Deadlines are absolute and part of the state. Each is derived from the time of an event, so a packet that is dropped or
 //! discarded moves no timer.
 
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -18,7 +19,7 @@ use super::takeover_budget::TakeoverBudget;
 use super::units::{Interval, Priority};
 use crate::time::Instant;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 enum State {
     Initialize,
     Fault,
@@ -42,6 +43,24 @@ pub struct Instance {
     unsent_since: Option<Instant>,
     /// The last address that was heard.
     heard: Option<SecondSpeaker>,
+}
+
+/// Everything but the settings, which never change.
+impl Hash for Instance {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Self {
+            settings: _,
+            priority,
+            source,
+            faults,
+            state,
+            fast_takeovers,
+            retries,
+            unsent_since,
+            heard,
+        } = self;
+        (priority, source, faults, state, fast_takeovers, retries, unsent_since, heard).hash(hasher);
+    }
 }
 
 impl Instance {

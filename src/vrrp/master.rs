@@ -30,7 +30,7 @@ const ANSWER_PERIOD: Duration = Duration::from_secs(1);
 /// The minimum time between an advert and the next one that answers a priority 0.
 const RELEASE_ANSWER_GAP: Duration = Duration::from_millis(1);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Master {
     /// Adver_Timer.
     advertise_at: Instant,
@@ -45,7 +45,7 @@ pub(super) struct Master {
 }
 
 /// A lower router that advertises as master, and how many of its adverts in a row we answered at once.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Loser {
     address: IpAddr,
     answered: u32,
@@ -190,7 +190,7 @@ fn renew_at(now: Instant, settings: &Settings) -> Option<Instant> {
 
 /// A master that is stopping. It has sent priority 0, and keeps its addresses until a successor advertises, or for
 /// [`SUCCESSOR_WAIT`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Stopping {
     until: Instant,
     /// How many adverts of priority 0 were sent.

@@ -8,7 +8,7 @@ use crate::time::Instant;
 const REFUSED_RETRY: Duration = Duration::from_secs(30);
 
 /// The next attempts of a router in FAULT.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Retries {
     /// To add the addresses that the kernel refused.
     address_at: Option<Instant>,

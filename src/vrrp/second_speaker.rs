@@ -12,7 +12,7 @@ use crate::time::Instant;
 const CHANGES: u8 = 2;
 
 /// The priorities that one address advertises.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(super) struct SecondSpeaker {
     address: IpAddr,
     priority: Priority,

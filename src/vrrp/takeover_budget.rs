@@ -14,13 +14,13 @@ const STEADY_INTERVALS: u32 = 3;
 const LONG_STEADY_INTERVALS: u32 = 10;
 
 /// One fast takeover, which comes back after a steady time.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Hash)]
 pub(super) struct TakeoverBudget {
     /// `None`: a fast takeover is available.
     spent: Option<Spent>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Spent {
     /// The time of the last fast takeover, and the master that it replaced.
     at: Instant,

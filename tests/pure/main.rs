@@ -5,6 +5,7 @@ mod alerts;
 mod architecture;
 mod chaos;
 mod conformance;
+mod exploration;
 mod failover_picture;
 mod fuzz;
 mod imports;
