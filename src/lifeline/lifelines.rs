@@ -21,6 +21,8 @@ const MOST_HOSTS: usize = 32;
 pub(super) const MOST_ACCEPTED: usize = 16;
 /// The most attempts at once: forged adverts must not make us knock at every host.
 const ATTEMPTS: u32 = 16;
+/// A new master listens a moment after its first advert, and the next one may be better.
+const SETTLE: Duration = Duration::from_millis(100);
 /// A unicast peer usually connects by itself.
 const INVITE_AFTER: Duration = Duration::from_secs(1);
 /// How long an answer to the one more attempt after a reset is worth something.
@@ -102,7 +104,7 @@ impl Lifelines {
                 (host.followed, host.retry_at) = (since, now);
             }
         } else if self.hosts.len() < MOST_HOSTS {
-            let retry_at = if followed { now } else { now + INVITE_AFTER };
+            let retry_at = now + if followed { SETTLE } else { INVITE_AFTER };
             let mut host = Host::new(endpoint, since, retry_at);
             let mut known = self.connections.iter().filter(|c| c.remote == endpoint);
             host.bound = known.find_map(Connection::identity);

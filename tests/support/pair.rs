@@ -21,7 +21,7 @@ pub(crate) const SLACK: Duration = millis(60);
 /// moves for an hour is shown in virtual time, by `tests/pure/simulation.rs`.
 pub(crate) const QUIET: Duration = millis(1_500);
 /// The longest fast skew: of the lowest priority.
-pub(crate) const FAST: Duration = millis(4);
+const FAST: Duration = millis(4);
 
 /// Skew time of VRRPv2: (256 - priority) / 256 seconds (RFC 3768 §6.1).
 pub(crate) fn skew(priority: u8) -> Duration {
