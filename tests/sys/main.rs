@@ -1,6 +1,7 @@
 //! The modules of `sys/` against a real kernel, and a panic in the daemon; all need root.
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
+mod lifeline;
 mod net;
 mod nftables;
 mod notify;
