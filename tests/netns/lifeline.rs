@@ -584,6 +584,35 @@ fn unicast_peers_are_connected_through_two_firewalls_that_let_nothing_in() {
     is_replaced_at_once(&mut pair);
 }
 
+#[test]
+fn the_firewall_rules_of_the_page_let_it_through() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/lifeline.md")).unwrap();
+    let rules: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("nft ")).collect();
+    let lab = Lab::new();
+    let (hosts, client) = ([lab.host("a", 1), lab.host("b", 2)], lab.host("client", 250));
+    for host in &hosts {
+        host.nft("add table inet filter");
+        host.nft("add chain inet filter input { type filter hook input priority 0 ; policy drop ; }");
+        for rule in ["ct state established", "ip protocol 112", "ip6 nexthdr icmpv6", "ip6 nexthdr 112"] {
+            host.nft(&format!("add rule inet filter input {rule} accept"));
+        }
+    }
+    let nodes = [200, 100].map(|priority| node(priority).with("VIP", "10.77.0.100 fe80::100"));
+    let start = |host: &Host, node: &Node| Router::start(Kind::Ours, host, node);
+    let (a, b) = (start(&hosts[0], &nodes[0]), start(&hosts[1], &nodes[1]));
+    for name in ["VI_1", "VI_1_v6"] {
+        b.run.log.wait_for(&format!("({name}) Master is"), seconds(9));
+    }
+    let pair = Pair { kinds: [Kind::Ours; 2], a, b, client, _lab: lab };
+    wait_for_lifeline(&pair.b, "10.77.0.1 blocked");
+    for (rule, host) in rules.iter().flat_map(|rule| hosts.iter().map(move |host| (rule, host))) {
+        host.nft(&rule.replace("10.0.0.0/24", "10.77.0.0/24"));
+    }
+    assert_eq!(rules.len(), 2, "one for each family");
+    pair.b.run.log.wait_for("Lifeline to 10.77.0.1: connected", seconds(9));
+    pair.b.run.log.wait_for("Lifeline to fe80: … connected", seconds(9));
+}
+
 /// The pause container of a pod, or `vrrp-init hold`, is PID 1: with it, the kernel kills everything.
 #[test]
 fn the_death_of_a_shared_pid_namespace_is_the_death_of_the_master() {
