@@ -201,13 +201,15 @@ impl Network {
             let router = &host.router;
             let (role, up) = (router.role(), self.is_up(n));
             let lowered = router.priority() != router.settings().priority;
+            // A process takes longer to start than its last packets fly, unless a cut holds them up.
+            let flying = self.flights.iter().any(|f| f.from == n && !self.is_cut(f.from, f.to));
             let owner = router.settings().priority == Priority::OWNER;
             if router.deadline().is_some_and(|at| Some(at.max(self.now)) <= limit) {
                 steps.push(Step::Timer(n));
             }
             let possible = [
                 (up && deaths > 0, Step::Kill(n)),
-                (!up && starts > 0, Step::Start(n)),
+                (!up && starts > 0 && !flying, Step::Start(n)),
                 (role == Role::Master && stops > 0, Step::Stop(n)),
                 (role == Role::Master && yields > 0 && !owner && !lowered, Step::Yield(n)),
                 (lowered, Step::Recover(n)),
@@ -314,14 +316,14 @@ impl Network {
         }
     }
 
-    /// Whether a backup has heard a master that it has to follow, other than the one that died. After a loss or a cut it may
+    /// Whether a backup has heard a master that ranks higher, other than the one that died. After a loss or a cut it may
     /// have missed the adverts that followed.
     fn knows_another(&self, backup: usize, dead: usize) -> bool {
-        let own = self.hosts[backup].router.priority();
+        let rank = |n: usize| (self.hosts[n].router.priority(), address(n));
         let follows = |n: usize| {
             let host = &self.hosts[n];
             let known = host.holds.is_some() && host.heard_by[backup];
-            known && host.router.priority() >= own
+            known && rank(n) > rank(backup)
         };
         let undisturbed = self.is_whole() && self.guaranteed <= self.now;
         undisturbed && (0..self.hosts.len()).any(|n| n != dead && n != backup && follows(n))
