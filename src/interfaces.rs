@@ -76,6 +76,11 @@ impl Interfaces {
         self.named(name).is_some_and(|link| link.up)
     }
 
+    /// Whether a link has this hardware address.
+    pub fn has_mac(&self, mac: [u8; 6]) -> bool {
+        self.links.iter().any(|link| link.mac == Some(mac))
+    }
+
     /// The link with this index.
     pub fn link(&self, index: u32) -> Option<&Link> {
         self.links.iter().find(|link| link.index == index)

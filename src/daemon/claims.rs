@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::network::Network;
+use super::questions;
 use super::router::Router;
 use crate::ids::RouterId;
 use crate::sys::Error;
@@ -21,6 +22,10 @@ const HANDOVER: Duration = Duration::from_millis(400);
 
 /// The descriptors that a socket leaves to the endpoints, to scans of `/proc` and to connections.
 const SPARE: usize = 6;
+
+/// The answer to a question of the master is reported if so many before it came in a row: a router that did not hear this
+/// master gives the addresses up when it does.
+const ANSWERS: u32 = 3;
 
 /// The least time between two looks at the masters, and so between two filters for changed ones.
 const FOLLOW_GAP: Duration = Duration::from_secs(1);
@@ -43,6 +48,17 @@ struct Place {
     router: RouterId,
     /// On a backup: the master, and the hardware address from which it claims the address.
     master: Option<(IpAddr, [u8; 6])>,
+    /// On a master: the number of answers in a row, and when the last one came.
+    answers: (u32, Instant),
+}
+
+/// What the claims that were received mean.
+#[derive(Debug, Default)]
+pub(super) struct Claimed {
+    /// Masters that asked who has their addresses, or rely on one that did, and another host has answered.
+    pub(super) contested: Vec<RouterId>,
+    /// Claims that only another host may make.
+    pub(super) conflicts: Vec<(RouterId, Claim)>,
 }
 
 /// What a claim means to its router.
@@ -86,7 +102,8 @@ impl ClaimWatch {
     /// Follows the links and addresses of the routers.
     pub(super) fn update(&mut self, routers: &[Router], network: &Network, poller: &Poller) {
         let of = |(n, router): (usize, &Router)| {
-            let place = move |at| Place { at, router: RouterId(n), master: None };
+            let place =
+                move |at| Place { at, router: RouterId(n), master: None, answers: (0, Instant::START) };
             router.places(network).map(place).collect::<Vec<_>>()
         };
         let mut places: Vec<_> = routers.iter().enumerate().flat_map(of).collect();
@@ -94,7 +111,9 @@ impl ClaimWatch {
         places.dedup_by_key(|place| place.at);
         for place in &mut places {
             let before = self.place(place.at).map(|n| &self.places[n]);
-            place.master = before.filter(|b| b.router == place.router).and_then(|before| before.master);
+            if let Some(before) = before.filter(|before| before.router == place.router) {
+                *place = before.clone();
+            }
         }
         self.places = places;
         let mac = |index| network.interfaces().link(index).and_then(|link| link.mac);
@@ -165,16 +184,22 @@ impl ClaimWatch {
         }
     }
 
-    /// The claims that a socket received and that are conflicts, each with its router.
-    pub(super) fn read(&mut self, id: u32, now: Instant, routers: &[Router]) -> Vec<(RouterId, Claim)> {
-        let Some(open) = self.open.iter().find(|open| open.id == id) else { return vec![] };
+    /// The claims that a socket received. Another interface of this host in the same network may answer too.
+    pub(super) fn read(&mut self, id: u32, now: Instant, routers: &[Router], network: &Network) -> Claimed {
+        let mut claimed = Claimed::default();
+        let Some(open) = self.open.iter().find(|open| open.id == id) else { return claimed };
         let (index, claims) = (open.index, open.socket.read());
-        let mut conflicts = vec![];
-        for claim in claims {
+        for claim in claims.into_iter().filter(|claim| !network.interfaces().has_mac(claim.mac)) {
             let Some(n) = self.place((index, claim.address)) else { continue };
             let place = &mut self.places[n];
             let router = &routers[place.router.0];
             let (role, in_role) = (router.role(), now.since(router.telemetry().since()));
+            if claim.is_answer && role == Role::Master {
+                claimed.contested.push(place.router);
+                if !place.answered(now, router.instance().settings().interval.duration()) {
+                    continue;
+                }
+            }
             let followed = master_of(router);
             let known = place.master.filter(|(master, _)| Some(*master) == followed).map(|(_, mac)| mac);
             match verdict(role, in_role, followed, known, claim.mac) {
@@ -183,10 +208,21 @@ impl ClaimWatch {
                     place.master = Some((master, claim.mac));
                     self.outdated = true;
                 }
-                Verdict::Conflict => conflicts.push((place.router, claim)),
+                Verdict::Conflict => claimed.conflicts.push((place.router, claim)),
             }
         }
-        conflicts
+        claimed.contested = concerned(&claimed.contested, routers);
+        claimed
+    }
+}
+
+impl Place {
+    /// Counts an answer. Returns whether it is one too many.
+    fn answered(&mut self, now: Instant, interval: Duration) -> bool {
+        let (count, last) = self.answers;
+        let before = if now.since(last) <= interval * 3 { count } else { 0 };
+        self.answers = (before.saturating_add(1), now);
+        before >= ANSWERS
     }
 }
 
@@ -194,6 +230,22 @@ impl Open {
     fn serves(&self, (index, address): (u32, IpAddr)) -> bool {
         (self.index, self.family) == (index, Family::of(address))
     }
+}
+
+/// The routers that an answer to one of `asked` concerns: where not all of a link and family ask, all of these.
+fn concerned(asked: &[RouterId], routers: &[Router]) -> Vec<RouterId> {
+    let place = |router: &Router| Some((router.binding()?.index, router.config().family()));
+    let mut places: Vec<Option<questions::Place>> = asked.iter().map(|id| place(&routers[id.0])).collect();
+    places.dedup();
+    let at = |here: &Option<questions::Place>| {
+        let all = routers.iter().enumerate().filter(|(_, router)| place(router) == *here);
+        all.map(|(n, _)| RouterId(n)).collect::<Vec<_>>()
+    };
+    let crowded = places.iter().map(at).filter(|all| all.len() > questions::MOST).flatten();
+    let mut concerned: Vec<_> = asked.iter().copied().chain(crowded).collect();
+    concerned.sort_unstable();
+    concerned.dedup();
+    concerned
 }
 
 fn master_of(router: &Router) -> Option<IpAddr> {
@@ -225,6 +277,15 @@ mod tests {
     fn on_a_master_every_claim_is_a_conflict_once_the_handover_is_over() {
         let at = |ms| verdict(Role::Master, Duration::from_millis(ms), None, None, [2; 6]);
         assert_eq!([0, 399, 400].map(at), [Verdict::Normal, Verdict::Normal, Verdict::Conflict]);
+    }
+
+    #[test]
+    fn an_answer_is_reported_if_it_continues() {
+        let (at, router) = ((2, "10.0.0.2".parse().unwrap()), RouterId(0));
+        let mut place = Place { at, router, master: None, answers: (0, Instant::START) };
+        let mut reported = |ms| place.answered(Instant::from_millis(ms), Duration::from_secs(1));
+        assert_eq!([5_000, 6_000, 7_000, 8_000, 9_000].map(&mut reported), [false, false, false, true, true]);
+        assert_eq!([12_001, 13_000].map(&mut reported), [false; 2], "it was gone");
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod network;
 mod pace;
 mod pages;
 mod port;
+mod questions;
 mod queue;
 mod rate_limiter;
 mod respond;

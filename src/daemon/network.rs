@@ -9,6 +9,7 @@ use log::Level;
 
 use super::guard::AddressGuard;
 use super::port::{ANY_LINK, Channel, Port};
+use super::questions::Questions;
 use super::secondaries;
 use crate::config::{GuardChoice, InterfaceChoice, VirtualAddress};
 use crate::ids::{PortId, RouterId};
@@ -44,6 +45,7 @@ pub(super) struct Network {
     needs_resync: bool,
     /// The number of ports opened so far: the next port's id.
     opened: u32,
+    questions: Questions,
 }
 
 /// What the notifications mean for the routers.
@@ -81,7 +83,13 @@ impl Network {
             own_change_pending: false,
             needs_resync: false,
             opened: 0,
+            questions: Questions::default(),
         })
+    }
+
+    /// A turn of the loop begins.
+    pub(super) fn start_turn(&mut self) {
+        self.questions.start_turn();
     }
 
     /// The descriptor that becomes readable with a notification.
@@ -402,6 +410,16 @@ impl Network {
             IpAddr::V4(address) => announcer.announce_v4(address),
             // RFC 9568 §6.4.2: the Router flag is set.
             IpAddr::V6(address) => announcer.announce_v6(address, true),
+        }
+    }
+
+    /// Asks the routers on the link whether they have the address. That the question cannot be sent is no news: the advert
+    /// after it cannot either.
+    pub(super) fn solicit(&mut self, index: u32, source: IpAddr, address: IpAddr) {
+        if self.questions.admit((index, Family::of(address)))
+            && let Ok(Some(announcer)) = self.announcer(index)
+        {
+            let _ = announcer.solicit(source, address);
         }
     }
 }

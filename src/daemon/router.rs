@@ -182,6 +182,7 @@ impl Router {
             Action::Release => self.release(network),
             Action::Send(advert) => self.send(id, network, &advert),
             Action::Announce => self.announce(now, network),
+            Action::Solicit => self.solicit(network),
             Action::Report(report) => self.report(now, &report, advert),
         }
         Performed::Done
@@ -307,6 +308,17 @@ impl Router {
             {
                 self.subject().log_event(Level::Warn, "announce_failed", e);
             }
+        }
+    }
+
+    /// Asks for one of the addresses: who has one has all. Only in a group: an answer to a unicast router may come from a
+    /// network that answers for every address.
+    fn solicit(&self, network: &mut Network) {
+        let Some(Binding { index, source: Some(source), .. }) = self.binding else { return };
+        let vip =
+            self.config.addresses.iter().find(|vip| network.device(index, vip).is_ok_and(|i| i == index));
+        if let Some(vip) = vip.filter(|_| self.config.protocol.peers.is_empty()) {
+            network.solicit(index, source, vip.address);
         }
     }
 

@@ -145,6 +145,7 @@ impl Routers {
 
     /// Starts a turn of the loop. Returns the time.
     pub(super) fn start_turn(&mut self) -> Instant {
+        self.dispatcher.network_mut().start_turn();
         self.dispatcher.clock().start_batch()
     }
 
@@ -164,9 +165,13 @@ impl Routers {
     /// Other hosts claimed virtual addresses.
     pub(super) fn read_claims(&mut self, number: u32) {
         let now = self.dispatcher.clock().exact();
-        let (routers, _) = self.dispatcher.parts();
-        for (id, claim) in self.claims.read(number, now, routers) {
+        let (routers, network) = self.dispatcher.parts();
+        let claimed = self.claims.read(number, now, routers, network);
+        for (id, claim) in claimed.conflicts {
             routers[id.0].claimed(now, claim);
+        }
+        for id in claimed.contested {
+            self.dispatcher.dispatch(id, Event::Contested);
         }
     }
 

@@ -25,14 +25,20 @@ const ETH_P_IPV6: u16 = 0x86dd;
 
 // Offsets in the frame.
 const SOURCE: u32 = 6;
+const ARP_OPERATION: u32 = 21;
 const ARP_SENDER: u32 = 22;
 const ARP_ADDRESS: u32 = 28;
 const NEXT_HEADER: u32 = 20;
 const ICMP_TYPE: u32 = 54;
+const ND_FLAGS: u32 = 58;
 const ND_TARGET: u32 = 62;
 
 const ICMPV6: u32 = 58;
 const ADVERTISEMENT: u32 = 136;
+const SOLICITED: u8 = 0x40;
+const REPLY: u32 = 2;
+/// The first octet of a broadcast's or multicast's destination has it.
+const GROUP_BIT: u8 = 1;
 
 /// Another host says that an address is its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +46,8 @@ pub struct Claim {
     pub address: IpAddr,
     /// Its hardware address.
     pub mac: [u8; 6],
+    /// It answers a question, and was sent to the asking host alone.
+    pub is_answer: bool,
 }
 
 /// An address to watch, and the hardware address that may claim it besides ours.
@@ -113,19 +121,21 @@ impl AsFd for Claims {
 fn claim(frame: &[u8]) -> Option<Claim> {
     let octets = |at: u32| frame.get(at as usize..);
     let mac = |at| octets(at)?.first_chunk::<6>().copied();
-    if frame.get(12..14)? == ETH_P_ARP.to_be_bytes() {
-        let address = octets(ARP_ADDRESS)?.first_chunk::<4>()?;
-        return Some(Claim { address: Ipv4Addr::from(*address).into(), mac: mac(ARP_SENDER)? });
-    }
     let is = |at, value: u32| frame.get(at as usize).is_some_and(|octet| u32::from(*octet) == value);
+    let to_us = frame.first()? & GROUP_BIT == 0;
+    if frame.get(12..14)? == ETH_P_ARP.to_be_bytes() {
+        let address = Ipv4Addr::from(*octets(ARP_ADDRESS)?.first_chunk::<4>()?).into();
+        return Some(Claim { address, mac: mac(ARP_SENDER)?, is_answer: to_us && is(ARP_OPERATION, REPLY) });
+    }
     if frame.get(12..14)? != ETH_P_IPV6.to_be_bytes()
         || !is(NEXT_HEADER, ICMPV6)
         || !is(ICMP_TYPE, ADVERTISEMENT)
     {
         return None;
     }
-    let target = octets(ND_TARGET)?.first_chunk::<16>()?;
-    Some(Claim { address: Ipv6Addr::from(*target).into(), mac: mac(SOURCE)? })
+    let address = Ipv6Addr::from(*octets(ND_TARGET)?.first_chunk::<16>()?).into();
+    let solicited = octets(ND_FLAGS)?.first()? & SOLICITED != 0;
+    Some(Claim { address, mac: mac(SOURCE)?, is_answer: to_us && solicited })
 }
 
 const LOAD_WORD: u16 = 0x20;
@@ -210,11 +220,28 @@ mod tests {
     fn both_forms_of_arp_and_an_advertisement_are_claims() {
         let (v4, v6) = (Ipv4Addr::new(10, 0, 0, 2), Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2));
         for form in [Form::Request, Form::Reply] {
-            let expected = Claim { address: v4.into(), mac: OTHER };
+            let expected = Claim { address: v4.into(), mac: OTHER, is_answer: false };
             assert_eq!(claim(&gratuitous_arp(OTHER, v4, form)), Some(expected));
         }
-        let expected = Claim { address: v6.into(), mac: OTHER };
+        let expected = Claim { address: v6.into(), mac: OTHER, is_answer: false };
         assert_eq!(claim(&neighbor_advertisement(OTHER, v6, false)), Some(expected));
+    }
+
+    #[test]
+    fn an_answer_is_a_reply_to_one_host() {
+        let is_answer = |frame: &[u8]| claim(frame).unwrap().is_answer;
+        let (v4, v6) = (Ipv4Addr::new(10, 0, 0, 2), Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2));
+        let [mut request, mut reply] =
+            [Form::Request, Form::Reply].map(|form| gratuitous_arp(OTHER, v4, form));
+        let mut advertisement = neighbor_advertisement(OTHER, v6, false);
+        advertisement[58] |= SOLICITED;
+        assert!(!is_answer(&reply) && !is_answer(&advertisement), "to all");
+        request[..6].copy_from_slice(&OWN);
+        reply[..6].copy_from_slice(&OWN);
+        advertisement[..6].copy_from_slice(&OWN);
+        assert!(!is_answer(&request) && is_answer(&reply) && is_answer(&advertisement));
+        advertisement[58] &= !SOLICITED;
+        assert!(!is_answer(&advertisement));
     }
 
     /// Runs a program as the kernel does; how many octets it keeps.

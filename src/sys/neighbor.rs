@@ -1,5 +1,5 @@
-//! Announces the new location of an address to the neighbors, by gratuitous ARP or unsolicited neighbor advertisement.
-//! Does not know why it moved.
+//! Announces the new location of an address to the neighbors, by gratuitous ARP or unsolicited neighbor advertisement, and
+//! asks who else has it. Does not know why it moved.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -8,12 +8,12 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, bind, send, socket};
-use pnet::packet::arp::{ArpHardwareTypes, ArpOperations, MutableArpPacket};
+use pnet::packet::arp::{ArpHardwareTypes, ArpOperation, ArpOperations, MutableArpPacket};
 use pnet::packet::ethernet::{EtherType, EtherTypes, MutableEthernetPacket};
 use pnet::packet::icmpv6::ndp::{
-    MutableNdpOptionPacket, MutableNeighborAdvertPacket, NdpOptionTypes, NeighborAdvertFlags,
+    MutableNdpOptionPacket, MutableNeighborAdvertPacket, NdpOptionType, NdpOptionTypes, NeighborAdvertFlags,
 };
-use pnet::packet::icmpv6::{Icmpv6Packet, Icmpv6Types, checksum};
+use pnet::packet::icmpv6::{Icmpv6Packet, Icmpv6Type, Icmpv6Types, checksum};
 use pnet::packet::ip::IpNextHeaderProtocols;
 use pnet::packet::ipv6::MutableIpv6Packet;
 use pnet_base::MacAddr;
@@ -22,17 +22,20 @@ use super::Error;
 
 /// An Ethernet header and an ARP packet. The driver adds padding.
 const ARP_FRAME: usize = 42;
-/// Ethernet, IPv6, a neighbor advertisement and its only option.
-const ADVERTISEMENT_FRAME: usize = ETHERNET_HEADER + IPV6_HEADER + ADVERTISEMENT + OPTION;
+/// Ethernet, IPv6, a neighbor advertisement or solicitation and its only option.
+const ND_FRAME: usize = ETHERNET_HEADER + IPV6_HEADER + ND_HEADER + OPTION;
 const ETHERNET_HEADER: usize = 14;
 const IPV6_HEADER: usize = 40;
-const ADVERTISEMENT: usize = 24;
+const ND_HEADER: usize = 24;
 const OPTION: usize = 8;
 const ARPHRD_ETHER: u16 = 1;
 
-/// The group of all IPv6 nodes on the link (RFC 4291 §2.7.1), and its Ethernet address (RFC 2464 §7).
+/// The group of all IPv6 nodes on the link (RFC 4291 §2.7.1).
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
-const ALL_NODES_MAC: MacAddr = MacAddr(0x33, 0x33, 0, 0, 0, 1);
+
+/// The Ethernet address of the VRRP group 224.0.0.18 (RFC 1112 §6.4): the network interfaces of other hosts drop frames to
+/// it, and no bridge keeps them from a router.
+const VRRP_GROUP_MAC: MacAddr = MacAddr(0x01, 0, 0x5e, 0, 0, 0x12);
 
 /// The two forms of gratuitous ARP. Either updates a cache (RFC 5227 §3), but some systems accept only one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,36 +47,75 @@ pub enum Form {
 }
 
 /// An Ethernet broadcast announcing that `address` is at `mac`.
-#[expect(clippy::missing_panics_doc, reason = "the frame's length is a constant")]
 pub fn gratuitous_arp(mac: [u8; 6], address: Ipv4Addr, form: Form) -> [u8; ARP_FRAME] {
-    let (mac, broadcast) = (MacAddr::from(mac), MacAddr::broadcast());
+    let operation = match form {
+        Form::Request => ArpOperations::Request,
+        Form::Reply => ArpOperations::Reply,
+    };
+    arp(mac.into(), MacAddr::broadcast(), address, operation, address)
+}
+
+/// An ARP probe (RFC 5227 §1.1) to the VRRP routers on the link: "Who has `address`?" A host that has it answers to `mac`
+/// alone.
+pub fn arp_probe(mac: [u8; 6], address: Ipv4Addr) -> [u8; ARP_FRAME] {
+    arp(mac.into(), VRRP_GROUP_MAC, Ipv4Addr::UNSPECIFIED, ArpOperations::Request, address)
+}
+
+fn arp(
+    from: MacAddr,
+    to: MacAddr,
+    sender: Ipv4Addr,
+    operation: ArpOperation,
+    target: Ipv4Addr,
+) -> [u8; ARP_FRAME] {
     let mut frame = [0; ARP_FRAME];
     let (head, body) = frame.split_at_mut(ETHERNET_HEADER);
-    ethernet(head, broadcast, mac, EtherTypes::Arp);
+    ethernet(head, to, from, EtherTypes::Arp);
 
     let mut arp = MutableArpPacket::new(body).expect("28 octets hold an ARP packet");
     arp.set_hardware_type(ArpHardwareTypes::Ethernet);
     arp.set_protocol_type(EtherTypes::Ipv4);
     arp.set_hw_addr_len(6);
     arp.set_proto_addr_len(4);
-    arp.set_operation(match form {
-        Form::Request => ArpOperations::Request,
-        Form::Reply => ArpOperations::Reply,
-    });
-    arp.set_sender_hw_addr(mac);
-    arp.set_sender_proto_addr(address);
-    arp.set_target_hw_addr(broadcast);
-    arp.set_target_proto_addr(address);
+    arp.set_operation(operation);
+    arp.set_sender_hw_addr(from);
+    arp.set_sender_proto_addr(sender);
+    arp.set_target_hw_addr(if to == VRRP_GROUP_MAC { MacAddr::zero() } else { to });
+    arp.set_target_proto_addr(target);
     frame
 }
 
 /// An Ethernet multicast announcing to all nodes that `address` is at `mac`. It is unsolicited and overrides their entries.
 /// `router` is the value of the Router flag: RFC 9568 §6.4.2 wants it set, but RFC 4861 §7.2.4 wants it to be true.
-#[expect(clippy::missing_panics_doc, reason = "the frame's lengths are constants")]
-pub fn neighbor_advertisement(mac: [u8; 6], address: Ipv6Addr, router: bool) -> [u8; ADVERTISEMENT_FRAME] {
-    let mut frame = [0; ADVERTISEMENT_FRAME];
+pub fn neighbor_advertisement(mac: [u8; 6], address: Ipv6Addr, router: bool) -> [u8; ND_FRAME] {
+    let role = if router { NeighborAdvertFlags::Router } else { 0 };
+    let kind = (Icmpv6Types::NeighborAdvert, NeighborAdvertFlags::Override | role);
+    discovery(mac, (address, ALL_NODES), kind, address, NdpOptionTypes::TargetLLAddr)
+}
+
+/// A neighbor solicitation to the hosts that have `address` (RFC 4861 §4.3). They answer to `source` alone: it is not for
+/// duplicate address detection, whose answer goes to all nodes.
+pub fn neighbor_solicitation(mac: [u8; 6], source: Ipv6Addr, address: Ipv6Addr) -> [u8; ND_FRAME] {
+    let [.., a, b, c] = address.octets();
+    // The solicited-node group (RFC 4291 §2.7.1).
+    let group = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | u16::from(a), u16::from_be_bytes([b, c]));
+    let kind = (Icmpv6Types::NeighborSolicit, 0);
+    discovery(mac, (source, group), kind, address, NdpOptionTypes::SourceLLAddr)
+}
+
+/// An advertisement or a solicitation: they have the same fields, but a solicitation has no flags.
+fn discovery(
+    mac: [u8; 6],
+    (from, to): (Ipv6Addr, Ipv6Addr),
+    (kind, flags): (Icmpv6Type, u8),
+    target: Ipv6Addr,
+    link_layer_address: NdpOptionType,
+) -> [u8; ND_FRAME] {
+    let mut frame = [0; ND_FRAME];
     let (head, rest) = frame.split_at_mut(ETHERNET_HEADER);
-    ethernet(head, ALL_NODES_MAC, mac.into(), EtherTypes::Ipv6);
+    let [.., a, b, c, d] = to.octets();
+    // RFC 2464 §7.
+    ethernet(head, MacAddr(0x33, 0x33, a, b, c, d), mac.into(), EtherTypes::Ipv6);
 
     let (head, body) = rest.split_at_mut(IPV6_HEADER);
     let mut ip = MutableIpv6Packet::new(head).expect("40 octets hold an IPv6 header");
@@ -81,23 +123,21 @@ pub fn neighbor_advertisement(mac: [u8; 6], address: Ipv6Addr, router: bool) -> 
     ip.set_payload_length(32);
     ip.set_next_header(IpNextHeaderProtocols::Icmpv6);
     ip.set_hop_limit(255);
-    ip.set_source(address);
-    ip.set_destination(ALL_NODES);
+    ip.set_source(from);
+    ip.set_destination(to);
 
-    let mut option =
-        MutableNdpOptionPacket::new(&mut body[ADVERTISEMENT..]).expect("8 octets hold an option");
-    option.set_option_type(NdpOptionTypes::TargetLLAddr);
+    let mut option = MutableNdpOptionPacket::new(&mut body[ND_HEADER..]).expect("8 octets hold an option");
+    option.set_option_type(link_layer_address);
     option.set_length(1);
     option.set_data(&mac);
 
-    let mut advertisement =
+    let mut message =
         MutableNeighborAdvertPacket::new(body).expect("32 octets hold a neighbor advertisement");
-    advertisement.set_icmpv6_type(Icmpv6Types::NeighborAdvert);
-    let role = if router { NeighborAdvertFlags::Router } else { 0 };
-    advertisement.set_flags(NeighborAdvertFlags::Override | role);
-    advertisement.set_target_addr(address);
+    message.set_icmpv6_type(kind);
+    message.set_flags(flags);
+    message.set_target_addr(target);
     let whole = Icmpv6Packet::new(body).expect("32 octets hold an ICMPv6 packet");
-    let sum = checksum(&whole, &address, &ALL_NODES);
+    let sum = checksum(&whole, &from, &to);
     body[2..4].copy_from_slice(&sum.to_be_bytes());
     frame
 }
@@ -152,6 +192,20 @@ impl Announcer {
     /// The interface is down or gone.
     pub fn announce_v6(&self, address: Ipv6Addr, router: bool) -> Result<(), Error> {
         self.send(address.into(), &neighbor_advertisement(self.mac, address, router))
+    }
+
+    /// Asks the VRRP routers on the link whether they have `address`. `source`: an address of ours, of the same family.
+    ///
+    /// # Errors
+    /// The interface is down or gone.
+    pub fn solicit(&self, source: IpAddr, address: IpAddr) -> Result<(), Error> {
+        match (source, address) {
+            (IpAddr::V4(_), IpAddr::V4(v4)) => self.send(address, &arp_probe(self.mac, v4)),
+            (IpAddr::V6(source), IpAddr::V6(v6)) => {
+                self.send(address, &neighbor_solicitation(self.mac, source, v6))
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => Ok(()),
+        }
     }
 
     fn send(&self, address: IpAddr, frame: &[u8]) -> Result<(), Error> {
@@ -230,9 +284,40 @@ mod tests {
     }
 
     #[test]
+    fn a_probe_asks_the_vrrp_routers_and_names_no_sender() {
+        #[rustfmt::skip]
+        assert_eq!(arp_probe(MAC, ADDRESS), [
+            0x01, 0x00, 0x5e, 0x00, 0x00, 0x12,     // to the group
+            0x02, 0x42, 0x0a, 0x00, 0x00, 0x0b,     // from us
+            0x08, 0x06,                             // ARP
+            0x00, 0x01, 0x08, 0x00, 6, 4,           // Ethernet, IPv4 and their lengths
+            0x00, 0x01,                             // request
+            0x02, 0x42, 0x0a, 0x00, 0x00, 0x0b, 0, 0, 0, 0,
+            0, 0, 0, 0, 0, 0, 10, 0, 0, 2,
+        ]);
+    }
+
+    #[test]
+    fn a_solicitation_asks_the_holders_of_the_address() {
+        let source = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0xb);
+        #[rustfmt::skip]
+        assert_eq!(neighbor_solicitation(MAC, source, ADDRESS_V6), [
+            0x33, 0x33, 0xff, 0x00, 0x01, 0x00,     // to the solicited-node group
+            0x02, 0x42, 0x0a, 0x00, 0x00, 0x0b,     // from us
+            0x86, 0xdd,                             // IPv6
+            0x60, 0x00, 0x00, 0x00,  0x00, 0x20,  0x3a, 0xff, // 32 octets of ICMPv6, hop limit 255
+            0xfe, 0x80, 0, 0, 0, 0, 0, 0,  0, 0, 0, 0, 0, 0, 0x00, 0x0b,
+            0xff, 0x02, 0, 0, 0, 0, 0, 0,  0, 0, 0, 1, 0xff, 0x00, 0x01, 0x00,
+            0x87, 0x00,  0x6f, 0xc5,  0, 0, 0, 0,   // solicitation
+            0xfd, 0x00, 0, 0, 0, 0, 0, 0,  0, 0, 0, 0, 0, 0, 0x01, 0x00,
+            0x01, 0x01,  0x02, 0x42, 0x0a, 0x00, 0x00, 0x0b, // source link-layer address
+        ]);
+    }
+
+    #[test]
     fn a_host_differs_in_the_router_flag_and_the_checksum() {
         let [router, host] = [true, false].map(|router| neighbor_advertisement(MAC, ADDRESS_V6, router));
-        let differing: Vec<usize> = (0..ADVERTISEMENT_FRAME).filter(|at| router[*at] != host[*at]).collect();
+        let differing: Vec<usize> = (0..ND_FRAME).filter(|at| router[*at] != host[*at]).collect();
         assert_eq!(differing, [56, 57, 58]);
         assert_eq!(host[56..59], [0x4e, 0x51, 0x20]);
     }

@@ -28,6 +28,9 @@ const RESTART_INTERVAL: Duration = Duration::from_secs(10);
 /// after the last one, and so no later than this after the advert: the last announcement on the wire must be ours.
 const REPEAT_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long the answer of another holder may take, and how late a router that advertises may be.
+const PATIENCE: Duration = Duration::from_millis(20);
+
 /// The schedule of a master. It ends with the state that holds it, so that nothing is announced after that.
 #[derive(Clone, Debug, Hash)]
 pub(super) struct Announcements {
@@ -42,16 +45,36 @@ pub(super) struct Announcements {
     restarted: Option<Instant>,
     /// The time between announcements after the end of the schedule.
     refresh: Option<Duration>,
+    /// Another router that had the addresses when there was last a sign of it.
+    rival: Option<Rival>,
+}
+
+/// It may have announced the addresses, so an announcement must follow once it is gone.
+#[derive(Clone, Copy, Debug, Hash)]
+struct Rival {
+    /// Then it is gone, if there is no further sign of it.
+    gone: Instant,
+    /// It was asked whether it still has the addresses.
+    asked: bool,
 }
 
 impl Announcements {
     /// Starts a schedule whose first announcement is made `now`.
     pub(super) fn started(now: Instant, refresh: Option<Duration>) -> Self {
-        Self { schedule: SCHEDULE, since: now, made: 1, last: now, restarted: None, refresh }
+        Self { schedule: SCHEDULE, since: now, made: 1, last: now, restarted: None, refresh, rival: None }
     }
 
     /// When the next announcement is due.
     pub(super) fn next(&self) -> Option<Instant> {
+        self.scheduled().into_iter().chain(self.last_word()).min()
+    }
+
+    /// When to announce after another router has lost the addresses.
+    fn last_word(&self) -> Option<Instant> {
+        self.rival.map(|rival| rival.gone.max(self.last + REPEAT_INTERVAL))
+    }
+
+    fn scheduled(&self) -> Option<Instant> {
         if let Some(wait) = self.schedule.get(self.made) {
             return Some(self.since + *wait);
         }
@@ -63,24 +86,56 @@ impl Announcements {
     /// Whether an announcement is due. Those that were missed are skipped.
     pub(super) fn take(&mut self, now: Instant) -> bool {
         let before = self.made;
-        while self.next().is_some_and(|at| at <= now) {
+        while self.scheduled().is_some_and(|at| at <= now) {
             self.made += 1;
         }
-        let due = self.made > before;
+        let last_word = self.last_word().is_some_and(|at| at <= now);
+        if last_word && self.made >= self.schedule.len() {
+            (self.schedule, self.since, self.made) = (REPEATED, now, 1);
+        }
+        let due = last_word || self.made > before;
         if due {
             self.last = now;
+            self.rival.take_if(|rival| rival.gone <= now);
         }
         due
     }
 
+    /// The neighbors may have wrong entries. The first announcement is made `now`.
+    pub(super) fn restart(&mut self, now: Instant) {
+        (self.schedule, self.since, self.made, self.last) = (SCHEDULE, now, 1, now);
+    }
+
     /// A lower router advertised: its announcements may have misled the neighbors. Restarts the schedule, or, if that
     /// happened recently, ensures that an announcement follows within [`REPEAT_INTERVAL`].
-    pub(super) fn restart(&mut self, now: Instant) -> Timing {
+    pub(super) fn heard_lower(&mut self, now: Instant, interval: Duration) -> Timing {
+        self.see_rival(now, interval);
         if self.restarted.is_some_and(|last| now.since(last) < RESTART_INTERVAL) {
             return self.repeat(now);
         }
-        *self = Self { restarted: Some(now), ..Self::started(now, self.refresh) };
+        self.restarted = Some(now);
+        self.restart(now);
         Timing::Now
+    }
+
+    /// Another host answered that it has the addresses. One that never learns of us answers again and again, and causes
+    /// no further announcement until it stops.
+    pub(super) fn answered(&mut self, now: Instant, interval: Duration) -> Timing {
+        if self.see_rival(now, interval) { self.repeat(now) } else { Timing::Later }
+    }
+
+    /// Another router has the addresses. It learns of us with our next advert, within `interval`. Returns whether it is
+    /// the first sign of it.
+    fn see_rival(&mut self, now: Instant, interval: Duration) -> bool {
+        self.rival.replace(Rival { gone: now + interval + PATIENCE, asked: false }).is_none()
+    }
+
+    /// Other hosts were asked whether they have the addresses: waits for the answer to the first question since the last
+    /// sign of one.
+    pub(super) fn asked(&mut self, now: Instant) {
+        if let Some(rival) = self.rival.as_mut().filter(|rival| !rival.asked) {
+            *rival = Rival { gone: rival.gone.max(now + PATIENCE), asked: true };
+        }
     }
 
     /// Ensures that an announcement follows within [`REPEAT_INTERVAL`], because another router may have announced the
@@ -96,7 +151,11 @@ impl Announcements {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
     fn six_announcements_in_five_seconds_and_then_no_more() {
@@ -122,11 +181,11 @@ mod tests {
     fn a_lower_router_restarts_them_at_most_every_ten_seconds() {
         let at = Instant::from_millis;
         let mut announcements = Announcements::started(at(0), None);
-        assert_eq!(announcements.restart(at(7_000)), Timing::Now);
+        assert_eq!(announcements.heard_lower(at(7_000), SECOND), Timing::Now);
         assert_eq!(announcements.next(), Some(at(7_100)));
-        assert_eq!(announcements.restart(at(7_050)), Timing::Later);
+        assert_eq!(announcements.heard_lower(at(7_050), SECOND), Timing::Later);
         assert_eq!(announcements.next(), Some(at(7_100)), "soon enough");
-        assert_eq!(announcements.restart(at(17_000)), Timing::Now);
+        assert_eq!(announcements.heard_lower(at(17_000), SECOND), Timing::Now);
         assert_eq!(announcements.next(), Some(at(17_100)));
     }
 
@@ -141,7 +200,7 @@ mod tests {
             if announcements.take(at(now)) {
                 made.push(now);
             }
-            if now <= last_advert && announcements.restart(at(now)) == Timing::Now {
+            if now <= last_advert && announcements.heard_lower(at(now), SECOND) == Timing::Now {
                 made.push(now);
             }
         }
@@ -150,8 +209,75 @@ mod tests {
             assert!((1..=4).contains(&in_a_second), "{in_a_second} announcements after {start}: {made:?}");
         }
         let after: Vec<_> = made.into_iter().filter(|at| *at > last_advert).collect();
-        assert_eq!(after.len(), 2, "{after:?}");
-        assert!(after[0] <= last_advert + 1_000, "{after:?}");
+        assert_eq!(
+            after,
+            [20_000, 21_010, 23_000],
+            "at most a second after the advert, and when it can announce no more"
+        );
+    }
+
+    proptest! {
+        /// Whatever the signs of another router, and whatever it was asked in between.
+        #[test]
+        fn an_announcement_follows_soon_after_the_last_sign_of_another_router(
+            interval in 1..10_000_u64,
+            signs in prop::collection::vec((0..3_000_u64, any::<bool>(), any::<bool>()), 1..20),
+        ) {
+            let at = Instant::from_millis;
+            let interval = Duration::from_millis(interval);
+            let mut announcements = Announcements::started(at(0), None);
+            let (mut now, mut made) = (at(0), vec![]);
+            let run = |announcements: &mut Announcements, made: &mut Vec<_>, until: Instant| {
+                while let Some(due) = announcements.next().filter(|due| *due <= until) {
+                    assert!(announcements.take(due), "its deadline would spin");
+                    made.push(due);
+                }
+            };
+            for (wait, is_answer, asked) in signs {
+                now = now + Duration::from_millis(wait);
+                run(&mut announcements, &mut made, now);
+                let timing = if is_answer {
+                    announcements.answered(now, interval)
+                } else {
+                    announcements.heard_lower(now, interval)
+                };
+                made.extend((timing == Timing::Now).then_some(now));
+                if asked {
+                    announcements.asked(now + interval / 2);
+                }
+            }
+            let gone = now + interval + PATIENCE;
+            run(&mut announcements, &mut made, gone + Duration::from_mins(1));
+            let last_word = made.iter().find(|at| **at >= gone).expect("the last word");
+            prop_assert!(*last_word <= gone + REPEAT_INTERVAL, "{:?}, gone at {:?}", last_word, gone);
+            prop_assert!(announcements.next().is_none());
+        }
+    }
+
+    #[test]
+    fn one_that_answers_each_question_causes_no_more_announcements_until_it_stops() {
+        for interval in [10, 100, 1_000] {
+            let at = Instant::from_millis;
+            let mut announcements = Announcements::started(at(0), None);
+            announcements.take(at(5_000));
+            let mut made = vec![];
+            for now in 10_000..30_000 {
+                if announcements.take(at(now)) {
+                    made.push(now);
+                }
+                if now % interval == 0 {
+                    announcements.asked(at(now));
+                }
+                if now % interval == 1 && now < 20_000 {
+                    let timing = announcements.answered(at(now), Duration::from_millis(interval));
+                    made.extend((timing == Timing::Now).then_some(now));
+                }
+            }
+            assert_eq!(made[..3], [10_001, 11_001, 14_001], "{made:?}");
+            let gone = 20_001 + 20;
+            assert!((20_000..=gone + 1_000).contains(&made[3]), "{made:?}");
+            assert_eq!(made[4..], [made[3] + 1_000, made[3] + 4_000], "{made:?}");
+        }
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub enum Event<'a> {
     AddressLost,
     /// The interface's hardware address changed.
     HardwareAddress,
+    /// Another host answered [`Action::Solicit`]: it has the addresses too.
+    Contested,
 }
 
 /// A cause of FAULT. Each is raised and cleared independently.
@@ -96,6 +98,9 @@ pub enum Action {
     Send(Advert),
     /// Announce the virtual addresses to the neighbors.
     Announce,
+    /// Ask the other routers of the group whether they have the addresses. The answer of one that has them must leave it
+    /// before it has handled the next advert, with which it may give them up silently.
+    Solicit,
     /// A fact for the log, the status and the counters.
     Report(Report),
 }

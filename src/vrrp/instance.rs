@@ -140,6 +140,7 @@ impl Instance {
             Event::Sent => self.sent(now),
             Event::AddressLost => self.address_lost(now),
             Event::HardwareAddress => self.hardware_address(now),
+            Event::Contested => self.contested(now),
         };
         if actions.is_empty() {
             return more;
@@ -338,16 +339,17 @@ impl Instance {
 
     fn address_lost(&mut self, now: Instant) -> Vec<Action> {
         let State::Master(master) = &mut self.state else { return vec![] };
-        vec![
-            Action::Acquire,
-            master.restart_announcements(now, &self.settings),
-            Action::Report(Report::AddressRestored),
-        ]
+        vec![Action::Acquire, master.restart_announcements(now), Action::Report(Report::AddressRestored)]
     }
 
     fn hardware_address(&mut self, now: Instant) -> Vec<Action> {
         let State::Master(master) = &mut self.state else { return vec![] };
-        vec![master.restart_announcements(now, &self.settings)]
+        vec![master.restart_announcements(now)]
+    }
+
+    fn contested(&mut self, now: Instant) -> Vec<Action> {
+        let State::Master(master) = &mut self.state else { return vec![] };
+        master.contested(now, &self.settings).into_iter().collect()
     }
 
     /// The end of a stop that began with priority 0.

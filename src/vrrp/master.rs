@@ -88,7 +88,8 @@ impl Master {
             let next = self.advertise_at + interval;
             self.advertise_at = if next <= now { now + interval } else { next };
             self.advertised = now;
-            actions.push(Action::Send(settings.advert(own)));
+            self.announcements.asked(now);
+            actions.extend([Action::Solicit, Action::Send(settings.advert(own))]);
         }
         if self.renewal_is_near(now, settings) {
             self.renew_at = renew_at(now, settings);
@@ -101,9 +102,16 @@ impl Master {
     }
 
     /// Restarts the schedule of announcements, because the neighbors may have wrong entries.
-    pub(super) fn restart_announcements(&mut self, now: Instant, settings: &Settings) -> Action {
-        self.announcements = Announcements::started(now, settings.refresh);
+    pub(super) fn restart_announcements(&mut self, now: Instant) -> Action {
+        self.announcements.restart(now);
         Action::Announce
+    }
+
+    /// Another host has the addresses too: a router that did not hear us until now, and will not say so when it does, or
+    /// what is left of one that died. Its announcements may have misled the neighbors.
+    pub(super) fn contested(&mut self, now: Instant, settings: &Settings) -> Option<Action> {
+        let announcement = self.announcements.answered(now, settings.interval.duration());
+        (announcement == Timing::Now).then_some(Action::Announce)
     }
 
     /// A renewal that is due soon is made together with what is due now, to save a wake-up.
@@ -150,7 +158,7 @@ impl Master {
         if answer == Timing::Now {
             actions.push(self.advertise(now, settings, own));
         }
-        let announcement = self.announcements.restart(now);
+        let announcement = self.announcements.heard_lower(now, settings.interval.duration());
         if announcement == Timing::Now {
             actions.push(Action::Announce);
         }

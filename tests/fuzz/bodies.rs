@@ -122,7 +122,7 @@ impl World {
     fn step(&mut self, choices: &mut Choices<'_>) {
         const CAUSES: [Cause; 5] =
             [Cause::Interface, Cause::Vrid, Cause::Service, Cause::Tracked, Cause::Partner];
-        match choices.octet() % 16 {
+        match choices.octet() % 17 {
             0 => self.event(Event::Startup),
             1 => self.event(Event::Shutdown),
             2 => {
@@ -138,6 +138,7 @@ impl World {
             12 => self.event(Event::Unsent),
             13 => self.event(Event::Sent),
             14 => self.event(Event::Died { from: self.peer(choices.octet()) }),
+            15 => self.event(Event::Contested),
             9 | 10 => self.advert(choices),
             11 => self.wait(Duration::from_millis(u64::from(choices.octet()) * 40)),
             _ => {
@@ -202,6 +203,7 @@ impl World {
                 Action::Acquire | Action::Renew => self.holds = true,
                 Action::Release => self.holds = false,
                 Action::Announce => assert!(self.holds, "announced an address that it does not hold"),
+                Action::Solicit => assert!(self.holds, "asked for an address that it does not hold"),
                 Action::Send(advert) => {
                     assert_eq!(advert.vrid, self.router.settings().vrid);
                     assert_eq!(advert.addresses, self.router.settings().addresses);

@@ -60,6 +60,22 @@ fn a_third_host_that_claims_the_address_is_reported_by_master_and_backup() {
     }
 }
 
+/// As long as a host has the address, it answers on every interface where it is asked.
+#[test]
+fn another_interface_of_this_host_in_the_same_network_is_no_other_host() {
+    let lab = Lab::new();
+    let host = lab.bare_host("a", 1);
+    host.ip("link add enp0s3 type veth peer name enp0s4");
+    host.ip("link set enp0s4 up");
+    host.ip("link set enp0s3 up");
+    host.ip("address add 10.77.0.1/24 dev enp0s3");
+    let router = Router::start(Kind::Ours, &host, &Node { advert_int: "0.1", ..Node::plain(200) });
+    router.run.log.wait_for("Entering MASTER STATE", START);
+    std::thread::sleep(seconds(1));
+    assert_eq!(router.run.log.since(0, "Another host"), [""; 0]);
+    assert_eq!(conflicts(&router), 0);
+}
+
 #[test]
 fn an_ipv6_address_on_another_host_is_reported() {
     let lab = Lab::new();

@@ -64,6 +64,15 @@ fn claimed(frame: &[u8]) -> Option<IpAddr> {
     Some(Ipv6Addr::from(*target.first_chunk()?).into())
 }
 
+/// The address that a frame asks for.
+fn asked(frame: &[u8]) -> Option<IpAddr> {
+    if frame.get(12..14)? == [0x08, 0x06] {
+        return Some(v4(*frame.get(38..42)?.first_chunk()?)).filter(|_| frame[28..32] == [0; 4]);
+    }
+    let target = payload(frame, ICMPV6).filter(|icmp| icmp.first() == Some(&SOLICITATION))?.get(8..24)?;
+    Some(Ipv6Addr::from(*target.first_chunk()?).into())
+}
+
 /// One virtual router of the process under test, and its expected advert.
 struct Sender {
     from: IpAddr,
@@ -90,6 +99,19 @@ impl Sender {
         let length = u16::try_from(self.message.len()).expect("a short message");
         let header = ipv4_header(US, to, (identification, 0), 255, VRRP, length);
         ethernet(self.to.1, mac, 0x0800, &[header, self.message.clone()].concat())
+    }
+}
+
+/// A master asks whether another host has its addresses, with an advert of its schedule, and only in the group: VRID 57 is
+/// unicast, and 54 sends only one advert here. `first` are the places of the first adverts.
+fn asks_in_the_group(ours: &[&[u8]], senders: &BTreeMap<u8, Sender>, first: &BTreeMap<u8, usize>) {
+    for (vrid, sender) in senders {
+        let question = ours.iter().position(|frame| asked(frame) == Some(sender.addresses[0]));
+        let later = question.is_some_and(|at| at > first[vrid]);
+        assert_eq!(later, ![54, 57].contains(vrid), "VRID {vrid}: {question:?}");
+        if let Some(at) = question.filter(|_| sender.from.is_ipv4()) {
+            assert_eq!(ours[at][..6], group(sender.from).1, "to the routers");
+        }
     }
 }
 
@@ -198,14 +220,12 @@ fn every_kind_of_advert_is_correct_octet_for_octet() {
                 "{vip}: {announcement:?} and {:?}",
                 first[vrid]
             );
-            // Nor is it probed for: the address is answered for at once (NB-06).
-            let probes = |frame: &&[u8]| {
-                let icmp = payload(frame, ICMPV6).filter(|icmp| icmp[0] == SOLICITATION);
-                icmp.is_some_and(|icmp| matches!(vip, IpAddr::V6(v6) if icmp[8..24] == v6.octets()))
-            };
-            assert!(!ours.iter().any(probes), "{vip} was probed for");
+            // Nor is there duplicate address detection: the address is answered for at once (NB-06).
+            let detects = |frame: &&&[u8]| asked(frame) == Some(*vip) && frame[22..38] == [0; 16];
+            assert!(vip.is_ipv4() || !ours.iter().any(|frame| detects(&frame)), "{vip} was probed for");
         }
     }
+    asks_in_the_group(&ours, &senders, &first);
     // OP-03: the prefix as configured, otherwise that of a host.
     let shown = host.ip("-o address show dev enp0s3");
     for wanted in [" 10.77.0.110/24 ", " 10.77.0.100/32 ", " fd00::100/128 ", " fe80::100/128 "] {

@@ -220,31 +220,55 @@ fn a_client_that_does_not_reach_the_holder_is_found() {
     assert_eq!(Quiet::new().poll(40_100, None).stall(40_110, 40_180).violations(), "");
 }
 
-/// The better host holds the address all the time, the other one beside it while they are cut off from each other. A client
-/// with the other one in its cache.
+/// The better host holds the address all the time, the other one beside it from 20 to 25 s, while they are cut off from
+/// each other. A client with the other one in its cache.
+fn both(acts: &[(u64, Act)]) -> Quiet {
+    let mut seen = Quiet::new()
+        .holders(&[(20_000, [true, true]), (25_000, [true, false])])
+        .acts(&[(16_000, Act::Cut(1, 0)), (16_000, Act::Cut(0, 1))])
+        .acts(acts)
+        .poll(40_100, None);
+    seen.0.polls[0].client = "cached";
+    seen
+}
+
+const HEALED: [(u64, Act); 2] = [(24_900, Act::Heal(1, 0)), (24_900, Act::Heal(0, 1))];
+
 #[test]
 fn a_client_may_be_misled_only_if_the_holder_cannot_know() {
-    let both = |cuts: &[(u64, Act)]| {
-        let mut seen = Quiet::new()
-            .holders(&[(20_000, [true, true]), (25_000, [true, false])])
-            .acts(cuts)
-            .poll(40_100, None);
-        seen.0.polls[0].client = "cached";
-        seen
-    };
-    let cut = [(16_000, Act::Cut(1, 0)), (16_000, Act::Cut(0, 1))];
-    // It gives up when the network is whole again, and says so.
-    let healed = both(&[cut[0], cut[1], (24_900, Act::Heal(1, 0)), (24_900, Act::Heal(0, 1))]);
-    assert!(healed.violations().contains("the cached client gets no host"));
+    // It gives up when the network is whole again.
+    assert!(both(&HEALED).violations().contains("the cached client gets no host"));
     // Only one way is open, or it dies.
-    let deaf = both(&[cut[0], cut[1], (24_900, Act::Heal(0, 1)), (26_000, Act::Heal(1, 0))]);
+    let deaf = both(&[(24_900, Act::Heal(0, 1)), (26_000, Act::Heal(1, 0))]);
     assert_eq!((deaf.violations(), deaf.verdict().misled), (String::new(), 1));
-    let killed = [(24_900, Act::Kill(1)), (26_000, Act::Heal(0, 1)), (26_000, Act::Heal(1, 0))];
-    assert_eq!(both(&[cut[0], cut[1], killed[0], killed[1], killed[2]]).violations(), "");
+    let killed = both(&[(24_800, Act::Kill(1)), HEALED[0], HEALED[1]]);
+    assert_eq!(killed.violations(), "");
+    // It is paused, but its kernel has the address for long enough after that for the master to ask it.
+    let asked = [
+        (23_000, Act::Heal(1, 0)),
+        (23_000, Act::Heal(0, 1)),
+        (24_500, Act::Pause(1)),
+        (25_500, Act::Resume(1)),
+    ];
+    assert!(both(&asked).violations().contains("the cached client gets no host"));
     // A host that dies first, and whose kernel keeps the address for its lease, announces nothing.
-    assert!(both(&[(19_900, Act::Kill(1))]).violations().contains("the cached client"));
+    assert!(
+        both(&[(19_900, Act::Kill(1)), (30_000, HEALED[0].1), (30_000, HEALED[1].1)])
+            .violations()
+            .contains("the cached client")
+    );
     // A client that asks again is never misled.
     let mut fresh = deaf;
     fresh.0.polls[0].client = "fresh";
     assert!(fresh.violations().contains("the fresh client gets no host"));
+}
+
+#[test]
+fn a_loser_that_gives_up_silently_misleads_the_clients_of_keepalived_alone() {
+    use Program::{ByTheRfc, Keepalived, Ours};
+    let violations = |programs| both(&HEALED).0.judge(Configuration { programs, ..TWO }).violations.len();
+    assert_eq!(violations(&[Ours, ByTheRfc]), 1);
+    assert_eq!(violations(&[ByTheRfc, Keepalived]), 1);
+    assert_eq!(violations(&[Keepalived, Ours]), 1);
+    assert_eq!(violations(&[Keepalived, ByTheRfc]), 0);
 }

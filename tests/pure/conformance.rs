@@ -121,6 +121,7 @@ fn step(router: &mut Instance, now: Instant, event: &str) -> String {
         ["sent"] => router.handle(now, Event::Sent),
         ["refused"] => router.handle(now, Event::Refused),
         ["hardware", "address"] => router.handle(now, Event::HardwareAddress),
+        ["contested"] => router.handle(now, Event::Contested),
         ["address", "lost"] => router.handle(now, Event::AddressLost),
         ["died", from] => router.handle(now, Event::Died { from: from.parse().unwrap() }),
         ["priority", p] => router.handle(now, Event::Priority(priority(p))),
@@ -238,6 +239,7 @@ fn wording(action: &Action) -> String {
         Action::Renew => "renew".into(),
         Action::Release => "release".into(),
         Action::Announce => "announce".into(),
+        Action::Solicit => "solicit".into(),
         Action::Send(advert) => format!("send prio {}", advert.priority),
         Action::Report(report) => match report {
             Report::Transition { to, why, .. } => {

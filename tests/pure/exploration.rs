@@ -396,7 +396,8 @@ impl Network {
                     }
                 }
                 Action::Report(Report::Transition { why, .. }) => self.judge(n, why)?,
-                Action::Announce | Action::Report(_) => {}
+                // Questions and answers move nothing.
+                Action::Announce | Action::Solicit | Action::Report(_) => {}
             }
         }
         let host = &self.hosts[n];

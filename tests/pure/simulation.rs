@@ -46,8 +46,12 @@ struct Host {
     queue: VecDeque<(IpAddr, Packet)>,
 }
 
+#[derive(Clone)]
 enum Packet {
     Advert(Advert),
+    /// Who has the address? The kernel answers, whatever its router does.
+    Question,
+    Answer,
     /// Closes a lifeline: the sender's process has died.
     Fin,
 }
@@ -141,7 +145,8 @@ impl Wire {
                     host.holds_until = Some(self.now + Duration::from_secs(LEASE.into()));
                 }
                 Action::Release => host.holds_until = None,
-                Action::Send(advert) => self.send(n, &advert),
+                Action::Send(advert) => self.send_to_all(n, &Packet::Advert(advert)),
+                Action::Solicit => self.send_to_all(n, &Packet::Question),
                 Action::Announce => {
                     assert!(host.holds_until.is_some(), "announced an address that it does not hold");
                     self.announced = Some(n);
@@ -158,17 +163,30 @@ impl Wire {
         assert!(ahead || !fired, "after the timer fired, its deadline is not in the future");
     }
 
-    fn send(&mut self, n: usize, advert: &Advert) {
+    fn send_to_all(&mut self, n: usize, packet: &Packet) {
+        for to in (0..self.hosts.len()).filter(|to| *to != n) {
+            self.send(n, to, packet.clone());
+        }
+    }
+
+    fn send(&mut self, n: usize, to: usize, packet: Packet) {
         let (from, side) = (self.hosts[n].address, self.hosts[n].side);
-        for to in 0..self.hosts.len() {
-            let lost = self.roll() % 256 < self.loss.into();
-            let due = self.now + FLIGHT * (self.roll() % 1_000) / 1_000;
-            // One sender's packets keep their order on a switch.
-            let before = self.adverts_from(n).filter(|f| f.to == to).map(|f| f.due);
-            let due = before.max().map_or(due, |before| before.max(due));
-            if to != n && self.hosts[to].side == side && !lost {
-                self.flying.push(Flight { due, to, from, packet: Packet::Advert(advert.clone()) });
-            }
+        let lost = self.roll() % 256 < self.loss.into();
+        let due = self.now + FLIGHT * (self.roll() % 1_000) / 1_000;
+        // One sender's packets keep their order on a switch. A FIN may be repeated.
+        let ordered = |f: &&Flight| (f.from, f.to) == (from, to) && !matches!(f.packet, Packet::Fin);
+        let before = self.flying.iter().filter(ordered).map(|f| f.due);
+        let due = before.max().map_or(due, |before| before.max(due));
+        if self.hosts[to].side == side && !lost {
+            self.flying.push(Flight { due, to, from, packet });
+        }
+    }
+
+    /// The kernel of a host that has the address answers, even if the process is stopped.
+    fn answer(&mut self, n: usize, from: IpAddr) {
+        let to = self.hosts.iter().position(|host| host.address == from);
+        if let Some(to) = to.filter(|_| self.hosts[n].holds_until.is_some_and(|until| self.now < until)) {
+            self.send(n, to, Packet::Answer);
         }
     }
 
@@ -208,6 +226,8 @@ impl Wire {
         match packet {
             Packet::Advert(advert) => self.event(n, Event::Advert { from, advert }),
             Packet::Fin => self.event(n, Event::Died { from }),
+            Packet::Question => self.answer(n, from),
+            Packet::Answer => self.event(n, Event::Contested),
         }
     }
 
@@ -226,7 +246,7 @@ impl Wire {
             match (packet, timer) {
                 (Some(i), _) if arrival == Some(next) => {
                     let Flight { to, from, packet, .. } = self.flying.remove(i);
-                    if self.hosts[to].paused {
+                    if self.hosts[to].paused && !matches!(packet, Packet::Question) {
                         self.hosts[to].queue.push_back((from, packet));
                     } else {
                         self.receive(to, from, &packet);
@@ -421,12 +441,12 @@ fn heal(wire: &mut Wire) {
     }
 }
 
-/// First the queued adverts, then the FINs, then the timer, as in the daemon.
+/// First the queued adverts, then the FINs and answers, then the timer, as in the daemon.
 fn resume(wire: &mut Wire, n: usize) {
     wire.hosts[n].paused = false;
-    let (adverts, fins): (Vec<_>, Vec<_>) =
+    let (adverts, others): (Vec<_>, Vec<_>) =
         wire.hosts[n].queue.drain(..).partition(|(_, packet)| matches!(packet, Packet::Advert(_)));
-    for (from, packet) in adverts.into_iter().chain(fins) {
+    for (from, packet) in adverts.into_iter().chain(others) {
         wire.receive(n, from, &packet);
     }
 }
@@ -498,11 +518,12 @@ proptest! {
     #[test]
     fn after_any_cuts_the_last_announcement_is_the_master_s(
         priorities in prop::collection::vec(1..255u8, 2..=4),
+        fast: bool,
         dice: u32,
         cuts in cuts(),
     ) {
         let routers: Vec<_> = priorities.into_iter().map(|priority| (priority, true)).collect();
-        let mut wire = Wire::new(&routers, true);
+        let mut wire = Wire::new(&routers, fast);
         wire.dice = dice;
         for n in 0..routers.len() {
             wire.event(n, Event::Startup);

@@ -304,6 +304,32 @@ impl World {
         able(from) && able(to) && self.losses.is_empty() && !self.cuts.contains(&(from, to))
     }
 
+    /// Whether a master learns within one interval that another host has its address: by its adverts, or by its kernel's
+    /// answer to the master's questions. The guard of a dead router of ours keeps its kernel from answering.
+    pub(crate) fn is_known(&self, other: usize, master: usize) -> bool {
+        let answers =
+            !self.hosts[other].has(Trouble::Dead) || self.configuration.programs[other] == Keepalived;
+        self.is_heard_by(other, master) || answers && self.asks(master) && self.are_joined(other, master)
+    }
+
+    /// Whether a router that gives the address up at the advert of the master, at whatever time, has made itself known.
+    pub(crate) fn would_notice_end_of(&self, other: usize, master: usize) -> bool {
+        let says_so = self.configuration.programs[other] == Ours;
+        (says_so || self.asks(master)) && self.hosts[other].runs() && self.are_joined(other, master)
+    }
+
+    /// Whether it asks before each advert whether another host has the address.
+    fn asks(&self, host: usize) -> bool {
+        self.configuration.programs[host] != Keepalived && self.hosts[host].runs()
+    }
+
+    /// Whether frames of each of the two hosts reach the other.
+    pub(crate) fn are_joined(&self, a: usize, b: usize) -> bool {
+        let connected = |h: usize| self.hosts[h].is_connected();
+        let cut = self.cuts.contains(&(a, b)) || self.cuts.contains(&(b, a));
+        connected(a) && connected(b) && self.losses.is_empty() && !cut
+    }
+
     /// keepalived has no lease: killed or paused, it leaves the address where it is. And what somebody else put there is
     /// not removed by us.
     pub(crate) fn may_hold_for_ever(&self, host: usize) -> bool {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use super::faults::{Act, Configuration, Program, Trouble, World};
+use super::faults::{Act, Configuration, Trouble, World};
 use super::schedule::WINDOW;
 
 /// The time in which a client must reach the holder once all is quiet.
@@ -264,23 +264,21 @@ impl Record {
     }
 }
 
-/// Whether another host may have announced the address while `best` held it, and `best` cannot know: it did not hear that
-/// host's adverts, and that host, of another program or cut off, did not send one when it gave up.
+/// Whether another host may have announced the address while `best` held it, and `best` cannot know: that host gave up
+/// where `best` did not reach it, or so soon after it did that `best` has neither heard it nor asked it.
 fn may_be_misled(best: usize, at: Duration, spans: &[Span<'_>]) -> bool {
     let before = spans.partition_point(|span| span.from <= at);
     let held = spans[..before].iter().rev().take_while(|span| span.holders[best]).count();
     let spans = &spans[before - held..];
     (0..spans[0].holders.len()).filter(|h| *h != best).any(|h| {
-        let (mut ran, mut heard, mut unknown) = (false, Duration::ZERO, false);
+        let (mut ran, mut known, mut unknown) = (false, Duration::ZERO, false);
         for (n, span) in spans[..held].iter().enumerate().filter(|(_, span)| span.holders[h]) {
-            let is_heard = span.world.is_heard_by(h, best);
             ran |= span.world.hosts[h].runs();
-            heard += if is_heard { span.length() } else { Duration::ZERO };
+            known = if span.world.is_known(h, best) { known + span.length() } else { Duration::ZERO };
             let Some(next) = spans.get(n + 1).filter(|next| !next.holders[h]) else { continue };
-            let gives_up = span.world.configuration.programs[h] == Program::Ours;
-            let is_known = gives_up && is_heard && next.world.is_heard_by(h, best);
-            unknown |= ran && !is_known && heard < span.world.configuration.interval() * 6 / 5;
-            (ran, heard) = (false, Duration::ZERO);
+            let last_word = [span, next].iter().all(|span| span.world.would_notice_end_of(h, best));
+            unknown |= ran && !last_word && known < span.world.configuration.interval() * 6 / 5;
+            (ran, known) = (false, Duration::ZERO);
         }
         unknown
     })
