@@ -2,6 +2,8 @@
 
 use std::fmt::{Display, Write as _};
 
+use crate::printable;
+
 /// A table that is filled cell by cell, row by row.
 pub(crate) struct Columns {
     /// The number of columns.
@@ -15,7 +17,7 @@ impl Columns {
     }
 
     pub(crate) fn add(&mut self, cell: &dyn Display) {
-        self.cells.push(cell.to_string());
+        self.cells.push(printable::line(&cell.to_string()));
     }
 
     /// One line per row, without trailing spaces.

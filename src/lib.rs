@@ -27,6 +27,7 @@ pub mod interfaces;
 pub mod lifeline;
 pub mod logger;
 pub mod preflight;
+mod printable;
 mod serve;
 pub mod status;
 pub mod sys;

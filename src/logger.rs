@@ -14,7 +14,8 @@ use log::{Level, Log, Metadata, Record};
 use nix::sys::select::{FdSet, select};
 use nix::sys::time::{TimeVal, TimeValLike};
 
-use crate::config::{LogConfig, LogFormat, one_line};
+use crate::config::{LogConfig, LogFormat};
+use crate::printable;
 use crate::sys::poller::wall_clock;
 use crate::time::Timestamp;
 
@@ -108,7 +109,7 @@ fn text(time: Option<Timestamp>, record: &Record<'_>) -> String {
     let mut line = time.map_or(String::new(), |time| format!("{time} "));
     line.push_str(prefix);
     // A name from the network or /proc must not forge a line or move a terminal's cursor.
-    line += &one_line(&record.args().to_string());
+    line += &printable::line(&record.args().to_string());
     line.push('\n');
     line
 }
@@ -136,7 +137,7 @@ const FIRST: [&str; 2] = ["event", "instance"];
 /// A JSON string with its quotes.
 fn quoted(text: &str) -> String {
     // A string can always be serialized.
-    serde_json::to_string(text).unwrap_or_default()
+    printable::json(&serde_json::to_string(text).unwrap_or_default())
 }
 
 /// A JSON object under construction.

@@ -9,6 +9,7 @@ use super::{environment, output};
 use crate::columns::join;
 use crate::config::{Config, GuardChoice, RouterConfig, Setting};
 use crate::preflight::{Facts, Finding, Processes, findings};
+use crate::printable;
 use crate::sys::nftables::Guard;
 use crate::sys::route;
 
@@ -42,7 +43,7 @@ pub(super) fn check() -> Result<(), Failure> {
 
 fn line(text: &mut String, level: Level, sentence: &str) {
     let level = level.as_str().to_ascii_lowercase();
-    _ = writeln!(text, "  {level:6}{sentence}");
+    _ = writeln!(text, "  {level:6}{}", printable::line(sentence));
 }
 
 /// The table of settings: first the process, then the routers of each suffix.

@@ -1,7 +1,7 @@
 //! The commands `status`, `why` and `healthcheck`: query the running daemon over its socket and show the answer. Knows
 //! no router; the daemon writes the text.
 
-use std::io::{self, IsTerminal as _, Read as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -35,13 +35,12 @@ pub(super) fn show(part: Part) -> ExitCode {
     match status_socket().ok_or(QueryError::Off).and_then(|path| ask(path, part)) {
         Ok(document) => {
             let text = document.part(part);
-            let text = match part {
-                Part::Why if text.is_empty() => "no transition yet\n".to_owned(),
-                Part::Text | Part::Why if in_color() => colored(text),
-                Part::Json => format!("{text}\n"),
-                Part::Text | Part::Why | Part::Health => text.to_owned(),
-            };
-            output::print(&text);
+            match part {
+                Part::Why if text.is_empty() => output::print("no transition yet\n"),
+                Part::Text | Part::Why => output::print_in_color(text),
+                Part::Json => output::print(&format!("{text}\n")),
+                Part::Health => output::print(text),
+            }
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -117,27 +116,6 @@ fn is_time_out(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
 }
 
-/// Only on a terminal, and unless NO_COLOR is set (no-color.org).
-fn in_color() -> bool {
-    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
-
-/// The text with states and problems in the colors of ECMA-48.
-fn colored(text: &str) -> String {
-    const COLORS: [(&str, u8); 7] = [
-        ("MASTER", 32),
-        ("BACKUP", 36),
-        ("FAULT", 31),
-        ("FAILED", 31),
-        ("MISSING", 31),
-        ("UNHEALTHY", 31),
-        ("warning", 33),
-    ];
-    COLORS.iter().fold(text.to_owned(), |text, (word, color)| {
-        text.replace(word, &format!("\u{1b}[{color}m{word}\u{1b}[0m"))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,10 +144,5 @@ mod tests {
         let health = "VI_1 is MASTER, but 10.0.0.2 is not on eth0\nVI_1 MASTER";
         let line = "VI_1 is MASTER, but 10.0.0.2 is not on eth0, VI_1 MASTER";
         assert_eq!(judged(health, RequiredState::Any, None), (false, line.into()));
-    }
-
-    #[test]
-    fn states_are_colored() {
-        assert_eq!(colored("VI_1 MASTER for"), "VI_1 \u{1b}[32mMASTER\u{1b}[0m for");
     }
 }

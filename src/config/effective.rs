@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::model::{Config, default_name};
-use super::problems::one_line;
 use super::raw_value::{Effective, RawSets, RawValue};
 use super::variables::{
     COMPAT, Default, INSTANCE_NAME, Scope, VARIABLES, VIP, VIP_LEASE, VRRP_VERSION, Variable, full_name,
 };
+use crate::printable;
 use crate::vrrp::{Lease, Settings, Version};
 
 /// The effective value of one variable. Displayed by the command `check`.
@@ -159,8 +159,8 @@ impl<'a> EffectiveText<'a> {
     fn setting(&self, number: u16) -> Setting {
         let value = match (&self.text, &self.automatic) {
             (Some(_), _) if self.variable.secret => "(set, not shown)".to_owned(),
-            (Some(text), Some(automatic)) => format!("{} ({automatic})", one_line(text.trim())),
-            (Some(text), None) => one_line(text.trim()),
+            (Some(text), Some(automatic)) => format!("{} ({automatic})", printable::line(text.trim())),
+            (Some(text), None) => printable::line(text.trim()),
             (None, _) => "-".to_owned(),
         };
         let origin = self.raw.map_or_else(|| "default".into(), |raw| origin(raw, number.max(1)));

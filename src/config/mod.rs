@@ -43,7 +43,6 @@ pub use model::{
     CheckConfig, Config, GuardChoice, HttpTarget, InterfaceChoice, LogConfig, LogFormat, RouterConfig,
     ServeConfig, StateHint, VirtualAddress, health_socket,
 };
-pub(crate) use problems::one_line;
 pub use problems::{ConfigError, Problem, Warning};
 pub use variables::{Default, Scope, VARIABLES, Variable};
 

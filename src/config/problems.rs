@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::printable;
+
 /// Something that works, though perhaps not as intended. Displays as one sentence on one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
@@ -17,7 +19,7 @@ pub struct Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The name of an unknown variable may contain anything.
-        write!(f, "{} {}", one_line(&self.variable), one_line(&self.why))
+        write!(f, "{} {}", printable::line(&self.variable), printable::line(&self.why))
     }
 }
 
@@ -36,12 +38,12 @@ impl Problem {
     /// `NAME=value` on one line: a list over many lines or a file given by mistake must not flood the log.
     fn subject(&self) -> String {
         const LONGEST: usize = 60;
-        let variable = one_line(&self.variable);
+        let variable = printable::line(&self.variable);
         let Some(value) = &self.value else { return variable };
         let value = without_credentials(value);
         match value.char_indices().nth(LONGEST) {
-            Some((end, _)) => format!("{variable}={}...", one_line(&value[..end])),
-            None => format!("{variable}={}", one_line(&value)),
+            Some((end, _)) => format!("{variable}={}...", printable::line(&value[..end])),
+            None => format!("{variable}={}", printable::line(&value)),
         }
     }
 }
@@ -56,15 +58,6 @@ fn without_credentials(value: &str) -> String {
     value.to_owned()
 }
 
-/// The characters of `text`, with an escape in place of each that would end the line or move the cursor.
-pub(crate) fn one_line(text: &str) -> String {
-    let mut line = String::new();
-    for c in text.chars() {
-        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
-    }
-    line
-}
-
 /// Every problem in the environment, and what else there is to know about it. Displays as the whole report, program name
 /// included, one problem or warning a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,14 +68,15 @@ pub struct ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let problems = self.problems.iter().map(|problem| (problem.subject(), one_line(&problem.why)));
+        let problems = self.problems.iter().map(|problem| (problem.subject(), printable::line(&problem.why)));
         section(f, "problem", problems.collect())?;
         if self.warnings.is_empty() {
             return Ok(());
         }
         f.write_str("\n")?;
         let warnings = self.warnings.iter();
-        let warnings = warnings.map(|warning| (one_line(&warning.variable), one_line(&warning.why)));
+        let warnings =
+            warnings.map(|warning| (printable::line(&warning.variable), printable::line(&warning.why)));
         section(f, "warning", warnings.collect())
     }
 }

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use super::history::History;
 use super::model::{Brief, Status};
 use super::text::{details, table};
+use crate::printable;
 
 /// Separates the parts, and ends a part that is sent alone. No part contains it.
 const SEPARATOR: char = '\0';
@@ -54,9 +55,10 @@ impl Document {
 }
 
 fn health(brief: &Brief) -> String {
-    let mut text = if brief.health.healthy { "healthy".to_owned() } else { brief.health.problems.join("; ") };
+    let problems = || printable::line(&brief.health.problems.join("; "));
+    let mut text = if brief.health.healthy { "healthy".to_owned() } else { problems() };
     for (router, state) in &brief.states {
-        _ = write!(text, "\n{router} {}", state.as_str());
+        _ = write!(text, "\n{} {}", printable::line(router), state.as_str());
     }
     text
 }

@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use super::text::span;
+use crate::printable;
 use crate::time::{Instant, Timestamp};
 use crate::vrrp::Role;
 
@@ -102,7 +103,7 @@ impl History {
     pub fn sentences(&self) -> String {
         let mut text = String::new();
         for transition in &self.transitions {
-            _ = writeln!(text, "{transition}");
+            _ = writeln!(text, "{}", printable::line(&transition.to_string()));
         }
         text
     }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 
+use crate::printable;
 use crate::time::Timestamp;
 use crate::vrrp::Role;
 
@@ -236,7 +237,7 @@ impl Status {
     /// One line of JSON.
     pub fn json(&self) -> String {
         // Serialization cannot fail: every key is a string, and there are no floats.
-        serde_json::to_string(self).unwrap_or_default()
+        printable::json(&serde_json::to_string(self).unwrap_or_default())
     }
 }
 

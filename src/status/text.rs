@@ -8,6 +8,7 @@ use super::model::{
     Status, TargetStatus,
 };
 use crate::columns::{Columns, join};
+use crate::printable;
 use crate::vrrp::Role;
 
 /// A duration in its two largest units: `3 h 12 min`, `2.5 s`, `9 ms`.
@@ -37,7 +38,7 @@ pub fn table(status: &Status) -> String {
     if status.health.healthy {
         text.push_str("healthy\n\n");
     } else {
-        _ = writeln!(text, "UNHEALTHY: {}\n", status.health.problems.join("; "));
+        _ = writeln!(text, "UNHEALTHY: {}\n", printable::line(&status.health.problems.join("; ")));
     }
     let headings = ["router", "VRID", "interface", "state", "for", "priority", "master", "addresses"];
     let mut rows = Columns::new(&headings);
@@ -69,7 +70,7 @@ fn row(router: &RouterStatus, rows: &mut Columns) {
 
 /// The details of one router, one fact per line.
 pub fn details(router: &RouterStatus) -> String {
-    let mut lines = Lines(format!("{}\n", router.name));
+    let mut lines = Lines(format!("{}\n", printable::line(&router.name)));
     lines.add(
         "state",
         &format_args!("{} for {}: {}", router.state.as_str(), millis(router.state_ms), router.why),
@@ -112,7 +113,7 @@ struct Lines(String);
 impl Lines {
     fn add(&mut self, what: &str, text: &dyn Display) {
         let what = if what.is_empty() { String::new() } else { format!("{what}:") };
-        _ = writeln!(self.0, "  {what:11}{text}");
+        _ = writeln!(self.0, "  {what:11}{}", printable::line(&text.to_string()));
     }
 }
 

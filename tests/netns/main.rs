@@ -33,5 +33,6 @@ mod sending;
 mod status;
 #[path = "../support/mod.rs"]
 mod support;
+mod terminal;
 mod unicast;
 mod wire;
