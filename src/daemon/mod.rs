@@ -385,7 +385,7 @@ impl Daemon {
     fn report_outcomes(&mut self, outcomes: &[notify::Outcome]) {
         for outcome in outcomes {
             let level = if outcome.is_success() { Level::Info } else { Level::Warn };
-            self.notify_failures += u64::from(!outcome.is_success());
+            self.notify_failures += u64::from(outcome.is_failure());
             log::log!(level, event = "notify"; "{outcome}");
         }
     }

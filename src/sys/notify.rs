@@ -70,6 +70,11 @@ impl Outcome {
     pub fn is_success(&self) -> bool {
         matches!(self, Self::Finished { how: Some(How::Exited(0)), stopped: false, .. })
     }
+
+    /// Whether it is the end of a run that failed: true once for each.
+    pub fn is_failure(&self) -> bool {
+        !self.is_success() && !matches!(self, Self::Overdue(_))
+    }
 }
 
 impl fmt::Display for Outcome {

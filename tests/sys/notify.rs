@@ -195,8 +195,8 @@ fn a_program_that_hangs_is_stopped_with_its_children_and_the_next_runs() {
     assert!(begun + LIMIT <= deadline && deadline <= it.poller.now() + LIMIT);
     assert!(it.notifier.expire(it.poller.now()).is_empty(), "it is not due yet");
 
-    let outcomes = it.notifier.expire(deadline);
-    assert!(matches!(outcomes[..], [Outcome::Overdue(_)]), "{outcomes:?}");
+    let overdue = it.notifier.expire(deadline);
+    assert!(matches!(overdue[..], [Outcome::Overdue(_)]), "{overdue:?}");
     assert_eq!(it.notifier.deadline(), Some(deadline + GRACE));
     let pause = it.poller.now() + Duration::from_millis(100);
     let outcomes = it.until(|it, _| it.poller.now() >= pause);
@@ -214,6 +214,8 @@ fn a_program_that_hangs_is_stopped_with_its_children_and_the_next_runs() {
     assert!(next.is_success());
     assert_eq!(it.read("log"), "BACKUP\n");
     assert!(!is_alive(&it.read("child")));
+    let failures = overdue.iter().chain(&outcomes).filter(|outcome| outcome.is_failure()).count();
+    assert_eq!(failures, 1, "an overdue program that is stopped fails once: {overdue:?} {outcomes:?}");
 }
 
 #[test]
@@ -261,10 +263,12 @@ fn a_program_that_survives_sigkill_is_abandoned() {
     let hanging: i32 = it.read("pid").trim().parse().unwrap();
     // It is not reaped meanwhile: like a process stuck in the kernel, it still exists.
     let deadline = it.notifier.deadline().unwrap();
-    assert!(matches!(it.notifier.expire(deadline)[..], [Outcome::Overdue(_)]));
+    let overdue = it.notifier.expire(deadline);
+    assert!(matches!(overdue[..], [Outcome::Overdue(_)]));
     assert!(it.notifier.expire(deadline + GRACE).is_empty());
     let outcomes = it.notifier.expire(deadline + GRACE + GRACE);
     let [Outcome::Unkillable { pid, .. }] = outcomes[..] else { panic!("{outcomes:?}") };
+    assert!(!overdue[0].is_failure() && outcomes[0].is_failure(), "one run fails once");
     assert_eq!(pid, hanging);
     let outcomes = it.until_idle();
     assert!(outcomes.len() == 1 && outcomes[0].is_success(), "{outcomes:?}");
