@@ -169,7 +169,9 @@ fn config(sets: &RawSets, problems: &mut Problems) -> Option<Config> {
     }
     let (serve, log, guard, lifeline) = process?;
     let (is_on, port) = lifeline?;
-    Some(Config { routers, guard: guard?, lifeline: is_on.then_some(port), serve: serve?, log: log? })
+    let is_unneeded = guard? == GuardChoice::Auto && !is_on;
+    let guard = if is_unneeded { GuardChoice::Unneeded } else { guard? };
+    Some(Config { routers, guard, lifeline: is_on.then_some(port), serve: serve?, log: log? })
 }
 
 fn serve(reader: &mut Reader<'_>) -> Option<ServeConfig> {

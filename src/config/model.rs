@@ -25,8 +25,10 @@ pub struct Config {
 /// How the kernel silences this host for its virtual addresses when this process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GuardChoice {
-    /// The best that works here.
+    /// The best that works here, while a backup has a lifeline to this host.
     Auto,
+    /// The same without lifelines: not at all.
+    Unneeded,
     /// Tables of nf_tables, one of which belongs to a socket.
     Nft,
     /// Not at all.
@@ -83,6 +85,8 @@ impl RouterConfig {
         let name = &self.name;
         if choice == GuardChoice::Off {
             Some("ADDRESS_GUARD=off".into())
+        } else if choice == GuardChoice::Unneeded {
+            Some("with LIFELINE=false, no backup takes over at once".into())
         } else if !self.protocol.fast {
             Some("with FAST_FAILOVER=false, no backup takes over at once".into())
         } else if self.protocol.priority == Priority::OWNER {

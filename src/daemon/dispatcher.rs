@@ -193,7 +193,7 @@ impl Dispatcher {
             let assigned = self.routers[renewal.router.0].assign(&self.network, &mut assignments);
             results.push((assigned.err(), assignments.len()));
         }
-        for (at, refusal) in self.network.add(&assignments) {
+        for (at, refusal) in self.network.add(now, &assignments) {
             let of = results.partition_point(|(_, end)| *end <= at);
             let router = &mut self.routers[renewals[of].router.0];
             if !router.leaves_out(&self.network, &assignments[at], false) {

@@ -1,21 +1,22 @@
 //! The guard of the virtual addresses: which ones the kernel silences when this process dies, and for how long. Knows no
 //! state machine.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use log::Level;
 
+use super::guarded::GuardedAddresses;
 use crate::columns::join;
 use crate::config::{GuardChoice, RouterConfig};
 use crate::sys::Error;
+use crate::sys::limits::Descriptors;
 use crate::sys::netlink::Assignment;
-use crate::sys::nftables::{Guard, MOST, Silence, is_gone, name};
+use crate::sys::nftables::{Guard, Job, Worker, is_gone, name};
 use crate::time::Instant;
 use crate::vrrp::Family;
 
-/// The kernel removes an address up to so long after its lifetime.
-const LATE: Duration = Duration::from_secs(1);
+/// With fewer descriptors, there is no guard.
+const DESCRIPTORS: usize = 64;
 /// The least time between two log lines about another program that removes the guard.
 const QUIET: Duration = Duration::from_mins(1);
 
@@ -45,80 +46,76 @@ impl GuardKind {
     }
 }
 
-/// An address to be guarded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Guarded {
-    address: IpAddr,
-    /// How long the host may have it.
-    held_until: Instant,
-    /// How long the kernel would silence it.
-    silenced_until: Instant,
-}
-
 /// The guard in the kernel, and what it knows of each address. Dropping it removes it from the kernel.
 #[derive(Debug)]
 pub(super) struct AddressGuard {
     choice: GuardChoice,
     /// A backup would take over at once.
     needed: bool,
-    nft: Option<Guard>,
+    nft: Option<Worker>,
+    /// It has a job.
+    is_busy: bool,
+    /// The tables are missing: the next job, or the present one, creates them again.
+    is_gone: bool,
     /// Of the families in use.
     states: Vec<(Family, GuardState)>,
-    /// Sorted by address.
-    addresses: Vec<Guarded>,
-    /// The addresses whose lease was renewed, and how long the host may have each.
-    renewed: Vec<(IpAddr, Duration)>,
+    addresses: GuardedAddresses,
     /// When it was last logged that another program removed the guard.
     restored_at: Option<Instant>,
 }
 
 impl AddressGuard {
     /// There is none before [`AddressGuard::start`].
-    pub(super) const fn new(choice: GuardChoice) -> Self {
+    pub(super) fn new(choice: GuardChoice) -> Self {
         Self {
             choice,
             needed: false,
             nft: None,
+            is_busy: false,
+            is_gone: false,
             states: vec![],
-            addresses: vec![],
-            renewed: vec![],
+            addresses: GuardedAddresses::default(),
             restored_at: None,
         }
     }
 
     /// Creates the guard for these routers, as far as this host can, and logs it.
-    pub(super) fn start<'a>(&mut self, routers: impl Iterator<Item = &'a RouterConfig> + Clone) {
+    pub(super) fn start<'a>(
+        &mut self,
+        routers: impl Iterator<Item = &'a RouterConfig> + Clone,
+        descriptors: Descriptors,
+    ) {
+        let mut addresses = vec![];
         for family in [Family::V4, Family::V6] {
             let routers: Vec<_> = routers.clone().filter(|router| router.family() == family).collect();
-            if routers.is_empty() {
-                continue;
-            }
             let fast = || routers.iter().copied().filter(|router| router.protocol.fast);
-            let first = fast().next().or(routers.first().copied());
-            let why = fast().chain(first).find_map(|router| router.unguarded(self.choice));
-            let kind = if why.is_none() { GuardKind::Nft } else { GuardKind::None };
+            let Some(first) = fast().chain(routers.first().copied()).next() else { continue };
+            let why = fast().chain([first]).find_map(|router| router.unguarded(self.choice));
             if why.is_none() {
-                let addresses = fast().flat_map(RouterConfig::all_addresses).map(|vip| vip.address);
-                let never = Instant::START;
-                self.addresses.extend(addresses.map(|address| Guarded {
-                    address,
-                    held_until: never,
-                    silenced_until: never,
-                }));
+                addresses.extend(fast().flat_map(RouterConfig::all_addresses).map(|vip| vip.address));
             }
+            let kind = if why.is_none() { GuardKind::Nft } else { GuardKind::None };
             self.states.push((family, GuardState { kind, why }));
         }
-        self.addresses.sort_unstable_by_key(|guarded| guarded.address);
-        self.addresses.dedup();
+        self.addresses = GuardedAddresses::new(addresses);
         let first = routers.flat_map(|router| &router.addresses).next().map(|vip| vip.address);
         if let Some(first) = first.filter(|_| !self.addresses.is_empty()) {
-            let addresses: Vec<_> = self.addresses.iter().map(|guarded| guarded.address).collect();
-            match Guard::create(name(first), &addresses) {
-                Ok(guard) => self.nft = Some(guard),
-                Err(e) => self.set(GuardKind::None, Some(&e)),
+            if descriptors.limit() < DESCRIPTORS {
+                let why = format!("without {DESCRIPTORS} descriptors, it gives way to others");
+                self.set(GuardKind::None, Some(&why));
+            } else {
+                self.create(name(first));
             }
         }
         self.log();
+    }
+
+    fn create(&mut self, name: String) {
+        let guard = Guard::create(name, &self.addresses.iter().collect::<Vec<_>>());
+        match guard.and_then(Worker::start) {
+            Ok(worker) => self.nft = Some(worker),
+            Err(e) => self.set(GuardKind::None, Some(&e.to_string())),
+        }
     }
 
     /// Whether this host would be silent for every address of this family of a router with fast takeover.
@@ -139,13 +136,10 @@ impl AddressGuard {
     }
 
     /// The leases of these addresses were renewed, except those refused, which are named by their index.
-    pub(super) fn note(&mut self, assignments: &[Assignment], refused: &[(usize, Error)]) {
-        if self.nft.is_none() {
-            return;
-        }
+    pub(super) fn renewed(&mut self, now: Instant, assignments: &[Assignment], refused: &[(usize, Error)]) {
         for (n, Assignment { address, lifetime, .. }) in assignments.iter().enumerate() {
             if let (Some(seconds), false) = (lifetime, refused.iter().any(|(at, _)| *at == n)) {
-                self.renewed.push((*address, Duration::from_secs((*seconds).into()) + LATE));
+                self.addresses.held(*address, Duration::from_secs((*seconds).into()), now);
             }
         }
     }
@@ -153,77 +147,57 @@ impl AddressGuard {
     /// Whether a backup would take over at once if this process died. Without one, the host goes on answering then, except
     /// with ADDRESS_GUARD=nft.
     pub(super) fn need(&mut self, needed: bool, now: Instant) {
-        if needed && !self.needed {
-            let held = self.addresses.iter().filter(|guarded| guarded.held_until > now);
-            self.renewed.extend(held.map(|guarded| (guarded.address, guarded.held_until.since(now))));
+        let before = std::mem::replace(&mut self.needed, needed);
+        if needed && !before {
+            self.addresses.request_all(now);
         }
-        self.needed = needed;
     }
 
     fn is_active(&self) -> bool {
         self.needed || self.choice == GuardChoice::Nft
     }
 
-    /// Has the kernel guard what was noted, until the leases end.
-    pub(super) fn renew(&mut self, now: Instant) {
-        let renewed = std::mem::take(&mut self.renewed);
-        let is_active = self.is_active();
-        for batch in renewed.chunks(MOST) {
-            let mut silences = vec![];
-            for (address, time) in batch {
-                let found = self.addresses.binary_search_by_key(address, |guarded| guarded.address);
-                let Some(guarded) = found.ok().map(|at| &mut self.addresses[at]) else { continue };
-                guarded.held_until = now + *time;
-                // An address can be on two links.
-                if is_active && guarded.silenced_until != guarded.held_until {
-                    let known = guarded.silenced_until > now;
-                    silences.push(Silence { address: *address, time: *time, known });
-                    guarded.silenced_until = guarded.held_until;
-                }
-            }
-            if let (Some(guard), false) = (&mut self.nft, silences.is_empty()) {
-                let result = guard.silence(&silences);
-                self.renewed(result, now);
+    /// Has the kernel guard what is due. Never waits for it.
+    pub(super) fn follow(&mut self, now: Instant) {
+        if self.is_busy {
+            let Some(result) = self.nft.as_ref().and_then(Worker::result) else { return };
+            self.is_busy = false;
+            self.finished(&result, now);
+        }
+        if let (Some(worker), true) = (&self.nft, self.is_active()) {
+            let silences = self.addresses.take_due(now);
+            if self.is_gone || !silences.is_empty() {
+                worker.start_job(Job { restore: self.is_gone, silences });
+                self.is_busy = true;
             }
         }
     }
 
-    fn renewed(&mut self, mut result: Result<(), Error>, now: Instant) {
-        if result.as_ref().is_err_and(is_gone) {
-            result = self.restore(now);
-            if result.is_ok() && self.restored_at.is_none_or(|at| now.since(at) >= QUIET) {
-                self.restored_at = Some(now);
-                log::warn!(event = "guard"; "Another program removed the address guard from nf_tables: created it again");
-            }
+    fn finished(&mut self, result: &Result<(), Error>, now: Instant) {
+        let restored = std::mem::take(&mut self.is_gone);
+        if !restored && result.as_ref().is_err_and(is_gone) {
+            self.is_gone = true;
+            return self.addresses.forgotten(now);
+        }
+        if restored && result.is_ok() && self.restored_at.is_none_or(|at| now.since(at) >= QUIET) {
+            self.restored_at = Some(now);
+            log::warn!(event = "guard"; "Another program removed the address guard from nf_tables: created it again");
         }
         let before = self.states.clone();
-        match &result {
+        match result {
             Ok(()) => self.set(GuardKind::Nft, None),
-            Err(error) => self.set(GuardKind::None, Some(error)),
+            Err(error) => self.set(GuardKind::None, Some(&error.to_string())),
         }
         if self.states != before {
             self.log();
         }
     }
 
-    fn restore(&mut self, now: Instant) -> Result<(), Error> {
-        let Some(guard) = &mut self.nft else { return Ok(()) };
-        guard.restore()?;
-        let present = self.addresses.iter().filter(|guarded| guarded.silenced_until > now);
-        let silences: Vec<_> = present
-            .map(|guarded| {
-                let time = guarded.silenced_until.since(now);
-                Silence { address: guarded.address, time, known: false }
-            })
-            .collect();
-        silences.chunks(MOST).try_for_each(|batch| guard.silence(batch))
-    }
-
     /// Changes the state of the families that are to be guarded.
-    fn set(&mut self, kind: GuardKind, error: Option<&Error>) {
-        let guarded = |family| self.addresses.iter().any(|guarded| Family::of(guarded.address) == family);
-        for (_, state) in self.states.iter_mut().filter(|(family, _)| guarded(*family)) {
-            *state = GuardState { kind, why: error.map(ToString::to_string) };
+    fn set(&mut self, kind: GuardKind, why: Option<&str>) {
+        let guarded = self.states.iter_mut().filter(|(family, _)| self.addresses.has(*family));
+        for (_, state) in guarded {
+            *state = GuardState { kind, why: why.map(str::to_owned) };
         }
     }
 

@@ -7,6 +7,7 @@ mod culprits;
 mod dispatcher;
 mod families;
 mod guard;
+mod guarded;
 mod held;
 mod host_addresses;
 mod incoming;
@@ -31,6 +32,7 @@ mod timers;
 mod transition_lines;
 mod vrid_table;
 
+use std::fs::File;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -41,7 +43,7 @@ use crate::config::{Config, is_secret};
 use crate::ids::CheckId;
 use crate::serve::Server;
 use crate::sys::Error;
-use crate::sys::limits;
+use crate::sys::limits::{self, Descriptors};
 use crate::sys::notify::{self, Notifier};
 use crate::sys::poller::Clock;
 use crate::sys::reaper;
@@ -94,6 +96,8 @@ enum Stop {
 /// The daemon. Dropping it removes every virtual address.
 #[derive(Debug)]
 pub struct Daemon {
+    /// Held until the process has ended.
+    _mounts: Option<File>,
     poller: Poller,
     signals: Signals,
     routers: Routers,
@@ -114,17 +118,25 @@ pub struct Daemon {
     stop: Option<Stop>,
 }
 
+/// How many descriptors there are, and one of the mount namespace if they are not few.
+fn descriptors() -> (Descriptors, Option<File>) {
+    let descriptors = limits::raise_descriptors();
+    if descriptors.limit() >= FEW_DESCRIPTORS {
+        return (descriptors, limits::hold_mounts());
+    }
+    log::warn!(event = "descriptors"; "Only {} descriptors may be open; without {FEW_DESCRIPTORS}, some of status, metrics, the report of other holders of the addresses and the immediate notice of a process's end may be missing (docker: --ulimit nofile)", descriptors.limit());
+    (descriptors, None)
+}
+
 impl Daemon {
     /// Opens everything, removes what a killed predecessor left, and starts the routers.
     ///
     /// # Errors
     /// The kernel refuses something for good. A missing interface is not an error: it is waited for.
     pub fn start(config: Config) -> Result<Self, Error> {
+        // Before any socket, so that its number is lower.
+        let (descriptors, mounts) = descriptors();
         let signals = Signals::install()?;
-        let descriptors = limits::raise_descriptors();
-        if descriptors.limit() < FEW_DESCRIPTORS {
-            log::warn!(event = "descriptors"; "Only {} descriptors may be open; without {FEW_DESCRIPTORS}, some of status, metrics, the report of other holders of the addresses and the immediate notice of a process's end may be missing (docker: --ulimit nofile)", descriptors.limit());
-        }
         // Children that ended before the handlers were in place; later ones may be the notifier's.
         reaper::reap(usize::MAX);
         let poller = Poller::new(Clock::start()?)?;
@@ -136,6 +148,7 @@ impl Daemon {
         let routers = Routers::new(config.routers, network, &mut checks, &poller, descriptors)?;
         let lifelines = Lifelines::new(config.lifeline, descriptors, poller.now());
         let mut daemon = Self {
+            _mounts: mounts,
             poller,
             signals,
             routers,

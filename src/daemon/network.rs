@@ -19,6 +19,7 @@ use crate::sys::neighbor::Announcer;
 use crate::sys::netlink::{Address, Assignment, Change, Link, MARK, Monitor, Netlink, Removed, Route};
 use crate::sys::route::default_route_interface;
 use crate::sys::socket::{Inbox, Received, Socket, membership};
+use crate::time::Instant;
 use crate::token::{Poller, Token};
 use crate::vrrp::{DropReason, Family};
 
@@ -323,10 +324,10 @@ impl Network {
 
     /// Adds virtual addresses and renews the leases of those that exist. Returns the refused ones by their index in
     /// `assignments`.
-    pub(super) fn add(&mut self, assignments: &[Assignment]) -> Vec<(usize, Error)> {
+    pub(super) fn add(&mut self, now: Instant, assignments: &[Assignment]) -> Vec<(usize, Error)> {
         self.flush();
         let refused = self.netlink.add_all(assignments);
-        self.guard.note(assignments, &refused);
+        self.guard.renewed(now, assignments, &refused);
         refused
     }
 

@@ -204,7 +204,7 @@ impl Router {
             self.log_event(level, "promote_secondaries", text);
         }
         let refused = assigned.and_then(|()| {
-            let mut refused = network.add(&assignments).into_iter();
+            let mut refused = network.add(now, &assignments).into_iter();
             refused.try_for_each(|(at, e)| {
                 if self.leaves_out(network, &assignments[at], true) { Ok(()) } else { Err(e) }
             })

@@ -93,7 +93,7 @@ impl Routers {
         routers.watch_claims(poller);
         let (all, network) = routers.dispatcher.parts();
         // What a killed predecessor left is gone.
-        network.guard_mut().start(all.iter().map(Router::config));
+        network.guard_mut().start(all.iter().map(Router::config), descriptors);
         forbidden.map(|()| routers)
     }
 
@@ -197,7 +197,7 @@ impl Routers {
         let now = self.dispatcher.clock().exact();
         let guard = self.dispatcher.network_mut().guard_mut();
         guard.need(needed, now);
-        guard.renew(now);
+        guard.follow(now);
         let guards = |family| needed && guard.guards(family);
         Guarded { v4: guards(Family::V4), v6: guards(Family::V6) }
     }

@@ -349,6 +349,7 @@ fn the_guard_is_there_or_a_sentence_says_why_not() {
         ("VIP_LEASE", "0", "VI_1 has VIP_LEASE=0, so nothing would end the silence"),
         ("PRIORITY", "255", "VI_1 has PRIORITY=255, so its addresses are the host's own"),
         ("FAST_FAILOVER", "false", "with FAST_FAILOVER=false, no backup takes over at once"),
+        ("LIFELINE", "false", "with LIFELINE=false, no backup takes over at once"),
     ] {
         assert_eq!(with(&[(name, value)], Ok(())), format!("info no address guard: {why}"));
     }

@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 
 use crate::support::frame::{Wire, ethernet, ip, with_pseudo_header};
 use crate::support::lab::{Host, Lab};
-use crate::support::pair::START;
+use crate::support::pair::{Pair, START};
 use crate::support::query::{body, command, with_metrics};
 use crate::support::router::{Kind, Node, Router};
 use crate::support::{millis, seconds, wait_until};
@@ -165,10 +165,15 @@ fn a_host_whose_router_was_killed_answers_no_neighbor_solicitation() {
 fn without_a_guard_the_host_answers_until_its_lease_ends() {
     let lab = Lab::new();
     let (client, host) = (Client::new(&lab), lab.host("a", 1));
-    for (name, value) in
-        [("ADDRESS_GUARD", "off"), ("FAST_FAILOVER", "false"), ("VIP_LEASE", "0"), ("PRIORITY", "255")]
-    {
-        let mut router = start(&host, &quick().with(name, value));
+    for (name, value) in [
+        ("ADDRESS_GUARD", "off"),
+        ("LIFELINE", "false"),
+        ("FAST_FAILOVER", "false"),
+        ("VIP_LEASE", "0"),
+        ("PRIORITY", "255"),
+    ] {
+        let node = if name == "LIFELINE" { quick().with("ADDRESS_GUARD", "auto") } else { quick() };
+        let mut router = start(&host, &node.with(name, value));
         assert_eq!(ruleset(&host), "", "{name}={value}");
         router.run.kill();
         std::thread::sleep(millis(20));
@@ -185,6 +190,25 @@ fn auto_creates_the_guard_but_does_not_silence_a_host_that_no_backup_would_repla
     let (_, text) = command(&router, &["status"]);
     assert!(text.contains("guard:     nft: not in use"), "{text}");
     router.run.kill();
+    std::thread::sleep(millis(20));
+    assert!(client.is_answered(VIP, millis(200)));
+}
+
+#[test]
+fn auto_silences_a_host_while_a_backup_is_there() {
+    let mut pair = Pair::start([Kind::Ours; 2], &[Node::plain(200), Node::plain(100)]);
+    let client = Client { wire: Wire::open(&pair.client, "enp0s3"), host: pair.client.clone() };
+    let silences = |host: &Host| host.nft("list set arp vrrp-init-10.77.0.100 addresses").contains("expires");
+    wait_until("the master is guarded", seconds(2), || silences(&pair.a.host));
+    assert!(!silences(&pair.b.host));
+    let (_, text) = command(&pair.a, &["status"]);
+    assert!(text.contains("guard:     nft\n"), "{text}");
+    pair.b.run.signal(Signal::SIGTERM);
+    assert_eq!(pair.b.run.wait_exit(seconds(3)), 0);
+    wait_until("it is not any more", crate::support::pair::LEASE + LATE * 2, || !silences(&pair.a.host));
+    let (_, text) = command(&pair.a, &["status"]);
+    assert!(text.contains("guard:     nft: not in use"), "{text}");
+    pair.a.run.kill();
     std::thread::sleep(millis(20));
     assert!(client.is_answered(VIP, millis(200)));
 }
@@ -336,5 +360,5 @@ fn a_refused_guard_is_reported_and_everything_else_works() {
     let (_, json) = command(&first, &["status", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["routers"][0]["guard"], serde_json::json!({ "kind": "nft", "why": null }));
-    assert_eq!(first.run.log.since(0, "Another program removed"), Vec::<String>::new());
+    assert_eq!(first.run.log.since(0, "removed the address guard"), Vec::<String>::new());
 }

@@ -1,0 +1,141 @@
+//! The addresses to be guarded: how long the host may have each, and how long the kernel would silence it. Asks no
+//! kernel.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::sys::nftables::Silence;
+use crate::time::Instant;
+use crate::vrrp::Family;
+
+/// The kernel removes an address up to so long after its lifetime.
+pub(super) const LATE: Duration = Duration::from_secs(1);
+
+/// Sorted by address.
+#[derive(Debug, Default)]
+pub(super) struct GuardedAddresses {
+    all: Vec<Guarded>,
+    /// One of them may be due.
+    any_due: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Guarded {
+    address: IpAddr,
+    held_until: Instant,
+    silenced_until: Instant,
+    /// The kernel must be asked to silence it for longer.
+    is_due: bool,
+}
+
+impl GuardedAddresses {
+    pub(super) fn new(mut addresses: Vec<IpAddr>) -> Self {
+        addresses.sort_unstable();
+        addresses.dedup();
+        let never = Instant::START;
+        let guarded = |address| Guarded { address, held_until: never, silenced_until: never, is_due: false };
+        Self { all: addresses.into_iter().map(guarded).collect(), any_due: false }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = IpAddr> {
+        self.all.iter().map(|guarded| guarded.address)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    pub(super) fn has(&self, family: Family) -> bool {
+        self.iter().any(|address| Family::of(address) == family)
+    }
+
+    /// The host has an address for so long from `now` on. Another one is ignored.
+    pub(super) fn held(&mut self, address: IpAddr, lease: Duration, now: Instant) {
+        if let Ok(at) = self.all.binary_search_by_key(&address, |guarded| guarded.address) {
+            self.all[at].held_until = now + lease + LATE;
+            self.all[at].is_due = true;
+            self.any_due = true;
+        }
+    }
+
+    /// Every address that the host has is due.
+    pub(super) fn request_all(&mut self, now: Instant) {
+        for guarded in &mut self.all {
+            guarded.is_due = guarded.held_until > now;
+            self.any_due |= guarded.is_due;
+        }
+    }
+
+    /// The kernel has forgotten all of them.
+    pub(super) fn forgotten(&mut self, now: Instant) {
+        for guarded in &mut self.all {
+            guarded.silenced_until = now;
+        }
+        self.request_all(now);
+    }
+
+    /// What is due, from now on as if the kernel did it.
+    pub(super) fn take_due(&mut self, now: Instant) -> Vec<Silence> {
+        if !std::mem::take(&mut self.any_due) {
+            return vec![];
+        }
+        let due = self.all.iter_mut().filter(|guarded| guarded.is_due);
+        due.map(|guarded| {
+            guarded.is_due = false;
+            let known = guarded.silenced_until > now;
+            guarded.silenced_until = guarded.held_until;
+            Silence { address: guarded.address, time: guarded.held_until.since(now), known }
+        })
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(4);
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_millis(seconds * 1_000)
+    }
+
+    fn address(n: u8) -> IpAddr {
+        [10, 0, 0, n].into()
+    }
+
+    fn silence(n: u8, seconds: u64, known: bool) -> Silence {
+        Silence { address: address(n), time: Duration::from_secs(seconds), known }
+    }
+
+    /// Of 10.0.0.1 and 10.0.0.2, which is given twice.
+    fn two() -> GuardedAddresses {
+        GuardedAddresses::new(vec![address(2), address(1), address(2)])
+    }
+
+    #[test]
+    fn a_renewed_lease_is_due_once_and_an_address_of_another_router_never() {
+        let mut two = two();
+        two.held(address(2), LEASE, at(10));
+        two.held(address(2), LEASE, at(10));
+        two.held(address(9), LEASE, at(10));
+        assert_eq!(two.take_due(at(11)), [silence(2, 4, false)], "one second has passed");
+        assert_eq!(two.take_due(at(11)), []);
+        two.held(address(2), LEASE, at(12));
+        assert_eq!(two.take_due(at(12)), [silence(2, 5, true)]);
+        two.held(address(2), LEASE, at(17));
+        assert_eq!(two.take_due(at(17)), [silence(2, 5, false)], "the kernel has forgotten it");
+    }
+
+    #[test]
+    fn all_that_the_host_has_can_be_requested() {
+        let mut two = two();
+        two.held(address(1), LEASE, at(10));
+        two.held(address(2), LEASE, at(13));
+        two.take_due(at(13));
+        two.request_all(at(15));
+        assert_eq!(two.take_due(at(15)), [silence(2, 3, true)], "the first may be gone");
+        two.forgotten(at(16));
+        assert_eq!(two.take_due(at(16)), [silence(2, 2, false)]);
+    }
+}
