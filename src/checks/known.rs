@@ -1,7 +1,7 @@
 //! What is remembered of each process between two scans, and which names it matches. Reads nothing.
 
-use crate::sys::identity_reader::RequestId;
-use crate::sys::process::{Identity, Listed, Process};
+use crate::sys::identity_reader::{Named, RequestId};
+use crate::sys::process::{Listed, Process};
 
 /// For so many scans a process is young: it may be between fork and exec, and not have its name yet.
 const YOUNG: u8 = 8;
@@ -139,17 +139,20 @@ impl Names {
     }
 
     /// Puts the process on the list of each name that it matches, and off the others.
-    pub(super) fn insert(&self, identity: &Identity, known: &mut Known, found: &mut [Vec<Process>]) {
-        let process = identity.status.process;
-        known.is_kernel_thread = identity.status.is_kernel_thread;
-        known.rename(&identity.status.comm);
-        known.matches = false;
-        for (name, list) in self.0.iter().zip(found) {
+    pub(super) fn insert(named: &Named, known: &mut Known, found: &mut [Vec<Process>]) {
+        let process = named.status.process;
+        known.is_kernel_thread = named.status.is_kernel_thread;
+        known.rename(&named.status.comm);
+        known.matches = !named.names.is_empty();
+        for (number, list) in found.iter_mut().enumerate() {
             list.retain(|found| found.pid != process.pid);
-            if identity.has_name(name) {
+            if named.names.contains(&number) {
                 list.insert(list.partition_point(|found| found.pid < process.pid), process);
-                known.matches = true;
             }
         }
+    }
+
+    pub(super) fn all(&self) -> &[String] {
+        &self.0
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::known::{Known, Names};
 use crate::sys::Error;
 use crate::sys::identity_reader::{Answer, IdentityReader};
-use crate::sys::process::{Listed, Listing, ProcFs, Process, Status};
+use crate::sys::process::{Comm, Listed, Listing, ProcFs, Process, Status};
 use crate::time::Instant;
 
 /// The most reads of a process in one turn; each takes about two microseconds.
@@ -107,6 +107,7 @@ impl ProcessTable {
     pub(super) fn add(&mut self, name: &str) -> usize {
         let number = self.names.add(name);
         self.found.resize(self.names.len(), vec![]);
+        self.reader.look_for(self.names.all());
         number
     }
 
@@ -303,7 +304,7 @@ impl ProcessTable {
         Ok(())
     }
 
-    fn comm(&mut self, pid: i32) -> Result<Option<Vec<u8>>, Error> {
+    fn comm(&mut self, pid: i32) -> Result<Option<Comm>, Error> {
         self.reads += 1;
         self.procfs.comm(pid)
     }
@@ -335,14 +336,14 @@ impl ProcessTable {
         if matches!(self.phase, Phase::Listing(_)) {
             return;
         }
-        for Answer { pid, id, identity } in self.reader.answers() {
+        for Answer { pid, id, named } in self.reader.answers() {
             let Ok(at) = self.known.binary_search_by_key(&pid, Known::pid) else { continue };
             let known = &mut self.known[at];
             if !known.take_request(id) {
                 continue;
             }
-            match identity {
-                Ok(Some(identity)) => self.names.insert(&identity, known, &mut self.found),
+            match named {
+                Ok(Some(named)) => Names::insert(&named, known, &mut self.found),
                 Ok(None) => {}
                 Err(e) => {
                     known.ask_soon();

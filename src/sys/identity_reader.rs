@@ -1,20 +1,20 @@
 //! Reads the names of processes on a thread of its own, because such a read may wait for seconds (see
-//! [`ProcFs::identity`]). The thread exists only while there is something to read. Judges no name.
+//! [`ProcFs::identity`]). The thread exists only while there is something to read. Knows no check.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::Error;
-use super::process::{Identity, ProcFs};
+use super::process::{ProcFs, Status};
 
 /// The most requests without an answer.
 const MOST: usize = 4096;
 /// So many answers are reported together, unless they are the last ones.
 const BATCH: usize = 64;
-/// The stack of the thread: its largest buffers take 6 KiB.
+/// The stack of the thread: its largest buffers take 10 KiB.
 const STACK: usize = 64 * 1024;
 
 /// The number of a request.
@@ -28,11 +28,21 @@ pub struct Answer {
     /// The request that it answers.
     pub id: RequestId,
     /// `None` if the process has ended or is hidden.
-    pub identity: Result<Option<Identity>, Error>,
+    pub named: Result<Option<Named>, Error>,
 }
 
-/// The thread, and the requests that it does not have yet: it is handed all of them at once, because whoever waits for the
-/// lock while the thread has it waits until the kernel runs the thread again.
+/// A live process.
+#[derive(Debug)]
+pub struct Named {
+    pub status: Status,
+    /// The numbers of the names that it has.
+    pub names: Vec<usize>,
+}
+
+/// The thread, and the requests that it does not have yet: it is handed all of them at once.
+///
+/// Whoever waits for a lock that the thread has waits until the kernel runs the thread again, which on a busy machine can
+/// take seconds. So the thread has the lock of the queue for no more than a few instructions, and leaves the heap alone.
 #[derive(Debug)]
 pub struct IdentityReader {
     shared: Arc<Shared>,
@@ -53,7 +63,9 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Queue {
+    names: Arc<[String]>,
     requests: Vec<(RequestId, i32)>,
+    /// With capacity for an answer to each request.
     answers: Vec<Answer>,
     is_running: bool,
 }
@@ -68,6 +80,11 @@ impl IdentityReader {
             .map_err(Error::doing("open", "an event descriptor"))?;
         let shared = Arc::new(Shared { procfs, queue: Mutex::default(), answered });
         Ok(Self { shared, requests: vec![], count: 0, open: 0 })
+    }
+
+    /// The names that are looked for from now on.
+    pub fn look_for(&mut self, names: &[String]) {
+        self.shared.lock().names = names.into();
     }
 
     /// Requests the names of `pid`, which are read after [`IdentityReader::start`]. `None` if too many requests are without
@@ -89,6 +106,7 @@ impl IdentityReader {
     /// The kernel permits no further thread (`RLIMIT_NPROC`, or the limit of the control group).
     pub fn start(&mut self) -> Result<(), Error> {
         let mut queue = self.shared.lock();
+        queue.answers.reserve(self.open);
         queue.requests.append(&mut self.requests);
         if !queue.is_running && !queue.requests.is_empty() {
             let shared = Arc::clone(&self.shared);
@@ -102,11 +120,18 @@ impl IdentityReader {
         Ok(())
     }
 
-    /// The answers since the last call, in the order of the requests.
+    /// The answers since the last call, in the order of the requests. Never blocks: while the thread has the lock, there are
+    /// none, and the descriptor stays readable.
     pub fn answers(&mut self) -> Vec<Answer> {
+        let empty = Vec::with_capacity(self.open);
+        let mut queue = match self.shared.queue.try_lock() {
+            Ok(queue) => queue,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return vec![],
+        };
         // EAGAIN: there are none.
         let _ = self.shared.answered.read();
-        let answers = std::mem::take(&mut self.shared.lock().answers);
+        let answers = std::mem::replace(&mut queue.answers, empty);
         self.open -= answers.len();
         answers
     }
@@ -128,11 +153,14 @@ impl Shared {
     /// Answers until no request is left.
     fn work(&self) {
         loop {
-            let requests = self.next();
+            let (wanted, requests) = self.next();
             let Some(last) = requests.len().checked_sub(1) else { return };
             for (n, (id, pid)) in requests.into_iter().enumerate() {
-                let identity = self.procfs.identity(pid);
-                self.lock().answers.push(Answer { pid, id, identity });
+                let named = self.procfs.identity(pid, |identity| {
+                    let has = |number: &usize| identity.has_name(&wanted[*number]);
+                    Named { status: identity.status, names: (0..wanted.len()).filter(has).collect() }
+                });
+                self.lock().answers.push(Answer { pid, id, named });
                 // Without the lock, which the event loop takes when this wakes it up.
                 if n == last || (n + 1).is_multiple_of(BATCH) {
                     // It fails only when the counter is full, and then it is readable.
@@ -142,9 +170,9 @@ impl Shared {
         }
     }
 
-    fn next(&self) -> Vec<(RequestId, i32)> {
+    fn next(&self) -> (Arc<[String]>, Vec<(RequestId, i32)>) {
         let mut queue = self.lock();
         queue.is_running = !queue.requests.is_empty();
-        std::mem::take(&mut queue.requests)
+        (Arc::clone(&queue.names), std::mem::take(&mut queue.requests))
     }
 }

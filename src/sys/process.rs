@@ -1,7 +1,10 @@
 //! Finds live processes by name in /proc. Knows no service, verdict or interval.
 
+use std::ffi::CStr;
+use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write as _};
+use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirEntryExt;
 use std::path::PathBuf;
@@ -10,6 +13,7 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, readlinkat};
 use nix::sys::stat::Mode;
+use rustix::fs::readlinkat_raw;
 
 use super::Error;
 
@@ -20,8 +24,8 @@ const COMM_LEN: usize = 15;
 const PAGE: usize = 4096;
 /// Longer than any stat line: 52 numbers and a name.
 const STAT_PAGE: usize = 2048;
-/// Longer than any comm. The names of kernel threads have up to 64 bytes.
-const COMM_PAGE: usize = 128;
+/// Longer than any comm. The names of kernel threads have up to 63 bytes.
+const COMM_PAGE: usize = 64;
 
 /// A live process. Equal values mean the same process, because a reused pid has a different start time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,33 +78,62 @@ impl Iterator for Listing {
     }
 }
 
+/// The comm of a process. It needs no heap: see [`ProcFs::identity`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Comm {
+    octets: [u8; COMM_PAGE],
+    length: usize,
+}
+
+impl Comm {
+    fn new(name: &[u8]) -> Self {
+        let (mut octets, length) = ([0; COMM_PAGE], name.len().min(COMM_PAGE));
+        octets[..length].copy_from_slice(&name[..length]);
+        Self { octets, length }
+    }
+}
+
+impl Deref for Comm {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.octets[..self.length]
+    }
+}
+
+impl fmt::Debug for Comm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.escape_ascii())
+    }
+}
+
 /// What `/proc/PID/stat` shows of a live process.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
     pub process: Process,
-    pub comm: Vec<u8>,
+    pub comm: Comm,
     /// It has no address space, and so neither arguments nor an executable.
     pub is_kernel_thread: bool,
 }
 
 /// Every name of a live process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity<'a> {
     pub status: Status,
-    cmdline: Vec<u8>,
+    cmdline: &'a [u8],
     /// The target of `/proc/PID/exe`, if we may read it.
-    executable: Vec<u8>,
+    executable: &'a [u8],
 }
 
-impl Identity {
+impl Identity<'_> {
     /// Whether `name` is its comm, the last component of the path in `argv[0]`, or the last component of its executable's
     /// path. A script whose name is longer than a comm also matches by the last component of `argv[1]`.
     pub fn has_name(&self, name: &str) -> bool {
         let (name, comm) = (name.as_bytes(), &*self.status.comm);
         !name.is_empty()
             && (name == comm
-                || Arguments::parse(whole_arguments(&self.cmdline)).have_name(name, comm)
-                || name == executable_name(&self.executable))
+                || Arguments::parse(whole_arguments(self.cmdline)).have_name(name, comm)
+                || name == executable_name(self.executable))
     }
 }
 
@@ -133,11 +166,10 @@ impl ProcFs {
     ///
     /// # Errors
     /// It could not be read for another reason, for example because no descriptor is left.
-    pub fn comm(&self, pid: i32) -> Result<Option<Vec<u8>>, Error> {
-        let mut buffer = [0; COMM_PAGE];
-        let comm =
-            read(&self.dir, &format!("{pid}/comm"), &mut buffer).map_err(|e| self.unreadable(pid, e))?;
-        Ok(comm.map(|comm| comm.strip_suffix(b"\n").unwrap_or(comm).to_vec()))
+    pub fn comm(&self, pid: i32) -> Result<Option<Comm>, Error> {
+        let mut buffer = [0; COMM_PAGE + 1];
+        let comm = read(&self.dir, &path(pid, "comm"), &mut buffer).map_err(|e| self.unreadable(pid, e))?;
+        Ok(comm.map(|comm| Comm::new(comm.strip_suffix(b"\n").unwrap_or(comm))))
     }
 
     /// A process, if it is alive and not hidden. Zombies and dead processes are not alive. Does not wait for the lock on the
@@ -151,36 +183,39 @@ impl ProcFs {
 
     fn read_status(&self, pid: i32) -> io::Result<Option<Status>> {
         let mut buffer = [0; STAT_PAGE];
-        let Some(line) = read(&self.dir, &format!("{pid}/stat"), &mut buffer)? else { return Ok(None) };
+        let Some(line) = read(&self.dir, &path(pid, "stat"), &mut buffer)? else { return Ok(None) };
         let stat = Stat::parse(line).ok_or_else(malformed)?;
         Ok((!stat.is_dead()).then(|| Status {
             process: Process { pid, start_time: stat.start_time },
-            comm: stat.comm.to_vec(),
+            comm: Comm::new(stat.comm),
             is_kernel_thread: stat.is_kernel_thread(),
         }))
     }
 
-    /// Every name of a process, if it is alive. **May block**, for seconds: reading the arguments waits for the lock on the
-    /// process's memory map, which another process can hold as long as it maps memory or forks.
+    /// What `judge` makes of every name of a process, if it is alive. **May block**, for seconds: reading the arguments waits
+    /// for the lock on the process's memory map, which another process can hold as long as it maps memory or forks.
+    ///
+    /// It needs no heap: a thread that the kernel interrupts while it has the lock of the heap holds up all others until it
+    /// runs again, which on a busy machine takes long.
     ///
     /// # Errors
     /// As [`ProcFs::comm`].
-    pub fn identity(&self, pid: i32) -> Result<Option<Identity>, Error> {
-        self.read_identity(pid).map_err(|e| self.unreadable(pid, e))
+    pub fn identity<T>(&self, pid: i32, judge: impl FnOnce(&Identity<'_>) -> T) -> Result<Option<T>, Error> {
+        self.read_identity(pid, judge).map_err(|e| self.unreadable(pid, e))
     }
 
-    fn read_identity(&self, pid: i32) -> io::Result<Option<Identity>> {
+    fn read_identity<T>(&self, pid: i32, judge: impl FnOnce(&Identity<'_>) -> T) -> io::Result<Option<T>> {
         let Some(status) = self.read_status(pid)? else { return Ok(None) };
-        if status.is_kernel_thread {
-            return Ok(Some(Identity { status, cmdline: vec![], executable: vec![] }));
+        let (mut arguments, mut link) = ([0; PAGE], [0; PAGE]);
+        let (mut cmdline, mut executable) = (&[][..], &[][..]);
+        if !status.is_kernel_thread {
+            cmdline = read(&self.dir, &path(pid, "cmdline"), &mut arguments)?.unwrap_or_default();
+            // A process of another user needs CAP_SYS_PTRACE. Without it, or if the path is too long to be read, only comm
+            // and argv count.
+            let length = readlinkat_raw(&*self.dir, c_str(&path(pid, "exe")), &mut link[..]).unwrap_or(0);
+            executable = link.get(..length).filter(|_| length < PAGE).unwrap_or_default();
         }
-        let mut buffer = [0; PAGE];
-        let cmdline = read(&self.dir, &format!("{pid}/cmdline"), &mut buffer)?.unwrap_or_default().to_vec();
-        // A process of another user needs CAP_SYS_PTRACE. Without it, or if the path is too long to be read, only comm and
-        // argv count.
-        let executable = readlinkat(&*self.dir, format!("{pid}/exe").as_str());
-        let executable = executable.map(|path| path.as_bytes().to_vec()).unwrap_or_default();
-        Ok(Some(Identity { status, cmdline, executable }))
+        Ok(Some(judge(&Identity { status, cmdline, executable })))
     }
 
     fn unreadable(&self, pid: i32, e: io::Error) -> Error {
@@ -198,12 +233,13 @@ impl ProcFs {
     pub fn scan(&self, names: &[String]) -> Result<Vec<Vec<Process>>, Error> {
         let mut found = vec![Vec::new(); names.len()];
         for listed in self.list()? {
-            let Some(identity) = self.identity(listed?.pid)? else { continue };
-            for (name, list) in names.iter().zip(&mut found) {
-                if identity.has_name(name) {
-                    list.push(identity.status.process);
+            self.identity(listed?.pid, |identity| {
+                for (name, list) in names.iter().zip(&mut found) {
+                    if identity.has_name(name) {
+                        list.push(identity.status.process);
+                    }
                 }
-            }
+            })?;
         }
         Ok(found)
     }
@@ -343,12 +379,25 @@ fn hides_processes(mountinfo: &[u8], mount_point: &[u8]) -> bool {
 
 /// Reads the beginning of a file, at most the buffer's length. `None` if its process has ended or is hidden. The kernel
 /// generates these files, and one read returns as much as fits.
-fn read<'a>(proc: &File, path: &str, buffer: &'a mut [u8]) -> io::Result<Option<&'a [u8]>> {
+fn read<'a>(proc: &File, path: &Path, buffer: &'a mut [u8]) -> io::Result<Option<&'a [u8]>> {
     // Not std's `File::open`: with musl it makes a second system call to set close-on-exec.
-    let open = openat(proc, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
+    let open = openat(proc, c_str(path), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
     let Some(file) = if_accessible(open)? else { return Ok(None) };
     let length = if_accessible(nix::unistd::read(&file, buffer))?;
     Ok(length.map(|length| &buffer[..length]))
+}
+
+/// A path below /proc, ended by NUL.
+type Path = [u8; 24];
+
+fn path(pid: i32, file: &str) -> Path {
+    let mut octets = Path::default();
+    write!(&mut octets[..], "{pid}/{file}\0").expect("a number and a short name");
+    octets
+}
+
+fn c_str(path: &Path) -> &CStr {
+    CStr::from_bytes_until_nul(path).expect("it ends by NUL")
 }
 
 /// `None` if the process has ended (ENOENT for a file that is not open yet, ESRCH for an open one) or is hidden or another

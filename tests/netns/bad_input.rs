@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use crate::support::capture::Capture;
 use crate::support::lab::{Host, Lab};
 use crate::support::pair::START;
-use crate::support::process::{Launch, Running};
+use crate::support::process::{Launch, Running, children_of};
 use crate::support::query::command;
 use crate::support::router::{Kind, Node, OURS, Router};
 use crate::support::schedule::{alone, fast_pair, fast_pair_on, keeps_its_schedule};
@@ -202,6 +202,50 @@ fn a_host_of_five_thousand_addresses_takes_part_and_keeps_them() {
     pair.b.wait_master(marks[1], seconds(1));
     assert_eq!(pair.a.run.wait_exit(seconds(2)), 0);
     assert_eq!((count_addresses(&pair.a.host), pair.a.holds_vip()), (ADDRESSES, false));
+}
+
+/// At most 10,000, if half of the free memory is enough for them.
+fn processes() -> usize {
+    const KB_EACH: usize = 400;
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:")).unwrap();
+    let available: usize = line.split_whitespace().next().unwrap().parse().unwrap();
+    (available / 2 / KB_EACH).min(10_000)
+}
+
+#[test]
+fn ten_thousand_processes_beside_the_service_delay_no_advert_and_not_its_check() {
+    let _alone = alone();
+    let node = |priority| {
+        fast(priority).with("SERVICE", "service").with("CHECK_INTERVAL", "1").with("CHECK_WEIGHT", "2")
+    };
+    let pair = fast_pair(&[200, 100].map(node));
+    let (host, init) = (&pair.a.host, &pair.a.run);
+    let (count, fifo, service) = (processes(), host.file("fifo"), host.file("bin/service"));
+    std::fs::create_dir_all(service.parent().unwrap()).unwrap();
+    std::fs::copy("/bin/sleep", &service).unwrap();
+    // Each waits for input that never comes.
+    let script = format!(
+        "renice -n 19 -p $$; mkfifo $0; exec 3<>$0; i=0; while [ $i -lt {count} ]; do {{ read x <&3; }} & i=$((i+1)); \
+         done; echo started; wait"
+    );
+    let shell = |script: &str| {
+        let args = ["-c", script, fifo.to_str().unwrap()];
+        Running::start(host, Launch::Joining(init), Path::new("/bin/dash"), &args, &[])
+    };
+    keeps_its_schedule(&pair, millis(100), millis(50), || {
+        let _all = shell(&script).log.wait_for("started", seconds(90));
+        let running = Running::start(host, Launch::Joining(init), &service, &["600"], &[]);
+        init.log.wait_for("Check of service succeeded", seconds(5));
+        let mark = init.log.mark();
+        let killed = std::time::Instant::now();
+        running.signal(Signal::SIGKILL);
+        let gone = init.log.wait_for_after(mark, "service … is gone", seconds(5)).at - killed;
+        println!("{count} processes; the end of the service was noticed after {gone:?}");
+        // All of them end at once, and PID 1 reaps them.
+        shell("kill -9 -1");
+        wait_until("all are reaped", seconds(30), || children_of(init.pid()).is_empty());
+    });
 }
 
 #[test]
