@@ -43,7 +43,7 @@ chaos: setup ## faults by CHAOS_SEED (random) on two and three hosts for CHAOS_S
 	@CHAOS_SEED=$${CHAOS_SEED:-$$(shuf -i 1-1000000 -n 1)} CHAOS_SECONDS=$${CHAOS_SECONDS:-600} \
 		cargo test --locked --test netns chaos:: -- --nocapture
 
-fuzz: setup ## packets, events, environments, netlink, HTTP and scans by libFuzzer, FUZZ_SECONDS (60) for each of six
+fuzz: setup ## packets, events, environments, netlink, /proc, HTTP and scans by libFuzzer, FUZZ_SECONDS (60) for each of nine
 	@$(scripts)/fuzz.sh
 
 # The namespace tests mostly wait: many at once.

@@ -28,7 +28,8 @@ pub mod lifeline;
 pub mod logger;
 pub mod preflight;
 mod printable;
-mod serve;
+#[doc(hidden)]
+pub mod serve;
 pub mod status;
 pub mod sys;
 pub mod time;

@@ -2,11 +2,11 @@
 //! Header fields are not parsed, because none of them changes the response.
 
 /// The longest request line with its header fields, in bytes.
-pub(super) const LONGEST_REQUEST: usize = 8 * 1024;
+pub const LONGEST_REQUEST: usize = 8 * 1024;
 
 /// A page of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Page {
+pub enum Page {
     Metrics,
     Health,
     Ready,
@@ -25,7 +25,7 @@ const PAGES: [(&str, Page); 5] = [
 
 /// The result of parsing the bytes received so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Parsed {
+pub enum Parsed {
     /// The empty line is missing.
     Incomplete,
     /// `body`: false for HEAD.
@@ -35,7 +35,7 @@ pub(super) enum Parsed {
 }
 
 /// Parses the bytes of a request.
-pub(super) fn parse(octets: &[u8]) -> Parsed {
+pub fn parse(octets: &[u8]) -> Parsed {
     let ended =
         octets.windows(4).any(|end| end == b"\r\n\r\n") || octets.windows(2).any(|end| end == b"\n\n");
     if !ended {
@@ -65,7 +65,7 @@ pub(super) fn parse(octets: &[u8]) -> Parsed {
 }
 
 /// A whole response, after which the server closes the connection.
-pub(crate) fn response(status: &str, media_type: &str, text: &str, body: bool) -> Vec<u8> {
+pub fn response(status: &str, media_type: &str, text: &str, body: bool) -> Vec<u8> {
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: {media_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         text.len()
@@ -78,7 +78,7 @@ pub(crate) fn response(status: &str, media_type: &str, text: &str, body: bool) -
 }
 
 /// An error response with the list of pages.
-pub(super) fn rejection(status: &str) -> Vec<u8> {
+pub fn rejection(status: &str) -> Vec<u8> {
     let paths: Vec<_> = PAGES.iter().map(|(path, _)| *path).collect();
     response(status, "text/plain", &format!("{status}; there are: {}\n", paths.join(" ")), true)
 }

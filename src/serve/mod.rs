@@ -2,8 +2,9 @@
 //! each have a deadline. Never blocks. Knows no router; the daemon writes the responses.
 
 mod connection;
-mod http;
-mod request;
+pub mod exchange;
+pub mod http;
+pub mod request;
 
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -15,7 +16,8 @@ use crate::sys::limits::Descriptors;
 use crate::sys::listener::Listener;
 use crate::time::Instant;
 use crate::token::{Poller, Token};
-use connection::{Claim, Connection, GRACE, ReadBudget};
+use connection::Connection;
+use exchange::{Claim, GRACE, ReadBudget};
 pub(crate) use http::{Page, response};
 use request::Endpoint;
 pub(crate) use request::Request;

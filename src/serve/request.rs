@@ -4,7 +4,7 @@ use super::http::Page;
 
 /// The socket that a client connected to. The first two send their document without reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Endpoint {
+pub enum Endpoint {
     Document,
     Health,
     Http,
@@ -12,7 +12,7 @@ pub(super) enum Endpoint {
 
 /// The request of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Request {
+pub enum Request {
     /// The whole status document.
     Document,
     /// Only the part that a health check needs.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use vrrp_init::commands::report_on;
 use vrrp_init::config::{Config, EffectiveTexts};
+use vrrp_init::serve::http;
 use vrrp_init::sys::netlink::{Change, changes_in};
 use vrrp_init::time::Instant;
 use vrrp_init::vrrp::{
@@ -16,13 +17,15 @@ use vrrp_init::vrrp::{
     Version, Vrid,
 };
 
-#[path = "../../src/serve/http.rs"]
-mod http;
+#[path = "clients.rs"]
+mod clients;
+#[path = "kernel.rs"]
+mod kernel;
 
 /// Octets as choices, zeros when they are used up.
 struct Choices<'a>(&'a [u8]);
 
-impl Choices<'_> {
+impl<'a> Choices<'a> {
     fn octet(&mut self) -> u8 {
         let Some((first, rest)) = self.0.split_first() else { return 0 };
         self.0 = rest;
@@ -31,6 +34,14 @@ impl Choices<'_> {
 
     fn yes(&mut self) -> bool {
         self.octet() & 1 == 1
+    }
+
+    /// As many of the next octets as the first of them says, at most 31.
+    fn part(&mut self) -> &'a [u8] {
+        let length = usize::from(self.octet() % 32).min(self.0.len());
+        let (part, rest) = self.0.split_at(length);
+        self.0 = rest;
+        part
     }
 }
 
@@ -284,6 +295,32 @@ pub(crate) fn http(data: &[u8]) {
         request.windows(2).any(|end| end == b"\n\n") || request.windows(4).any(|end| end == b"\r\n\r\n");
     let is_full = request.len() == http::LONGEST_REQUEST;
     assert_eq!(seen == http::Parsed::Incomplete, !ended && !is_full);
+}
+
+/// Files of /proc.
+pub(crate) fn proc(data: &[u8]) {
+    let mut choices = Choices(data);
+    match choices.octet() % 4 {
+        0 => kernel::stat(choices.0),
+        1 => kernel::comm(&mut choices),
+        2 => kernel::arguments(&mut choices),
+        _ => kernel::mounts(choices.0),
+    }
+}
+
+/// Headers of received packets, and what the kernel tells beside them.
+pub(crate) fn packet(data: &[u8]) {
+    let mut choices = Choices(data);
+    match choices.octet() % 4 {
+        0 => kernel::header(choices.0, false),
+        1 => kernel::header(choices.0, true),
+        _ => kernel::control(&mut choices),
+    }
+}
+
+/// A client of the status server.
+pub(crate) fn serve(data: &[u8]) {
+    clients::run(&mut Choices(data));
 }
 
 /// Packets that a scan hears: any octets make a report of printable lines, with a bounded number of them for each packet.

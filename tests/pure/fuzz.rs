@@ -68,4 +68,28 @@ proptest! {
     ) {
         bodies::http(&[&[step], text.as_bytes(), &rest].concat());
     }
+
+    #[test]
+    fn files_of_proc(data in prop::collection::vec(any::<u8>(), 0..200)) {
+        bodies::proc(&data);
+    }
+
+    /// Lines of the right shape.
+    #[test]
+    fn lines_of_proc(
+        kind in 0..4_u8,
+        line in "[0-9]{1,5} \\([a-z ()]{0,15}\\)( [0-9A-Z]{1,4}){0,22}|(/?[a-z]{1,9}/?\0){0,4}|([0-9] ){3}/ (/proc|/) rw( - proc| [a-z:]{1,9}){0,3} p (rw|hidepid=[0-2],?){0,3}\n",
+    ) {
+        bodies::proc(&[&[kind], line.as_bytes()].concat());
+    }
+
+    #[test]
+    fn headers_and_control_messages(data in prop::collection::vec(any::<u8>(), 0..120)) {
+        bodies::packet(&data);
+    }
+
+    #[test]
+    fn clients_of_the_status_server(data in prop::collection::vec(any::<u8>(), 0..300)) {
+        bodies::serve(&data);
+    }
 }

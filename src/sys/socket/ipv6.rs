@@ -21,7 +21,7 @@ pub(super) fn control() -> Vec<u8> {
 
 /// The destination address and the received hop limit, from the packet's control messages. If one is missing, the result
 /// is the unspecified address or 0, which VRRP does not accept.
-pub(super) fn destination(messages: impl Iterator<Item = ControlMessageOwned>) -> (Ipv6Addr, u8) {
+pub fn destination(messages: impl Iterator<Item = ControlMessageOwned>) -> (Ipv6Addr, u8) {
     let (mut to, mut hop_limit) = (Ipv6Addr::UNSPECIFIED, 0);
     for message in messages {
         if let ControlMessageOwned::Ipv6PacketInfo(info) = message {

@@ -4,7 +4,7 @@ mod datagram;
 mod fragments;
 mod inbox;
 pub mod ipv4;
-mod ipv6;
+pub mod ipv6;
 pub mod membership;
 mod outbox;
 mod raw;
