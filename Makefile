@@ -11,7 +11,7 @@ help: ## this list
 setup: ## install what is missing: Debian packages, the musl target (quick when all is there)
 	@$(scripts)/setup.sh
 
-image: setup ## build vrrp-init:latest, one static file
+image: setup ## build vrrp-init:latest, one static file, and vrrp-init:hold-1 if there is none
 	@$(scripts)/with-docker.sh bash -c '$(scripts)/stand-ins.sh builder && $(scripts)/image.sh'
 
 images: image ## build vrrp-init:arm64 as well, or for ARCHITECTURE=armv7

@@ -9,6 +9,8 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::{HOLD, repository};
+
 const PREFIX: &str = "vrrp-init-docker-";
 
 /// Runs a program to its end: its standard output, or the failure with all output.
@@ -132,6 +134,16 @@ impl Namespace {
         program(&format!("nsenter --net=/run/netns/{} {line}", self.name))
     }
 
+    /// The namespace, for [`Namespace::enter`].
+    pub(crate) fn open(&self) -> File {
+        File::open(format!("/run/netns/{}", self.name)).expect("the namespace exists")
+    }
+
+    /// Moves the calling thread into a namespace, for good; threads that it starts are there too.
+    pub(crate) fn enter(namespace: &File) {
+        nix::sched::setns(namespace, nix::sched::CloneFlags::CLONE_NEWNET).expect("tests run as root");
+    }
+
     /// Whether any interface has the address.
     pub(crate) fn has(&self, address: &str) -> bool {
         self.ip("-4 -oneline address show").contains(&format!(" {address}/"))
@@ -239,6 +251,20 @@ impl Host {
         must(&mut program(&format!("docker save --output {} {}", archive.display(), images.join(" "))));
         self.docker(&format!("load --quiet --input {}", archive.display()));
         let _ = fs::remove_file(archive);
+    }
+
+    /// Makes the image of the service `namespace` on this host, from the image of these sources.
+    pub(crate) fn load_hold(&self) {
+        let script = format!("docker build --quiet --tag {HOLD} - <Dockerfile");
+        self.shell(&repository().join("compose/holder"), &script)
+            .unwrap_or_else(|failure| panic!("{failure}"));
+    }
+
+    /// Gives an image's name to another image, with the same content and another label: a new version.
+    pub(crate) fn load_new_version(&self, image: &str, version: usize) {
+        let build = format!("docker build --quiet --tag {image} -");
+        let script = format!("printf 'FROM {image}\nLABEL version={version}\n' | {build}");
+        self.shell(repository(), &script).unwrap_or_else(|failure| panic!("{failure}"));
     }
 
     /// Compose on this host, in a directory with a compose file.

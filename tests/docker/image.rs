@@ -71,6 +71,48 @@ fn the_image_is_one_static_file_and_an_empty_run() {
     assert_eq!(labels["org.opencontainers.image.licenses"], env!("CARGO_PKG_LICENSE"), "{labels}");
 }
 
+/// The images of a repository, without those names when this is dropped.
+struct Repository(String);
+
+impl Repository {
+    fn make(&self) {
+        must(program("tests/scripts/image.sh").current_dir(repository()).env("REPOSITORY", &self.0));
+    }
+
+    fn id(&self, tag: &str) -> String {
+        must(&mut program(&format!("docker image inspect --format {{{{.Id}}}} {}:{tag}", self.0)))
+    }
+}
+
+impl Drop for Repository {
+    fn drop(&mut self) {
+        for tag in ["hold-1", "latest", "build"] {
+            let _ = program(&format!("docker rmi {}:{tag}", self.0)).output();
+        }
+    }
+}
+
+#[test]
+fn the_image_of_the_namespace_is_made_once_and_its_tag_never_moves() {
+    images();
+    let made = Repository(format!("vrrp-init-test-{}", std::process::id()));
+    made.make();
+    let image = Unpacked::new(&format!("{}:hold-1", made.0), "hold");
+    assert_eq!(image.files, ["run/\nvrrp-init\n"], "files by layer: that of vrrp-init itself");
+    assert_eq!(image.config["config"]["Cmd"], serde_json::json!(["hold"]));
+    assert_eq!(image.config["config"]["Healthcheck"]["Test"], serde_json::json!(["NONE"]));
+
+    // The image of an older release.
+    let build = format!(
+        "printf 'FROM {0}:hold-1\nLABEL release=old\n' | docker build --quiet --tag {0}:hold-1 -",
+        made.0
+    );
+    must(program("bash -euc").arg(build));
+    let old = made.id("hold-1");
+    made.make();
+    assert_eq!(made.id("hold-1"), old, "make image has moved the tag");
+}
+
 /// The binary of a plain `cargo build --release` in this folder with this user's crate registry. The image's binary was
 /// built in another folder with another registry.
 fn plain_build() -> Vec<u8> {
@@ -117,6 +159,9 @@ fn the_image_for_arm64_runs_and_becomes_master() {
     must(program("make --silent images").current_dir(repository()));
     let image = Unpacked::new("vrrp-init:arm64", "arm64");
     assert_eq!(image.config["architecture"], "arm64");
+    let hold = Unpacked::new("vrrp-init:hold-1-arm64", "hold-arm64");
+    assert_eq!((&hold.config["architecture"], &hold.files), (&"arm64".into(), &image.files));
+    assert_eq!(hold.config["config"]["Cmd"], serde_json::json!(["hold"]));
     assert_eq!(image.config["config"]["Entrypoint"], serde_json::json!(["/vrrp-init"]));
     assert_eq!(
         image.config["config"]["Healthcheck"]["Test"],

@@ -7,7 +7,9 @@ mod pair;
 mod published;
 mod readme;
 mod recipes;
+mod requests;
 mod restarts;
+mod upgrades;
 
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -21,6 +23,10 @@ const HAPROXY: &str = "haproxy:3.2";
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
+
+/// The image of the service `namespace`. `make image` never makes it again, so the tests make it from these sources: see
+/// [`host::Host::load_hold`].
+const HOLD: &str = "vrrp-init:hold-1";
 
 /// The image of these sources, and the public images that the tests run beside it.
 fn images() {

@@ -71,6 +71,28 @@ fn is_hardened(host: &Host) {
     assert_eq!(host.inspect("keepalived", ".HostConfig.ReadonlyRootfs"), "true");
 }
 
+/// What the service `namespace` may do and needs.
+fn is_bare(host: &Host) {
+    for set in ["CapEff", "CapPrm", "CapBnd"] {
+        assert_eq!(status_of(host, "namespace", set), "0000000000000000", "{set}");
+    }
+    assert_eq!(status_of(host, "namespace", "NoNewPrivs"), "1");
+    assert_eq!(host.inspect("namespace", ".HostConfig.ReadonlyRootfs"), "true");
+    assert_eq!(host.inspect("namespace", ".Config.Healthcheck.Test"), "[NONE]");
+    let own = status_of(host, "namespace", "RssAnon");
+    println!("memory of the namespace's own: {own}; with the pages of the file: {}", pss(host, "namespace"));
+    let own: u32 = own.trim_end_matches(" kB").parse().expect("a number of kB");
+    assert!(own <= 100, "{own} kB");
+}
+
+/// Memory, with its share of the pages that several processes have.
+fn pss(host: &Host, container: &str) -> String {
+    let pid = host.inspect(container, ".State.Pid");
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("the container runs");
+    let found = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
+    found.unwrap_or_else(|| panic!("no Pss in {rollup}")).trim().to_owned()
+}
+
 #[test]
 fn every_recipe_for_compose_fails_over_when_its_service_dies() {
     super::stand_ins("nginx dns");
@@ -86,6 +108,16 @@ fn every_recipe_for_compose_fails_over_when_its_service_dies() {
     pair.expect_page(VIP, "master", "haproxy runs again");
     is_hardened(&pair.master);
     hardened.down();
+
+    for (_, host) in pair.hosts() {
+        host.load_hold();
+    }
+    let holder = Recipe::up(&pair, "holder");
+    holder.fails_over_without(&["haproxy"]);
+    pair.expect_page(VIP, "master", "haproxy runs again");
+    is_hardened(&pair.master);
+    is_bare(&pair.master);
+    holder.down();
 
     let nginx = Recipe::up(&pair, "nginx");
     nginx.fails_over_without(&["nginx"]);

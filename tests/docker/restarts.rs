@@ -1,4 +1,5 @@
-//! Which containers stop together in a shared PID namespace: every row of docs/pid-namespace.md, on one host.
+//! Which containers stop together in a shared PID namespace: every row of docs/pid-namespace.md for both layouts, on one
+//! host.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,6 +24,7 @@ impl Node {
         let lan = Lan::new();
         let host = Host::start(&lan, "node", "enp0s3", "10.0.0.11/24");
         host.load(&[IMAGE, HAPROXY]);
+        host.load_hold();
         let node = Self { host, recipe: repository().join("compose").join(recipe), _lan: lan };
         node.compose("up -d");
         node.whole("both were started");
@@ -31,6 +33,17 @@ impl Node {
 
     fn compose(&self, line: &str) -> String {
         self.host.compose(&self.recipe, &[("PRIORITY", "11")], line)
+    }
+
+    /// `up -d` after a variable of keepalived was edited, in `.env` or in the compose file.
+    fn edit(&self, priority: &str) -> Result<String, String> {
+        self.host.try_compose(&self.recipe, &[("PRIORITY", priority)], "up -d")
+    }
+
+    /// `up -d` after a new image has its name.
+    fn upgrade(&self, image: &str, version: usize) -> Result<String, String> {
+        self.host.load_new_version(image, version);
+        self.edit("11")
     }
 
     /// The pid of a container's first process on this machine, 0 if there is none.
@@ -92,48 +105,69 @@ impl Node {
 
     /// Prints what happened to haproxy when keepalived died, which is a race in the engine, and starts it by hand.
     fn start_haproxy(&self, after: &str) {
+        self.start(&["haproxy"], after);
+    }
+
+    /// The same for all guests of a namespace.
+    fn start(&self, guests: &[&str], after: &str) {
         pause(SETTLED);
-        println!("{after}: haproxy {}", self.host.inspect("haproxy", ".State.Status"));
-        // The engine may be starting it as well.
-        wait_for(&format!("docker start haproxy: {after}"), SETTLE, || self.host.try_docker("start haproxy"));
+        for guest in guests {
+            println!("{after}: {guest} {}", self.host.inspect(guest, ".State.Status"));
+            // The engine may be starting it as well.
+            let start = || self.host.try_docker(&format!("start {guest}"));
+            wait_for(&format!("docker start {guest}: {after}"), SETTLE, start);
+        }
         self.whole(after);
+    }
+
+    /// haproxy dies, keepalived stays. With master and worker, several processes are guests in the namespace.
+    fn haproxy_comes_and_goes(&self) {
+        let keepalived = self.pid("keepalived");
+        let processes = self.host.docker("top haproxy -o pid,comm");
+        assert!(processes.matches("haproxy").count() >= 2, "a master and its worker: {processes}");
+        let failures = self.count("Check of haproxy failed");
+        let haproxy = self.pid("haproxy");
+        self.host.docker("kill --signal USR2 haproxy");
+        pause(SETTLED);
+        assert_eq!(self.count("Check of haproxy failed"), failures, "a reload is no failure");
+        assert_eq!(self.pid("haproxy"), haproxy, "the master of haproxy re-executes itself");
+        self.host.docker("stop haproxy");
+        self.fails(failures, "haproxy was stopped");
+        self.healthy("haproxy is down");
+        self.host.docker("start haproxy");
+        self.whole("haproxy was stopped and started");
+        self.host.docker("restart haproxy");
+        self.recovers(failures + 1, "haproxy was restarted");
+        self.kill("haproxy");
+        self.recovers(failures + 2, "haproxy crashed: the engine starts it again");
+        assert_eq!(self.pid("keepalived"), keepalived, "keepalived has outlived all of it");
+    }
+
+    /// The exit code and the error of a guest whose namespace has ended, once the engine has tried to restart it.
+    fn ends_with_its_namespace(&self, guest: &str) {
+        wait_for(
+            &format!("{guest} died with its namespace, and the engine has tried to restart it"),
+            SETTLE,
+            || {
+                let text = self.host.inspect(guest, ".State.ExitCode")
+                    + " "
+                    + &self.host.inspect(guest, ".State.Error");
+                if text.starts_with("137 ") && text.contains("running") { Ok(()) } else { Err(text) }
+            },
+        );
     }
 }
 
 #[test]
-fn each_row_of_the_restart_matrix_is_correct() {
+fn with_two_services_haproxy_lives_and_dies_with_keepalived() {
     let mut node = Node::with("hardened");
     node.healthy("both run");
 
-    // haproxy dies, keepalived stays. With master and worker, several processes are guests in the namespace.
-    let keepalived = node.pid("keepalived");
-    let processes = node.host.docker("top haproxy -o pid,comm");
-    assert!(processes.matches("haproxy").count() >= 2, "a master and its worker: {processes}");
-    let failures = node.count("Check of haproxy failed");
-    let haproxy = node.pid("haproxy");
-    node.host.docker("kill --signal USR2 haproxy");
-    pause(SETTLED);
-    assert_eq!(node.count("Check of haproxy failed"), failures, "a reload is no failure");
-    assert_eq!(node.pid("haproxy"), haproxy, "the master of haproxy re-executes itself");
-    node.host.docker("stop haproxy");
-    node.fails(failures, "haproxy was stopped");
-    node.healthy("haproxy is down");
-    node.host.docker("start haproxy");
-    node.whole("haproxy was stopped and started");
-    node.host.docker("restart haproxy");
-    node.recovers(failures + 1, "haproxy was restarted");
-    node.kill("haproxy");
-    node.recovers(failures + 2, "haproxy crashed: the engine starts it again");
-    assert_eq!(node.pid("keepalived"), keepalived, "keepalived has outlived all of it");
+    node.haproxy_comes_and_goes();
 
     // keepalived dies, and the kernel kills haproxy with it.
     node.host.docker("stop keepalived");
-    wait_for("haproxy died with keepalived, and the engine has tried to restart it", SETTLE, || {
-        let text = node.host.inspect("haproxy", ".State.ExitCode")
-            + " "
-            + &node.host.inspect("haproxy", ".State.Error");
-        if text.starts_with("137 ") && text.contains("running") { Ok(()) } else { Err(text) }
-    });
+    node.ends_with_its_namespace("haproxy");
     node.host.docker("start keepalived");
     pause(SETTLED);
     assert!(!node.running("haproxy"), "haproxy was not started");
@@ -158,6 +192,23 @@ fn each_row_of_the_restart_matrix_is_correct() {
     node.host.restart_engine();
     node.start_haproxy("the host's engine stopped and started");
 
+    let keepalived = node.pid("keepalived");
+    let haproxy = node.pid("haproxy");
+    node.upgrade(HAPROXY, 1).unwrap_or_else(|failure| panic!("{failure}"));
+    node.whole("a new image of haproxy, up -d");
+    assert_ne!(node.pid("haproxy"), haproxy, "it was recreated");
+    assert_eq!(node.pid("keepalived"), keepalived, "it kept running");
+
+    // Compose recreates keepalived. Whether haproxy starts in the new namespace is a race, and Compose 1 recreates it.
+    for (event, done) in
+        [("a variable was edited, up -d", node.edit("12")), ("a new image, up -d", node.upgrade(IMAGE, 1))]
+    {
+        pause(SETTLED);
+        println!("{event}: haproxy {}, {:?}", node.host.inspect("haproxy", ".State.Status"), done.err());
+        node.compose("up -d --force-recreate");
+        node.whole(event);
+    }
+
     // A new keepalived is a new namespace: the old haproxy can never start again.
     node.compose("up -d --force-recreate --no-deps keepalived");
     pause(SETTLED);
@@ -165,6 +216,98 @@ fn each_row_of_the_restart_matrix_is_correct() {
     assert!(refused.contains("No such container"), "{refused}");
     node.compose("up -d --force-recreate");
     node.whole("both were created again");
+}
+
+/// What happens to keepalived, and what Docker or the user does.
+type Event = (&'static str, fn(&Node));
+
+const OF_KEEPALIVED: [Event; 8] = [
+    ("docker stop, docker start keepalived", |node| {
+        node.host.docker("stop keepalived");
+        assert_eq!(node.host.inspect("keepalived", ".State.ExitCode"), "0", "it has handed over");
+        node.host.docker("start keepalived");
+    }),
+    ("docker kill, docker start keepalived", |node| {
+        node.host.docker("kill keepalived");
+        node.host.docker("start keepalived");
+    }),
+    ("docker restart keepalived", |node| {
+        node.host.docker("restart keepalived");
+    }),
+    ("keepalived crashed", |node| node.kill("keepalived")),
+    ("compose restart keepalived", |node| {
+        node.compose("restart keepalived");
+    }),
+    ("a variable was edited, up -d", |node| {
+        node.edit("12").unwrap_or_else(|failure| panic!("{failure}"));
+    }),
+    ("a new image, up -d", |node| {
+        node.upgrade(IMAGE, 1).unwrap_or_else(|failure| panic!("{failure}"));
+    }),
+    ("keepalived was created again", |node| {
+        node.compose("up -d --force-recreate --no-deps keepalived");
+    }),
+];
+
+#[test]
+fn in_the_holder_layout_neither_keepalived_nor_haproxy_takes_the_other_down() {
+    let mut node = Node::with("holder");
+    node.healthy("all run");
+    node.haproxy_comes_and_goes();
+    let (namespace, haproxy) = (node.pid("namespace"), node.pid("haproxy"));
+    for (event, happens) in OF_KEEPALIVED {
+        let keepalived = node.pid("keepalived");
+        happens(&node);
+        node.whole(event);
+        wait_for(&format!("another process of keepalived: {event}"), SETTLE, || {
+            let pid = node.pid("keepalived");
+            if pid != 0 && pid != keepalived { Ok(()) } else { Err(pid.to_string()) }
+        });
+        assert_eq!((node.pid("namespace"), node.pid("haproxy")), (namespace, haproxy), "{event}");
+    }
+    node.compose("up -d");
+    node.upgrade(HAPROXY, 1).unwrap_or_else(|failure| panic!("{failure}"));
+    node.whole("a new image of haproxy, up -d");
+    assert_ne!(node.pid("haproxy"), haproxy, "it was recreated");
+    assert_eq!(node.pid("namespace"), namespace, "it has outlived all of it");
+
+    // Both guests die with the namespace.
+    let guests = ["haproxy", "keepalived"];
+    if let Err(failure) = node.host.try_compose(&node.recipe, &[("PRIORITY", "11")], "restart") {
+        println!("compose restart: {failure}");
+    }
+    node.start(&guests, "compose restart");
+    node.compose("stop");
+    node.compose("start");
+    node.whole("compose stop, compose start");
+    node.host.restart_engine();
+    node.start(&guests, "the host's engine stopped and started");
+    for event in ["stop", "kill"] {
+        node.host.docker(&format!("{event} namespace"));
+        for guest in guests {
+            node.ends_with_its_namespace(guest);
+        }
+        node.host.docker("start namespace");
+        node.start(&guests, &format!("docker {event}, docker start namespace"));
+    }
+    node.host.docker("restart namespace");
+    node.start(&guests, "docker restart namespace");
+    node.kill("namespace");
+    wait_for("the engine restarts the namespace", SETTLE, || {
+        if node.running("namespace") { Ok(()) } else { Err("it does not run") }.map_err(str::to_owned)
+    });
+    node.start(&guests, "the namespace crashed");
+
+    // A new namespace: the old guests can never start again.
+    node.compose("up -d --force-recreate --no-deps namespace");
+    pause(SETTLED);
+    for guest in guests {
+        let refused =
+            node.host.try_docker(&format!("start {guest}")).expect_err("its namespace no longer exists");
+        assert!(refused.contains("No such container"), "{refused}");
+    }
+    node.compose("up -d --force-recreate");
+    node.whole("all were created again");
 }
 
 #[test]

@@ -91,11 +91,12 @@ fn the_unit_passes_the_verification_of_systemd() {
 
 /// The keys of the recipe, each among those that Podman's generator takes. The generator itself is in no package of
 /// Debian 12, whose Podman 4.3 is the last without quadlets.
-const CONTAINER_KEYS: [&str; 10] = [
+const CONTAINER_KEYS: [&str; 11] = [
     "AddCapability",
     "ContainerName",
     "DropCapability",
     "Environment",
+    "EnvironmentFile",
     "Image",
     "Network",
     "NoNewPrivileges",
@@ -123,11 +124,10 @@ fn quadlet(text: &str) -> (String, Vec<(String, String)>) {
 
 #[test]
 fn the_quadlets_have_known_keys_and_become_units_that_systemd_accepts() {
-    let files = ["keepalived", "haproxy"];
-    let units = files.map(|name| {
+    let units = ["namespace", "haproxy", "keepalived"].map(|name| {
         let (unit, container) = quadlet(&text(&format!("podman/{name}.container")));
         for (key, value) in &container {
-            assert!(CONTAINER_KEYS.contains(&key.as_str()), "{name}: {key}");
+            assert!(key.starts_with('#') || CONTAINER_KEYS.contains(&key.as_str()), "{name}: {key}");
             assert!(!value.is_empty(), "{name}: {key}");
         }
         for needed in ["Image", "ContainerName"] {
@@ -135,10 +135,59 @@ fn the_quadlets_have_known_keys_and_become_units_that_systemd_accepts() {
         }
         (name, unit)
     });
-    let directory = Scratch::new("haproxy.service", &units[1].1);
-    fs::write(directory.0.with_file_name("keepalived.service"), &units[0].1).unwrap();
+    let directory = Scratch::new("keepalived.service", &units[2].1);
+    for (name, unit) in &units[..2] {
+        fs::write(directory.0.with_file_name(format!("{name}.service")), unit).unwrap();
+    }
     let (verified, output) = run(Command::new("systemd-analyze").arg("verify").arg(&directory.0));
     assert!(verified && output.is_empty(), "{output}");
+}
+
+/// Every file under compose, with its path there.
+fn every_recipe() -> Vec<(String, String)> {
+    let folders = fs::read_dir(recipe("")).unwrap().flatten().filter(|entry| entry.path().is_dir());
+    let files = folders.flat_map(|folder| fs::read_dir(folder.path()).unwrap().flatten());
+    let name = |path: &Path| path.strip_prefix(recipe("")).unwrap().display().to_string();
+    files.map(|file| (name(&file.path()), fs::read_to_string(file.path()).unwrap())).collect()
+}
+
+#[test]
+fn no_recipe_starts_two_equal_nodes_because_a_variable_is_missing() {
+    // The published pair and the demo have two services; Swarm and Kubernetes have equal nodes on purpose.
+    const FIXED: [&str; 5] = ["master/", "slave/", "demo/", "swarm/stack.yml", "kubernetes/daemonset.yaml"];
+    let (mut compose, mut units) = (0, 0);
+    for (name, text) in every_recipe() {
+        let priorities = text.lines().filter(|line| line.trim_start().starts_with("PRIORITY"));
+        for line in priorities.filter(|_| !FIXED.iter().any(|fixed| name.starts_with(fixed))) {
+            assert!(line.contains(": ${PRIORITY") && line.contains(":?"), "{name}: {line}");
+            compose += 1;
+        }
+        let runs_ours =
+            text.contains("vrrp-init:latest") || text.contains("ExecStart=/usr/local/bin/vrrp-init");
+        if runs_ours && (name.ends_with(".container") || name.ends_with(".service")) {
+            let guard = text.lines().find_map(|line| line.strip_prefix("ExecStartPre="));
+            let guard = guard.unwrap_or_else(|| panic!("{name} starts without PRIORITY")).replace("$$", "$");
+            let without = Command::new("sh").args(["-c", &guard]).env_remove("PRIORITY").output().unwrap();
+            assert!(!without.status.success(), "{name}");
+            let with = Command::new("sh").args(["-c", &guard]).env("PRIORITY", "11").output().unwrap();
+            assert!(with.status.success(), "{name}: {with:?}");
+            units += 1;
+        }
+    }
+    assert!(compose >= 7 && units == 2, "{compose} lines and {units} units");
+}
+
+/// Without a label, SELinux keeps a container from reading the host's files, with Podman or Docker.
+#[test]
+fn every_file_of_the_host_gets_a_label_for_selinux() {
+    let mut volumes = 0;
+    for (name, text) in every_recipe() {
+        for line in text.lines().filter(|line| line.contains(":/usr/local/etc/") || line.contains(":/opt/")) {
+            assert!(line.contains(":ro,z"), "{name}: {line}");
+            volumes += 1;
+        }
+    }
+    assert!(volumes >= 7, "{volumes} volumes");
 }
 
 /// The text as Compose reads it with this `.env`: a recipe has only `${NAME:?message}`.
@@ -165,7 +214,9 @@ fn the_program_accepts_the_variables_of_every_recipe() {
     };
     let (_, container) = quadlet(&text("podman/keepalived.container"));
     let environment = container.iter().find(|(key, _)| key == "Environment").unwrap();
-    accepted("podman", &pairs(&environment.1.replace(' ', "\n"), '='));
+    // The file that EnvironmentFile names has the rest.
+    let both = environment.1.replace(' ', "\n") + "\nPRIORITY=11";
+    accepted("podman", &pairs(&both, '='));
 
     let manifest = text("kubernetes/daemonset.yaml");
     let flow = manifest.lines().filter_map(|line| line.trim().strip_prefix("- {name: ")?.strip_suffix('}'));

@@ -1,0 +1,125 @@
+//! The holder layout on two hosts while a client sends requests: upgrades, edits and stops of vrrp-init lose none of them, and
+//! leave haproxy's process alone.
+
+use std::time::Duration;
+
+use super::host::{Host, pause};
+use super::pair::{Pair, VIP};
+use super::requests::Requests;
+use crate::{HAPROXY, IMAGE, repository};
+
+/// The upgrades of each host; `UPGRADES=20` gives the figure in docs/pid-namespace.md.
+const UPGRADES: usize = 2;
+
+/// Longer than announcements and checks take after a change.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// For a change in which the address moves there and back, on a busy machine: those of 25 ms.
+const MOST_IN_FLIGHT: usize = 10;
+
+/// The pids of the processes that must live through everything.
+fn processes(host: &Host) -> [String; 2] {
+    ["namespace", "haproxy"].map(|container| host.inspect(container, ".State.Pid"))
+}
+
+/// The layout on both hosts.
+struct Holders(Pair);
+
+/// What a client saw of changes.
+#[derive(Default)]
+struct Seen {
+    requests: usize,
+    /// Lost with their established connection when the address moved.
+    in_flight: usize,
+    /// Refused, or not answered in time.
+    failed: usize,
+}
+
+impl Holders {
+    fn start() -> Self {
+        let pair = Pair::with(&[IMAGE, HAPROXY]);
+        for (name, host) in pair.hosts() {
+            host.load_hold();
+            compose(name, host, "up -d");
+        }
+        pair.expect_page(VIP, "master", "the layout was started on both hosts");
+        pause(QUIET);
+        Self(pair)
+    }
+
+    /// Makes a change on the slave, then on the master, each time while a client sends requests, and waits until the
+    /// master has the address again. None of the requests may fail.
+    fn survive(&self, what: &str, mut change: impl FnMut(&'static str, &Host)) -> Seen {
+        let mut seen = Seen::default();
+        for (name, host) in self.0.hosts().into_iter().rev() {
+            let requests = Requests::start(&self.0.client, VIP);
+            pause(Duration::from_millis(500));
+            change(name, host);
+            self.0.expect_page(VIP, "master", &format!("{what} on the {name}"));
+            pause(QUIET);
+            let (count, lost) = requests.finish();
+            let in_flight = lost.iter().filter(|failure| failure.is_in_flight()).count();
+            let failed = lost.len() - in_flight;
+            println!("{what} on the {name}: {failed} of {count} requests failed, {in_flight} more in flight");
+            assert_eq!(failed, 0, "{what} on the {name}: {lost:?}");
+            assert!(in_flight <= MOST_IN_FLIGHT, "{what} on the {name}: {lost:?}");
+            seen.requests += count;
+            seen.in_flight += in_flight;
+            seen.failed += failed;
+        }
+        seen
+    }
+
+    /// Like [`Holders::survive`], and haproxy and the namespace keep their processes.
+    fn survive_beside_haproxy(&self, what: &str, change: impl FnMut(&'static str, &Host)) -> Seen {
+        let before = self.0.hosts().map(|(_, host)| processes(host));
+        let seen = self.survive(what, change);
+        assert_eq!(self.0.hosts().map(|(_, host)| processes(host)), before, "{what}: the processes' pids");
+        seen
+    }
+}
+
+fn compose(name: &str, host: &Host, line: &str) {
+    let priority = if name == "master" { "11" } else { "10" };
+    host.compose(&repository().join("compose/holder"), &[("PRIORITY", priority)], line);
+}
+
+#[test]
+fn upgrades_of_vrrp_init_lose_no_request_and_leave_haproxy_alone() {
+    let holders = Holders::start();
+    let upgrades = std::env::var("UPGRADES").map_or(UPGRADES, |text| text.parse().expect("a number"));
+    let mut total = Seen::default();
+    for number in 0..upgrades {
+        let seen = holders.survive_beside_haproxy("an upgrade", |name, host| {
+            let keepalived = host.inspect("keepalived", ".Id");
+            host.load_new_version(IMAGE, number);
+            compose(name, host, "up -d");
+            assert_ne!(host.inspect("keepalived", ".Id"), keepalived, "it was recreated");
+            assert_eq!(host.inspect("keepalived", ".Config.Labels.version"), number.to_string());
+        });
+        total.requests += seen.requests;
+        total.in_flight += seen.in_flight;
+        total.failed += seen.failed;
+    }
+    println!(
+        "{upgrades} upgrades of each host: {} of {} requests failed, {} more in flight; haproxy kept its process each time",
+        total.failed, total.requests, total.in_flight
+    );
+}
+
+#[test]
+fn other_planned_changes_of_the_holder_layout_lose_no_request() {
+    let holders = Holders::start();
+    holders.survive_beside_haproxy("docker restart keepalived", |_, host| {
+        host.docker("restart keepalived");
+    });
+    holders.survive_beside_haproxy("an edited variable", |name, host| {
+        let priority = if name == "master" { "14" } else { "9" };
+        host.compose(&repository().join("compose/holder"), &[("PRIORITY", priority)], "up -d");
+    });
+    // Compose stops keepalived first, so that the address has moved when haproxy stops.
+    holders.survive("compose stop, compose start", |name, host| {
+        compose(name, host, "stop");
+        compose(name, host, "start");
+    });
+}
