@@ -10,6 +10,6 @@ for registry in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do
 done
 # Where a panic aborts, nothing reads the tables for unwinding. The benchmarks unwind, to remove their namespaces.
 case " $* " in
-*" panic=abort "*-linux-musl*) set -- "$@" "-Clink-arg=-T${0%/*}/without-unwind-tables.ld" ;;
+*" panic=abort "*-linux-musl*) set -- "$@" "-Clink-arg=-T${0%/*}/layout.ld" ;;
 esac
 exec "$rustc" "$@"

@@ -126,19 +126,30 @@ fn plain_build() -> Vec<u8> {
 
 /// Whether a 64-bit little-endian ELF file has a program header of type `PT_INTERP`.
 fn asks_for_an_interpreter(elf: &[u8]) -> bool {
+    program_headers(elf).any(|header| number(header, 0, 4) == 3)
+}
+
+fn program_headers(elf: &[u8]) -> impl Iterator<Item = &[u8]> {
     assert_eq!(&elf[..6], b"\x7fELF\x02\x01", "a 64-bit little-endian ELF file");
-    let number = |at: usize, size: usize| {
-        elf[at..at + size].iter().rev().fold(0, |value, byte| value << 8 | usize::from(*byte))
-    };
-    let (table, size, count) = (number(32, 8), number(54, 2), number(56, 2));
+    let (table, size, count) = (number(elf, 32, 8), number(elf, 54, 2), number(elf, 56, 2));
     assert!(count > 0, "program headers");
-    (0..count).any(|index| number(table + index * size, 4) == 3)
+    elf[table..].chunks(size).take(count)
+}
+
+fn number(octets: &[u8], at: usize, size: usize) -> usize {
+    octets[at..at + size].iter().rev().fold(0, |value, octet| value << 8 | usize::from(*octet))
+}
+
+/// The virtual sizes of the executable segments of a 64-bit little-endian ELF file.
+fn executable_segments(elf: &[u8]) -> Vec<usize> {
+    let flag = |header: &&[u8]| (number(header, 0, 4), number(header, 4, 4) & 1) == (1, 1);
+    program_headers(elf).filter(flag).map(|header| number(header, 40, 8)).collect()
 }
 
 /// A program that is killed when this is dropped, if it is still running.
-struct Emulated(Child);
+struct Killed(Child);
 
-impl Drop for Emulated {
+impl Drop for Killed {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -151,6 +162,43 @@ fn ends(binary: &Path, words: &[&str]) -> (Option<i32>, String) {
     let output = output.expect("qemu-aarch64 runs: make setup");
     let text = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+}
+
+/// `.cargo/layout.ld` finds the functions by parts of their names, which depend on the compiler.
+#[test]
+fn a_master_takes_less_than_a_megabyte_and_loads_no_code_that_it_seldom_runs() {
+    images();
+    let image = Unpacked::new(IMAGE, "memory");
+    let binary = fs::read(image.binary()).expect("just extracted");
+    let segments = executable_segments(&binary);
+    let [rare, usual] = segments[..] else { panic!("two executable segments: {segments:?}") };
+    assert!(rare >= 200_000 && usual <= 750_000, "{segments:?}");
+    let lan = Lan::new();
+    let host = lan.namespace("memory", "eth0", "10.0.0.11/24");
+    let socket = image.directory.join("socket").display().to_string();
+    let mut daemon = host.program(&image.binary().display().to_string());
+    daemon.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    daemon.envs([
+        ("VIP", "10.0.0.2"),
+        ("VIRTUAL_ROUTER", "51"),
+        ("INTERFACE", "eth0"),
+        ("STATUS_SOCKET", socket.as_str()),
+    ]);
+    let daemon = Killed(daemon.spawn().expect("nsenter runs"));
+    wait_for("it becomes master", Duration::from_secs(20), || {
+        host.has("10.0.0.2").then_some(()).ok_or_else(String::new)
+    });
+    let maps = fs::read_to_string(format!("/proc/{}/smaps", daemon.0.id())).expect("it is running");
+    let sizes = |name: &str| -> Vec<u64> {
+        let values = maps.lines().filter_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"));
+        values.map(|value| value.parse().expect("a number of KB")).collect()
+    };
+    let resident = sizes("Rss:");
+    println!("memory of a master: {} KB", resident.iter().sum::<u64>());
+    assert!(resident.iter().sum::<u64>() < 1_000, "{maps}");
+    let rare = u64::try_from(rare / 1_024).expect("less than a megabyte");
+    let at = sizes("Size:").iter().position(|size| size.abs_diff(rare) <= 8).expect("the first code segment");
+    assert_eq!(resident[at], 0, "a master ran code that it seldom runs:\n{maps}");
 }
 
 #[test]
@@ -199,7 +247,7 @@ fn the_image_for_arm64_runs_and_becomes_master() {
         ("INTERFACE", "eth0"),
         ("UNICAST_PEERS", "10.0.0.12"),
     ]);
-    let mut daemon = Emulated(daemon.spawn().expect("nsenter runs"));
+    let mut daemon = Killed(daemon.spawn().expect("nsenter runs"));
     let text = || fs::read_to_string(&log).unwrap_or_default();
     wait_for("it becomes master", Duration::from_secs(20), || {
         if text().contains("Entering MASTER STATE") && host.has("10.0.0.2") { Ok(()) } else { Err(text()) }
