@@ -116,6 +116,7 @@ impl AddressList {
 
     fn finish(&mut self, entry: Option<Entry<'_>>) {
         let Some(Entry { address: Some((address, prefix)), device, label, .. }) = entry else { return };
+        let (device, label) = (device.map(Into::into), label.map(Into::into));
         self.addresses.push(VirtualAddress { address, prefix, device, label });
     }
 
@@ -487,7 +488,7 @@ mod tests {
             separator in prop_oneof![Just(" "), Just(","), Just("\n"), Just(" ,\n ")],
         ) {
             let addresses: Vec<_> = entries.into_iter().map(|(bits, (prefix, device, label))| VirtualAddress {
-                address: IpAddr::V4(Ipv4Addr::from_bits(bits)), prefix, device, label,
+                address: IpAddr::V4(Ipv4Addr::from_bits(bits)), prefix, device: device.map(Into::into), label: label.map(Into::into),
             }).collect();
             let text = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(separator);
             prop_assert_eq!(parse(&text), AddressList { addresses, ..AddressList::default() });

@@ -52,7 +52,7 @@ pub struct RouterConfig {
     /// unless this host never had the family, and they share one `check`.
     pub number: u16,
     /// The name in logs: unique, one word, such as `VI_1`. The IPv6 router of a mixed `VIP` is `VI_1_v6`.
-    pub name: String,
+    pub name: Box<str>,
     pub interface: InterfaceChoice,
     /// `Auto` picks the interface whose subnet holds this address: the first of `addresses` that is not link-local,
     /// since every interface has a link-local subnet. The IPv6 router of a mixed `VIP` has the first IPv4 address, so
@@ -61,15 +61,15 @@ pub struct RouterConfig {
     pub state_hint: StateHint,
     pub protocol: Rc<vrrp::Settings>,
     /// The addresses to put on the interface, in configured order; the same as in `protocol`.
-    pub addresses: Vec<VirtualAddress>,
+    pub addresses: Box<[VirtualAddress]>,
     /// Addresses that move with them but are not advertised; of either family, none of them in `addresses`.
-    pub excluded: Vec<VirtualAddress>,
+    pub excluded: Box<[VirtualAddress]>,
     /// Further interfaces that must be up, each once.
-    pub track: Vec<String>,
+    pub track: Box<[String]>,
     /// The source address of unicast adverts, of the family of `addresses`; `None`: the interface's own address.
     pub unicast_source: Option<IpAddr>,
     /// The program to run on each transition, by absolute path, and its first arguments.
-    pub notify: Option<Vec<String>>,
+    pub notify: Option<Box<[String]>>,
     /// `None`: nothing is checked.
     pub check: Option<Rc<CheckConfig>>,
 }
@@ -115,7 +115,7 @@ pub enum InterfaceChoice {
     /// The one whose subnet holds the router's `subnet_hint`, else that of the default route.
     Auto,
     /// A name the kernel would accept; it need not exist yet.
-    Named(String),
+    Named(Box<str>),
 }
 
 /// The value of `STATE`. It has no effect at run time: it only selects another image's default priority under `COMPAT`.
@@ -133,9 +133,9 @@ pub struct VirtualAddress {
     /// Prefix length, 1 to 32 for IPv4, 1 to 128 for IPv6.
     pub prefix: u8,
     /// An interface of its own; `None`: the router's.
-    pub device: Option<String>,
+    pub device: Option<Box<str>>,
     /// The label `ip addr` shows, at most 15 bytes; IPv6 has none.
-    pub label: Option<String>,
+    pub label: Option<Box<str>>,
 }
 
 impl fmt::Display for VirtualAddress {

@@ -46,16 +46,16 @@ fn common(reader: &mut Reader<'_>) -> Option<RouterConfig> {
     let number = reader.number();
     Some(RouterConfig {
         number,
-        name: if reader.is_set(&INSTANCE_NAME) { name? } else { default_name(number) },
+        name: if reader.is_set(&INSTANCE_NAME) { name? } else { default_name(number) }.into(),
         interface: interface?,
         subnet_hint: Ipv4Addr::UNSPECIFIED.into(),
         state_hint: state_hint?,
         protocol: Rc::new(protocol),
-        addresses: vec![],
-        excluded: vec![],
-        track,
+        addresses: Box::default(),
+        excluded: Box::default(),
+        track: track.into(),
         unicast_source: None,
-        notify,
+        notify: notify.map(Into::into),
         check,
     })
 }
@@ -146,7 +146,7 @@ impl PerFamily {
         router.subnet_hint = known.unwrap_or(router.subnet_hint);
         router.excluded = self.excluded.iter().filter(|vip| !mixed || ours(vip)).cloned().collect();
         if mixed && family == Family::V6 {
-            router.name += "_v6";
+            router.name = format!("{}_v6", router.name).into();
         }
         let protocol = Rc::make_mut(&mut router.protocol);
         protocol.addresses = router.addresses.iter().map(|vip| vip.address).collect();

@@ -264,7 +264,7 @@ pub(super) fn interface(text: &str) -> Value<InterfaceChoice> {
     if text.trim() == "auto" {
         return Ok(InterfaceChoice::Auto);
     }
-    interface_name(text.trim()).map(InterfaceChoice::Named)
+    interface_name(text.trim()).map(|name| InterfaceChoice::Named(name.into()))
 }
 
 /// A name or an alternative name that the kernel would accept for an interface.

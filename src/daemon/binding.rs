@@ -22,16 +22,16 @@ use crate::vrrp::Settings;
 pub(super) struct Binding {
     /// The index of the link.
     pub(super) index: u32,
-    pub(super) interface: String,
+    pub(super) interface: Box<str>,
     /// The link, or one that a virtual address names, if it is not up.
-    pub(super) down: Option<Culprit>,
+    pub(super) down: Option<Box<Culprit>>,
     pub(super) source: Option<IpAddr>,
     /// The index of the link that the sockets are bound to, or [`ANY_LINK`].
     pub(super) port: u32,
     /// A unicast peer has no route, and no notification will report one.
     pub(super) awaits_route: bool,
     /// How source, peers and interface of unicast do not fit, as a sentence.
-    pub(super) unfit: Option<String>,
+    pub(super) unfit: Option<Box<str>>,
 }
 
 impl Binding {
@@ -75,12 +75,14 @@ pub(super) fn resolve<'a>(
         Some((name, format!("interface {name} of {}", vip.address)))
     });
     let links = iter::once((&*link.name, format!("interface {}", link.name))).chain(devices);
-    let down = Culprit::of_links(network.interfaces(), links);
+    let down = Culprit::of_links(network.interfaces(), links).map(Box::new);
     if let Some(channel) = channel(config, source) {
         network.open_port(poller, link, channel, on_interface).map_err(Unbound::Refused)?;
     }
     let port = if on_interface { link.index } else { ANY_LINK };
-    Ok(Binding { index: link.index, interface: link.name.clone(), down, source, port, awaits_route, unfit })
+    let unfit = unfit.map(Into::into);
+    let interface = link.name.as_str().into();
+    Ok(Binding { index: link.index, interface, down, source, port, awaits_route, unfit })
 }
 
 /// How a router sends, once it has a source address.

@@ -112,7 +112,7 @@ impl Culprit {
     }
 }
 
-/// The last culprit behind each cause; it stays when the cause is gone.
+/// The last culprit behind each cause. It stays when the cause is gone, until [`Culprits::clear`].
 #[derive(Debug, Default)]
 pub(super) struct Culprits(Vec<(Cause, Culprit)>);
 
@@ -121,6 +121,11 @@ impl Culprits {
     pub(super) fn set(&mut self, cause: Cause, culprit: impl Into<Option<Culprit>>) {
         self.0.retain(|(known, _)| *known != cause);
         self.0.extend(culprit.into().map(|culprit| (cause, culprit)));
+    }
+
+    /// No cause is left, and the last one was reported.
+    pub(super) fn clear(&mut self) {
+        self.0 = vec![];
     }
 
     pub(super) fn get(&self, cause: Cause) -> Option<&Culprit> {

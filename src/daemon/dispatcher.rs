@@ -25,7 +25,7 @@ use crate::vrrp::{Action, Advert, Cause, Event, Peer, Report, Role, Why};
 #[derive(Debug)]
 pub(super) struct Notification {
     /// The program's absolute path and its first arguments.
-    pub(super) program: Vec<String>,
+    pub(super) program: Box<[String]>,
     /// `INSTANCE`, name, state, priority.
     pub(super) arguments: [String; 4],
 }
@@ -52,7 +52,7 @@ impl Dispatcher {
         Self {
             clock: BatchClock::new(clock),
             timers: Timers::new(configs.len()),
-            families: Families::new(configs.len()),
+            families: Families::new(configs.iter().map(|config| config.number)),
             routers: configs.into_iter().map(Router::new).collect(),
             queue: Queue::default(),
             network,
@@ -259,7 +259,7 @@ impl Dispatcher {
     /// The IPv4 and the IPv6 router of one `VIP` move together: a fault of one stops the other, unless this host never had
     /// the family.
     fn update_partner(&mut self, id: RouterId) {
-        let Some(partner) = self.partner(id) else { return };
+        let Some(partner) = self.families.partner(id) else { return };
         let stopped =
             self.router(id).instance().faults().iter().any(|cause| self.families.shares(id, *cause));
         let known = self.router(partner).instance().faults().contains(&Cause::Partner);
@@ -290,9 +290,9 @@ impl Dispatcher {
     pub(super) fn report_left_out(&mut self) -> bool {
         let now = self.clock.exact();
         let mut maybe = false;
-        for id in self.ids() {
-            let Some(partner) = self.partner(id) else { continue };
-            match self.families.missing(id, partner, now) {
+        for id in self.families.ids() {
+            let Some(partner) = self.families.partner(id) else { continue };
+            match self.families.missing(id, now) {
                 Missing::No => {}
                 Missing::Maybe => maybe = true,
                 Missing::Yes => {
@@ -308,13 +308,6 @@ impl Dispatcher {
     /// The warning that the router's family is left out.
     pub(super) fn left_out(&self, id: RouterId) -> Option<&str> {
         self.families.left_out(id)
-    }
-
-    /// The router of the other address family with the same number; the two are neighbors in the list.
-    fn partner(&self, id: RouterId) -> Option<RouterId> {
-        let number = self.router(id).config().number;
-        let neighbors = [id.0.checked_sub(1), Some(id.0 + 1)].into_iter().flatten().map(RouterId);
-        neighbors.into_iter().find(|id| self.routers.get(id.0).is_some_and(|r| r.config().number == number))
     }
 
     /// Adds again what the kernel removed because the lease of a virtual address ran out: this process was held up.

@@ -12,13 +12,16 @@ use crate::vrrp::{Cause, Family};
 /// How long a family may come later than the other one: duplicate address detection takes up to two seconds.
 const GRACE: Duration = Duration::from_millis(2_500);
 
-/// What is known of the family of one router.
-#[derive(Clone, Debug, Default)]
+/// What is known of the family of a router that has a partner.
+#[derive(Debug)]
 struct Presence {
+    router: RouterId,
+    /// The router of the other family.
+    partner: RouterId,
     /// When the router first had an address to send from.
     came_at: Option<Instant>,
     /// The warning that the family is left out, once it was logged.
-    left_out: Option<String>,
+    left_out: Option<Box<str>>,
 }
 
 /// Whether the family of a router is left out, though that of its partner works.
@@ -39,35 +42,57 @@ pub(super) fn is_missing(interfaces: &Interfaces, own: Family, index: u32, addre
     family != own && !on_link.any(|known| Family::of(known.address) == family)
 }
 
-/// The families of all routers.
+/// The families of the routers that have a partner, in the order of their ids. Most routers have none.
 #[derive(Debug)]
 pub(super) struct Families(Vec<Presence>);
 
 impl Families {
-    pub(super) fn new(routers: usize) -> Self {
-        Self(vec![Presence::default(); routers])
+    /// `numbers`: one for each router. The routers of the two families of one `VIP` share it, and are neighbors.
+    pub(super) fn new(numbers: impl Iterator<Item = u16>) -> Self {
+        let numbered: Vec<_> = numbers.enumerate().collect();
+        let presence = |router, partner| Presence {
+            router: RouterId(router),
+            partner: RouterId(partner),
+            came_at: None,
+            left_out: None,
+        };
+        let pairs = numbered.windows(2).filter(|pair| pair[0].1 == pair[1].1);
+        Self(
+            pairs.flat_map(|pair| [presence(pair[0].0, pair[1].0), presence(pair[1].0, pair[0].0)]).collect(),
+        )
+    }
+
+    /// The router of the other family of the same `VIP`.
+    pub(super) fn partner(&self, id: RouterId) -> Option<RouterId> {
+        self.get(id).map(|presence| presence.partner)
+    }
+
+    /// The routers that have a partner.
+    pub(super) fn ids(&self) -> Vec<RouterId> {
+        self.0.iter().map(|presence| presence.router).collect()
     }
 
     /// The router has an address to send from, on a link that is up.
     pub(super) fn came(&mut self, id: RouterId, now: Instant) {
-        let presence = &mut self.0[id.0];
-        presence.came_at.get_or_insert(now);
-        presence.left_out = None;
+        if let Some(presence) = self.get_mut(id) {
+            presence.came_at.get_or_insert(now);
+            presence.left_out = None;
+        }
     }
 
     /// Whether this cause of FAULT stops the router of the other family as well: another host could serve both.
     pub(super) fn shares(&self, id: RouterId, cause: Cause) -> bool {
         match cause {
             Cause::Partner => false,
-            Cause::Source | Cause::Interface => self.0[id.0].came_at.is_some(),
+            Cause::Source | Cause::Interface => self.came_at(id).is_some(),
             Cause::Vrid | Cause::Service | Cause::Tracked | Cause::Address | Cause::Send => true,
         }
     }
 
     /// Whether the family of `id` is missing, and the one of its partner is not.
-    pub(super) fn missing(&self, id: RouterId, partner: RouterId, now: Instant) -> Missing {
-        let presence = &self.0[id.0];
-        match self.0[partner.0].came_at {
+    pub(super) fn missing(&self, id: RouterId, now: Instant) -> Missing {
+        let Some(presence) = self.get(id) else { return Missing::No };
+        match self.came_at(presence.partner) {
             Some(at) if presence.came_at.is_none() && presence.left_out.is_none() => {
                 if now.since(at) < GRACE { Missing::Maybe } else { Missing::Yes }
             }
@@ -77,12 +102,26 @@ impl Families {
 
     /// It was logged that the family is left out.
     pub(super) fn leave_out(&mut self, id: RouterId, text: String) {
-        self.0[id.0].left_out = Some(text);
+        if let Some(presence) = self.get_mut(id) {
+            presence.left_out = Some(text.into());
+        }
     }
 
     /// The warning that the family is left out.
     pub(super) fn left_out(&self, id: RouterId) -> Option<&str> {
-        self.0[id.0].left_out.as_deref()
+        self.get(id)?.left_out.as_deref()
+    }
+
+    fn came_at(&self, id: RouterId) -> Option<Instant> {
+        self.get(id)?.came_at
+    }
+
+    fn get(&self, id: RouterId) -> Option<&Presence> {
+        self.0.binary_search_by_key(&id, |presence| presence.router).ok().map(|at| &self.0[at])
+    }
+
+    fn get_mut(&mut self, id: RouterId) -> Option<&mut Presence> {
+        self.0.iter_mut().find(|presence| presence.router == id)
     }
 }
 
@@ -91,19 +130,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_routers_of_one_number_are_partners() {
+        let families = Families::new([1, 2, 2, 3].into_iter());
+        let partners = [0, 1, 2, 3].map(|id| families.partner(RouterId(id)).map(|RouterId(id)| id));
+        assert_eq!(partners, [None, Some(2), Some(1), None]);
+        assert_eq!(families.ids(), [RouterId(1), RouterId(2)]);
+    }
+
+    #[test]
     fn a_family_shares_its_faults_once_it_was_there() {
         let (v4, v6) = (RouterId(0), RouterId(1));
-        let mut families = Families::new(2);
+        let mut families = Families::new([1, 1].into_iter());
         let at = |ms| Instant::START + Duration::from_millis(ms);
-        assert_eq!(families.missing(v6, v4, at(9_000)), Missing::No, "neither is there");
+        assert_eq!(families.missing(v6, at(9_000)), Missing::No, "neither is there");
         families.came(v4, at(10_000));
-        assert_eq!(families.missing(v6, v4, at(12_000)), Missing::Maybe);
-        assert_eq!(families.missing(v6, v4, at(12_500)), Missing::Yes);
+        assert_eq!(families.missing(v6, at(12_000)), Missing::Maybe);
+        assert_eq!(families.missing(v6, at(12_500)), Missing::Yes);
         assert!(!families.shares(v6, Cause::Source) && families.shares(v4, Cause::Source));
         assert!(families.shares(v6, Cause::Service) && !families.shares(v4, Cause::Partner));
         families.leave_out(v6, "left out".into());
         assert_eq!(
-            (families.missing(v6, v4, at(13_000)), families.left_out(v6)),
+            (families.missing(v6, at(13_000)), families.left_out(v6)),
             (Missing::No, Some("left out"))
         );
         families.came(v6, at(14_000));

@@ -72,7 +72,8 @@ impl HeldAddresses {
             self.addresses.reserve_exact(1);
             self.addresses.push(held);
         }
-        Assignment { index, address, prefix, label: label.clone(), lifetime: self.lease.map(Lease::seconds) }
+        let label = label.as_deref().map(str::to_owned);
+        Assignment { index, address, prefix, label, lifetime: self.lease.map(Lease::seconds) }
     }
 
     /// The kernel accepted every address `now`.

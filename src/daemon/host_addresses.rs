@@ -15,6 +15,12 @@ type Key = (u32, IpAddr, u8);
 pub(super) struct HostAddresses {
     /// The router is the address owner.
     is_owner: bool,
+    /// `None` while nothing was found, as on most hosts.
+    found: Option<Box<Found>>,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Found {
     /// On the link where the router would add them: they are not added.
     owned: Vec<IpAddr>,
     /// What the sweep left where it was.
@@ -27,11 +33,11 @@ pub(super) struct HostAddresses {
 
 impl HostAddresses {
     pub(super) fn new(is_owner: bool) -> Self {
-        Self { is_owner, owned: vec![], kept: vec![], stray: vec![], warnings: vec![] }
+        Self { is_owner, found: None }
     }
 
     pub(super) fn owned(&self) -> &[IpAddr] {
-        &self.owned
+        self.found.as_deref().map_or(&[], |found| &found.owned)
     }
 
     /// Finds out which virtual addresses the host has as its own, as an address owner has: those are not ours to add and
@@ -54,25 +60,30 @@ impl HostAddresses {
         };
         let owned: Vec<_> = on_links.filter(hosts_own).map(|(_, address)| address).collect();
         held.disown(&owned);
-        let changed = owned != self.owned;
-        self.owned = owned;
+        let changed = owned != self.owned();
+        if changed {
+            self.found.get_or_insert_default().owned = owned;
+        }
         changed
     }
 
     /// The sweep left this address where it was.
     pub(super) fn keep(&mut self, found: &Address) {
-        self.kept.push(key(found));
+        self.found.get_or_insert_default().kept.push(key(found));
     }
 
     /// Whether the address stays on this link in every state: the host had it at the start, or the router is its owner.
     pub(super) fn stays(&self, index: u32, address: IpAddr) -> bool {
-        let is_kept = self.kept.iter().any(|(on, kept, _)| (*on, *kept) == (index, address));
-        is_kept || (self.is_owner && self.owned.contains(&address))
+        let mut kept = self.found.iter().flat_map(|found| &found.kept);
+        kept.any(|(on, kept, _)| (*on, *kept) == (index, address))
+            || (self.is_owner && self.owned().contains(&address))
     }
 
     /// The current warnings, a sentence each.
     pub(super) fn warnings(&self) -> impl Iterator<Item = &String> {
-        self.warnings.iter().chain(self.stray.iter().map(|(_, text)| text))
+        self.found
+            .iter()
+            .flat_map(|found| found.warnings.iter().chain(found.stray.iter().map(|(_, text)| text)))
     }
 
     /// Finds out what is here now. `state`: the router's, if it may have no virtual address in it. Returns a sentence for
@@ -84,16 +95,17 @@ impl HostAddresses {
         held: &HeldAddresses,
         state: Option<&str>,
     ) -> Vec<String> {
+        let before = self.found.take().map_or_else(Found::default, |found| *found);
         let expected = |found: &Address| {
             held.contains(found.index, found.address, found.prefix)
-                || (self.is_owner && self.owned.contains(&found.address))
+                || (self.is_owner && before.owned.contains(&found.address))
         };
         let mut warnings = vec![];
         let (mut stray, mut news) = (vec![], vec![]);
         for found in virtual_addresses.flat_map(|address| interfaces.unmarked(address)) {
             let link = interfaces.link(found.index);
             let name = link.map_or("another interface", |link| &link.name);
-            if self.kept.contains(&key(found)) {
+            if before.kept.contains(&key(found)) {
                 warnings.push(own(found, name));
             } else if let Some(state) = state
                 && !link.is_some_and(|link| link.loopback)
@@ -104,14 +116,14 @@ impl HostAddresses {
                      this host instead of the master; remove it",
                     found.address, found.prefix
                 );
-                if !self.stray.iter().any(|(known, _)| *known == key(found)) {
+                if !before.stray.iter().any(|(known, _)| *known == key(found)) {
                     news.push(text.clone());
                 }
                 stray.push((key(found), text));
             }
         }
-        self.stray = stray;
-        self.warnings = warnings;
+        let now = Found { stray, warnings, ..before };
+        self.found = (now != Found::default()).then(|| Box::new(now));
         news
     }
 }

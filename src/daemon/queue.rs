@@ -6,6 +6,8 @@ use std::vec::IntoIter;
 use crate::ids::RouterId;
 use crate::vrrp::{Action, Event};
 
+/// The room for events that is kept: at the start and at a stop, every router has one at the same time.
+const KEPT: usize = 64;
 /// The most leases renewed in one netlink call: more would gain nothing and take memory.
 const RENEWALS: usize = 32;
 
@@ -58,7 +60,11 @@ impl Queue {
         if wait {
             return self.events.pop_front().map(|(router, event)| Next::Handle(router, event));
         }
-        if self.renewals.is_empty() { None } else { Some(Next::Renew(std::mem::take(&mut self.renewals))) }
+        if self.renewals.is_empty() {
+            self.events.shrink_to(KEPT);
+            return None;
+        }
+        Some(Next::Renew(std::mem::take(&mut self.renewals)))
     }
 }
 

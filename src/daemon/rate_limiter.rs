@@ -22,7 +22,7 @@ struct Entry {
     count: u32,
     last: Instant,
     /// The sentence that is a warning while the occurrences continue.
-    warning: Option<String>,
+    warning: Option<Box<str>>,
 }
 
 /// Whether to log an occurrence.
@@ -62,7 +62,7 @@ impl RateLimiter {
     /// Shows `sentence` as a warning until its topic has been quiet for a minute.
     pub(super) fn keep_warning(&mut self, topic: &'static str, peer: IpAddr, sentence: String) {
         if let Some(entry) = self.entry(topic, peer) {
-            entry.warning = Some(sentence);
+            entry.warning = Some(sentence.into());
         }
     }
 

@@ -140,7 +140,7 @@ impl Router {
 
     /// Hands an event to the state machine.
     pub(super) fn handle(&mut self, now: Instant, event: Event<'_>) -> Vec<Action> {
-        if matches!(event, Event::Timer) {
+        if matches!(event, Event::Timer) && self.telemetry.deadline().is_some_and(|at| at <= now) {
             let subject = subject(&self.config, self.binding.as_ref(), &self.watched, &self.culprits);
             self.telemetry.timer(now, &subject, &self.instance);
         }
@@ -194,6 +194,10 @@ impl Router {
             messages::log_restored(&subject, self.held.expired_before_renewal());
         } else {
             self.telemetry.report(now, &subject, &self.instance, report, advert);
+        }
+        let is_over = matches!(report, Report::Transition { to, .. } if *to != Role::Fault);
+        if is_over && !self.telemetry.owes_transition() {
+            self.culprits.clear();
         }
     }
 
@@ -352,7 +356,7 @@ impl Router {
 
     /// The router's link, while it exists.
     pub(super) fn link<'a>(&self, network: &'a Network) -> Option<&'a Link> {
-        let known = self.binding.as_ref().map(|binding| binding.interface.as_str());
+        let known = self.binding.as_ref().map(|binding| &*binding.interface);
         network.resolve(&self.config.interface, self.config.subnet_hint, known)
     }
 
@@ -406,7 +410,7 @@ impl Router {
 
     /// The current warnings, a sentence each.
     pub(super) fn warnings(&self, now: Instant) -> Vec<String> {
-        let unfit = self.binding.as_ref().and_then(|binding| binding.unfit.clone());
+        let unfit = self.binding.as_ref().and_then(|binding| binding.unfit.clone()).map(String::from);
         let mut warnings = self.telemetry.warnings(now, self.role(), &self.subject());
         warnings.extend(self.host.warnings().cloned());
         warnings.extend(unfit);

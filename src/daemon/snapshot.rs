@@ -215,7 +215,7 @@ fn addresses(router: &Router, network: &Network, present: &Present) -> Vec<Addre
         AddressStatus {
             address: vip.address,
             prefix: vip.prefix,
-            interface: vip.device.clone().unwrap_or_else(|| router.subject().interface.to_owned()),
+            interface: vip.device.as_deref().unwrap_or(router.subject().interface).to_owned(),
             excluded,
             wanted: if role == Role::Master { !left_out } else { stays },
             present: found.is_some(),

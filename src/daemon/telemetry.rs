@@ -26,7 +26,7 @@ enum Failover {
     Unknown,
     Possible,
     /// Why not, in a sentence.
-    Impossible(String),
+    Impossible(Box<str>),
 }
 
 #[derive(Debug)]
@@ -86,6 +86,11 @@ impl Telemetry {
     pub(super) fn timer(&mut self, now: Instant, subject: &Subject<'_>, instance: &Instance) {
         self.log_transition(now, subject);
         self.check_silence(now, subject, instance);
+    }
+
+    /// Whether the last transition is not logged yet, because there were too many.
+    pub(super) fn owes_transition(&self) -> bool {
+        self.transitions.deadline().is_some()
     }
 
     /// The time of the last transition.
@@ -351,14 +356,14 @@ impl Telemetry {
         if !known && self.admits(now, "no_spare", master.address) {
             subject.log_event(Level::Warn, "no_spare", &text);
         }
-        self.failover = Failover::Impossible(text);
+        self.failover = Failover::Impossible(text.into());
     }
 
     /// The current warnings, a sentence each.
     pub(super) fn warnings(&self, now: Instant, role: Role, subject: &Subject<'_>) -> Vec<String> {
         let mut warnings = vec![];
         if let (Role::Backup, Failover::Impossible(text)) = (role, &self.failover) {
-            warnings.push(text.clone());
+            warnings.push(text.to_string());
         }
         if role == Role::Master {
             warnings.extend(self.send_error().map(str::to_owned));

@@ -54,7 +54,7 @@ pub fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
         found.add(Level::Warn, false, unread(path));
     }
     for router in &config.routers {
-        found.router = Some(router.name.clone());
+        found.router = Some(router.name.to_string());
         interface(router, facts, &mut found);
         if let Some(check) = &router.check {
             // The routers of both families share one check.
@@ -202,12 +202,13 @@ fn unicast(router: &RouterConfig, link: &Link, virtual_addresses: &[IpAddr], fac
 
 /// The other interfaces that must be up, else the router is in FAULT.
 fn other_interfaces(router: &RouterConfig, interfaces: &Interfaces, found: &mut Findings) {
-    let devices =
-        |list: &[VirtualAddress]| list.iter().filter_map(|vip| vip.device.clone()).collect::<Vec<_>>();
+    let devices = |list: &[VirtualAddress]| {
+        list.iter().filter_map(|vip| vip.device.as_deref().map(str::to_owned)).collect()
+    };
     let named = [
         ("VIP", devices(&router.addresses)),
         ("VIP_EXCLUDED", devices(&router.excluded)),
-        ("TRACK_INTERFACE", router.track.clone()),
+        ("TRACK_INTERFACE", router.track.to_vec()),
     ];
     for (variable, names) in named {
         for name in names.iter().filter(|name| !interfaces.named(name).is_some_and(|link| link.up)) {
@@ -250,7 +251,7 @@ fn already_here(
     interfaces: &Interfaces,
     found: &mut Findings,
 ) {
-    let (address, device) = (vip.address, vip.device.as_ref().unwrap_or(&link.name));
+    let (address, device) = (vip.address, vip.device.as_deref().unwrap_or(&link.name));
     for present in interfaces.addresses().iter().filter(|present| present.address == address) {
         let on = interfaces.link(present.index).map_or("another interface", |link| &link.name);
         if present.mark == Some(MARK) {

@@ -6,9 +6,28 @@ use std::time::Duration;
 use super::event::Timing;
 use crate::time::Instant;
 
-/// The announcements after becoming master. A single burst could be lost completely while a switch port learns or a
-/// spanning tree converges, so they are spread over several seconds.
-const SCHEDULE: &[Duration] = &[
+/// When announcements are made.
+#[derive(Clone, Copy, Debug, Hash)]
+enum Schedule {
+    /// After becoming master.
+    Start,
+    /// After the advert of a lower router that came soon after another one.
+    Repeated,
+}
+
+impl Schedule {
+    /// The times after the start of the schedule.
+    const fn times(self) -> &'static [Duration] {
+        match self {
+            Self::Start => START,
+            Self::Repeated => REPEATED,
+        }
+    }
+}
+
+/// A single burst could be lost completely while a switch port learns or a spanning tree converges, so they are spread over
+/// several seconds.
+const START: &[Duration] = &[
     Duration::ZERO,
     Duration::from_millis(100),
     Duration::from_millis(500),
@@ -16,11 +35,9 @@ const SCHEDULE: &[Duration] = &[
     Duration::from_secs(2),
     Duration::from_secs(5),
 ];
-
-/// The announcements after the advert of a lower router that came soon after another one.
 const REPEATED: &[Duration] = &[Duration::ZERO, Duration::from_secs(1), Duration::from_secs(4)];
 
-/// The minimum time between two restarts of [`SCHEDULE`] because of a lower router. Its announcements may have misled the
+/// The minimum time between two starts of the schedule because of a lower router. Its announcements may have misled the
 /// neighbors, but one that does not receive our adverts continues forever.
 const RESTART_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -34,11 +51,11 @@ const PATIENCE: Duration = Duration::from_millis(20);
 /// The schedule of a master. It ends with the state that holds it, so that nothing is announced after that.
 #[derive(Clone, Debug, Hash)]
 pub(super) struct Announcements {
-    /// The times of the announcements after `since`.
-    schedule: &'static [Duration],
+    schedule: Schedule,
+    /// The start of the schedule.
     since: Instant,
-    /// How many announcements of the schedule were made.
-    made: usize,
+    /// How many announcements of the schedule were made, and after its end.
+    made: u32,
     /// When the last announcement was made.
     last: Instant,
     /// When an advert of a lower router last restarted the schedule.
@@ -61,7 +78,8 @@ struct Rival {
 impl Announcements {
     /// Starts a schedule whose first announcement is made `now`.
     pub(super) fn started(now: Instant, refresh: Option<Duration>) -> Self {
-        Self { schedule: SCHEDULE, since: now, made: 1, last: now, restarted: None, refresh, rival: None }
+        let schedule = Schedule::Start;
+        Self { schedule, since: now, made: 1, last: now, restarted: None, refresh, rival: None }
     }
 
     /// When the next announcement is due.
@@ -75,12 +93,13 @@ impl Announcements {
     }
 
     fn scheduled(&self) -> Option<Instant> {
-        if let Some(wait) = self.schedule.get(self.made) {
+        let (times, made) = (self.schedule.times(), self.made as usize);
+        if let Some(wait) = times.get(made) {
             return Some(self.since + *wait);
         }
-        let times = u32::try_from(self.made - self.schedule.len() + 1).unwrap_or(u32::MAX);
-        let last = self.since + self.schedule[self.schedule.len() - 1];
-        self.refresh.map(|every| last + every.saturating_mul(times))
+        let last = self.since + *times.last()?;
+        let after = u32::try_from(made - times.len() + 1).unwrap_or(u32::MAX);
+        self.refresh.map(|every| last + every.saturating_mul(after))
     }
 
     /// Whether an announcement is due. Those that were missed are skipped.
@@ -90,8 +109,8 @@ impl Announcements {
             self.made += 1;
         }
         let last_word = self.last_word().is_some_and(|at| at <= now);
-        if last_word && self.made >= self.schedule.len() {
-            (self.schedule, self.since, self.made) = (REPEATED, now, 1);
+        if last_word && self.made as usize >= self.schedule.times().len() {
+            (self.schedule, self.since, self.made) = (Schedule::Repeated, now, 1);
         }
         let due = last_word || self.made > before;
         if due {
@@ -103,7 +122,7 @@ impl Announcements {
 
     /// The neighbors may have wrong entries. The first announcement is made `now`.
     pub(super) fn restart(&mut self, now: Instant) {
-        (self.schedule, self.since, self.made, self.last) = (SCHEDULE, now, 1, now);
+        (self.schedule, self.since, self.made, self.last) = (Schedule::Start, now, 1, now);
     }
 
     /// A lower router advertised: its announcements may have misled the neighbors. Restarts the schedule, or, if that
@@ -143,7 +162,7 @@ impl Announcements {
     pub(super) fn repeat(&mut self, now: Instant) -> Timing {
         let due = now.max(self.last + REPEAT_INTERVAL);
         if self.next().is_none_or(|at| at > due) {
-            (self.schedule, self.since, self.made) = (REPEATED, due, 0);
+            (self.schedule, self.since, self.made) = (Schedule::Repeated, due, 0);
         }
         if self.take(now) { Timing::Now } else { Timing::Later }
     }

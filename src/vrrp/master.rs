@@ -39,7 +39,8 @@ pub(super) struct Master {
     /// When to renew the lease of the addresses.
     renew_at: Option<Instant>,
     announcements: Announcements,
-    loser: Option<Loser>,
+    /// Most masters never see one.
+    loser: Option<Box<Loser>>,
     /// The start of a period, and how many lower routers were answered at once in it.
     answers: (Instant, u32),
 }
@@ -164,7 +165,11 @@ impl Master {
         }
         // If it was silent for a while, it received our answer then, and this is a new election.
         let silence = settings.interval.duration() * 3;
-        let known = self.loser.filter(|l| l.address == loser.address && now.since(l.last) <= silence);
+        let known = self
+            .loser
+            .as_deref()
+            .copied()
+            .filter(|l| l.address == loser.address && now.since(l.last) <= silence);
         let before =
             known.unwrap_or(Loser { address: loser.address, answered: 0, reported: false, last: now });
         let unheard = before.answered >= UNHEARD_ANSWERS && !before.reported;
@@ -174,7 +179,8 @@ impl Master {
             actions.push(Action::Report(Report::TwoMasters(loser)));
         }
         let answered = before.answered.saturating_add(u32::from(answer == Timing::Now));
-        self.loser = Some(Loser { answered, reported: before.reported || unheard, last: now, ..before });
+        let reported = before.reported || unheard;
+        self.loser = Some(Box::new(Loser { answered, reported, last: now, ..before }));
         actions
     }
 

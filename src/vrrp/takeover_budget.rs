@@ -14,13 +14,13 @@ const STEADY_INTERVALS: u32 = 3;
 const LONG_STEADY_INTERVALS: u32 = 10;
 
 /// One fast takeover, which comes back after a steady time.
-#[derive(Clone, Copy, Debug, Default, Hash)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct TakeoverBudget {
-    /// `None`: a fast takeover is available.
-    spent: Option<Spent>,
+    /// `None`: a fast takeover is available. Most routers never take over fast.
+    spent: Option<Box<Spent>>,
 }
 
-#[derive(Clone, Copy, Debug, Hash)]
+#[derive(Clone, Debug, Hash)]
 struct Spent {
     /// The time of the last fast takeover, and the master that it replaced.
     at: Instant,
@@ -43,7 +43,8 @@ impl TakeoverBudget {
 
     /// We took over from this master after the fast skew.
     pub(super) fn spend(&mut self, now: Instant, from: IpAddr) {
-        self.spent = Some(Spent { at: now, from, unsteady: now, intervals: STEADY_INTERVALS });
+        let spent = Spent { at: now, from, unsteady: now, intervals: STEADY_INTERVALS };
+        self.spent = Some(Box::new(spent));
     }
 
     /// As master that advertises every `interval`, we were outranked. If it was soon, and by the router that we replaced,

@@ -111,7 +111,7 @@ fn missing(name: &str) -> Failure {
 /// who looks for a free VRID has none to set yet.
 fn named(choices: Vec<InterfaceChoice>) -> Option<Vec<String>> {
     let name = |choice| match choice {
-        InterfaceChoice::Named(name) => Some(name),
+        InterfaceChoice::Named(name) => Some(name.into()),
         InterfaceChoice::Auto => None,
     };
     choices.into_iter().map(name).collect()

@@ -191,7 +191,7 @@ fn lists_may_be_numbered_or_arrays() {
     assert_eq!(held(&one), ["10.0.0.2/24 dev eth0", "10.0.0.3/32", "10.0.0.4/24"]);
     assert_eq!(one.excluded[0].to_string(), "10.0.0.9/32");
     assert_eq!(one.protocol.peers, ips(&["10.0.0.11", "10.0.0.12"]));
-    assert_eq!(one.track, ["eth1", "eth2"]);
+    assert_eq!(*one.track, ["eth1", "eth2"]);
     let wrong = [&numbered[..9], &[("COMPAT", "none"), ("KEEPALIVED_UNICAST_PEER_2", "node2")]].concat();
     assert_eq!(
         problems(only(&wrong)),

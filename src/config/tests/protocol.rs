@@ -202,7 +202,7 @@ fn unicast_src_ip_is_one_address_of_the_family() {
 #[test]
 fn track_interface_is_a_list_of_names() {
     let track = router(with(&[("TRACK_INTERFACE", "eth1, eth2")])).track;
-    assert_eq!(track, ["eth1", "eth2"]);
+    assert_eq!(*track, ["eth1", "eth2"]);
     refused(
         "TRACK_INTERFACE",
         "eth1/0",
@@ -244,8 +244,8 @@ fn one_advert_must_carry_the_whole_vip() {
 #[test]
 fn notify_is_a_program_and_its_arguments() {
     let notify = |value| router(with(&[("NOTIFY", value)])).notify.unwrap();
-    assert_eq!(notify("/notify"), ["/notify"]);
-    assert_eq!(notify(" /bin/notify  -v\ta,b "), ["/bin/notify", "-v", "a,b"]);
+    assert_eq!(*notify("/notify"), ["/notify"]);
+    assert_eq!(*notify(" /bin/notify  -v\ta,b "), ["/bin/notify", "-v", "a,b"]);
     assert_eq!(router(with(&[])).notify, None);
     for value in ["notify.sh", "./notify", "~/notify"] {
         refused("NOTIFY", value, "must begin with the absolute path of a program, such as /notify");

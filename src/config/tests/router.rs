@@ -29,9 +29,9 @@ fn the_master_of_the_article_runs_as_it_is() {
             lease: Lease::from_seconds(4),
             ..Settings::new(Vrid::new(51).unwrap(), Priority::new(11).unwrap(), vec![vip.address])
         }),
-        addresses: vec![vip],
-        excluded: vec![],
-        track: vec![],
+        addresses: [vip].into(),
+        excluded: [].into(),
+        track: [].into(),
         unicast_source: None,
         notify: None,
         check: Some(Rc::new(CheckConfig {
@@ -58,7 +58,7 @@ fn two_variables_are_enough_and_the_table_gives_the_rest() {
     assert_eq!(router.state_hint, StateHint::Backup);
     assert_eq!(router.protocol.priority, Priority::new(100).unwrap());
     assert_eq!(router.check, None);
-    assert_eq!(router.name, "VI_1");
+    assert_eq!(&*router.name, "VI_1");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn every_variable_has_its_say() {
     let log = outcome.clone().unwrap().0.log;
     assert_eq!(log, LogConfig { level: LevelFilter::Debug, format: LogFormat::Json, time: false });
     let router = router(outcome);
-    assert_eq!(router.name, "web");
+    assert_eq!(&*router.name, "web");
     assert_eq!(router.state_hint, StateHint::Master);
     assert_eq!(router.protocol.priority, Priority::OWNER);
     assert_eq!(router.protocol.interval, Interval::from_seconds(5).unwrap());

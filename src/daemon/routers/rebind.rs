@@ -63,7 +63,9 @@ impl Routers {
         let moved = before.map(|b| b.index) != binding.as_ref().map(|b| b.index);
         if !up || moved {
             if let Some(binding) = &binding {
-                self.dispatcher.router_mut(id).set_culprit(Cause::Interface, binding.down.clone());
+                self.dispatcher
+                    .router_mut(id)
+                    .set_culprit(Cause::Interface, binding.down.as_deref().cloned());
             }
             // With the old binding still in place: the addresses are removed from its link.
             self.dispatcher.dispatch(id, Event::Fault(Cause::Interface));
