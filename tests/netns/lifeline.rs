@@ -600,11 +600,9 @@ fn the_firewall_rules_of_the_page_let_it_through() {
     let nodes = [200, 100].map(|priority| node(priority).with("VIP", "10.77.0.100 fe80::100"));
     let start = |host: &Host, node: &Node| Router::start(Kind::Ours, host, node);
     let (a, b) = (start(&hosts[0], &nodes[0]), start(&hosts[1], &nodes[1]));
-    for name in ["VI_1", "VI_1_v6"] {
-        b.run.log.wait_for(&format!("({name}) Master is"), seconds(9));
-    }
     let pair = Pair { kinds: [Kind::Ours; 2], a, b, client, _lab: lab };
-    wait_for_lifeline(&pair.b, "10.77.0.1 blocked");
+    pair.b.run.log.wait_for("Lifeline to 10.77.0.1: blocked", seconds(12));
+    pair.b.run.log.wait_for("Lifeline to fe80: … blocked", seconds(12));
     for (rule, host) in rules.iter().flat_map(|rule| hosts.iter().map(move |host| (rule, host))) {
         host.nft(&rule.replace("10.0.0.0/24", "10.77.0.0/24"));
     }

@@ -165,10 +165,11 @@ fn the_client_uses_the_winner_after_the_loser_gave_up_silently(loser: Kind, adve
         let mark = split.loser.run.log.mark();
         split.set_cut(false);
         split.loser.wait_backup(mark, seconds(2));
+        let alone = split.winner.run.log.mark();
         split.the_client_comes_to_use_the_winner(millis(1_100));
-        let said = |words| split.winner.run.log.since(0, words);
-        assert_eq!(said("ranks lower"), [""; 0], "it heard no advert, the case under test");
-        assert_eq!(said("Another host"), [""; 0], "a loser that gives up is no conflict");
+        let lines = |since, words| split.winner.run.log.since(since, words);
+        assert_eq!(lines(0, "ranks lower"), [""; 0], "it heard no advert, the case under test");
+        assert_eq!(lines(alone, "Another host"), [""; 0], "a loser that has given up is no conflict");
     };
     std::thread::scope(|scope| {
         let threads = VIPS.map(|vip| scope.spawn(move || of(vip)));
