@@ -175,6 +175,8 @@ fn five_thousand_addresses_come_and_go_beside_a_master() {
         assert_eq!(command(&pair.a, &["healthcheck", "--master"]).0, 0);
         assert!(command(&pair.a, &["status"]).1.contains("10.77.0.100/32 on enp0s3: here"));
         pair.a.host.batch(&many_addresses("delete"));
+        // A quick machine is done before there are enough adverts to judge.
+        std::thread::sleep(seconds(1));
     });
     // The notifications to a program that does not run are lost, and everything is listed again.
     pair.b.run.signal(Signal::SIGSTOP);
