@@ -170,7 +170,8 @@ fn count_addresses(host: &Host) -> usize {
 fn five_thousand_addresses_come_and_go_beside_a_master() {
     let _alone = alone();
     let pair = fast_pair(&[200, 100].map(fast));
-    keeps_its_schedule(&pair, millis(100), millis(50), || {
+    // Without optimization, a turn that lists all of them takes up to 100 ms.
+    keeps_its_schedule(&pair, millis(100), millis(150), || {
         pair.a.host.batch(&many_addresses("add"));
         assert_eq!(command(&pair.a, &["healthcheck", "--master"]).0, 0);
         assert!(command(&pair.a, &["status"]).1.contains("10.77.0.100/32 on enp0s3: here"));
