@@ -279,6 +279,7 @@ impl Daemon {
             self.reap();
         }
         self.routers.retry(&self.poller);
+        self.routers.follow_routes(&self.poller);
         self.poll_checks();
         let now = self.poller.now();
         if self.notifier.deadline().is_some_and(|at| at <= now) {

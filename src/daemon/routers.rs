@@ -6,6 +6,8 @@ mod rebind;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use rebind::RouteRound;
+
 use super::claims::ClaimWatch;
 use super::dispatcher::{Dispatcher, Notification};
 use super::incoming::Incoming;
@@ -45,6 +47,7 @@ pub(super) struct Routers {
     virtual_addresses: Vec<IpAddr>,
     inbox: Option<Inbox>,
     retry_at: Option<Instant>,
+    route_round: RouteRound,
     /// A link or a source address may be another one.
     rebound: bool,
     /// The kernel's notifications could not be read; it is in the log.
@@ -70,6 +73,7 @@ impl Routers {
             virtual_addresses: vec![],
             inbox: None,
             retry_at: None,
+            route_round: RouteRound::new(),
             rebound: false,
             netlink_failed: false,
         };

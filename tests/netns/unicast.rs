@@ -82,6 +82,76 @@ fn peers_behind_another_link_are_reached_over_it_with_a_warning() {
     a.wait_master(0, START);
 }
 
+/// A host reaches its peer over the first cable and then, by `commands` alone, over the second: no link and no address
+/// changes.
+fn follows_the_route(family: &str, net: [&str; 2], far: &str, commands: &[&str]) {
+    let lab = Lab::new();
+    let (a, b) = (lab.host("a", 1), lab.host("b", 2));
+    second_link(&a, &b);
+    if family == "-6" {
+        for (host, number) in [(&a, 1), (&b, 2)] {
+            for (net, device) in [(net[0], "enp0s3"), (net[1], "eth1")] {
+                host.ip(&format!("address add {net}{number}/64 dev {device} nodad"));
+            }
+        }
+    }
+    b.ip(&format!("{family} address add {far} dev lo"));
+    a.ip(&format!("{family} route add {far} via {}2", net[0]));
+    let vip = if family == "-6" { "fe80::100" } else { "10.77.0.100" };
+    let node = |priority| Node::plain(priority).with("VIP", vip);
+    let [first, second] = net.map(|net| format!("{net}1"));
+    let b_node = node(100).with("UNICAST_PEERS", format!("{first} {second}")).with("UNICAST_SRC_IP", far);
+    let b = Router::start(Kind::Ours, &b, &b_node);
+    let a = Router::start(Kind::Ours, &a, &node(200).with("UNICAST_PEERS", far));
+    a.run.log.wait_for("Entering MASTER STATE", START);
+    b.run.log.wait_for(&format!("Master is {first} (priority 200)"), seconds(3));
+    a.run.log.wait_for(&format!("(VI_1) Unicast adverts go from {first} to {far}"), seconds(1));
+    let (mark, b_mark) = (a.run.log.mark(), b.run.log.mark());
+    for command in commands {
+        a.host.ip(&format!("{family} {command}"));
+    }
+    b.run.log.wait_for(&format!("Master is {second} (priority 200)"), seconds(3));
+    a.run.log.wait_for(&format!("(VI_1) Unicast adverts go from {second} to {far} over eth1"), seconds(1));
+    std::thread::sleep(millis(4_500));
+    assert_eq!(b.run.log.since(b_mark, "Entering MASTER STATE"), [""; 0]);
+    assert_eq!(a.run.log.since(mark, "warning: … unicast").len(), 1, "said once");
+}
+
+#[test]
+fn a_replaced_route_to_the_peer_is_followed() {
+    follows_the_route(
+        "-4",
+        ["10.77.0.", "10.88.0."],
+        "10.99.0.2",
+        &["route replace 10.99.0.2 via 10.88.0.2"],
+    );
+}
+
+#[test]
+fn a_replaced_ipv6_route_to_the_peer_is_followed() {
+    follows_the_route("-6", ["fd77::", "fd88::"], "fd99::2", &["route replace fd99::2 via fd88::2"]);
+}
+
+#[test]
+fn a_rule_that_leads_to_the_peer_is_followed() {
+    follows_the_route(
+        "-4",
+        ["10.77.0.", "10.88.0."],
+        "10.99.0.2",
+        &["route add 10.99.0.2 via 10.88.0.2 table 100", "rule add to 10.99.0.2 lookup 100"],
+    );
+}
+
+#[test]
+fn an_ipv6_rule_that_leads_to_the_peer_is_followed() {
+    follows_the_route(
+        "-6",
+        ["fd77::", "fd88::"],
+        "fd99::2",
+        &["route add fd99::2 via fd88::2 table 100", "rule add to fd99::2 lookup 100"],
+    );
+}
+
 #[test]
 fn one_peer_behind_another_link_and_one_on_interface_are_both_reached() {
     let lab = Lab::new();

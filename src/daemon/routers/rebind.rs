@@ -1,5 +1,8 @@
 //! Binds the routers to links, and passes what changed to their state machines as causes of FAULT and source addresses.
 
+use std::ops::Range;
+use std::time::Duration;
+
 use log::Level;
 
 use super::{RETRY, Routers};
@@ -8,10 +11,55 @@ use crate::daemon::culprits::Culprit;
 use crate::daemon::messages;
 use crate::ids::RouterId;
 use crate::sys::Error;
+use crate::time::Instant;
 use crate::token::Poller;
 use crate::vrrp::{Cause, Event};
 
+/// The least time between two looks at the routes to unicast peers.
+const ROUTES_GAP: Duration = Duration::from_secs(1);
+/// The most routers whose routes are looked up in one turn.
+const MOST_ROUTES: usize = 32;
+
+/// Which routers' routes were looked up.
+#[derive(Debug)]
+pub(super) struct RouteRound {
+    began: Instant,
+    /// The first router whose turn has not come yet.
+    next: usize,
+}
+
+impl RouteRound {
+    pub(super) const fn new() -> Self {
+        Self { began: Instant::START, next: 0 }
+    }
+
+    /// The routers whose turn it is.
+    fn take(&mut self, now: Instant, routers: usize) -> Range<usize> {
+        if self.next >= routers && now.since(self.began) >= ROUTES_GAP {
+            *self = Self { began: now, next: 0 };
+        }
+        let first = self.next;
+        self.next = routers.min(first + MOST_ROUTES);
+        first..self.next
+    }
+}
+
 impl Routers {
+    /// Binds unicast routers again whose route changed. Routes and rules change without a notification about a link or an
+    /// address. The kernel reports them too, but a host with many routes would wake this process for those of others, so
+    /// they are looked up when it is awake anyway, as for each advert.
+    pub(in crate::daemon) fn follow_routes(&mut self, poller: &Poller) {
+        let now = self.dispatcher.clock().exact();
+        let count = self.dispatcher.routers().len();
+        for id in self.route_round.take(now, count).map(RouterId) {
+            let router = self.dispatcher.router(id);
+            if router.binding().is_some() && !router.config().protocol.peers.is_empty() {
+                // An error has been logged, and a retry is scheduled if it can help.
+                let _ = self.rebind(id, poller);
+            }
+        }
+    }
+
     /// Resolves the router's link and source address again and passes the difference to its state machine.
     pub(super) fn rebind(&mut self, id: RouterId, poller: &Poller) -> Result<(), Error> {
         let down = self.dispatcher.router(id).tracked_down(self.dispatcher.network().interfaces());
@@ -119,5 +167,23 @@ impl Routers {
                 let _ = self.rebind(id, poller);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_router_has_its_turn_once_a_second_and_a_few_share_one() {
+        let mut round = RouteRound::new();
+        let mut take = |ms| round.take(Instant::from_millis(ms), 70);
+        assert_eq!([10_000, 10_001, 10_002].map(&mut take), [0..32, 32..64, 64..70]);
+        assert_eq!(
+            [10_003, 10_004, 11_002].map(&mut take),
+            [0..32, 32..64, 64..70],
+            "the first round is no second old"
+        );
+        assert_eq!([11_002, 11_003].map(&mut take), [70..70, 0..32]);
     }
 }
