@@ -21,6 +21,7 @@ mod questions;
 mod queue;
 mod rate_limiter;
 mod respond;
+mod route_round;
 mod router;
 mod routers;
 mod secondaries;

@@ -6,14 +6,13 @@ mod rebind;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use rebind::RouteRound;
-
 use super::claims::ClaimWatch;
 use super::dispatcher::{Dispatcher, Notification};
 use super::incoming::Incoming;
 use super::lifelines::needs::{Death, Needs, followed};
 use super::messages;
 use super::network::Network;
+use super::route_round::RouteRound;
 use super::router::Router;
 use super::sweep::sweep;
 use super::vrid_table::VridTable;
@@ -95,10 +94,14 @@ impl Routers {
             }
         }
         routers.watch_claims(poller);
-        let (all, network) = routers.dispatcher.parts();
         // What a killed predecessor left is gone.
-        network.guard_mut().start(all.iter().map(Router::config), descriptors);
+        routers.start_guard(descriptors);
         forbidden.map(|()| routers)
+    }
+
+    fn start_guard(&mut self, descriptors: Descriptors) {
+        let (all, network) = self.dispatcher.parts();
+        network.guard_mut().start(all.iter().map(Router::config), descriptors);
     }
 
     /// Starts the state machines.
