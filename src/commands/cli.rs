@@ -53,6 +53,8 @@ pub enum RequiredState {
     /// BACKUP or MASTER.
     Ready,
     Master,
+    /// No router of which nobody serves the addresses.
+    Serving,
 }
 
 /// One row per command: its name, its arguments in the help, what it does, and its value without arguments.
@@ -86,8 +88,8 @@ static COMMANDS: [Row; 9] = [
     },
     Row {
         name: "healthcheck",
-        arguments: "[--ready | --master] [ROUTER]",
-        help: "exit 0 if the addresses in the kernel match the state, else 1; --ready also requires BACKUP or MASTER, --master requires MASTER",
+        arguments: "[--ready | --master | --serving] [ROUTER]",
+        help: "exit 0 if the addresses in the kernel match the state, else 1; --ready also requires BACKUP or MASTER, --master requires MASTER, --serving that some host serves as far as this one knows",
         command: Command::Healthcheck(HealthQuery { state: RequiredState::Any, router: None }),
     },
     Row {
@@ -157,6 +159,7 @@ impl Command {
         match (self, name) {
             (Self::Status { json }, "json") => *json = true,
             (Self::Healthcheck(query), "ready") => query.state = RequiredState::Ready,
+            (Self::Healthcheck(query), "serving") => query.state = RequiredState::Serving,
             (Self::Healthcheck(query), "master") => query.state = RequiredState::Master,
             _ => return Err(UsageError::unknown("option", &format!("--{name}"))),
         }

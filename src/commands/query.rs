@@ -1,7 +1,9 @@
 //! The commands `status`, `why` and `healthcheck`: query the running daemon over its socket and show the answer. Knows
 //! no router; the daemon writes the text.
 
+use std::fmt;
 use std::io::{self, Read as _};
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,8 +13,9 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use super::cli::{HealthQuery, RequiredState};
 use super::environment::status_socket;
 use super::output;
+use crate::columns::join;
 use crate::config::health_socket;
-use crate::status::{Document, Part};
+use crate::status::{DOWN, Document, OK, Part};
 
 /// The daemon's loop never blocks. If it does not answer in this time, it hangs.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -36,7 +39,6 @@ pub(super) fn show(part: Part) -> ExitCode {
         Ok(document) => {
             let text = document.part(part);
             match part {
-                Part::Why if text.is_empty() => output::print("no transition yet\n"),
                 Part::Text | Part::Why => output::print_in_color(text),
                 Part::Json => output::print(&format!("{text}\n")),
                 Part::Health => output::print(text),
@@ -63,24 +65,57 @@ pub(super) fn healthcheck(query: &HealthQuery) -> ExitCode {
 /// Whether the daemon's answer satisfies the query, and the line to print.
 fn judge(health: &str, query: &HealthQuery) -> (bool, String) {
     let (verdict, routers) = health.split_once('\n').unwrap_or((health, ""));
-    let routers = routers.lines().filter_map(|line| line.rsplit_once(' '));
-    let mut selected =
-        routers.filter(|(name, _)| query.router.as_ref().is_none_or(|router| router == name)).peekable();
-    if let (Some(router), None) = (&query.router, selected.peek()) {
+    let routers = routers.lines().filter_map(RouterLine::parse);
+    let is_selected = |line: &RouterLine<'_>| query.router.as_ref().is_none_or(|router| router == line.name);
+    let selected: Vec<_> = routers.filter(is_selected).collect();
+    if let (Some(router), []) = (&query.router, selected.as_slice()) {
         return (false, format!("no router is named {router}"));
     }
-    let satisfies = |state: &str| match query.state {
-        RequiredState::Any => true,
-        RequiredState::Ready => matches!(state, "BACKUP" | "MASTER"),
-        RequiredState::Master => state == "MASTER",
+    let (required, satisfies): (_, fn(&RouterLine<'_>) -> bool) = match query.state {
+        RequiredState::Any => ("alive", |_| true),
+        RequiredState::Ready => ("ready", |line| matches!(line.state, "BACKUP" | "MASTER")),
+        RequiredState::Master => ("master", |line| line.state == "MASTER"),
+        RequiredState::Serving => ("serving", |line| line.serves != DOWN),
     };
-    let mut passed = verdict == "healthy";
-    let mut text = verdict.to_owned();
-    for (name, state) in selected {
-        passed &= satisfies(state);
-        text = format!("{text}, {name} {state}");
+    let healthy = verdict == "healthy";
+    let failing: Vec<_> = selected.iter().filter(|line| !satisfies(line)).collect();
+    if healthy && !failing.is_empty() {
+        return (false, format!("not {required}: {}", join(failing, ", ")));
     }
-    (passed, text)
+    let quiet = !healthy || selected.iter().all(|line| line.serves == OK);
+    let first = if quiet { verdict } else { required };
+    (healthy, join(iter::once(first.to_owned()).chain(selected.iter().map(ToString::to_string)), ", "))
+}
+
+/// One router in [`Part::Health`]. Displays with what is wrong.
+struct RouterLine<'a> {
+    name: &'a str,
+    state: &'a str,
+    serves: &'a str,
+    why: &'a str,
+}
+
+impl<'a> RouterLine<'a> {
+    fn parse(line: &'a str) -> Option<Self> {
+        let mut fields = line.split('\t');
+        let (name, state) = fields.next()?.rsplit_once(' ')?;
+        Some(Self {
+            name,
+            state,
+            serves: fields.next().unwrap_or(OK),
+            why: fields.next().unwrap_or_default(),
+        })
+    }
+}
+
+impl fmt::Display for RouterLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, state, serves, why } = self;
+        // A sentence about a FAULT begins with it.
+        let why = why.strip_prefix(state).map_or(*why, |rest| rest.trim_start_matches([':', ' ', ',']));
+        write!(f, "{name} {state}")?;
+        if *serves == OK { Ok(()) } else { write!(f, ": {why}") }
+    }
 }
 
 /// Falls back to the socket for everything: a container may have only that one mounted.
@@ -125,18 +160,56 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_is_healthy_and_not_ready() {
-        let health = "healthy\nVI_1 MASTER\nVI_2 FAULT";
-        assert_eq!(
-            judged(health, RequiredState::Any, None),
-            (true, "healthy, VI_1 MASTER, VI_2 FAULT".into())
-        );
-        assert!(!judged(health, RequiredState::Ready, None).0);
-        assert!(judged(health, RequiredState::Ready, Some("VI_1")).0);
-        assert!(judged(health, RequiredState::Master, Some("VI_1")).0);
-        assert!(!judged("healthy\nVI_1 BACKUP", RequiredState::Master, None).0);
-        let unknown = (false, "no router is named VI_9".into());
-        assert_eq!(judged(health, RequiredState::Any, Some("VI_9")), unknown);
+    fn the_text_says_what_the_exit_code_says_and_what_is_wrong() {
+        const FAULT: &str = "VI_2 FAULT\tdown\tFAULT: eth1 has no carrier; no master is heard";
+        const SHOWN: &str = "VI_2 FAULT: eth1 has no carrier; no master is heard";
+        let (any, ready) = (RequiredState::Any, RequiredState::Ready);
+        let (master, serving) = (RequiredState::Master, RequiredState::Serving);
+        let both = format!("healthy\nVI_1 MASTER\tok\t10.0.0.2 is served here by haproxy\n{FAULT}");
+        let backup = "healthy\nVI_1 BACKUP\ttrouble\thaproxy is DOWN here for 3 s; 10.0.0.12 is master";
+        let lone = "healthy\nVI_1 MASTER\tdown\tMASTER without a working haproxy";
+        let (alive, named) = (format!("alive, VI_1 MASTER, {SHOWN}"), |name| Some(name));
+        for (health, state, router, passed, text) in [
+            (&*both, any, None, true, &*alive),
+            (&both, ready, None, false, &format!("not ready: {SHOWN}")),
+            (&both, serving, None, false, &format!("not serving: {SHOWN}")),
+            (&both, ready, named("VI_1"), true, "healthy, VI_1 MASTER"),
+            (&both, master, named("VI_1"), true, "healthy, VI_1 MASTER"),
+            (&both, any, named("VI_9"), false, "no router is named VI_9"),
+            (
+                backup,
+                any,
+                None,
+                true,
+                "alive, VI_1 BACKUP: haproxy is DOWN here for 3 s; 10.0.0.12 is master",
+            ),
+            (
+                backup,
+                ready,
+                None,
+                true,
+                "ready, VI_1 BACKUP: haproxy is DOWN here for 3 s; 10.0.0.12 is master",
+            ),
+            (
+                backup,
+                serving,
+                None,
+                true,
+                "serving, VI_1 BACKUP: haproxy is DOWN here for 3 s; 10.0.0.12 is master",
+            ),
+            (
+                backup,
+                master,
+                None,
+                false,
+                "not master: VI_1 BACKUP: haproxy is DOWN here for 3 s; 10.0.0.12 is master",
+            ),
+            (lone, any, None, true, "alive, VI_1 MASTER: without a working haproxy"),
+            (lone, serving, None, false, "not serving: VI_1 MASTER: without a working haproxy"),
+            ("healthy\nVI 1 BACKUP", any, None, true, "healthy, VI 1 BACKUP"),
+        ] {
+            assert_eq!(judged(health, state, router), (passed, text.into()), "{health} {state:?}");
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::status::{History, Transition};
 use crate::sys::netlink::{Address, Removed};
 use crate::sys::poller::{Clock, wall_clock};
 use crate::time::Instant;
-use crate::vrrp::{Action, Advert, Cause, Event, Peer, Report, Role, Why};
+use crate::vrrp::{Action, Advert, Cause, Event, Report, Role, Why};
 
 /// A transition for which the router's NOTIFY program must run.
 #[derive(Debug)]
@@ -144,9 +144,8 @@ impl Dispatcher {
         let now = self.clock.now();
         let advert = if let Event::Advert { from, advert } = event { Some((from, advert)) } else { None };
         let actions = self.routers[id.0].handle(now, event);
-        let dropped = actions.iter().any(|a| matches!(a, Action::Report(Report::Dropped { .. })));
-        if let Some((address, advert)) = advert.filter(|_| !dropped) {
-            self.routers[id.0].accepted(now, Peer { address, priority: advert.priority });
+        if let Some((from, advert)) = advert {
+            self.routers[id.0].heard(now, from, advert);
         }
         self.perform(now, id, actions.into_iter(), advert.map(|(_, advert)| advert));
     }

@@ -20,9 +20,23 @@ struct Entry {
     topic: &'static str,
     peer: IpAddr,
     count: u32,
+    /// The first of this series.
+    first: Instant,
     last: Instant,
     /// The sentence that is a warning while the occurrences continue.
     warning: Option<Box<str>>,
+    /// The warning was disproved, until the next occurrence.
+    disproved: bool,
+}
+
+/// A sentence, and when what it says was seen first and last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Warning<'a> {
+    pub(super) topic: &'static str,
+    pub(super) peer: IpAddr,
+    pub(super) text: &'a str,
+    pub(super) first: Instant,
+    pub(super) last: Instant,
 }
 
 /// Whether to log an occurrence.
@@ -48,6 +62,9 @@ impl RateLimiter {
         if let Some(entry) = self.entry(topic, peer) {
             entry.last = now;
             entry.count = entry.count.saturating_add(1);
+            if std::mem::take(&mut entry.disproved) {
+                entry.first = now;
+            }
             return Admission::of(entry.count, limit);
         }
         if self.0.len() >= CAPACITY {
@@ -55,7 +72,7 @@ impl RateLimiter {
         }
         // With a thousand routers most limiters hold one entry.
         self.0.reserve_exact(1);
-        self.0.push(Entry { topic, peer, count: 1, last: now, warning: None });
+        self.0.push(Entry { topic, peer, count: 1, first: now, last: now, warning: None, disproved: false });
         Admission::of(1, limit)
     }
 
@@ -66,10 +83,27 @@ impl RateLimiter {
         }
     }
 
+    /// The topic of a warning goes on; nothing is logged.
+    pub(super) fn repeat(&mut self, now: Instant, topic: &'static str, peer: IpAddr) {
+        if let Some(entry) = self.entry(topic, peer).filter(|entry| entry.warning.is_some()) {
+            entry.last = now;
+        }
+    }
+
+    /// What these warnings say is over. They are logged again only after the quiet period, as it may flap.
+    pub(super) fn disprove(&mut self, is_disproved: impl Fn(&'static str, IpAddr) -> bool) {
+        for entry in self.0.iter_mut().filter(|entry| is_disproved(entry.topic, entry.peer)) {
+            entry.disproved = true;
+        }
+    }
+
     /// The warnings whose topics are not quiet yet.
-    pub(super) fn warnings(&self, now: Instant) -> impl Iterator<Item = &str> {
+    pub(super) fn warnings(&self, now: Instant) -> impl Iterator<Item = Warning<'_>> {
         let recent = self.0.iter().filter(move |entry| now.since(entry.last) < QUIET_PERIOD);
-        recent.filter_map(|entry| entry.warning.as_deref())
+        recent.filter(|entry| !entry.disproved).filter_map(|entry| {
+            let Entry { topic, peer, first, last, .. } = *entry;
+            Some(Warning { topic, peer, text: entry.warning.as_deref()?, first, last })
+        })
     }
 
     fn entry(&mut self, topic: &'static str, peer: IpAddr) -> Option<&mut Entry> {
@@ -113,9 +147,29 @@ mod tests {
         limiter.keep_warning("drop", peer, "it differs".into());
         limiter.record(at(50), "drop", peer, 1);
         let warnings =
-            |limiter: &RateLimiter, s| limiter.warnings(at(s)).map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(warnings(&limiter, 109), ["it differs"]);
-        assert_eq!(warnings(&limiter, 110), [""; 0]);
+            |limiter: &RateLimiter, s| limiter.warnings(at(s)).map(|w| (w.first, w.last)).collect::<Vec<_>>();
+        assert_eq!(warnings(&limiter, 109), [(at(0), at(50))]);
+        assert_eq!(warnings(&limiter, 110), []);
+    }
+
+    #[test]
+    fn a_disproved_warning_returns_with_the_next_occurrence_and_is_not_logged_again() {
+        let mut limiter = RateLimiter::default();
+        let [peer, other] = ["10.0.0.9", "10.0.0.8"].map(|text| text.parse().unwrap());
+        let at = |s: u64| Instant::from_millis(s * 1_000);
+        for peer in [peer, other] {
+            limiter.record(at(0), "drop", peer, 1);
+            limiter.keep_warning("drop", peer, "it differs".into());
+        }
+        limiter.disprove(|topic, from| (topic, from) == ("drop", peer));
+        let first =
+            |limiter: &RateLimiter, s| limiter.warnings(at(s)).map(|w| (w.peer, w.first)).collect::<Vec<_>>();
+        assert_eq!(first(&limiter, 1), [(other, at(0))]);
+        assert_eq!(limiter.record(at(2), "drop", peer, 1), Admission::Suppress);
+        assert_eq!(first(&limiter, 3), [(peer, at(2)), (other, at(0))]);
+        limiter.repeat(at(50), "drop", other);
+        limiter.repeat(at(50), "drop", "10.0.0.7".parse().unwrap());
+        assert_eq!(first(&limiter, 70), [(other, at(0))]);
     }
 
     #[test]

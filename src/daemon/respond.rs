@@ -5,7 +5,7 @@ use super::routers::Routers;
 use super::snapshot::{self, ProcessStatus};
 use crate::checks::Checks;
 use crate::serve::{Page, Request, response};
-use crate::status::{Brief, Document, metrics};
+use crate::status::{Brief, BriefRouter, Document, metrics};
 use crate::time::Instant;
 use crate::vrrp::Role;
 
@@ -32,7 +32,9 @@ impl Pages {
                 let status = status();
                 (Document::write(&status, routers.history()).into_bytes(), true)
             }
-            Request::Health => (Document::write_health(&snapshot::brief(routers)).into_bytes(), true),
+            Request::Health => {
+                (Document::write_health(&snapshot::brief(routers, checks, now)).into_bytes(), true)
+            }
             Request::Http { page: Page::Metrics, body } => {
                 let (text, rendered) = self.metrics.get(now, || metrics::text(&status()));
                 (response("200 OK", metrics::CONTENT_TYPE, text, body), rendered)
@@ -41,8 +43,11 @@ impl Pages {
                 let (text, rendered) = self.status.get(now, || status().json());
                 (response("200 OK", "application/json", text, body), rendered)
             }
-            Request::Http { page: page @ (Page::Health | Page::Ready | Page::Master), body } => {
-                let (status, text) = verdict(page, &snapshot::brief(routers));
+            Request::Http {
+                page: page @ (Page::Health | Page::Ready | Page::Master | Page::Serving),
+                body,
+            } => {
+                let (status, text) = verdict(page, &snapshot::brief(routers, checks, now));
                 (response(status, "text/plain", &text, body), true)
             }
         }
@@ -51,18 +56,23 @@ impl Pages {
 
 /// The status line, and the problems if there are any.
 fn verdict(page: Page, brief: &Brief) -> (&'static str, String) {
-    let all = |wanted: &[Role]| brief.states.iter().all(|(_, state)| wanted.contains(state));
+    let all = |wanted: &[Role]| brief.routers.iter().all(|router| wanted.contains(&router.state));
     let ok = match page {
         Page::Ready => all(&[Role::Backup, Role::Master]),
         Page::Master => all(&[Role::Master]),
+        Page::Serving => brief.routers.iter().all(|router| router.serving.serves != Some(false)),
         Page::Health | Page::Metrics | Page::Status => brief.health.healthy,
     };
     if ok {
         return ("200 OK", "ok\n".into());
     }
-    let line = |text: String, (name, state): &(String, Role)| text + name + " is " + state.as_str() + "\n";
+    let line = |text: String, BriefRouter { name, state, serving }: &BriefRouter| {
+        let why = if serving.trouble || page == Page::Serving { &serving.text } else { "" };
+        let colon = if why.is_empty() { "" } else { ": " };
+        text + name + " is " + state.as_str() + colon + why + "\n"
+    };
     let text = match page {
-        Page::Ready | Page::Master => brief.states.iter().fold(String::new(), line),
+        Page::Ready | Page::Master | Page::Serving => brief.routers.iter().fold(String::new(), line),
         Page::Health | Page::Metrics | Page::Status => brief.health.problems.join("\n") + "\n",
     };
     ("503 Service Unavailable", text)
@@ -77,9 +87,19 @@ mod tests {
     fn each_probe_has_its_verdict() {
         let mut brief = status().brief();
         assert_eq!(verdict(Page::Health, &brief), ("200 OK", "ok\n".into()));
-        for page in [Page::Ready, Page::Master] {
+        for (page, first) in
+            [(Page::Ready, ""), (Page::Master, ""), (Page::Serving, ": 10.0.0.2 is served here by haproxy")]
+        {
             let (status, text) = verdict(page, &brief);
-            assert_eq!((status, &*text), ("503 Service Unavailable", "VI_1 is MASTER\nVI_2 is FAULT\n"));
+            let second = "VI_2 is FAULT: FAULT: interface eth1 has no carrier; no master is heard";
+            assert_eq!(
+                (status, text),
+                ("503 Service Unavailable", format!("VI_1 is MASTER{first}\n{second}\n"))
+            );
+        }
+        brief.routers.pop();
+        for page in [Page::Ready, Page::Master, Page::Serving] {
+            assert_eq!(verdict(page, &brief).0, "200 OK");
         }
         brief.health.healthy = false;
         brief.health.problems = vec!["it is not".into()];

@@ -27,7 +27,7 @@ use crate::sys::Error;
 use crate::sys::netlink::{Assignment, Link};
 use crate::time::Instant;
 use crate::token::Poller;
-use crate::vrrp::{Action, Advert, Cause, DropReason, Event, Instance, Peer, Priority, Report, Role};
+use crate::vrrp::{Action, Advert, Cause, DropReason, Event, Instance, Priority, Report, Role};
 
 /// The result of an action.
 #[derive(Debug, PartialEq, Eq)]
@@ -152,9 +152,11 @@ impl Router {
         self.telemetry.count_advert(advert, self.config.protocol.checksum);
     }
 
-    /// The state machine accepted an advert.
-    pub(super) fn accepted(&mut self, now: Instant, peer: Peer) {
-        self.telemetry.accepted(now, peer);
+    /// The state machine has handled an advert.
+    pub(super) fn heard(&mut self, now: Instant, from: IpAddr, advert: &Advert) {
+        if self.instance.admits(from, advert) {
+            self.telemetry.accepted(now, &self.instance, from, advert);
+        }
     }
 
     /// Counts a packet for this router that could not be parsed, and logs it once per sender and reason.

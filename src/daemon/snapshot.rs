@@ -16,8 +16,8 @@ use super::routers::Routers;
 use crate::checks::Checks;
 use crate::config::VirtualAddress;
 use crate::status::{
-    self, AddressStatus, Brief, Dropped, FaultStatus, GuardStatus, Health, HeardStatus, InterfaceStatus,
-    PeerStatus, RouterStatus, Status,
+    self, AddressStatus, Brief, BriefRouter, CheckStatus, Dropped, Facts, FaultStatus, GuardStatus, Health,
+    HeardStatus, InterfaceStatus, PeerStatus, RouterStatus, Serving, Status,
 };
 use crate::sys::netlink::Address;
 use crate::sys::poller::wall_clock;
@@ -25,18 +25,51 @@ use crate::time::{Instant, millis};
 use crate::vrrp::{Cause, Drops, Peer, Role};
 
 /// The part that a healthcheck needs.
-pub(super) fn brief(routers: &mut Routers) -> Brief {
+pub(super) fn brief(routers: &mut Routers, checks: &Checks, now: Instant) -> Brief {
     let (present, mut problems) = present(routers);
-    let mut states = vec![];
+    let mut all = vec![];
     for (at, router) in routers.iter().enumerate() {
         let addresses = addresses(router, routers.network(), &present);
-        problems.extend(disagreements(router, &addresses, routers.network()));
-        problems.extend(elsewhere(router, routers.network(), &present));
+        let mut own = disagreements(router, &addresses, routers.network());
+        own.extend(elsewhere(router, routers.network(), &present));
         if routers.left_out(at).is_none() {
-            states.push((router.name().to_owned(), router.role()));
+            let check = router.check().map(|check| checks.status(check, now));
+            let serving = serving(router, now, false, &own, check.as_ref());
+            all.push(BriefRouter { name: router.name().to_owned(), state: router.role(), serving });
         }
+        problems.extend(own);
     }
-    Brief { health: Health { healthy: problems.is_empty(), problems }, states }
+    Brief { health: Health { healthy: problems.is_empty(), problems }, routers: all }
+}
+
+/// Whether the addresses of a router serve. `problems`: how it disagrees with the kernel.
+fn serving(
+    router: &Router,
+    now: Instant,
+    left_out: bool,
+    problems: &[String],
+    check: Option<&CheckStatus>,
+) -> Serving {
+    let (instance, subject, telemetry) = (router.instance(), router.subject(), router.telemetry());
+    let settings = instance.settings();
+    let recent = settings.master_down(instance.priority(), settings.interval);
+    let takes_part = matches!(router.role(), Role::Backup | Role::Master);
+    let master = if takes_part { instance.master() } else { telemetry.heard_master(now, recent) };
+    let faults = instance.faults().iter().filter(|cause| **cause != Cause::Service);
+    let faults: Vec<_> = faults.map(|cause| messages::fault(*cause, &subject)).collect();
+    status::judge(&Facts {
+        state: router.role(),
+        addresses: &status::names(settings.addresses.iter().copied()),
+        left_out,
+        // The place for a state in which the operator has this host take no part.
+        drained: false,
+        problem: problems.first().map(String::as_str),
+        faults: &faults,
+        check,
+        master: master.map(|master| master.address),
+        no_spare: telemetry.failover_possible(router.role()) == Some(false),
+        conflicts: telemetry.current_conflicts(now, recent),
+    })
 }
 
 /// What belongs to no router.
@@ -69,10 +102,14 @@ pub(super) fn status(
         status.lifeline = process.lifelines.status(router, now);
         status.left_out = routers.left_out(at).is_some();
         status.check = router.check().map(|check| checks.status(check, now));
-        problems.extend(disagreements(router, &status.addresses, network));
-        problems.extend(elsewhere(router, network, &present));
+        let mut own = disagreements(router, &status.addresses, network);
+        own.extend(elsewhere(router, network, &present));
+        status.serving = serving(router, now, status.left_out, &own, status.check.as_ref());
+        problems.extend(own);
         statuses.push(status);
     }
+    let counted = statuses.iter().filter(|router| !router.left_out);
+    let serving = status::overall(counted.map(|router| (&*router.name, router.state, &router.serving)));
     let interfaces = network.ports().iter().map(|port| InterfaceStatus {
         interface: port.interface().to_owned(),
         dropped: dropped(port.drops()),
@@ -82,6 +119,7 @@ pub(super) fn status(
         time: wall_clock(),
         uptime_ms: millis(now.since_start()),
         health: Health { healthy: problems.is_empty(), problems },
+        serving,
         notify_failures: process.notify_failures,
         loop_stall_max_us: u64::try_from(process.longest_turn.as_micros()).unwrap_or(u64::MAX),
         routers: statuses,
@@ -158,6 +196,7 @@ fn router_status(router: &Router, now: Instant, network: &Network, present: &Pre
         peers: settings.peers.clone(),
         interval_ms: millis(settings.interval.duration()),
         state: role,
+        serving: Serving::default(),
         since: wall_clock().before(in_state),
         state_ms: millis(in_state),
         why: telemetry.cause().to_owned(),

@@ -7,10 +7,10 @@ use std::time::Duration;
 use log::Level;
 
 use super::messages::{self, Conflict, Reaction, Subject};
-use super::rate_limiter::{Admission, RateLimiter};
+use super::rate_limiter::{Admission, RateLimiter, Warning};
 use super::transition_lines::{Transition, TransitionLines};
 use crate::health::{Verdict, Weight, would_replace};
-use crate::status::Counters;
+use crate::status::{Conflicts, Counters};
 use crate::sys::Error;
 use crate::sys::claims::Claim;
 use crate::time::Instant;
@@ -18,6 +18,12 @@ use crate::vrrp::{Advert, DropReason, Drops, Instance, Interval, Peer, Priority,
 
 /// Without any advert for this long after the start, the log mentions that a firewall may drop them.
 const SILENCE_NOTICE: Duration = Duration::from_secs(10);
+
+/// Topics of warnings, beside the reasons of dropped adverts.
+const TWO_MASTERS: &str = "two_masters";
+const ADDRESS_CONFLICT: &str = "address_conflict";
+const OTHER_ADDRESSES: &str = "other_addresses";
+const OTHER_INTERVAL: &str = "other_interval";
 
 /// Whether this backup would take over if the master's service died.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,9 +159,47 @@ impl Telemetry {
         self.never_heard = false;
     }
 
-    /// An advert was not dropped.
-    pub(super) fn accepted(&mut self, now: Instant, peer: Peer) {
-        self.last_heard = Some((now, peer));
+    /// An advert was not dropped, and the state machine has handled it. It disproves what was said of its sender before.
+    pub(super) fn accepted(&mut self, now: Instant, instance: &Instance, from: IpAddr, advert: &Advert) {
+        self.last_heard = Some((now, Peer { address: from, priority: advert.priority }));
+        let settings = instance.settings();
+        let same = settings.same_addresses(&advert.addresses);
+        self.conflicts.disprove(|topic, peer| {
+            peer == from
+                && match topic {
+                    OTHER_ADDRESSES => same,
+                    OTHER_INTERVAL => settings.interval == advert.interval,
+                    _ => true,
+                }
+        });
+        if instance.role() == Role::Master {
+            // It is not reported a second time.
+            self.limiter.repeat(now, TWO_MASTERS, from);
+        } else {
+            self.limiter.disprove(|topic, _| topic == TWO_MASTERS);
+        }
+    }
+
+    /// The master among the others, for a router that follows none: the last one heard, within `time`.
+    pub(super) fn heard_master(&self, now: Instant, time: Duration) -> Option<Peer> {
+        let (at, peer) = self.last_heard?;
+        (now.since(at) <= time && peer.priority != Priority::RELEASE).then_some(peer)
+    }
+
+    /// What stands between this router and the others. `time`: how long after the last sign of it.
+    pub(super) fn current_conflicts(&self, now: Instant, time: Duration) -> Conflicts {
+        let recent = |warning: &Warning<'_>| now.since(warning.last) <= time;
+        let all = || self.limiter.warnings(now).filter(recent);
+        let peer = self.heard_master(now, time);
+        let is_rival = |w: Warning<'_>| w.topic == TWO_MASTERS && peer.is_some_and(|p| p.address == w.peer);
+        let accepted = [OTHER_ADDRESSES, OTHER_INTERVAL];
+        let dropped = self.conflicts.warnings(now).filter(recent).find(|w| !accepted.contains(&w.topic));
+        Conflicts {
+            unsent: self.send_error().map(str::to_owned),
+            rival: peer.filter(|_| all().any(is_rival)),
+            claimed: all().find(|w| w.topic == ADDRESS_CONFLICT).map(|w| w.text.to_owned()),
+            dropped: dropped.map(|w| (w.peer, w.topic)),
+        }
     }
 
     /// An advert was handed to the kernel.
@@ -283,8 +327,8 @@ impl Telemetry {
 
     fn two_masters(&mut self, now: Instant, subject: &Subject<'_>, report: &Report, peer: Peer) {
         self.counters.two_masters += 1;
-        if self.admits(now, "two_masters", peer.address) {
-            self.limiter.keep_warning("two_masters", peer.address, messages::report(report, subject));
+        if self.admits(now, TWO_MASTERS, peer.address) {
+            self.limiter.keep_warning(TWO_MASTERS, peer.address, messages::report(report, subject));
             messages::log_report(subject, report);
         }
     }
@@ -305,12 +349,11 @@ impl Telemetry {
         master: Option<Peer>,
         claim: Claim,
     ) {
-        const TOPIC: &str = "address_conflict";
         self.counters.address_conflicts += 1;
-        if self.limiter.record(now, TOPIC, claim.address, 1) != Admission::Suppress {
+        if self.limiter.record(now, ADDRESS_CONFLICT, claim.address, 1) != Admission::Suppress {
             let text = messages::address_conflict(&claim, master);
             subject.log_event(Level::Warn, "address_conflict", &text);
-            self.limiter.keep_warning(TOPIC, claim.address, text);
+            self.limiter.keep_warning(ADDRESS_CONFLICT, claim.address, text);
         }
     }
 
@@ -323,14 +366,19 @@ impl Telemetry {
         reaction: Reaction,
         advert: Option<&Advert>,
     ) {
-        if self.conflicts.record(now, reason.as_str(), from, 1) == Admission::Suppress {
+        let topic = match (reaction, reason) {
+            (Reaction::Drop, _) => reason.as_str(),
+            (Reaction::Accept, DropReason::Interval) => OTHER_INTERVAL,
+            (Reaction::Accept, _) => OTHER_ADDRESSES,
+        };
+        if self.conflicts.record(now, topic, from, 1) == Admission::Suppress {
             return;
         }
         let conflict =
             Conflict { from, reason, reaction, ours: subject.settings, theirs: advert }.to_string();
         let keys = [("reason", reason.as_str()), ("peer", &from.to_string())];
         subject.log_event_with(Level::Warn, "dropped", &keys, &conflict);
-        self.conflicts.keep_warning(reason.as_str(), from, conflict);
+        self.conflicts.keep_warning(topic, from, conflict);
     }
 
     /// A backup hears its master's priority, so it can tell before the outage that it would not take over.
@@ -373,7 +421,7 @@ impl Telemetry {
             warnings.push(messages::never_heard(subject));
         }
         let limited = self.limiter.warnings(now).chain(self.conflicts.warnings(now));
-        warnings.extend(limited.map(str::to_owned));
+        warnings.extend(limited.map(|warning| warning.text.to_owned()));
         warnings
     }
 }

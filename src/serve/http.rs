@@ -11,15 +11,17 @@ pub enum Page {
     Health,
     Ready,
     Master,
+    Serving,
     Status,
 }
 
 /// Every page's path.
-const PAGES: [(&str, Page); 5] = [
+const PAGES: [(&str, Page); 6] = [
     ("/metrics", Page::Metrics),
     ("/healthz", Page::Health),
     ("/readyz", Page::Ready),
     ("/master", Page::Master),
+    ("/serving", Page::Serving),
     ("/status", Page::Status),
 ];
 

@@ -4,8 +4,9 @@
 use std::fmt::Write as _;
 
 use super::history::History;
-use super::model::{Brief, Status};
-use super::text::{details, table};
+use super::model::{Brief, BriefRouter, Status};
+use super::serving::Serving;
+use super::text::{details, headline, table};
 use crate::printable;
 
 /// Separates the parts, and ends a part that is sent alone. No part contains it.
@@ -13,16 +14,22 @@ const SEPARATOR: char = '\0';
 /// With more routers than this, people get only the table and no details.
 pub const MAX_DETAILS: usize = 8;
 
+/// Whether the addresses of a router serve, in [`Part::Health`].
+pub const OK: &str = "ok";
+pub const TROUBLE: &str = "trouble";
+pub const DOWN: &str = "down";
+
 /// The parts in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// `healthy` or the problems; then one line per router with its name and state.
+    /// `healthy` or the problems; then one line per router: its name and state, a tab, whether it serves ([`OK`],
+    /// [`TROUBLE`] or [`DOWN`]), a tab, and why.
     Health,
     /// One line of JSON.
     Json,
     /// Text for people.
     Text,
-    /// The last transitions, one line each.
+    /// Whether the addresses serve, then the last transitions, one line each.
     Why,
 }
 
@@ -33,7 +40,8 @@ pub struct Document(String);
 impl Document {
     /// Writes all parts.
     pub fn write(status: &Status, history: &History) -> String {
-        let parts = [health(&status.brief()), status.json(), text(status), history.sentences()];
+        let why = format!("Now: {}\n{}", printable::line(&headline(status)), history.sentences());
+        let parts = [health(&status.brief()), status.json(), text(status), why];
         parts.join(&SEPARATOR.to_string())
     }
 
@@ -57,8 +65,14 @@ impl Document {
 fn health(brief: &Brief) -> String {
     let problems = || printable::line(&brief.health.problems.join("; "));
     let mut text = if brief.health.healthy { "healthy".to_owned() } else { problems() };
-    for (router, state) in &brief.states {
-        _ = write!(text, "\n{} {}", printable::line(router), state.as_str());
+    for BriefRouter { name, state, serving } in &brief.routers {
+        let serves = match serving {
+            Serving { serves: Some(false), .. } => DOWN,
+            Serving { trouble: true, .. } => TROUBLE,
+            Serving { .. } => OK,
+        };
+        let (name, why) = (printable::line(name), printable::line(&serving.text));
+        _ = write!(text, "\n{name} {}\t{serves}\t{why}", state.as_str());
     }
     text
 }
@@ -77,14 +91,18 @@ mod tests {
     use super::super::model::tests::status;
     use super::*;
 
+    const HEALTH: &str = "healthy\nVI_1 MASTER\tok\t10.0.0.2 is served here by haproxy\n\
+                          VI_2 FAULT\tdown\tFAULT: interface eth1 has no carrier; no master is heard";
+
     #[test]
     fn a_document_has_its_four_parts() {
         let octets = Document::write(&status(), &History::default()).into_bytes();
         let document = Document::read(octets, Part::Why).unwrap();
-        assert_eq!(document.part(Part::Health), "healthy\nVI_1 MASTER\nVI_2 FAULT");
+        assert_eq!(document.part(Part::Health), HEALTH);
         assert!(document.part(Part::Json).starts_with("{\"version\":\""));
         assert!(document.part(Part::Text).contains("VI_1"));
-        assert_eq!(document.part(Part::Why), "");
+        let now = "Now: VI_2: FAULT: interface eth1 has no carrier; no master is heard\n";
+        assert_eq!(document.part(Part::Why), now);
     }
 
     #[test]
@@ -93,7 +111,7 @@ mod tests {
         let whole = Document::write(&status(), &History::default());
         for text in [alone, whole] {
             let document = Document::read(text.into_bytes(), Part::Health).unwrap();
-            assert_eq!(document.part(Part::Health), "healthy\nVI_1 MASTER\nVI_2 FAULT");
+            assert_eq!(document.part(Part::Health), HEALTH);
         }
     }
 

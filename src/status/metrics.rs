@@ -105,6 +105,15 @@ pub fn text(status: &Status) -> String {
             page.sample(family.0, &Labels(router), &of(router));
         }
     }
+    page.optional(
+        status,
+        &(
+            "vrrp_serving",
+            GAUGE,
+            "Whether clients of the addresses reach a working service, as far as this node knows",
+        ),
+        &|router| router.serving.serves.map(|serves| u8::from(serves).to_string()),
+    );
     page.states(status);
     page.priorities(status);
     page.faults(status);
@@ -185,7 +194,8 @@ impl Page {
         const NAME: &str = "vrrp_priority";
         self.family(&(NAME, GAUGE, "Configured, after weights, and of the master"));
         for router in &status.routers {
-            let master = router.master.map(|master| master.priority);
+            let other = router.master.filter(|_| router.state != Role::Master);
+            let master = other.map(|master| master.priority);
             let kinds = [
                 ("base", Some(router.base_priority)),
                 ("effective", Some(router.priority)),
@@ -391,6 +401,8 @@ mod tests {
             "keepalived_script_status{name=\"haproxy\"} 1",
             "keepalived_script_state{name=\"haproxy\"} 0",
             "keepalived_vrrp_priority{iname=\"VI_1\",intf=\"eth0\",vrid=\"51\",kind=\"effective\"} 13",
+            "keepalived_vrrp_serving{iname=\"VI_1\",intf=\"eth0\",vrid=\"51\"} 1",
+            "keepalived_vrrp_serving{iname=\"VI_2\",intf=\"eth1\",vrid=\"52\"} 0",
             "keepalived_vrrp_address_guard{iname=\"VI_1\",intf=\"eth0\",vrid=\"51\",kind=\"nft\"} 1",
             "keepalived_vrrp_address_guard{iname=\"VI_2\",intf=\"eth1\",vrid=\"52\",kind=\"none\"} 0",
             "keepalived_vrrp_failover_possible{iname=\"VI_2\",intf=\"eth1\",vrid=\"52\"} 0",
@@ -400,6 +412,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|known| known == line), "{line}\n{text}");
         }
+        assert!(!text.contains("peer_master"), "a master follows none");
     }
 
     #[test]

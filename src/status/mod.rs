@@ -6,15 +6,17 @@ mod document;
 mod history;
 pub mod metrics;
 mod model;
+mod serving;
 mod text;
 
-pub use document::{Document, MAX_DETAILS, Part};
+pub use document::{DOWN, Document, MAX_DETAILS, OK, Part, TROUBLE};
 pub use history::{History, Transition};
 pub use model::{
-    AddressStatus, Brief, CheckStatus, Counters, Dropped, FaultStatus, GuardStatus, Health, HeardStatus,
-    InterfaceStatus, LifelineStatus, PeerStatus, RouterStatus, Status, TargetStatus,
+    AddressStatus, Brief, BriefRouter, CheckStatus, Counters, Dropped, FaultStatus, GuardStatus, Health,
+    HeardStatus, InterfaceStatus, LifelineStatus, PeerStatus, RouterStatus, Status, TargetStatus,
 };
-pub use text::{details, span, table};
+pub use serving::{Conflicts, Facts, Serving, judge, overall};
+pub use text::{details, headline, names, span, table};
 
 #[cfg(test)]
 pub(crate) use model::tests;

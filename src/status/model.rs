@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 
+use super::serving::Serving;
 use crate::printable;
 use crate::time::Timestamp;
 use crate::vrrp::Role;
@@ -16,6 +17,8 @@ pub struct Status {
     /// The time since the start.
     pub uptime_ms: u64,
     pub health: Health,
+    /// The verdict on all routers.
+    pub serving: Serving,
     /// How many NOTIFY programs could not be run, failed or were stopped.
     pub notify_failures: u64,
     /// The longest turn of the event loop in microseconds: for so long no advert could be sent or received.
@@ -38,8 +41,15 @@ pub struct Health {
 #[derive(Clone, Debug)]
 pub struct Brief {
     pub health: Health,
-    /// The name and state of each router.
-    pub states: Vec<(String, Role)>,
+    /// Every router but those that are left out.
+    pub routers: Vec<BriefRouter>,
+}
+
+#[derive(Clone, Debug)]
+pub struct BriefRouter {
+    pub name: String,
+    pub state: Role,
+    pub serving: Serving,
 }
 
 /// One virtual router.
@@ -60,6 +70,7 @@ pub struct RouterStatus {
     pub interval_ms: u64,
     /// `INIT`, `BACKUP`, `MASTER` or `FAULT`.
     pub state: Role,
+    pub serving: Serving,
     pub since: Timestamp,
     pub state_ms: u64,
     /// The cause of the last transition.
@@ -230,8 +241,12 @@ impl Serialize for Dropped {
 impl Status {
     pub fn brief(&self) -> Brief {
         let counted = self.routers.iter().filter(|router| !router.left_out);
-        let states = counted.map(|router| (router.name.clone(), router.state));
-        Brief { health: self.health.clone(), states: states.collect() }
+        let routers = counted.map(|router| BriefRouter {
+            name: router.name.clone(),
+            state: router.state,
+            serving: router.serving.clone(),
+        });
+        Brief { health: self.health.clone(), routers: routers.collect() }
     }
 
     /// One line of JSON.
@@ -268,6 +283,12 @@ pub(crate) mod tests {
             peers: vec![],
             interval_ms: 1_000,
             state: Role::Master,
+            serving: Serving {
+                serves: Some(true),
+                trouble: false,
+                cause: "serving",
+                text: "10.0.0.2 is served here by haproxy".into(),
+            },
             since: Timestamp::default(),
             state_ms: 1_500,
             why: "10.0.0.12 (priority 12) fell silent".into(),
@@ -311,9 +332,18 @@ pub(crate) mod tests {
         }
     }
 
+    fn in_fault() -> Serving {
+        Serving {
+            serves: Some(false),
+            trouble: true,
+            cause: "fault",
+            text: "FAULT: interface eth1 has no carrier; no master is heard".into(),
+        }
+    }
+
     /// A master of one address, and an IPv6 router in FAULT.
     pub(crate) fn status() -> Status {
-        let fault = RouterStatus {
+        let second = RouterStatus {
             name: "VI_2".into(),
             vrid: 52,
             family: "IPv6",
@@ -323,6 +353,7 @@ pub(crate) mod tests {
             peers: vec!["fd00::12".parse().unwrap()],
             interval_ms: 100,
             state: Role::Fault,
+            serving: in_fault(),
             state_ms: 60_000,
             base_priority: 100,
             priority: 100,
@@ -355,9 +386,13 @@ pub(crate) mod tests {
             time: Timestamp::default(),
             uptime_ms: 120_000,
             health: Health { healthy: true, problems: vec![] },
+            serving: Serving {
+                text: "VI_2: FAULT: interface eth1 has no carrier; no master is heard".into(),
+                ..in_fault()
+            },
             notify_failures: 0,
             loop_stall_max_us: 1_234_567,
-            routers: vec![master(), fault],
+            routers: vec![master(), second],
             interfaces: vec![InterfaceStatus {
                 interface: "eth0".into(),
                 dropped: Dropped(vec![("vrid", 7)]),

@@ -1,12 +1,14 @@
 //! The snapshot as text for people: a table of routers, and the details of one. Knows no terminal.
 
 use std::fmt::{Display, Write as _};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::model::{
     AddressStatus, CheckStatus, Counters, Dropped, GuardStatus, HeardStatus, LifelineStatus, RouterStatus,
     Status, TargetStatus,
 };
+use super::serving::Serving;
 use crate::columns::{Columns, join};
 use crate::printable;
 use crate::vrrp::Role;
@@ -32,14 +34,24 @@ fn millis(ms: u64) -> String {
     span(Duration::from_millis(ms))
 }
 
-/// One line about the process, then a table with one row per router.
-pub fn table(status: &Status) -> String {
-    let mut text = format!("vrrp-init {}, up {}, ", status.version, millis(status.uptime_ms));
-    if status.health.healthy {
-        text.push_str("healthy\n\n");
-    } else {
-        _ = writeln!(text, "UNHEALTHY: {}\n", printable::line(&status.health.problems.join("; ")));
+/// Whether the addresses serve, and the number of warnings, unless the verdict is one of them.
+pub fn headline(status: &Status) -> String {
+    if !status.health.healthy {
+        return format!("UNHEALTHY: {}", status.health.problems.join("; "));
     }
+    let Serving { trouble, text, .. } = &status.serving;
+    let warnings: usize = status.routers.iter().map(|router| router.warnings.len()).sum();
+    match warnings {
+        1 if !trouble => format!("{text}; 1 warning"),
+        2.. => format!("{text}; {warnings} warnings"),
+        _ => text.clone(),
+    }
+}
+
+/// One line that says whether the addresses serve, then a table with one row per router.
+pub fn table(status: &Status) -> String {
+    let (version, up) = (status.version, millis(status.uptime_ms));
+    let text = format!("vrrp-init {version}, up {up}: {}\n\n", printable::line(&headline(status)));
     let headings = ["router", "VRID", "interface", "state", "for", "priority", "master", "addresses"];
     let mut rows = Columns::new(&headings);
     for router in &status.routers {
@@ -60,11 +72,22 @@ fn row(router: &RouterStatus, rows: &mut Columns) {
         (_, Some(master)) => rows.add(&format_args!("{} ({})", master.address, master.priority)),
         (_, None) => rows.add(&"-"),
     }
-    match router.addresses.as_slice() {
-        [] => rows.add(&""),
-        [one] => rows.add(&one.address),
-        [one, two] => rows.add(&format_args!("{} {}", one.address, two.address)),
-        [first, rest @ ..] => rows.add(&format_args!("{} and {} more", first.address, rest.len())),
+    let present = router.addresses.iter().filter(|address| address.present).count();
+    let place = match present {
+        0 => "not here",
+        all if all == router.addresses.len() => "here",
+        _ => "in part here",
+    };
+    rows.add(&format_args!("{} {place}", names(router.addresses.iter().map(|a| a.address))));
+}
+
+/// The first of the addresses, or both: `10.0.0.2 and 3 more`.
+pub fn names(addresses: impl ExactSizeIterator<Item = IpAddr>) -> String {
+    match addresses.collect::<Vec<_>>().as_slice() {
+        [] => String::new(),
+        [one] => one.to_string(),
+        [one, two] => format!("{one} {two}"),
+        [first, rest @ ..] => format!("{first} and {} more", rest.len()),
     }
 }
 
@@ -253,10 +276,10 @@ mod tests {
     #[test]
     fn the_table_has_a_row_for_each_router() {
         let text = table(&status());
-        let expected = "vrrp-init 0.1.0, up 2 min, healthy\n\n\
+        let expected = "vrrp-init 0.1.0, up 2 min: VI_2: FAULT: interface eth1 has no carrier; no master is heard\n\n\
             router  VRID  interface  state   for    priority  master     addresses\n\
-            VI_1    51    eth0       MASTER  1.5 s  13        this host  10.0.0.2\n\
-            VI_2    52    eth1       FAULT   1 min  100       -          fd00::1 and 2 more\n";
+            VI_1    51    eth0       MASTER  1.5 s  13        this host  10.0.0.2 here\n\
+            VI_2    52    eth1       FAULT   1 min  100       -          fd00::1 and 2 more not here\n";
         assert_eq!(text, expected);
     }
 

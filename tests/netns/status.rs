@@ -47,9 +47,11 @@ fn status_shows_role_kernel_addresses_and_cause_on_both_hosts() {
 
     let (code, text) = command(&pair.a, &["status"]);
     assert_eq!(code, 0);
-    for part in
-        ["VI_1    51    enp0s3     MASTER", "10.77.0.100/32 on enp0s3: here, lease ends in", "healthy"]
-    {
+    for part in [
+        "VI_1    51    enp0s3     MASTER",
+        "10.77.0.100/32 on enp0s3: here, lease ends in",
+        ": 10.77.0.100 is here; no check is set\n",
+    ] {
         assert!(text.contains(part), "{part}\n{text}");
     }
     assert!(!text.contains('\u{1b}'), "no color without a terminal");
@@ -92,16 +94,94 @@ fn healthcheck_distinguishes_alive_ready_and_master() {
     let router = Router::start(Kind::Ours, &host, &check);
     router.run.log.wait_for("Entering FAULT STATE", seconds(2));
     // A FAULT because the service is down: a restart would kill everything else that runs here.
-    assert_eq!(command(&router, &["healthcheck"]), (0, "healthy, VI_1 FAULT".into()));
-    assert_eq!(command(&router, &["healthcheck", "--ready"]).0, 1);
+    for (args, code, begin) in [
+        (&["healthcheck"][..], 0, "alive, VI_1 FAULT: haproxy is DOWN here for "),
+        (&["healthcheck", "--ready"], 1, "not ready: VI_1 FAULT: haproxy is DOWN here for "),
+        (&["healthcheck", "--serving"], 1, "not serving: VI_1 FAULT: haproxy is DOWN here for "),
+    ] {
+        let (exit, text) = command(&router, args);
+        assert!(exit == code && text.starts_with(begin) && text.ends_with("; no master is heard"), "{text}");
+    }
     let haproxy = Haproxy::start(&host, &router.run);
     router.run.log.wait_for("Entering BACKUP STATE", seconds(3));
     assert_eq!(command(&router, &["healthcheck", "--ready"]).0, 0);
     assert_eq!(command(&router, &["healthcheck", "--master"]).0, 1);
     router.wait_master(0, START);
-    assert_eq!(command(&router, &["healthcheck", "--master", "VI_1"]), (0, "healthy, VI_1 MASTER".into()));
+    for args in [&["healthcheck", "--master", "VI_1"][..], &["healthcheck", "--serving"]] {
+        assert_eq!(command(&router, args), (0, "healthy, VI_1 MASTER".into()));
+    }
     assert_eq!(command(&router, &["healthcheck", "VI_2"]), (1, "no router is named VI_2".into()));
     drop(haproxy);
+}
+
+/// Line 1 of `status` after the uptime.
+fn headline(router: &Router) -> String {
+    let (_, text) = command(router, &["status"]);
+    let line = text.lines().next().unwrap();
+    line.split_once(", up ")
+        .and_then(|(_, rest)| rest.split_once(": "))
+        .map_or("", |(_, rest)| rest)
+        .to_owned()
+}
+
+fn says(router: &Router, begin: &str, end: &str) {
+    wait_until(&format!("line 1 says {begin} … {end}"), seconds(6), || {
+        let line = headline(router);
+        line.starts_with(begin) && line.contains(end)
+    });
+}
+
+#[test]
+fn the_truth_while_haproxy_dies_on_the_master_and_then_on_its_spare() {
+    let nodes = [Node::watching_haproxy(11), Node::watching_haproxy(10)].map(with_metrics);
+    let lab = Lab::new();
+    let hosts = [lab.host("a", 1), lab.host("b", 2)];
+    let [a, b] = [0, 1].map(|n| Router::start(Kind::Ours, &hosts[n], &nodes[n]));
+    let [first, second] = [(0, &a), (1, &b)].map(|(n, router)| Haproxy::start(&hosts[n], &router.run));
+    a.wait_master(0, START);
+    says(&a, "10.77.0.100 is served here by haproxy", "");
+    says(&b, "10.77.0.1 is master; the check of haproxy passes here", "");
+    first.kill();
+    says(&a, "haproxy is DOWN here for ", "; 10.77.0.2 is master");
+    says(&b, "10.77.0.100 is served here by haproxy", "");
+    let serving = |host| {
+        body(host, "/metrics")
+            .lines()
+            .any(|line| line.starts_with("keepalived_vrrp_serving{") && line.ends_with(" 1"))
+    };
+    assert!(serving(&hosts[0]) && serving(&hosts[1]));
+    second.kill();
+    says(&b, "MASTER without a working haproxy for ", "; 10.77.0.100 does not answer");
+    says(&a, "haproxy is DOWN here for ", "; 10.77.0.2 is master");
+    let (_, why) = command(&b, &["why"]);
+    assert!(why.starts_with("Now: MASTER without a working haproxy for "), "{why}");
+    let (code, text) = command(&b, &["healthcheck", "--serving"]);
+    assert!(code == 1 && text.starts_with("not serving: VI_1 MASTER: without a working haproxy"), "{text}");
+    assert_eq!(command(&b, &["healthcheck", "--ready"]).0, 0);
+    assert_eq!(command(&a, &["healthcheck", "--serving"]).0, 0, "another host is master");
+    assert!(page(&hosts[1], "/serving").starts_with("HTTP/1.1 503 "));
+    wait_until("the metric says so", seconds(2), || !serving(&hosts[1]));
+}
+
+#[test]
+fn the_truth_in_several_routers_and_families_is_about_the_worst() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let node = Node::plain(200)
+        .with("VIP", "10.77.0.100 fe80::100")
+        .with("VIP_2", "10.77.0.101")
+        .with("VIRTUAL_ROUTER_2", "52")
+        .with("CHECK_TCP_2", "127.0.0.1:81")
+        .with("CHECK_WEIGHT_2", "2");
+    let router = Router::start(Kind::Ours, &host, &node);
+    says(&router, "VI_2: MASTER without a working tcp 127.0.0.1:81 for ", "; 10.77.0.101 does not answer");
+    assert_eq!(
+        command(&router, &["healthcheck", "--serving", "VI_1_v6"]),
+        (0, "healthy, VI_1_v6 MASTER".into())
+    );
+    assert_eq!(command(&router, &["healthcheck", "--serving"]).0, 1);
+    let _service = host.inside(|| std::net::TcpListener::bind("127.0.0.1:81").unwrap());
+    says(&router, "no problem: 3 MASTER", "");
 }
 
 #[test]
