@@ -151,16 +151,17 @@ fn the_truth_while_haproxy_dies_on_the_master_and_then_on_its_spare() {
     };
     assert!(serving(&hosts[0]) && serving(&hosts[1]));
     second.kill();
-    says(&b, "MASTER without a working haproxy for ", "; 10.77.0.100 does not answer");
-    says(&a, "haproxy is DOWN here for ", "; 10.77.0.2 is master");
-    let (_, why) = command(&b, &["why"]);
+    // Dead on both, the one with the higher PRIORITY is master.
+    says(&a, "MASTER without a working haproxy for ", "10.77.0.100 does not answer");
+    says(&b, "haproxy is DOWN here for ", "; 10.77.0.1 is master");
+    let (_, why) = command(&a, &["why"]);
     assert!(why.starts_with("Now: MASTER without a working haproxy for "), "{why}");
-    let (code, text) = command(&b, &["healthcheck", "--serving"]);
+    let (code, text) = command(&a, &["healthcheck", "--serving"]);
     assert!(code == 1 && text.starts_with("not serving: VI_1 MASTER: without a working haproxy"), "{text}");
-    assert_eq!(command(&b, &["healthcheck", "--ready"]).0, 0);
-    assert_eq!(command(&a, &["healthcheck", "--serving"]).0, 0, "another host is master");
-    assert!(page(&hosts[1], "/serving").starts_with("HTTP/1.1 503 "));
-    wait_until("the metric says so", seconds(2), || !serving(&hosts[1]));
+    assert_eq!(command(&a, &["healthcheck", "--ready"]).0, 0);
+    assert_eq!(command(&b, &["healthcheck", "--serving"]).0, 0, "another host is master");
+    assert!(page(&hosts[0], "/serving").starts_with("HTTP/1.1 503 "));
+    wait_until("the metric says so", seconds(2), || !serving(&hosts[0]));
 }
 
 #[test]
@@ -174,11 +175,9 @@ fn the_truth_in_several_routers_and_families_is_about_the_worst() {
         .with("CHECK_TCP_2", "127.0.0.1:81")
         .with("CHECK_WEIGHT_2", "2");
     let router = Router::start(Kind::Ours, &host, &node);
-    says(&router, "VI_2: MASTER without a working tcp 127.0.0.1:81 for ", "; 10.77.0.101 does not answer");
-    assert_eq!(
-        command(&router, &["healthcheck", "--serving", "VI_1_v6"]),
-        (0, "healthy, VI_1_v6 MASTER".into())
-    );
+    says(&router, "VI_2: MASTER without a working tcp 127.0.0.1:81 for ", "10.77.0.101 does not answer");
+    let one = || command(&router, &["healthcheck", "--serving", "VI_1_v6"]);
+    wait_until("the IPv6 one serves", seconds(5), || one() == (0, "healthy, VI_1_v6 MASTER".into()));
     assert_eq!(command(&router, &["healthcheck", "--serving"]).0, 1);
     let _service = host.inside(|| std::net::TcpListener::bind("127.0.0.1:81").unwrap());
     says(&router, "no problem: 3 MASTER", "");
