@@ -1,6 +1,6 @@
 # Everything below works on a fresh Debian or Ubuntu with Rust and root: each target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup image images stand-ins demo demo-down bench test test-fast chaos fuzz lint
+.PHONY: help setup image images stand-ins demo demo-down bench test test-fast chaos soak fuzz lint
 SHELL := /bin/bash
 scripts := tests/scripts
 ARCHITECTURE ?= arm64
@@ -42,6 +42,9 @@ test-fast: setup ## the tests that need no privilege: no namespaces, no Docker
 chaos: setup ## faults by CHAOS_SEED (random) on two and three hosts for CHAOS_SECONDS (600); a seed runs again the same
 	@CHAOS_SEED=$${CHAOS_SEED:-$$(shuf -i 1-1000000 -n 1)} CHAOS_SECONDS=$${CHAOS_SECONDS:-600} \
 		cargo test --locked --test netns chaos:: -- --nocapture
+
+soak: setup ## a pair for SOAK_HOURS (1) under load, scrapes and faults, judged; docs/soak.svg; SOAK_SAMPLES=FILE draws alone
+	cargo bench --locked --target $(shell uname -m)-unknown-linux-musl --bench soak
 
 fuzz: setup ## packets, events, environments, netlink, /proc, HTTP and scans by libFuzzer, FUZZ_SECONDS (60) for each of nine
 	@$(scripts)/fuzz.sh

@@ -4,11 +4,12 @@
 
 use std::ops::Range;
 
-use plotters::coord::Shift;
 use plotters::coord::combinators::{IntoLogRange, LogCoord};
 use plotters::coord::ranged1d::Ranged;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::text_anchor::HPos;
+
+use crate::drawing::{self, Area, COLORS, Drawn, TEXT};
 
 /// Pixels: the width of the picture, and the heights above the plot, below it and of one row.
 const WIDTH: i32 = 880;
@@ -26,11 +27,7 @@ const SCALE: Range<f64> = 3.0..10_000.0;
 const VISIBLE: f64 = 6.0;
 const GRID: [(f64, &str); 3] = [(10.0, "10 ms"), (100.0, "100 ms"), (1_000.0, "1 s")];
 
-// The background is transparent; these are readable on a white page and on a dark one.
-const TEXT: RGBColor = RGBColor(0x78, 0x80, 0x8a);
-const COLORS: [RGBColor; 2] = [RGBColor(0x2f, 0x81, 0xf7), RGBColor(0xc2, 0x77, 0x2e)];
 const PROGRAMS: [&str; 2] = ["vrrp-init", "keepalived"];
-const FONT: &str = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif";
 
 /// The table's events, and what the picture calls them.
 const EVENTS: [(&str, &str); 7] = [
@@ -124,14 +121,11 @@ pub(crate) fn draw(page: &str) -> Result<String, String> {
     let (configuration, rows) = parse(page).ok_or("the page has no table of failover")?;
     let mut svg = String::new();
     Canvas::new(&mut svg, rows.len()).draw(configuration, &rows).map_err(|error| error.to_string())?;
-    let label = "Time without an answer, vrrp-init and keepalived";
-    Ok(svg.replacen("<svg ", &format!("<svg role=\"img\" aria-label=\"{label}\" "), 1))
+    Ok(drawing::labeled(&svg, "Time without an answer, vrrp-init and keepalived"))
 }
 
-type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
-
 struct Canvas<'a> {
-    area: DrawingArea<SVGBackend<'a>, Shift>,
+    area: Area<'a>,
     scale: LogCoord<f64>,
     /// The lower end of the plot.
     bottom: i32,
@@ -198,8 +192,7 @@ impl<'a> Canvas<'a> {
     }
 
     fn text(&self, text: &str, at: (i32, i32), size: i32, from: HPos, color: RGBColor) -> Drawn {
-        let style = (FONT, size).into_font().color(&color).pos(Pos::new(from, VPos::Center));
-        self.area.draw(&Text::new(text, at, style))
+        drawing::text(&self.area, text, at, size, from, color)
     }
 
     fn x(&self, time: f64) -> i32 {

@@ -7,6 +7,7 @@
 #![expect(clippy::disallowed_methods, reason = "a measurement of running programs reads the real clock")]
 
 mod client;
+mod drawing;
 mod events;
 mod failover;
 mod figures;

@@ -5,6 +5,8 @@ mod alerts;
 mod architecture;
 mod chaos;
 mod conformance;
+#[path = "../bench/drawing.rs"]
+mod drawing;
 mod exploration;
 mod failover_picture;
 mod fuzz;
@@ -23,4 +25,5 @@ mod recipes;
 mod release;
 mod requirements;
 mod simulation;
+mod soak;
 mod vectors;

@@ -74,6 +74,11 @@ impl Hosts {
         self.sites.iter().map(|site| site.host.clone()).collect()
     }
 
+    /// The process of each host's router, if it runs.
+    pub(crate) fn pids(&self) -> Vec<Option<u32>> {
+        self.sites.iter().map(Site::pid).collect()
+    }
+
     pub(crate) fn apply(&mut self, act: Act) {
         self.world.apply(Duration::ZERO, act);
         match act {

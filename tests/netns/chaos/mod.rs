@@ -1,16 +1,17 @@
 //! Faults in a sequence that a seed decides, on two and three hosts, and what must hold whatever happens. `make chaos` runs
 //! it for longer. A sequence is run again by its seed: `CHAOS_SEED=… make chaos`.
 
-mod faults;
-mod hosts;
-mod judge;
-mod schedule;
+pub(crate) mod faults;
+pub(crate) mod hosts;
+pub(crate) mod judge;
+pub(crate) mod schedule;
 mod site;
-mod watch;
+pub(crate) mod watch;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use faults::Configuration;
 use hosts::Hosts;
 use judge::{Poll, Record, Verdict};
 use schedule::{Plan, Step};
@@ -32,7 +33,7 @@ fn number(name: &str, default: u64) -> u64 {
 #[test]
 fn one_holder_whatever_happens() {
     let (first, time) = (number("CHAOS_SEED", SEED), seconds(number("CHAOS_SECONDS", 60)));
-    let start = Instant::now();
+    let start = std::time::Instant::now();
     let mut failed = vec![];
     for seed in first.. {
         let left = time.saturating_sub(start.elapsed());
@@ -51,9 +52,27 @@ fn one_holder_whatever_happens() {
 fn run(seed: u64, plan: &Plan) -> bool {
     let mut hosts = Hosts::new(plan.configuration);
     let watch = Watch::start(&hosts);
+    perform(&mut hosts, &watch, &plan.steps, |_, _| {});
+    let started = watch.started;
+    let holds =
+        judge(&format!("seed {seed}"), plan.configuration, &watch.finish()) && hosts.faults.is_empty();
+    if !holds {
+        eprintln!("chaos: to run it again: CHAOS_SEED={seed} CHAOS_SECONDS={} make chaos", LONGEST.as_secs());
+        hosts.print(started);
+    }
+    holds
+}
+
+/// Does to the hosts what the steps say, and notes it. Calls `done` after each step, with the processes of the routers.
+pub(crate) fn perform(
+    hosts: &mut Hosts,
+    watch: &Watch,
+    steps: &[(Duration, Step)],
+    mut done: impl FnMut(&[Option<u32>], Step),
+) {
     let mut due = watch.now();
     let mut before = Duration::ZERO;
-    for (at, step) in &plan.steps {
+    for (at, step) in steps {
         due += at.saturating_sub(before);
         before = *at;
         std::thread::sleep(due.saturating_sub(watch.now()));
@@ -69,16 +88,19 @@ fn run(seed: u64, plan: &Plan) -> bool {
                 watch.note(|record| record.checks.push(begun));
             }
         }
+        done(&hosts.pids(), *step);
         // What took longer than planned delays what follows.
         due = due.max(watch.now());
     }
     std::thread::sleep(schedule::WINDOW);
-    let started = watch.started;
-    let record = watch.finish();
-    let verdict = record.judge(plan.configuration);
+}
+
+/// Whether everything holds. Prints how much was seen, and if something does not hold all of it.
+pub(crate) fn judge(name: &str, configuration: Configuration, record: &Record) -> bool {
+    let verdict = record.judge(configuration);
     eprintln!(
-        "chaos: seed {seed}, {}, {:.0} s: {} events, {} checks judged, {} void, {} answers judged ({} times without the client that may be misled), stalls of {:.1?}",
-        plan.configuration.name,
+        "chaos: {name}, {}, {:.0} s: {} events, {} checks judged, {} void, {} answers judged ({} times without the client that may be misled), stalls of {:.1?}",
+        configuration.name,
         record.ended.as_secs_f64(),
         record.acts.len(),
         verdict.judged,
@@ -87,19 +109,15 @@ fn run(seed: u64, plan: &Plan) -> bool {
         verdict.misled,
         record.starved(),
     );
-    let holds = verdict.violations.is_empty() && hosts.faults.is_empty();
+    let holds = verdict.violations.is_empty();
     if !holds {
-        report(seed, &record, &verdict);
-        hosts.print(started);
+        report(record, &verdict);
     }
     holds
 }
 
-fn report(seed: u64, record: &Record, verdict: &Verdict) {
-    eprintln!(
-        "chaos: violations; to run it again: CHAOS_SEED={seed} CHAOS_SECONDS={} make chaos",
-        LONGEST.as_secs()
-    );
+fn report(record: &Record, verdict: &Verdict) {
+    eprintln!("chaos: violations:");
     verdict.violations.iter().for_each(|violation| eprintln!("{violation}"));
     let mut lines: Vec<(Duration, String)> = vec![];
     lines.extend(record.acts.iter().map(|(at, act)| (*at, format!("{act:?}"))));

@@ -47,7 +47,11 @@ impl Plan {
     /// The sequence of `seed`, about as long as `length`. That of a shorter length is its beginning.
     pub(crate) fn new(seed: u64, length: Duration) -> Self {
         let count = CONFIGURATIONS.len() as u64;
-        let configuration = CONFIGURATIONS[usize::try_from(seed % count).unwrap_or(0)];
+        Self::on(CONFIGURATIONS[usize::try_from(seed % count).unwrap_or(0)], seed, length)
+    }
+
+    /// The same on hosts of this configuration.
+    pub(crate) fn on(configuration: Configuration, seed: u64, length: Duration) -> Self {
         let mut writer = Writer { configuration, random: Random(seed), steps: vec![], now: Duration::ZERO };
         for host in 0..configuration.programs.len() {
             writer.act(Duration::ZERO, Act::Start(host));

@@ -117,6 +117,11 @@ impl Site {
         (panicked || failed).then(|| format!("host {}: the router ended with {code}", self.host.name))
     }
 
+    /// The process of its router.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.router.as_ref().map(|router| router.run.pid())
+    }
+
     pub(super) fn signal(&self, signal: Signal) {
         if let Some(router) = &self.router {
             router.run.signal(signal);
@@ -237,7 +242,7 @@ fn node(configuration: &Configuration, priority: u8) -> Node {
     let check = Check::each_second("haproxy", WEIGHT.into());
     let advert_int = if fast { "0.1" } else { "1" };
     let node = Node { advert_int, check: Some(check), ..Node::plain(priority) };
-    let mut node = node.with("LOG_LEVEL", "info");
+    let mut node = query::with_metrics(node.with("LOG_LEVEL", "info"));
     if fast {
         node = node.with("CHECK_INTERVAL", "0.2");
     }

@@ -163,7 +163,8 @@ fn poll(eye: &Eye, client: &Host, name: &'static str, vips: &[IpAddr]) {
     }
 }
 
-fn get(vip: IpAddr) -> io::Result<String> {
+/// Asks the service at this address once, on the host of the calling thread.
+pub(crate) fn get(vip: IpAddr) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&SocketAddr::from((vip, PORT)), PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
