@@ -2,6 +2,7 @@
 //! telemetry. Performs the actions of its state machine; knows no other router.
 
 mod addresses;
+mod adverts;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -27,7 +28,7 @@ use crate::sys::Error;
 use crate::sys::netlink::{Assignment, Link};
 use crate::time::Instant;
 use crate::token::Poller;
-use crate::vrrp::{Action, Advert, Cause, DropReason, Event, Instance, Priority, Report, Role};
+use crate::vrrp::{Action, Advert, Cause, Event, Instance, Priority, Report, Role};
 
 /// The result of an action.
 #[derive(Debug, PartialEq, Eq)]
@@ -145,24 +146,6 @@ impl Router {
             self.telemetry.timer(now, &subject, &self.instance);
         }
         self.instance.handle(now, event)
-    }
-
-    /// An advert for our VRID came in; the state machine may still drop it.
-    pub(super) fn count_advert(&mut self, advert: &Advert) {
-        self.telemetry.count_advert(advert, self.config.protocol.checksum);
-    }
-
-    /// The state machine has handled an advert.
-    pub(super) fn heard(&mut self, now: Instant, from: IpAddr, advert: &Advert) {
-        if self.instance.admits(from, advert) {
-            self.telemetry.accepted(now, &self.instance, from, advert);
-        }
-    }
-
-    /// Counts a packet for this router that could not be parsed, and logs it once per sender and reason.
-    pub(super) fn drop_packet(&mut self, now: Instant, from: IpAddr, reason: DropReason) {
-        let subject = subject(&self.config, self.binding.as_ref(), &self.watched, &self.culprits);
-        self.telemetry.report(now, &subject, &self.instance, &Report::Dropped { from, reason }, None);
     }
 
     /// Performs one action. `advert` is the advert that caused it, if one did.

@@ -181,11 +181,10 @@ impl Present {
 fn router_status(router: &Router, now: Instant, network: &Network, present: &Present) -> RouterStatus {
     let (instance, telemetry) = (router.instance(), router.telemetry());
     let settings = &router.config().protocol;
-    let (subject, role) = (router.subject(), router.role());
+    let (subject, role, priority) = (router.subject(), router.role(), instance.priority().octet());
     let in_state = now.since(telemetry.since());
     let source = router.binding().and_then(|binding| binding.source);
     let own = source.filter(|_| role == Role::Master);
-    let priority = instance.priority().octet();
     RouterStatus {
         name: router.name().to_owned(),
         vrid: settings.vrid.octet(),

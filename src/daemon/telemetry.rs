@@ -196,7 +196,7 @@ impl Telemetry {
         let dropped = self.conflicts.warnings(now).filter(recent).find(|w| !accepted.contains(&w.topic));
         Conflicts {
             unsent: self.send_error().map(str::to_owned),
-            rival: peer.filter(|_| all().any(is_rival)),
+            rival: peer.filter(|_| all().any(is_rival)).map(|p| (p.address, p.priority.octet())),
             claimed: all().find(|w| w.topic == ADDRESS_CONFLICT).map(|w| w.text.to_owned()),
             dropped: dropped.map(|w| (w.peer, w.topic)),
         }

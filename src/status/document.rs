@@ -4,8 +4,7 @@
 use std::fmt::Write as _;
 
 use super::history::History;
-use super::model::{Brief, BriefRouter, Status};
-use super::serving::Serving;
+use super::model::{Brief, BriefRouter, Serving, Status};
 use super::text::{details, headline, table};
 use crate::printable;
 

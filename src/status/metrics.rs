@@ -105,15 +105,7 @@ pub fn text(status: &Status) -> String {
             page.sample(family.0, &Labels(router), &of(router));
         }
     }
-    page.optional(
-        status,
-        &(
-            "vrrp_serving",
-            GAUGE,
-            "Whether clients of the addresses reach a working service, as far as this node knows",
-        ),
-        &|router| router.serving.serves.map(|serves| u8::from(serves).to_string()),
-    );
+    page.serving(status);
     page.states(status);
     page.priorities(status);
     page.faults(status);
@@ -188,6 +180,13 @@ impl Page {
                 }
             }
         }
+    }
+
+    fn serving(&mut self, status: &Status) {
+        let help = "Whether clients of the addresses reach a working service, as far as this node knows";
+        self.optional(status, &("vrrp_serving", GAUGE, help), &|router| {
+            router.serving.serves.map(|serves| u8::from(serves).to_string())
+        });
     }
 
     fn priorities(&mut self, status: &Status) {

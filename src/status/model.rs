@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 
-use super::serving::Serving;
 use crate::printable;
 use crate::time::Timestamp;
 use crate::vrrp::Role;
@@ -35,6 +34,19 @@ pub struct Health {
     pub healthy: bool,
     /// The reasons if not healthy, each a sentence.
     pub problems: Vec<String>,
+}
+
+/// The verdict on one router, or on all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Serving {
+    /// Whether clients reach a working service, as far as this node knows; `None` while it does not.
+    pub serves: Option<bool>,
+    /// Whether an operator should do something.
+    pub trouble: bool,
+    /// The reason as one word, for programs.
+    pub cause: &'static str,
+    /// The reason as a sentence.
+    pub text: String,
 }
 
 /// The part of the state that a healthcheck needs.

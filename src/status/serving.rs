@@ -4,28 +4,13 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use serde::Serialize;
-
-use super::model::{CheckStatus, TargetStatus};
+use super::model::{CheckStatus, Serving, TargetStatus};
 use super::text::span;
 use crate::columns::join;
-use crate::vrrp::{Peer, Role};
+use crate::vrrp::Role;
 
 /// So many failed targets of a check are named.
 const NAMED: usize = 3;
-
-/// The verdict on one router, or on all.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Serving {
-    /// Whether clients reach a working service, as far as this node knows; `None` while it does not.
-    pub serves: Option<bool>,
-    /// Whether an operator should do something.
-    pub trouble: bool,
-    /// The reason as one word, for programs.
-    pub cause: &'static str,
-    /// The reason as a sentence.
-    pub text: String,
-}
 
 /// What one router knows, of which [`judge`] makes the verdict.
 #[derive(Clone, Debug)]
@@ -54,8 +39,8 @@ pub struct Facts<'a> {
 pub struct Conflicts {
     /// Why adverts cannot be sent.
     pub unsent: Option<String>,
-    /// A router that ranks lower and advertises all the same.
-    pub rival: Option<Peer>,
+    /// A router that ranks lower and advertises all the same, with its priority.
+    pub rival: Option<(IpAddr, u8)>,
     /// Which other host answers for a virtual address, as a sentence.
     pub claimed: Option<String>,
     /// Whose adverts are dropped, and the reason.
@@ -177,7 +162,7 @@ impl Facts<'_> {
         let serves = is_master || self.master.is_some();
         let (cause, text) = if let (true, Some(why)) = (is_master, unsent) {
             ("not_sending", format!("MASTER, but not sending: {why}"))
-        } else if let (true, Some(Peer { address, priority })) = (is_master, rival) {
+        } else if let (true, Some((address, priority))) = (is_master, rival) {
             let text = format!(
                 "two masters: {address} (priority {priority}) is one too and does not receive our adverts"
             );

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use super::model::{
     AddressStatus, CheckStatus, Counters, Dropped, GuardStatus, HeardStatus, LifelineStatus, RouterStatus,
-    Status, TargetStatus,
+    Serving, Status, TargetStatus,
 };
-use super::serving::Serving;
 use crate::columns::{Columns, join};
 use crate::printable;
 use crate::vrrp::Role;

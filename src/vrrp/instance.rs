@@ -111,11 +111,6 @@ impl Instance {
         if let State::Backup(backup) = &self.state { backup.master } else { None }
     }
 
-    /// Whether it would not drop this advert, if it took part.
-    pub fn admits(&self, from: IpAddr, advert: &Advert) -> bool {
-        self.settings.admit(self.source, from, advert).is_ok()
-    }
-
     /// When [`Event::Timer`] is due. Every call of [`Instance::handle`] can change it.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.state {

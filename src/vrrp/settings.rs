@@ -139,12 +139,10 @@ impl Settings {
     }
 
     /// The receive checks that need the router's own settings, and its own address `source` (RFC 3768 §7.1, RFC 9568 §7.1).
-    pub(super) fn admit(
-        &self,
-        source: Option<IpAddr>,
-        from: IpAddr,
-        advert: &Advert,
-    ) -> Result<(), DropReason> {
+    ///
+    /// # Errors
+    /// Why the advert is dropped.
+    pub fn admit(&self, source: Option<IpAddr>, from: IpAddr, advert: &Advert) -> Result<(), DropReason> {
         if Some(from) == source {
             return Err(DropReason::OwnAddress);
         }

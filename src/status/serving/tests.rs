@@ -1,6 +1,5 @@
 use super::super::model::TargetStatus;
 use super::*;
-use crate::vrrp::Priority;
 
 fn target(name: &str, passed: bool) -> TargetStatus {
     TargetStatus { name: name.into(), passed: Some(passed), pids: vec![], is_process: true }
@@ -132,7 +131,7 @@ fn conflicts_are_named_in_the_order_of_what_they_do_to_clients() {
     let other: IpAddr = "10.0.0.12".parse().unwrap();
     let all = Conflicts {
         unsent: Some("cannot send".into()),
-        rival: Some(Peer { address: other, priority: Priority::new(10).unwrap() }),
+        rival: Some((other, 10)),
         claimed: Some("Another host (02:00:00:00:00:09) answers for 10.0.0.2".into()),
         dropped: Some((other, "addresses")),
     };
