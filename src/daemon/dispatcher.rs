@@ -209,7 +209,8 @@ impl Dispatcher {
 
     /// Records the facts for `why` and the program to run. The router is still in its previous state.
     fn record(&mut self, now: Instant, id: RouterId, report: &Report) {
-        self.roles_changed |= matches!(report, Report::Transition { .. } | Report::Master(_));
+        self.roles_changed |=
+            matches!(report, Report::Transition { .. } | Report::Master(_) | Report::Drain(_));
         match report {
             Report::Priority { from, to } => {
                 self.history.add_evidence(id.0, now, format!("priority {from} to {to}"));
@@ -230,6 +231,7 @@ impl Dispatcher {
             | Report::Stopping
             | Report::Dropped { .. }
             | Report::AddressRestored
+            | Report::Drain(_)
             | Report::Cause { .. } => {}
         }
     }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use log::Level;
 
+pub(super) use super::conflict::{Conflict, Reaction};
 pub(super) use super::subject::Subject;
 use super::transition_lines::Transition;
 use crate::checks::Outcome;
@@ -15,9 +16,7 @@ use crate::health::{Verdict, Weight};
 use crate::sys::Error;
 use crate::sys::claims::Claim;
 use crate::time::millis;
-use crate::vrrp::{
-    Advert, Cause, DropReason, Family, Peer, Priority, Report, Role, Settings, Timing, Vrid, Why,
-};
+use crate::vrrp::{Cause, Drain, Family, Peer, Priority, Report, Role, Settings, Timing, Vrid, Why};
 
 /// Logs a transition with both states and the cause as keys. `skipped`: how many transitions before it were not logged.
 pub(super) fn log_transition(subject: &Subject<'_>, transition: &Transition, skipped: u32) {
@@ -54,6 +53,8 @@ pub(super) fn log_report(subject: &Subject<'_>, report: &Report) {
         Report::TwoMasters(_) => (Level::Warn, "two_masters"),
         Report::SecondSpeaker { .. } => (Level::Warn, "second_speaker"),
         Report::AddressRestored => (Level::Warn, "address_restored"),
+        Report::Drain(Drain::Refused) => (Level::Error, "drain"),
+        Report::Drain(_) => (Level::Warn, "drain"),
         Report::Dropped { .. } | Report::OtherAddresses(_) | Report::OtherInterval(_) => {
             (Level::Warn, "dropped")
         }
@@ -166,6 +167,8 @@ pub(super) fn cause(why: &Why, of: &Subject<'_>) -> String {
         }
         Why::Shutdown => "stopping".into(),
         Why::Succeeded(by) => format!("{} took over", peer(by)),
+        Why::Drained(Some(by)) => format!("drained, {} took over", peer(by)),
+        Why::Drained(None) => "drained by force, nobody took over".into(),
     }
 }
 
@@ -173,7 +176,7 @@ pub(super) fn cause(why: &Why, of: &Subject<'_>) -> String {
 pub(super) fn peer_address(report: &Report) -> Option<IpAddr> {
     match report {
         Report::Transition { why, .. } => match why {
-            Why::Silence(peer) => peer.map(|peer| peer.address),
+            Why::Silence(peer) | Why::Drained(peer) => peer.map(|peer| peer.address),
             Why::Died(peer) | Why::Preempt(peer) | Why::Outranked(peer) | Why::Succeeded(peer) => {
                 Some(peer.address)
             }
@@ -194,12 +197,25 @@ pub(super) fn peer_address(report: &Report) -> Option<IpAddr> {
         | Report::Yield
         | Report::Stopping
         | Report::AddressRestored
+        | Report::Drain(_)
         | Report::Cause { .. } => None,
     }
 }
 
 const YIELDING: &str =
     "Yielding: sent priority 0, then the new priority; a router that ranks higher can take over";
+/// What became of a drain.
+const fn drain(drain: Drain) -> &'static str {
+    match drain {
+        Drain::Leaving => "Draining: sent priority 0; keeping the addresses until another router takes over",
+        Drain::Done => "Drained: takes no part until undrain",
+        Drain::Refused => {
+            "Not drained: no router took over within 1.1 s, so this one serves on; drain --force goes all the same"
+        }
+        Drain::Ended => "Undrained: takes part again",
+    }
+}
+
 const STOPPING: &str = "Stopping: sent priority 0; keeping the addresses until another router takes over";
 
 fn two_masters(loser: &Peer) -> String {
@@ -237,6 +253,7 @@ pub(super) fn report(report: &Report, of: &Subject<'_>) -> String {
         Report::Dropped { from, reason } => format!("Dropped advert from {from}: {reason}"),
         Report::Yield => YIELDING.into(),
         Report::Stopping => STOPPING.into(),
+        Report::Drain(drain) => self::drain(*drain).into(),
         Report::AddressRestored => "Another program removed a virtual address: added it again".into(),
         Report::Cause { cause, raised: true } => {
             format!("Another cause of FAULT STATE: {}", fault(*cause, of))
@@ -244,64 +261,6 @@ pub(super) fn report(report: &Report, of: &Subject<'_>) -> String {
         Report::Cause { cause, raised: false } => {
             format!("Still in FAULT STATE, although {}", self::cause(&Why::Recovered(*cause), of))
         }
-    }
-}
-
-/// How we handle an advert that differs from our configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reaction {
-    Drop,
-    /// As the RFC requires.
-    Accept,
-}
-
-/// A disagreement between an advert for our VRID and our configuration, with both values: it can end in two masters.
-pub(super) struct Conflict<'a> {
-    pub(super) from: IpAddr,
-    pub(super) reason: DropReason,
-    pub(super) reaction: Reaction,
-    pub(super) ours: &'a Settings,
-    /// The advert, if it could be parsed.
-    pub(super) theirs: Option<&'a Advert>,
-}
-
-impl fmt::Display for Conflict<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { from, reason, reaction, ours, theirs } = self;
-        let verb = match reaction {
-            Reaction::Drop => "Dropping",
-            Reaction::Accept => "Accepting",
-        };
-        write!(f, "{verb} adverts from {from} ({reason})")?;
-        let Some(theirs) = theirs else { return f.write_str(": not a valid VRRP advert") };
-        #[expect(clippy::wildcard_enum_match_arm, reason = "the other reasons have no values to compare")]
-        match reason {
-            DropReason::VersionMismatch => {
-                write!(f, ": it uses {}, we use {}", theirs.version, ours.version)?;
-            }
-            DropReason::AuthMismatch => {
-                let auth = |password: bool| if password { "a password" } else { "no authentication" };
-                let (theirs, ours) = (auth(theirs.password.is_some()), auth(ours.auth.is_some()));
-                write!(f, ": it uses {theirs}, we use {ours}")?;
-            }
-            DropReason::AuthFailure => f.write_str(": its password differs from ours")?,
-            DropReason::Interval => {
-                write!(f, ": its interval is {}, ours is {}", theirs.interval, ours.interval)?;
-            }
-            DropReason::Addresses => {
-                let (theirs, ours) = (List(&theirs.addresses), List(&ours.addresses));
-                write!(f, ": its addresses are {theirs}, ours are {ours}")?;
-            }
-            DropReason::OwnAddress => {
-                return f.write_str(": another host uses our own address, or our packets are looped back");
-            }
-            _ => return Ok(()),
-        }
-        f.write_str(match (reaction, reason) {
-            (Reaction::Accept, DropReason::Interval) => "; while it is master, we use its interval",
-            (Reaction::Accept, _) => "; another cluster may be using our VRID",
-            (Reaction::Drop, _) => "; until they agree, both can be master at once",
-        })
     }
 }
 
@@ -413,26 +372,10 @@ pub(super) fn send_failed(error: &Error) -> String {
     text
 }
 
-struct List<'a>(&'a [IpAddr]);
-
-impl fmt::Display for List<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 8;
-        for (n, address) in self.0.iter().take(SHOWN).enumerate() {
-            write!(f, "{}{address}", if n == 0 { "" } else { " " })?;
-        }
-        match self.0.len().saturating_sub(SHOWN) {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::culprits::Culprits;
     use super::*;
-    use crate::vrrp::{Interval, Version};
 
     fn settings() -> Settings {
         Settings::new(Vrid::new(51).unwrap(), Priority::new(100).unwrap(), vec!["10.0.0.2".parse().unwrap()])
@@ -501,52 +444,6 @@ mod tests {
             self::report(&report, &of),
             "There is a second VRRP speaker of VRID 51 on 10.0.0.11: its adverts alternate between priority 100 and \
              90; stop one of the two"
-        );
-    }
-
-    #[test]
-    fn a_conflict_names_both_values() {
-        let ours = settings();
-        let theirs = Advert {
-            version: Version::V3,
-            vrid: ours.vrid,
-            priority: ours.priority,
-            interval: Interval::from_seconds(2).unwrap(),
-            password: Some([0; 8]),
-            checksum: ours.checksum,
-            addresses: vec!["10.0.0.3".parse().unwrap(), "10.0.0.4".parse().unwrap()],
-        };
-        let from = "10.0.0.12".parse().unwrap();
-        let text = |reason| {
-            Conflict { from, reason, reaction: Reaction::Drop, ours: &ours, theirs: Some(&theirs) }
-                .to_string()
-        };
-        for (reason, difference) in [
-            (DropReason::VersionMismatch, "it uses VRRPv3, we use VRRPv2"),
-            (DropReason::AuthMismatch, "it uses a password, we use no authentication"),
-            (DropReason::Interval, "its interval is 2 s, ours is 1 s"),
-            (DropReason::Addresses, "its addresses are 10.0.0.3 10.0.0.4, ours are 10.0.0.2"),
-        ] {
-            let want = format!(
-                "Dropping adverts from 10.0.0.12 ({reason}): {difference}; until they agree, both can be master at once"
-            );
-            assert_eq!(text(reason), want);
-        }
-    }
-
-    /// AX-02: in VRRPv3 a different interval is accepted and logged.
-    #[test]
-    fn an_accepted_interval_is_logged_with_its_consequence() {
-        let ours = settings();
-        let theirs =
-            Advert { interval: Interval::from_centiseconds(50).unwrap(), ..ours.advert(ours.priority) };
-        let from = "10.0.0.12".parse().unwrap();
-        let reason = DropReason::Interval;
-        let conflict =
-            Conflict { from, reason, reaction: Reaction::Accept, ours: &ours, theirs: Some(&theirs) };
-        assert_eq!(
-            conflict.to_string(),
-            "Accepting adverts from 10.0.0.12 (interval): its interval is 0.5 s, ours is 1 s; while it is master, we use its interval"
         );
     }
 }

@@ -3,6 +3,7 @@
 
 mod binding;
 mod claims;
+mod conflict;
 mod culprits;
 mod dispatcher;
 mod families;

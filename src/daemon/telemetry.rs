@@ -287,6 +287,7 @@ impl Telemetry {
             | Report::Yield
             | Report::Stopping
             | Report::AddressRestored
+            | Report::Drain(_)
             | Report::Cause { .. } => messages::log_report(subject, report),
         }
         self.judge_failover(now, subject, instance);

@@ -44,6 +44,10 @@ pub enum Event<'a> {
     HardwareAddress,
     /// Another host answered [`Action::Solicit`]: it has the addresses too.
     Contested,
+    /// Hand over and take no part. A master goes only if another router takes over, or with `force`.
+    Drain { force: bool },
+    /// Take part again.
+    Undrain,
 }
 
 /// A cause of FAULT. Each is raised and cleared independently.
@@ -179,6 +183,21 @@ pub enum Report {
     AddressRestored,
     /// While in FAULT, another cause was raised, or one of several was cleared.
     Cause { cause: Cause, raised: bool },
+    /// A drain that changes no role. One that does is a transition.
+    Drain(Drain),
+}
+
+/// What became of a drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Drain {
+    /// As master, we sent priority 0, and keep the addresses until another router takes over.
+    Leaving,
+    /// We take no part.
+    Done,
+    /// No other router took over, so we stay master.
+    Refused,
+    /// We take part again.
+    Ended,
 }
 
 /// The cause of a transition.
@@ -206,4 +225,6 @@ pub enum Why {
     Shutdown,
     /// The process stops, and this router has taken over.
     Succeeded(Peer),
+    /// Drained, and this router has taken over; `None`: none has, and the drain was forced.
+    Drained(Option<Peer>),
 }

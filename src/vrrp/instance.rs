@@ -4,6 +4,8 @@
 //! Deadlines are absolute and part of the state. Each is derived from the time of an event, so a packet that is dropped or
 //! discarded moves no timer.
 
+mod leave;
+
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -11,7 +13,7 @@ use std::rc::Rc;
 use super::advert::Advert;
 use super::backup::Backup;
 use super::event::{Action, Cause, Event, Peer, Report, Role, Why};
-use super::master::{Master, Stopping};
+use super::master::{Leaving, Master};
 use super::retries::Retries;
 use super::second_speaker::SecondSpeaker;
 use super::settings::Settings;
@@ -25,7 +27,7 @@ enum State {
     Fault,
     Backup(Backup),
     Master(Master),
-    Stopping(Stopping),
+    Leaving(Leaving),
 }
 
 /// One virtual router.
@@ -35,6 +37,8 @@ pub struct Instance {
     priority: Priority,
     source: Option<IpAddr>,
     faults: Vec<Cause>,
+    /// It takes no part: as backup it follows any master and waits for none.
+    drained: bool,
     state: State,
     fast_takeovers: TakeoverBudget,
     /// In FAULT.
@@ -53,13 +57,14 @@ impl Hash for Instance {
             priority,
             source,
             faults,
+            drained,
             state,
             fast_takeovers,
             retries,
             unsent_since,
             heard,
         } = self;
-        (priority, source, faults, state, fast_takeovers, retries, unsent_since, heard).hash(hasher);
+        (priority, source, faults, drained, state, fast_takeovers, retries, unsent_since, heard).hash(hasher);
     }
 }
 
@@ -73,6 +78,7 @@ impl Instance {
             priority,
             source: None,
             faults: vec![Cause::Source],
+            drained: false,
             state: State::Initialize,
             fast_takeovers: TakeoverBudget::default(),
             retries: Retries::default(),
@@ -91,13 +97,13 @@ impl Instance {
         self.priority
     }
 
-    /// The state under keepalived's name. A master that is stopping is still MASTER.
+    /// The state under keepalived's name. A master that leaves is still MASTER.
     pub fn role(&self) -> Role {
         match self.state {
             State::Initialize => Role::Init,
             State::Fault => Role::Fault,
             State::Backup(_) => Role::Backup,
-            State::Master(_) | State::Stopping(_) => Role::Master,
+            State::Master(_) | State::Leaving(_) => Role::Master,
         }
     }
 
@@ -116,9 +122,10 @@ impl Instance {
         match &self.state {
             State::Initialize => None,
             State::Fault => self.retries.next(),
+            State::Backup(_) if self.drained => None,
             State::Backup(backup) => Some(backup.master_down_at(&self.settings, self.priority)),
             State::Master(master) => Some(master.deadline()),
-            State::Stopping(stopping) => Some(stopping.deadline()),
+            State::Leaving(leaving) => Some(leaving.deadline()),
         }
     }
 
@@ -141,21 +148,14 @@ impl Instance {
             Event::AddressLost => self.address_lost(now),
             Event::HardwareAddress => self.hardware_address(now),
             Event::Contested => self.contested(now),
+            Event::Drain { force } => self.drain(now, force),
+            Event::Undrain => self.undrain(now),
         };
         if actions.is_empty() {
             return more;
         }
         actions.extend(more);
         actions
-    }
-
-    /// A master that was paused or suspended must not continue as if nothing had happened. Before anything else, it
-    /// releases the addresses and lets the protocol decide.
-    fn check_lateness(&mut self, now: Instant) -> Vec<Action> {
-        let State::Master(master) = &self.state else { return vec![] };
-        let Some(late) = master.lateness(now, &self.settings, self.priority) else { return vec![] };
-        self.state = State::Backup(Backup::waiting(now, &self.settings));
-        vec![Action::Release, transition(Role::Master, Role::Backup, Why::Late(late))]
     }
 
     /// RFC 3768 §6.4.1.
@@ -167,14 +167,14 @@ impl Instance {
                 self.state = State::Fault;
                 vec![transition(from, Role::Fault, Why::Fault(cause))]
             }
-            (State::Fault | State::Backup(_) | State::Master(_) | State::Stopping(_), _) => vec![],
+            (State::Fault | State::Backup(_) | State::Master(_) | State::Leaving(_), _) => vec![],
         }
     }
 
     /// Leaves Initialize or FAULT. The owner becomes master at once, any other router first waits a Master_Down_Interval
     /// (RFC 3768 §6.4.1).
     fn run(&mut self, now: Instant, why: Why) -> Vec<Action> {
-        if self.priority == Priority::OWNER {
+        if self.priority == Priority::OWNER && !self.drained {
             return self.become_master(now, why);
         }
         let from = self.role();
@@ -200,7 +200,10 @@ impl Instance {
             State::Fault if known => vec![],
             State::Fault => vec![Action::Report(Report::Cause { cause, raised: true })],
             State::Backup(_) | State::Master(_) => self.leave(State::Fault, Why::Fault(cause)),
-            State::Stopping(_) => self.leave(State::Initialize, Why::Shutdown),
+            State::Leaving(leaving) => {
+                let purpose = leaving.purpose;
+                self.fault_while_leaving(purpose, cause)
+            }
         }
     }
 
@@ -251,19 +254,6 @@ impl Instance {
             actions.extend(self.clear(now, Cause::Address));
         }
         actions
-    }
-
-    /// RFC 3768 §6.4.2, §6.4.3. With `fast`, a master sends priority 0 and keeps its addresses until a successor
-    /// advertises, so that clients notice nothing. A second shutdown stops it at once.
-    fn shutdown(&mut self, now: Instant) -> Vec<Action> {
-        if self.settings.fast && matches!(self.state, State::Master(_)) {
-            self.state = State::Stopping(Stopping::started(now, &self.settings));
-            return vec![
-                Action::Send(self.settings.advert(Priority::RELEASE)),
-                Action::Report(Report::Stopping),
-            ];
-        }
-        self.leave(State::Initialize, Why::Shutdown)
     }
 
     /// Enters Initialize or FAULT. A master first removes its addresses and then sends priority 0 (RFC 3768 §6.4.3), so
@@ -317,24 +307,24 @@ impl Instance {
                 self.become_master(now, why)
             }
             State::Master(master) => master.timer(now, &self.settings, self.priority),
-            State::Stopping(stopping) => match stopping.timer(now, &self.settings) {
-                Some(actions) => actions,
-                None => self.finish_stop(Why::Shutdown),
-            },
+            State::Leaving(leaving) => {
+                let purpose = leaving.purpose;
+                leaving.timer(now, &self.settings).unwrap_or_else(|| self.left_alone(now, purpose))
+            }
         }
     }
 
     /// Adds the addresses first: without them there is nothing to advertise.
     fn become_master(&mut self, now: Instant, why: Why) -> Vec<Action> {
         let from = self.role();
+        self.claim(now, transition(from, Role::Master, why))
+    }
+
+    fn claim(&mut self, now: Instant, report: Action) -> Vec<Action> {
         self.unsent_since = None;
         self.state = State::Master(Master::started(now, &self.settings));
-        vec![
-            Action::Acquire,
-            Action::Send(self.settings.advert(self.priority)),
-            Action::Announce,
-            transition(from, Role::Master, why),
-        ]
+        let advert = self.settings.advert(self.priority);
+        vec![Action::Acquire, Action::Send(advert), Action::Announce, report]
     }
 
     fn address_lost(&mut self, now: Instant) -> Vec<Action> {
@@ -352,12 +342,6 @@ impl Instance {
         master.contested(now, &self.settings).into_iter().collect()
     }
 
-    /// The end of a stop that began with priority 0.
-    fn finish_stop(&mut self, why: Why) -> Vec<Action> {
-        self.state = State::Initialize;
-        vec![Action::Release, transition(Role::Master, Role::Init, why)]
-    }
-
     fn advert(&mut self, now: Instant, from: IpAddr, advert: &Advert) -> Vec<Action> {
         if matches!(self.state, State::Initialize | State::Fault) {
             return vec![];
@@ -371,12 +355,17 @@ impl Instance {
             State::Backup(backup) => {
                 let advert = (peer, advert.interval);
                 let budget = &mut self.fast_takeovers;
-                let report = backup.advert(now, &self.settings, self.priority, advert, budget);
+                // Drained, it replaces no master, however low.
+                let own = if self.drained { Priority::LOWEST } else { self.priority };
+                let report = backup.advert(now, &self.settings, own, advert, budget);
                 report.map(Action::Report).into_iter().collect()
             }
             State::Master(_) => self.advert_as_master(now, peer, advert.interval),
-            State::Stopping(_) if peer.priority == Priority::RELEASE => vec![],
-            State::Stopping(_) => self.finish_stop(Why::Succeeded(peer)),
+            State::Leaving(_) if peer.priority == Priority::RELEASE => vec![],
+            State::Leaving(leaving) => {
+                let purpose = leaving.purpose;
+                self.succeeded(now, purpose, peer, advert.interval)
+            }
         };
         let interval = advert.interval.duration();
         if let Some(priorities) = SecondSpeaker::hear(&mut self.heard, now, peer, interval) {

@@ -1,4 +1,4 @@
-//! The Master state (RFC 3768 §6.4.3, RFC 9568 §6.4.3): its timers, and the stop of a master that waits for its
+//! The Master state (RFC 3768 §6.4.3, RFC 9568 §6.4.3): its timers, and the leave of a master that waits for its
 //! successor. Knows no faults and no transitions.
 
 use std::net::IpAddr;
@@ -10,12 +10,12 @@ use super::settings::Settings;
 use super::units::Priority;
 use crate::time::Instant;
 
-/// The time between two adverts of priority 0 on a stop. They are repeated because otherwise one lost packet would cost a
+/// The time between two adverts of priority 0 of a master that leaves. They are repeated because otherwise one lost packet would cost a
 /// Master_Down_Interval.
 const RELEASE_GAP: Duration = Duration::from_millis(4);
-/// How many adverts of priority 0 are sent on a stop.
+/// How many adverts of priority 0 it sends.
 const RELEASES: u8 = 3;
-/// How long a stopping master keeps its addresses while no successor advertises. Longer than the longest skew of VRRPv2.
+/// How long it keeps its addresses while no successor advertises. Longer than the longest skew of VRRPv2.
 const SUCCESSOR_WAIT: Duration = Duration::from_millis(1_100);
 
 /// A lower router that still advertises after this many answers does not receive them. One that does stops after the first
@@ -202,10 +202,18 @@ fn renew_at(now: Instant, settings: &Settings) -> Option<Instant> {
     settings.lease.map(|lease| now + lease.renew_after())
 }
 
-/// A master that is stopping. It has sent priority 0, and keeps its addresses until a successor advertises, or for
+/// Why a master leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Purpose {
+    Stop,
+    Drain { force: bool },
+}
+
+/// A master that leaves. It has sent priority 0, and keeps its addresses until a successor advertises, or for
 /// [`SUCCESSOR_WAIT`].
 #[derive(Clone, Debug, Hash)]
-pub(super) struct Stopping {
+pub(super) struct Leaving {
+    pub(super) purpose: Purpose,
     until: Instant,
     /// How many adverts of priority 0 were sent.
     sent: u8,
@@ -214,16 +222,22 @@ pub(super) struct Stopping {
     renew_at: Option<Instant>,
 }
 
-impl Stopping {
+impl Leaving {
     /// A master that sends the first advert of priority 0 `now`.
-    pub(super) fn started(now: Instant, settings: &Settings) -> Self {
+    pub(super) fn started(now: Instant, settings: &Settings, purpose: Purpose) -> Self {
         let renew_at = renew_at(now, settings);
-        Self { until: now + SUCCESSOR_WAIT, sent: 1, send_at: now + RELEASE_GAP, renew_at }
+        Self { purpose, until: now + SUCCESSOR_WAIT, sent: 1, send_at: now + RELEASE_GAP, renew_at }
     }
 
     pub(super) fn deadline(&self) -> Instant {
         let send_at = (self.sent < RELEASES).then_some(self.send_at);
         [send_at, self.renew_at].into_iter().flatten().fold(self.until, Instant::min)
+    }
+
+    /// How late the end of the wait is, if by more than a Master_Down_Interval.
+    pub(super) fn lateness(&self, now: Instant, settings: &Settings, own: Priority) -> Option<Duration> {
+        let late = now.since(self.until);
+        (late > settings.master_down(own, settings.interval)).then_some(late)
     }
 
     /// The actions that are due; `None` when the wait is over.

@@ -17,7 +17,7 @@ mod units;
 
 pub use advert::{Advert, Envelope, V3Checksum};
 pub use drop_reason::{DropReason, Drops};
-pub use event::{Action, Cause, Event, Peer, Report, Role, Timing, Why};
+pub use event::{Action, Cause, Drain, Event, Peer, Report, Role, Timing, Why};
 pub use header::Header;
 pub use instance::Instance;
 pub use ip::{GROUP_V4, GROUP_V6, PROTOCOL, TTL};

@@ -82,6 +82,8 @@ pub struct Priority(u8);
 impl Priority {
     /// The master gives up its role. Never a router's own priority.
     pub const RELEASE: Self = Self(0);
+    /// No other router of its own priority ranks lower.
+    pub(super) const LOWEST: Self = Self(1);
     /// The router owns the addresses.
     pub const OWNER: Self = Self(255);
 

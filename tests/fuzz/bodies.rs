@@ -133,7 +133,7 @@ impl World {
     fn step(&mut self, choices: &mut Choices<'_>) {
         const CAUSES: [Cause; 5] =
             [Cause::Interface, Cause::Vrid, Cause::Service, Cause::Tracked, Cause::Partner];
-        match choices.octet() % 17 {
+        match choices.octet() % 19 {
             0 => self.event(Event::Startup),
             1 => self.event(Event::Shutdown),
             2 => {
@@ -150,6 +150,8 @@ impl World {
             13 => self.event(Event::Sent),
             14 => self.event(Event::Died { from: self.peer(choices.octet()) }),
             15 => self.event(Event::Contested),
+            16 => self.event(Event::Drain { force: choices.yes() }),
+            17 => self.event(Event::Undrain),
             9 | 10 => self.advert(choices),
             11 => self.wait(Duration::from_millis(u64::from(choices.octet()) * 40)),
             _ => {

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use vrrp_init::time::Instant;
 use vrrp_init::vrrp::{
-    Action, Advert, Cause, DropReason, Envelope, Event, GROUP_V4, GROUP_V6, Instance, Interval, Lease,
+    Action, Advert, Cause, Drain, DropReason, Envelope, Event, GROUP_V4, GROUP_V6, Instance, Interval, Lease,
     Password, Peer, Priority, Report, Settings, Timing, Version, Vrid, Why,
 };
 
@@ -115,6 +115,9 @@ fn step(router: &mut Instance, now: Instant, event: &str) -> String {
     let words: Vec<_> = event.split_whitespace().collect();
     let actions = match words[..] {
         ["startup"] => router.handle(now, Event::Startup),
+        ["drain"] => router.handle(now, Event::Drain { force: false }),
+        ["drain", "force"] => router.handle(now, Event::Drain { force: true }),
+        ["undrain"] => router.handle(now, Event::Undrain),
         ["shutdown"] => router.handle(now, Event::Shutdown),
         ["timer"] => router.handle(now, Event::Timer),
         ["unsent"] => router.handle(now, Event::Unsent),
@@ -248,6 +251,8 @@ fn wording(action: &Action) -> String {
                     Why::Late(late) => format!("late by {} ms", late.as_millis()),
                     Why::Succeeded(by) => format!("succeeded by {}", peer(by)),
                     Why::Shutdown => "shutdown".into(),
+                    Why::Drained(Some(by)) => format!("drained to {}", peer(by)),
+                    Why::Drained(None) => "drained by force".into(),
                     Why::Silence(None) => "silence".into(),
                     Why::Silence(Some(master)) => format!("silence of {}", master.address),
                     Why::Released(from) => format!("released by {from}"),
@@ -279,6 +284,10 @@ fn wording(action: &Action) -> String {
             Report::Yield => "yield".into(),
             Report::Stopping => "stopping".into(),
             Report::AddressRestored => "restored".into(),
+            Report::Drain(Drain::Leaving) => "draining".into(),
+            Report::Drain(Drain::Done) => "drained".into(),
+            Report::Drain(Drain::Refused) => "drain refused".into(),
+            Report::Drain(Drain::Ended) => "undrained".into(),
             Report::Cause { cause, raised } => {
                 format!(
                     "{} {}",

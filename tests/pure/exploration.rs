@@ -1,8 +1,8 @@
 //! Two and three routers in every order of deliveries, losses, deaths, FINs and timers, exhaustively up to a depth. Where
 //! `simulation.rs` draws long histories at random, this draws every short one.
 //!
-//! It starts with a steady master. A step is the delivery or the loss of one packet, one timer, the death, start, stop or
-//! yield of one router, or a cut that isolates one host, or its end. A packet may take up to [`FLIGHT`], which is longer than
+//! It starts with a steady master. A step is the delivery or the loss of one packet, one timer, the death, start, stop,
+//! yield or drain of one router, or a cut that isolates one host, or its end. A packet may take up to [`FLIGHT`], which is longer than
 //! the fast skew, and a timer may be late by up to [`SLACK`], so all their orders occur. Each path has at most the number of
 //! deaths, losses and so on of its [`Budget`]. What is checked in every state:
 //!
@@ -29,6 +29,8 @@ use vrrp_init::vrrp::{Action, Event, Instance, Interval, Priority, Report, Role,
 const FLIGHT: Duration = Duration::from_millis(5);
 const SLACK: Duration = Duration::from_millis(1);
 const FAST_SKEW: Duration = Duration::from_millis(4);
+/// How long a master that leaves waits for a successor.
+const SUCCESSOR_WAIT: Duration = Duration::from_millis(1_100);
 /// The longest Master_Down_Interval: three seconds and the skew of priority 1.
 const MASTER_DOWN: Duration = Duration::from_millis(3_997);
 
@@ -79,6 +81,9 @@ enum Step {
     /// Its service dies: its priority falls to 1.
     Yield(usize),
     Recover(usize),
+    /// An operator takes it out of service, if another router takes over.
+    Drain(usize),
+    Undrain(usize),
     Isolate(usize),
     Heal,
 }
@@ -91,6 +96,7 @@ struct Budget {
     losses: u8,
     stops: u8,
     yields: u8,
+    drains: u8,
     cuts: u8,
 }
 
@@ -113,6 +119,15 @@ type Checked = Result<(), String>;
 
 fn address(n: usize) -> IpAddr {
     Ipv4Addr::new(10, 0, 0, u8::try_from(n).unwrap() + 1).into()
+}
+
+/// Whether it is master or may become it.
+fn is_able(router: &Instance) -> bool {
+    match router.role() {
+        Role::Master => true,
+        Role::Backup => !router.is_drained(),
+        Role::Init | Role::Fault => false,
+    }
 }
 
 fn router(settings: &Settings, n: usize) -> Instance {
@@ -184,7 +199,7 @@ impl Network {
 
     fn steps(&self) -> Vec<Step> {
         let mut steps = vec![];
-        let Budget { deaths, starts, losses, stops, yields, cuts } = self.budget;
+        let Budget { deaths, starts, losses, stops, yields, drains, cuts } = self.budget;
         let mut before = None;
         for flight in &self.flights {
             if before.replace(flight.channel()) != Some(flight.channel())
@@ -213,6 +228,8 @@ impl Network {
                 (role == Role::Master && stops > 0, Step::Stop(n)),
                 (role == Role::Master && yields > 0 && !owner && !lowered, Step::Yield(n)),
                 (lowered, Step::Recover(n)),
+                (up && drains > 0 && !router.is_drained() && !router.is_draining(), Step::Drain(n)),
+                (router.is_drained(), Step::Undrain(n)),
                 (cuts > 0 && self.is_whole(), Step::Isolate(n)),
                 (host.isolated, Step::Heal),
             ];
@@ -253,7 +270,13 @@ impl Network {
                 self.disturb();
                 return Ok(());
             }
-            Step::Kill(_) | Step::Start(_) | Step::Stop(_) | Step::Yield(_) | Step::Recover(_) => {}
+            Step::Kill(_)
+            | Step::Start(_)
+            | Step::Stop(_)
+            | Step::Yield(_)
+            | Step::Recover(_)
+            | Step::Drain(_)
+            | Step::Undrain(_) => {}
         }
         self.guaranteed = self.guaranteed.max(self.now);
         self.promised = None;
@@ -280,13 +303,22 @@ impl Network {
                 let priority = self.hosts[n].router.settings().priority;
                 self.event(n, Event::Priority(priority))
             }
+            Step::Drain(n) => {
+                self.budget.drains -= 1;
+                // Of two masters that do not know of each other, each waits for a successor.
+                if self.several.is_some() {
+                    self.guaranteed = self.now + SUCCESSOR_WAIT + FLIGHT + SLACK;
+                }
+                self.event(n, Event::Drain { force: false })
+            }
+            Step::Undrain(n) => self.event(n, Event::Undrain),
             Step::Deliver(_) | Step::Lose(_) | Step::Timer(_) | Step::Isolate(_) | Step::Heal => Ok(()),
         }
     }
 
     /// Routers that did not hear each other do so with the next advert.
     fn disturb(&mut self) {
-        self.guaranteed = self.now + Interval::DEFAULT.duration() + FLIGHT + SLACK;
+        self.guaranteed = self.guaranteed.max(self.now + Interval::DEFAULT.duration() + FLIGHT + SLACK);
     }
 
     fn remove(&mut self, flight: Flight) {
@@ -352,7 +384,9 @@ impl Network {
         // Before that, there may be another one.
         let steady = Interval::DEFAULT.duration() * 3 / 2;
         let known = self.hosts[n].holds.is_some_and(|since| since + steady <= self.now);
+        // A drained backup has no lifeline.
         let backups: Vec<_> = (0..self.hosts.len())
+            .filter(|to| !self.hosts[*to].router.is_drained())
             .filter(|to| self.hosts[*to].router.master().is_some_and(|master| master.address == address(n)))
             .collect();
         let ready = backups.iter().any(|backup| !self.hosts[*backup].took_over);
@@ -427,7 +461,7 @@ impl Network {
     fn watch(&mut self) {
         let now = self.now;
         let holders = self.holders().count();
-        let able = self.hosts.iter().any(|h| matches!(h.router.role(), Role::Backup | Role::Master));
+        let able = self.hosts.iter().any(|h| is_able(&h.router));
         let since = |mark: Option<Instant>, holds: bool| holds.then(|| mark.unwrap_or(now));
         self.several = since(self.several, holders > 1);
         self.none = since(self.none, holders == 0 && able);
@@ -484,7 +518,10 @@ impl Network {
 
     /// Whether there is exactly one master if any router can be, and the best one if all preempt.
     fn is_settled(&self) -> bool {
-        let able = self.hosts.iter().filter(|h| matches!(h.router.role(), Role::Backup | Role::Master));
+        if self.hosts.iter().any(|h| h.router.is_draining()) {
+            return false;
+        }
+        let able = self.hosts.iter().filter(|h| is_able(&h.router));
         let best = able.clone().map(|h| h.router.priority()).max();
         let preempt = able.clone().all(|h| h.router.settings().preempt);
         let masters: Vec<_> =
@@ -610,17 +647,19 @@ fn explore(start: &Network, depth: usize) -> usize {
 }
 
 /// One disturbance of each kind.
-const EACH: Budget = Budget { deaths: 1, starts: 1, losses: 1, stops: 1, yields: 1, cuts: 1 };
+const EACH: Budget = Budget { deaths: 1, starts: 1, losses: 1, stops: 1, yields: 1, drains: 0, cuts: 1 };
 /// A crash, a restart, and another crash.
 const CRASHES: Budget = Budget { deaths: 2, starts: 1, losses: 1, ..NOTHING };
 /// A crash of a router that yields or stops, or of its successor.
 const LEAVING: Budget = Budget { deaths: 1, losses: 1, stops: 1, yields: 1, ..NOTHING };
 /// A crash and a restart that another host does not see.
 const CUTS: Budget = Budget { deaths: 1, starts: 1, cuts: 1, ..NOTHING };
-const NOTHING: Budget = Budget { deaths: 0, starts: 0, losses: 0, stops: 0, yields: 0, cuts: 0 };
+const NOTHING: Budget = Budget { deaths: 0, starts: 0, losses: 0, stops: 0, yields: 0, drains: 0, cuts: 0 };
+/// A drain of one router while another one dies or is drained as well.
+const DRAINS: Budget = Budget { deaths: 1, losses: 1, drains: 2, ..NOTHING };
 
 /// Explores from a steady start, with preemption and without.
-fn explore_all(priorities: &[&[u8]], depths: [(Budget, usize); 4]) {
+fn explore_all(priorities: &[&[u8]], depths: [(Budget, usize); 5]) {
     for (priorities, preempt) in priorities.iter().flat_map(|p| [(p, true), (p, false)]) {
         for (budget, depth) in depths {
             let states = explore(&Network::steady(priorities, preempt, budget), depth);
@@ -633,11 +672,11 @@ fn explore_all(priorities: &[&[u8]], depths: [(Budget, usize); 4]) {
 #[test]
 fn two_routers_settle_after_every_short_history() {
     let priorities: [&[u8]; 3] = [&[13, 12], &[255, 100], &[100, 100]];
-    explore_all(&priorities, [(EACH, 6), (CRASHES, 13), (LEAVING, 8), (CUTS, 12)]);
+    explore_all(&priorities, [(EACH, 6), (CRASHES, 13), (LEAVING, 8), (CUTS, 12), (DRAINS, 8)]);
 }
 
 #[test]
 fn three_routers_settle_after_every_short_history() {
     let priorities: [&[u8]; 2] = [&[13, 12, 11], &[200, 100, 100]];
-    explore_all(&priorities, [(EACH, 5), (CRASHES, 8), (LEAVING, 6), (CUTS, 8)]);
+    explore_all(&priorities, [(EACH, 5), (CRASHES, 8), (LEAVING, 6), (CUTS, 8), (DRAINS, 6)]);
 }

@@ -269,7 +269,7 @@ impl Wire {
     fn watch(&mut self) {
         let now = self.now;
         let holders = self.hosts.iter().filter(|h| h.holds_until.is_some_and(|until| now < until)).count();
-        let able = self.hosts.iter().any(|h| matches!(h.router.role(), Role::Backup | Role::Master));
+        let able = self.hosts.iter().any(|h| is_able(&h.router));
         let undisturbed = self.loss == 0 && self.hosts.iter().all(|h| h.side == 0 && !h.paused && !h.refuses);
         let since = |mark: &mut Option<Instant>, holds: bool| {
             *mark = if holds { Some(mark.unwrap_or(now)) } else { None };
@@ -302,7 +302,7 @@ impl Wire {
     /// ranks higher.
     fn settled(&self) {
         for side in 0..2 {
-            let able = |h: &&Host| h.side == side && matches!(h.router.role(), Role::Backup | Role::Master);
+            let able = |h: &&Host| h.side == side && is_able(&h.router);
             let able: Vec<_> = self.hosts.iter().filter(able).collect();
             let masters = self.masters(side);
             assert_eq!(masters.len(), usize::from(!able.is_empty()), "masters on side {side}: {masters:?}");
@@ -312,6 +312,15 @@ impl Wire {
                 assert_eq!(masters.first().map(|n| self.hosts[*n].router.priority()), best);
             }
         }
+    }
+}
+
+/// Whether it is master or may become it.
+fn is_able(router: &Instance) -> bool {
+    match router.role() {
+        Role::Master => true,
+        Role::Backup => !router.is_drained(),
+        Role::Init | Role::Fault => false,
     }
 }
 
@@ -333,13 +342,15 @@ enum Operation {
     FalseDeath(usize),
     LoseAddress(usize),
     Refuse(usize, bool),
+    Drain(usize, bool),
+    Undrain(usize),
 }
 
 impl Operation {
     /// The host it is done to, where there is one.
     fn host(&self) -> usize {
-        use Operation::{Clear, Cut, Die, FalseDeath, Fault, Heal, Kill, LoseAddress, Loss, Pause, Priority};
-        use Operation::{Refuse, Resume, Start, Stop, Wait};
+        use Operation::{Clear, Cut, Die, Drain, FalseDeath, Fault, Heal, Kill, LoseAddress, Loss, Pause};
+        use Operation::{Priority, Refuse, Resume, Start, Stop, Undrain, Wait};
         match *self {
             Pause(n)
             | Resume(n)
@@ -352,6 +363,8 @@ impl Operation {
             | Kill(n)
             | FalseDeath(n)
             | LoseAddress(n)
+            | Drain(n, _)
+            | Undrain(n)
             | Refuse(n, _) => n,
             Wait(_) | Cut(_) | Heal | Loss(_) => 0,
         }
@@ -383,7 +396,9 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => host.clone().prop_map(Operation::Kill),
         1 => host.clone().prop_map(Operation::FalseDeath),
         1 => host.clone().prop_map(Operation::LoseAddress),
-        1 => (host, any::<bool>()).prop_map(|(n, r)| Operation::Refuse(n, r)),
+        1 => (host.clone(), any::<bool>()).prop_map(|(n, r)| Operation::Refuse(n, r)),
+        1 => (host.clone(), any::<bool>()).prop_map(|(n, force)| Operation::Drain(n, force)),
+        1 => host.prop_map(Operation::Undrain),
     ]
 }
 
@@ -417,6 +432,8 @@ fn perform(wire: &mut Wire, operation: &Operation) {
         Operation::Priority(_, p) => wire.event(n, Event::Priority(Priority::new(p).unwrap())),
         Operation::Fault(_) => wire.event(n, Event::Fault(Cause::Interface)),
         Operation::Clear(_) => wire.event(n, Event::Clear(Cause::Interface)),
+        Operation::Drain(_, force) => wire.event(n, Event::Drain { force }),
+        Operation::Undrain(_) => wire.event(n, Event::Undrain),
         Operation::Stop(_) => wire.event(n, Event::Shutdown),
         Operation::Start(_) => wire.event(n, Event::Startup),
         Operation::Kill(_) => kill(wire, n),
