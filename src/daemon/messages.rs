@@ -1,7 +1,7 @@
 //! The sentences about routers, for log, status and history. Keeps keepalived's phrases that people grep for. Decides
 //! nothing.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use log::Level;

@@ -29,7 +29,9 @@ impl Instance {
                 leaving.purpose = Purpose::Stop;
                 vec![Action::Report(Report::Stopping)]
             }
-            _ => self.leave(State::Initialize, Why::Shutdown),
+            State::Initialize | State::Fault | State::Backup(_) | State::Master(_) | State::Leaving(_) => {
+                self.leave(State::Initialize, Why::Shutdown)
+            }
         }
     }
 
@@ -120,7 +122,7 @@ impl Instance {
             State::Leaving(leaving) if leaving.purpose != Purpose::Stop => {
                 leaving.lateness(now, &self.settings, self.priority)
             }
-            _ => None,
+            State::Initialize | State::Fault | State::Backup(_) | State::Leaving(_) => None,
         };
         let Some(late) = late else { return vec![] };
         let refused = self.is_draining().then_some(Action::Report(Report::Drain(Drain::Refused)));
