@@ -9,7 +9,7 @@
 //! * **Edges**: [`sys`], one file or folder per kernel interface. They make no decisions. [`interfaces`] keeps links and
 //!   addresses as a table, `unicast` chooses source and links for unicast, [`logger`] writes the log.
 //! * **Join**: [`daemon`] is the event loop. It turns what the kernel reports into events for the pure ring and performs
-//!   the resulting actions in order. `checks` runs the health checks and `serve` the status server. [`preflight`] judges
+//!   the resulting actions in order. `checks` runs the health checks and `serve` the status server. `sandbox` says what to leave to the process. [`preflight`] judges
 //!   the machine, and [`commands`] has one file per command.
 //!
 //! To get to know the code in ten minutes, read in this order: `vrrp/event.rs` (what goes into the state machine and what
@@ -28,6 +28,7 @@ pub mod lifeline;
 pub mod logger;
 pub mod preflight;
 mod printable;
+mod sandbox;
 #[doc(hidden)]
 pub mod serve;
 pub mod status;

@@ -75,7 +75,12 @@ impl Checks {
 
     /// Whether processes are looked for in a `/proc` that hides those of other users.
     pub(crate) fn are_hidden_by_hidepid(&self) -> bool {
-        !self.all.is_empty() && self.procfs.hides_processes().unwrap_or(false)
+        self.procfs.hides_processes().unwrap_or(false)
+    }
+
+    /// Whether nothing is checked.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
     }
 
     /// When [`Checks::due`] or [`Checks::scan`] has something to do.

@@ -10,6 +10,7 @@ use crate::columns::join;
 use crate::config::{Config, GuardChoice, RouterConfig, Setting};
 use crate::preflight::{Facts, Finding, Processes, findings};
 use crate::printable;
+use crate::sandbox::Sandbox;
 use crate::sys::nftables::Guard;
 use crate::sys::route;
 
@@ -36,6 +37,12 @@ pub(super) fn check() -> Result<(), Failure> {
     for Finding { level, router, text: finding, .. } in findings(&config, &facts) {
         let router = router.map_or(String::new(), |name| format!("({name}) "));
         line(&mut text, level, &format!("{router}{finding}"));
+    }
+    // This process then knows what a daemon here would get.
+    let mut sandbox = Sandbox::new(&config);
+    sandbox.enter(facts.processes.as_ref().is_some_and(|processes| processes.hidden));
+    for (level, sentence) in sandbox.report() {
+        line(&mut text, level, &sentence);
     }
     output::print(&text);
     if facts.missing.is_empty() { Ok(()) } else { Err(Failure::Reported) }

@@ -9,6 +9,7 @@ use crate::sys::Error;
 use crate::sys::namespace::PidNamespace;
 use crate::sys::poller::Clock;
 use crate::sys::reaper;
+use crate::sys::sandbox::{self, CapabilitySet, Needs};
 use crate::sys::signals::{BlockedSignals, Signal};
 
 /// The most processes reaped before the signals are read again.
@@ -26,6 +27,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 /// Runs until SIGTERM, SIGINT or SIGQUIT, and then until the other processes have ended, for a limited time.
 pub(super) fn hold() -> Result<(), Failure> {
     let signals = BlockedSignals::block()?;
+    // It has no log for what the kernel refuses of it. It ends the processes of other users.
+    sandbox::enter(&Needs { capabilities: CapabilitySet::KILL, other_user: false, all_capabilities: None });
     let namespace = PidNamespace::owned();
     output::print_error(&match namespace {
         Some(_) => "Holding this process namespace until SIGTERM or SIGINT",

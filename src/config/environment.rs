@@ -17,10 +17,42 @@ use super::variables::{MOST_ROUTERS, Scope, VARIABLES, VIRTUAL_ROUTER, Variable}
 /// Reads the files that `NAME_FILE` variables name.
 pub(super) type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<Vec<u8>>;
 
+/// What a program usually needs, for its language, its time zone and its connections.
+const USUAL: [&str; 19] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "HOSTNAME",
+    "TERM",
+    "TMPDIR",
+    "TZ",
+    "LANG",
+    "LANGUAGE",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+
+/// Whether the operator's programs get the variable `name`: it is usual, ours, or among the `further` names, and no secret.
+pub fn is_passed_on(name: &OsStr, further: &[String]) -> bool {
+    let Some(name) = name.to_str() else { return false };
+    let is_known = USUAL.contains(&name)
+        || name.starts_with("LC_")
+        || Name::parse(name).is_some()
+        || further.iter().any(|known| known == name);
+    is_known && !is_secret(name)
+}
+
 /// Whether a program that is not ours must not see the variable `name`: its value is a secret, under any of its names,
 /// with any suffix, or in a file.
-pub fn is_secret(name: &OsStr) -> bool {
-    let Some(name) = name.to_str() else { return false };
+fn is_secret(name: &str) -> bool {
     let (base, _) = split_number(name.strip_suffix("_FILE").unwrap_or(name));
     let by_name = compat::find(base).is_some_and(|found| {
         found.conversion != Conversion::AuthType && found.variable.is_some_and(|variable| variable.secret)

@@ -11,6 +11,7 @@ mod environment;
 mod help;
 mod model;
 mod problems;
+mod program;
 mod raw_value;
 mod reader;
 mod router;
@@ -25,23 +26,24 @@ use std::io;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 
-use environment::Environment;
+use environment::{Environment, ReadFile};
 use problems::Problems;
 use raw_value::RawSets;
 use reader::Reader;
 use suggest::{looks_like_ours, suggestion};
 use variables::{
-    ADDRESS_GUARD, INTERFACE, LIFELINE, LIFELINE_PORT, LOG_FORMAT, LOG_LEVEL, METRICS_LISTEN, STATUS_SOCKET,
+    ADDRESS_GUARD, INTERFACE, LIFELINE, LIFELINE_PORT, LOG_FORMAT, LOG_LEVEL, METRICS_LISTEN, SANDBOX,
+    STATUS_SOCKET,
 };
 
 use compat::OWN_FILE;
 pub use compat::{Alias, Conversion, aliases};
 pub use effective::{EffectiveTexts, Setting};
-pub use environment::is_secret;
+pub use environment::is_passed_on;
 pub use help::{as_help, as_markdown};
 pub use model::{
-    CheckConfig, Config, GuardChoice, HttpTarget, InterfaceChoice, LogConfig, LogFormat, RouterConfig,
-    ServeConfig, StateHint, VirtualAddress, health_socket,
+    CheckConfig, Config, GuardChoice, HttpTarget, InterfaceChoice, LogConfig, LogFormat, ProgramConfig,
+    ProgramUser, RouterConfig, ServeConfig, StateHint, VirtualAddress, health_socket,
 };
 pub use problems::{ConfigError, Problem, Warning};
 pub use variables::{Default, Scope, VARIABLES, Variable};
@@ -114,7 +116,7 @@ fn read(
     let mut environment = Environment::sort(vars);
     let mut problems = Problems::default();
     let sets = environment.raw_sets(&read_file, &mut problems);
-    let config = config(&sets, &mut problems).filter(|_| problems.problems.is_empty());
+    let config = config(&sets, &read_file, &mut problems).filter(|_| problems.problems.is_empty());
     report_unknown(&environment, config.is_some(), &mut problems);
     let Problems { problems, warnings } = problems;
     match config {
@@ -153,7 +155,7 @@ fn report_unknown(environment: &Environment, valid: bool, problems: &mut Problem
 }
 
 /// `None` once a problem is noted.
-fn config(sets: &RawSets, problems: &mut Problems) -> Option<Config> {
+fn config(sets: &RawSets, read_file: ReadFile<'_>, problems: &mut Problems) -> Option<Config> {
     let mut routers = vec![];
     for effective in sets.routers() {
         if let Some(mut reader) = Reader::new(effective, problems) {
@@ -162,16 +164,19 @@ fn config(sets: &RawSets, problems: &mut Problems) -> Option<Config> {
     }
     let process = Reader::new(sets.process(), problems);
     let process = process.map(|mut reader| {
-        (serve(&mut reader), log(&mut reader), reader.value(&ADDRESS_GUARD), lifeline(&mut reader))
+        let programs = (program::programs(&mut reader, read_file), reader.value(&SANDBOX));
+        (serve(&mut reader), log(&mut reader), reader.value(&ADDRESS_GUARD), lifeline(&mut reader), programs)
     });
     for conflict in conflicts::conflicts(&routers) {
         problems.add(conflict);
     }
-    let (serve, log, guard, lifeline) = process?;
+    let (serve, log, guard, lifeline, (programs, sandbox)) = process?;
     let (is_on, port) = lifeline?;
     let is_unneeded = guard? == GuardChoice::Auto && !is_on;
     let guard = if is_unneeded { GuardChoice::Unneeded } else { guard? };
-    Some(Config { routers, guard, lifeline: is_on.then_some(port), serve: serve?, log: log? })
+    let (programs, sandbox) = (programs?, sandbox?);
+    let lifeline = is_on.then_some(port);
+    Some(Config { routers, guard, lifeline, serve: serve?, log: log?, programs, sandbox })
 }
 
 fn serve(reader: &mut Reader<'_>) -> Option<ServeConfig> {

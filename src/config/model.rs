@@ -20,6 +20,25 @@ pub struct Config {
     pub lifeline: Option<NonZeroU16>,
     pub serve: ServeConfig,
     pub log: LogConfig,
+    pub programs: ProgramConfig,
+    /// Whether the process gives up what it does not need.
+    pub sandbox: bool,
+}
+
+/// How the programs of the operator run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProgramConfig {
+    /// `None`: the user of this process.
+    pub user: Option<ProgramUser>,
+    /// The names of the variables that they get besides the usual ones and ours.
+    pub environment: Box<[String]>,
+}
+
+/// A user and a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProgramUser {
+    pub uid: u32,
+    pub gid: u32,
 }
 
 /// How the kernel silences this host for its virtual addresses when this process dies.

@@ -11,6 +11,7 @@ use log::LevelFilter;
 use serde::Deserialize;
 
 use super::model::{GuardChoice, HttpTarget, InterfaceChoice, LogFormat, StateHint, VirtualAddress};
+use super::program::{self, UserName};
 use super::value::{self, LeaseChoice, Parsed};
 pub use super::variable::{Default, Scope, Variable};
 use super::{address, endpoint};
@@ -353,6 +354,25 @@ variables! {
         help: "program to run on each transition, by absolute path, with its first arguments; it runs \
                without a shell and gets `INSTANCE name STATE priority` as further arguments, as in \
                keepalived",
+    }
+    PROGRAM_USER program_user: UserName {
+        parse: single program::user,
+        scope: Process,
+        default: None,
+        help: "user that the programs of NOTIFY run as: `1000`, `1000:1000` or a name in /etc/passwd; unset: the user \
+               of vrrp-init, without any capability",
+    }
+    PROGRAM_ENV program_env: Vec<String> {
+        parse: list "name" program::name,
+        scope: Process,
+        default: None,
+        help: "further environment variables that programs get, by name; secrets of vrrp-init are never passed on",
+    }
+    SANDBOX sandbox: bool {
+        parse: single value::boolean,
+        scope: Process,
+        default: Value("true"),
+        help: "whether vrrp-init gives up, after the start, what it does not need: see docs/sandbox.md",
     }
     COMPAT compat: String {
         parse: single value::one_word,

@@ -41,8 +41,9 @@ use std::time::Duration;
 use log::Level;
 
 use crate::checks::{Checks, Outcome};
-use crate::config::{Config, is_secret};
+use crate::config::{Config, is_passed_on};
 use crate::ids::CheckId;
+use crate::sandbox::Sandbox;
 use crate::serve::Server;
 use crate::sys::Error;
 use crate::sys::limits::{self, Descriptors};
@@ -107,6 +108,7 @@ pub struct Daemon {
     server: Server,
     lifelines: Lifelines,
     notifier: Notifier,
+    sandbox: Sandbox,
     notify_failures: u64,
     pages: Pages,
     stall: Stall,
@@ -130,12 +132,27 @@ fn descriptors() -> (Descriptors, Option<File>) {
     (descriptors, None)
 }
 
+fn expire_server(server: &mut Server, now: Instant, poller: &Poller) {
+    for e in server.expire(now, poller) {
+        log::warn!(event = "serving"; "{e}; will retry; everything else works");
+    }
+}
+
+/// Before there is a second thread, and before a socket that receives packets is opened.
+fn enter(sandbox: &mut Sandbox, checks: &Checks) {
+    sandbox.enter(checks.are_hidden_by_hidepid());
+    for (level, sentence) in sandbox.report() {
+        log::log!(level, event = "sandbox"; "{sentence}");
+    }
+}
+
 impl Daemon {
     /// Opens everything, removes what a killed predecessor left, and starts the routers.
     ///
     /// # Errors
     /// The kernel refuses something for good. A missing interface is not an error: it is waited for.
     pub fn start(config: Config) -> Result<Self, Error> {
+        let mut sandbox = Sandbox::new(&config);
         // Before any socket, so that its number is lower.
         let (descriptors, mounts) = descriptors();
         let signals = Signals::install()?;
@@ -147,6 +164,10 @@ impl Daemon {
         poller.watch(network.monitor_fd(), Token::Netlink)?;
         let mut checks = Checks::new(descriptors)?;
         poller.watch(checks.identities_fd(), Token::Identities)?;
+        let mut server = Server::new(config.serve, descriptors);
+        // Their folder may be one that only root with all capabilities can write.
+        expire_server(&mut server, poller.now(), &poller);
+        enter(&mut sandbox, &checks);
         let routers = Routers::new(config.routers, network, &mut checks, &poller, descriptors)?;
         let lifelines = Lifelines::new(config.lifeline, descriptors, poller.now());
         let mut daemon = Self {
@@ -156,8 +177,12 @@ impl Daemon {
             routers,
             checks,
             lifelines,
-            server: Server::new(config.serve, descriptors),
-            notifier: Notifier::new(is_secret),
+            server,
+            notifier: Notifier::new(
+                |name| is_passed_on(name, &config.programs.environment),
+                sandbox.rights(),
+            ),
+            sandbox,
             notify_failures: 0,
             pages: Pages::default(),
             stall: Stall::default(),
@@ -166,7 +191,7 @@ impl Daemon {
             reap_again: false,
             stop: None,
         };
-        if daemon.checks.are_hidden_by_hidepid() {
+        if !daemon.checks.is_empty() && daemon.checks.are_hidden_by_hidepid() {
             log::error!(event = "hidepid"; "/proc is mounted with hidepid: services of other users look dead; remount it without hidepid");
         }
         daemon.poll_first()?;
@@ -288,9 +313,7 @@ impl Daemon {
             let outcomes = self.notifier.expire(now);
             self.report_outcomes(&outcomes);
         }
-        for e in self.server.expire(now, &self.poller) {
-            log::warn!(event = "serving"; "{e}; will retry; everything else works");
-        }
+        expire_server(&mut self.server, now, &self.poller);
         self.routers.fire_timers();
     }
 
@@ -335,7 +358,8 @@ impl Daemon {
         let now = self.poller.now();
         for _ in 0..MOST_RESPONSES {
             let Some((connection, request)) = self.server.next_request() else { return };
-            let process = ProcessStatus::new(self.notify_failures, &self.stall, &self.lifelines);
+            let process =
+                ProcessStatus::new(self.notify_failures, &self.stall, &self.lifelines, &self.sandbox);
             let (routers, checks) = (&mut self.routers, &self.checks);
             let (response, took_long) = self.pages.respond(request, routers, checks, now, process);
             self.server.respond(connection, response, now, &self.poller);
@@ -349,7 +373,7 @@ impl Daemon {
     fn dump_status(&mut self) {
         let now = self.poller.now();
         let Some(requests) = self.dump.take(now) else { return };
-        let process = ProcessStatus::new(self.notify_failures, &self.stall, &self.lifelines);
+        let process = ProcessStatus::new(self.notify_failures, &self.stall, &self.lifelines, &self.sandbox);
         let status = snapshot::status(&mut self.routers, &self.checks, now, process);
         snapshot::log_status(&self.routers, &status);
         if requests > 1 {

@@ -15,6 +15,7 @@ use super::router::Router;
 use super::routers::Routers;
 use crate::checks::Checks;
 use crate::config::VirtualAddress;
+use crate::sandbox::Sandbox;
 use crate::status::{
     self, AddressStatus, Brief, BriefRouter, CheckStatus, Dropped, Facts, FaultStatus, GuardStatus, Health,
     HeardStatus, InterfaceStatus, PeerStatus, RouterStatus, Serving, Status,
@@ -78,11 +79,17 @@ pub(super) struct ProcessStatus<'a> {
     lifelines: &'a Lifelines,
     notify_failures: u64,
     longest_turn: Duration,
+    sandbox: &'a Sandbox,
 }
 
 impl<'a> ProcessStatus<'a> {
-    pub(super) fn new(notify_failures: u64, stall: &Stall, lifelines: &'a Lifelines) -> Self {
-        Self { lifelines, notify_failures, longest_turn: stall.longest() }
+    pub(super) fn new(
+        notify_failures: u64,
+        stall: &Stall,
+        lifelines: &'a Lifelines,
+        sandbox: &'a Sandbox,
+    ) -> Self {
+        Self { lifelines, notify_failures, longest_turn: stall.longest(), sandbox }
     }
 }
 
@@ -122,6 +129,7 @@ pub(super) fn status(
         serving,
         notify_failures: process.notify_failures,
         loop_stall_max_us: u64::try_from(process.longest_turn.as_micros()).unwrap_or(u64::MAX),
+        sandbox: process.sandbox.status(),
         routers: statuses,
         interfaces: interfaces.collect(),
     }

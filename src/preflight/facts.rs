@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Config, InterfaceChoice};
 use crate::interfaces::Interfaces;
+use crate::sandbox::Sandbox;
 use crate::sys::capabilities::{self, Capability};
 use crate::sys::netlink::{Netlink, Route};
 use crate::sys::process::ProcFs;
@@ -88,7 +89,7 @@ impl Facts {
 fn broken_programs(config: &Config) -> Vec<String> {
     let mut broken: Vec<String> = vec![];
     for name in config.routers.iter().filter_map(|router| router.notify.as_ref()?.first()) {
-        let why = program::check(Path::new(name)).err().map(String::from);
+        let why = program::check(Path::new(name), Sandbox::new(config).rights()).err().map(String::from);
         broken.extend(why.filter(|why| !broken.contains(why)));
     }
     broken

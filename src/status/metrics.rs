@@ -2,7 +2,9 @@
 
 use std::fmt::{self, Write as _};
 
-use super::model::{AddressStatus, FaultStatus, GuardStatus, RouterStatus, Status, TargetStatus};
+use super::model::{
+    AddressStatus, FaultStatus, GuardStatus, LayerStatus, RouterStatus, Status, TargetStatus,
+};
 use crate::vrrp::Role;
 
 /// The media type of [`text`].
@@ -99,6 +101,10 @@ pub fn text(status: &Status) -> String {
         "Longest turn of the event loop since the start; no advert is sent or received meanwhile",
     ));
     page.sample("loop_stall_max_seconds", &"", &Micros(status.loop_stall_max_us));
+    page.family(&("sandbox", GAUGE, "Whether a layer of the sandbox is in force"));
+    for LayerStatus { layer, active, .. } in &status.sandbox {
+        page.sample("sandbox", &format_args!("layer=\"{layer}\""), &u8::from(*active));
+    }
     for (family, of) in COUNTERS {
         page.family(family);
         for router in &status.routers {
@@ -392,6 +398,8 @@ mod tests {
         let text = text(&status());
         for line in [
             "keepalived_up 1",
+            "keepalived_sandbox{layer=\"capabilities\"} 1",
+            "keepalived_sandbox{layer=\"seccomp\"} 0",
             "keepalived_vrrp_state{iname=\"VI_1\",intf=\"eth0\",vrid=\"51\",ip_address=\"10.0.0.2\"} 2",
             "keepalived_vrrp_state{iname=\"VI_2\",intf=\"eth1\",vrid=\"52\",ip_address=\"fd00::1\"} 3",
             "keepalived_vrrp_excluded_state{iname=\"VI_2\",intf=\"eth1\",vrid=\"52\",ip_address=\"fd00::3\"} 3",

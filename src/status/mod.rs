@@ -13,7 +13,8 @@ pub use document::{DOWN, Document, MAX_DETAILS, OK, Part, TROUBLE};
 pub use history::{History, Transition};
 pub use model::{
     AddressStatus, Brief, BriefRouter, CheckStatus, Counters, Dropped, FaultStatus, GuardStatus, Health,
-    HeardStatus, InterfaceStatus, LifelineStatus, PeerStatus, RouterStatus, Serving, Status, TargetStatus,
+    HeardStatus, InterfaceStatus, LayerStatus, LifelineStatus, PeerStatus, RouterStatus, Serving, Status,
+    TargetStatus,
 };
 pub use serving::{Conflicts, Facts, judge, overall};
 pub use text::{details, headline, names, span, table};

@@ -22,6 +22,8 @@ pub struct Status {
     pub notify_failures: u64,
     /// The longest turn of the event loop in microseconds: for so long no advert could be sent or received.
     pub loop_stall_max_us: u64,
+    /// The layers of the sandbox; empty with `SANDBOX=off`.
+    pub sandbox: Vec<LayerStatus>,
     pub routers: Vec<RouterStatus>,
     pub interfaces: Vec<InterfaceStatus>,
 }
@@ -34,6 +36,16 @@ pub struct Health {
     pub healthy: bool,
     /// The reasons if not healthy, each a sentence.
     pub problems: Vec<String>,
+}
+
+/// One layer of the sandbox.
+#[derive(Clone, Debug, Serialize)]
+pub struct LayerStatus {
+    pub layer: &'static str,
+    /// Whether it is in force.
+    pub active: bool,
+    /// Why it is not.
+    pub problem: Option<String>,
 }
 
 /// The verdict on one router, or on all.
@@ -404,6 +416,10 @@ pub(crate) mod tests {
             },
             notify_failures: 0,
             loop_stall_max_us: 1_234_567,
+            sandbox: vec![
+                LayerStatus { layer: "capabilities", active: true, problem: None },
+                LayerStatus { layer: "seccomp", active: false, problem: Some("it is refused".into()) },
+            ],
             routers: vec![master(), second],
             interfaces: vec![InterfaceStatus {
                 interface: "eth0".into(),

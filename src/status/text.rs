@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::model::{
-    AddressStatus, CheckStatus, Counters, Dropped, GuardStatus, HeardStatus, LifelineStatus, RouterStatus,
-    Serving, Status, TargetStatus,
+    AddressStatus, CheckStatus, Counters, Dropped, GuardStatus, HeardStatus, LayerStatus, LifelineStatus,
+    RouterStatus, Serving, Status, TargetStatus,
 };
 use crate::columns::{Columns, join};
 use crate::printable;
@@ -33,6 +33,18 @@ fn millis(ms: u64) -> String {
     span(Duration::from_millis(ms))
 }
 
+/// Which layers are in force.
+fn sandbox(layers: &[LayerStatus]) -> String {
+    if layers.is_empty() {
+        return "off (SANDBOX=off)".into();
+    }
+    let missing = layers
+        .iter()
+        .filter_map(|layer| Some(format!("without {}: {}", layer.layer, layer.problem.as_ref()?)));
+    let missing = join(missing, "; ");
+    if missing.is_empty() { "on".into() } else { format!("on, but {}", printable::line(&missing)) }
+}
+
 /// Whether the addresses serve, and the number of warnings, unless the verdict is one of them.
 pub fn headline(status: &Status) -> String {
     if !status.health.healthy {
@@ -47,10 +59,14 @@ pub fn headline(status: &Status) -> String {
     }
 }
 
-/// One line that says whether the addresses serve, then a table with one row per router.
+/// One line that says whether the addresses serve, one about the sandbox, then a table with one row per router.
 pub fn table(status: &Status) -> String {
     let (version, up) = (status.version, millis(status.uptime_ms));
-    let text = format!("vrrp-init {version}, up {up}: {}\n\n", printable::line(&headline(status)));
+    let text = format!(
+        "vrrp-init {version}, up {up}: {}\nsandbox {}\n\n",
+        printable::line(&headline(status)),
+        sandbox(&status.sandbox)
+    );
     let headings = ["router", "VRID", "interface", "state", "for", "priority", "master", "addresses"];
     let mut rows = Columns::new(&headings);
     for router in &status.routers {
@@ -275,7 +291,7 @@ mod tests {
     #[test]
     fn the_table_has_a_row_for_each_router() {
         let text = table(&status());
-        let expected = "vrrp-init 0.1.0, up 2 min: VI_2: FAULT: interface eth1 has no carrier; no master is heard\n\n\
+        let expected = "vrrp-init 0.1.0, up 2 min: VI_2: FAULT: interface eth1 has no carrier; no master is heard\nsandbox on, but without seccomp: it is refused\n\n\
             router  VRID  interface  state   for    priority  master     addresses\n\
             VI_1    51    eth0       MASTER  1.5 s  13        this host  10.0.0.2 here\n\
             VI_2    52    eth1       FAULT   1 min  100       -          fd00::1 and 2 more not here\n";

@@ -18,8 +18,10 @@ pub mod process;
 pub mod program;
 pub mod reaper;
 pub mod route;
+pub mod sandbox;
 pub mod signals;
 pub mod socket;
+pub mod unprivileged;
 
 use std::fmt::Display;
 use std::io;

@@ -5,22 +5,69 @@ use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::unistd::{AccessFlags, access};
+use nix::sys::statvfs::{FsFlags, statvfs};
+use nix::unistd::{AccessFlags, access, geteuid};
 
 use super::Error;
+use super::unprivileged::Rights;
+
+/// Bits of a file's mode.
+const STICKY: u32 = 0o1000;
+const GROUP_WRITES: u32 = 0o020;
+const OTHERS_WRITE: u32 = 0o002;
 
 /// How much of a file is read: the program headers and the name of the loader are at its beginning.
 const HEAD: u64 = 4096;
 
-/// Why the kernel would not run the program at `path`, as far as that is visible without running it.
+/// Why the kernel would not run the program at `path`, or we would not with these rights, as far as that is visible without
+/// running it.
 ///
 /// # Errors
 /// The reason, with advice.
-pub fn check(path: &Path) -> Result<(), Error> {
-    find_obstacle(path).map_err(|e| failure(path, &path.display(), &e))
+pub fn check(path: &Path, rights: Rights) -> Result<(), Error> {
+    let result = find_obstacle(path).and_then(|()| check_writers(path, rights));
+    result.map_err(|e| failure(path, &path.display(), &e))
+}
+
+/// Refuses a program that somebody else can write or replace: neither root nor the user that it runs as.
+pub(super) fn check_writers(path: &Path, rights: Rights) -> io::Result<()> {
+    if !rights.restricted {
+        return Ok(());
+    }
+    // Whoever can write one of the folders can replace the file, or a link on the way to it.
+    let target = fs::canonicalize(path)?;
+    let mut paths: Vec<_> = path.ancestors().chain(target.ancestors()).collect();
+    paths.sort_unstable();
+    paths.dedup();
+    paths.into_iter().filter(|path| path.is_absolute()).try_for_each(|path| check_writers_of(path, rights))
+}
+
+fn check_writers_of(path: &Path, rights: Rights) -> io::Result<()> {
+    let file = fs::symlink_metadata(path)?;
+    let (user, group) = rights.user.map_or((geteuid().as_raw(), 0), |user| (user.uid, user.gid));
+    let (shown, owner) = (path.display(), file.uid());
+    if owner != 0 && owner != user {
+        return Err(io::Error::other(format!(
+            "{shown} belongs to user {owner}, who could change it; give it to root (chown), or set PROGRAM_USER={owner}"
+        )));
+    }
+    // In a folder with the sticky bit, such as /tmp, each file is its owner's.
+    let is_sticky = file.is_dir() && file.mode() & STICKY != 0;
+    let others =
+        if file.gid() == 0 || file.gid() == group { OTHERS_WRITE } else { OTHERS_WRITE | GROUP_WRITES };
+    if file.is_symlink() || is_sticky || file.mode() & others == 0 || is_read_only(path) {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("others can write {shown}; take that away (chmod go-w)")))
+}
+
+/// Nobody can write a read-only mount, as those of ConfigMaps are.
+fn is_read_only(path: &Path) -> bool {
+    statvfs(path).is_ok_and(|mount| mount.flags().contains(FsFlags::ST_RDONLY))
 }
 
 /// The kernel's reason, or what it would be, with advice. Its kind becomes `Other`, because `PermissionDenied` does not
@@ -144,6 +191,7 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             path
         };
+        let check = |path: &Path| check(path, Rights::default());
         let why = |path: &Path| check(path).unwrap_err().to_string();
         assert!(check(&file("good", "#!/bin/sh\n", 0o755)).is_ok());
         assert!(check(Path::new("/bin/sh")).is_ok());

@@ -63,7 +63,7 @@ fn at_its_start_the_daemon_logs_only_the_facts_it_would_not_log_later() {
     );
     router.run.log.wait_for("(VI_1) 192.0.2.1 is in no subnet of enp0s3", seconds(2));
     router.wait_backup(0, seconds(2));
-    assert_eq!(router.run.log.since(0, "capabilities").len(), 0);
+    assert_eq!(router.run.log.since(0, "the capabilities").len(), 0);
     assert_eq!(router.run.log.since(0, "is not seen").len(), 0);
 }
 

@@ -27,6 +27,7 @@ mod packets;
 mod partition;
 mod pid1;
 mod routers;
+mod sandbox;
 mod scan;
 mod second_speaker;
 mod sending;

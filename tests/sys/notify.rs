@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use vrrp_init::config::is_passed_on;
 use vrrp_init::sys::notify::{GRACE, LIMIT, Notifier, Outcome, WAITING};
 use vrrp_init::sys::poller::{Clock, Poller};
 use vrrp_init::sys::reaper::{How, Reaped, reap};
 use vrrp_init::sys::signals::Signals;
+use vrrp_init::sys::unprivileged::Rights;
 
 use crate::own_process::{PID_NAMESPACE, inside, rerun};
 
@@ -27,7 +29,8 @@ fn runs_as_pid_1<F: Fn()>(test: F) -> bool {
         assert_eq!(std::process::id(), 1);
         return false;
     }
-    let env = ["env", "AUTH_PASS=secret", "AUTH_PASS_2=secret", "VRID=kept"];
+    let env =
+        ["env", "AUTH_PASS=secret", "AUTH_PASS_2=secret", "VRID=kept", "OTHERS=secret", "EXTRA=asked for"];
     rerun(test, &[&env[..], &PID_NAMESPACE].concat(), "PID 1");
     true
 }
@@ -42,12 +45,21 @@ struct Loop {
 
 impl Loop {
     fn new(tag: &str) -> Self {
+        Self::with_rights(tag, Rights::default())
+    }
+
+    fn with_rights(tag: &str, rights: Rights) -> Self {
         // The parent's pid distinguishes two test runs at the same time; our own pid is always 1.
         let dir = std::env::temp_dir().join(format!("sys-notify-{tag}-{}", unique()));
         fs::create_dir(&dir).unwrap();
         let (signals, poller) = (Signals::install().unwrap(), Poller::new(Clock::start().unwrap()).unwrap());
         poller.watch(signals.as_fd(), 1).unwrap();
-        Self { poller, signals, notifier: Notifier::new(vrrp_init::config::is_secret), dir }
+        Self {
+            poller,
+            signals,
+            notifier: Notifier::new(|name| is_passed_on(name, &["EXTRA".into(), "AUTH_PASS".into()]), rights),
+            dir,
+        }
     }
 
     fn script(&self, name: &str, body: &str) -> Vec<String> {
@@ -348,7 +360,11 @@ fn a_program_inherits_neither_secrets_nor_descriptors_nor_signal_settings() {
     before.thread_set_mask().unwrap();
     assert!(it.until_idle().iter().all(Outcome::is_success));
     let env = it.read("env");
-    assert!(env.contains("VRID=kept\n") && !env.contains("AUTH_PASS") && !env.contains("secret"), "{env}");
+    assert!(
+        env.contains("VRID=kept\n") && env.contains("EXTRA=asked for\n") && env.contains("PATH="),
+        "{env}"
+    );
+    assert!(!env.contains("OTHERS") && !env.contains("AUTH_PASS") && !env.contains("secret"), "{env}");
     let fds = it.read("fds");
     assert!(!fds.contains(ours.to_str().unwrap()) && !fds.contains("[eventpoll]"), "{fds}");
     let output = fs::read_link("/proc/self/fd/1").unwrap();

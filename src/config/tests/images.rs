@@ -40,6 +40,8 @@ fn good(name: &str) -> &'static str {
         "VIP_EXCLUDED" => "10.0.0.9",
         "NOTIFY" => "/notify",
         "ADDRESS_GUARD" => "nft",
+        "PROGRAM_ENV" => "WEBHOOK_URL",
+        "SANDBOX" => "off",
         "COMPAT" => "none",
         "STATUS_SOCKET" => "/run/other.sock",
         "METRICS_LISTEN" => ":9165",

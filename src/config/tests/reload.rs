@@ -16,7 +16,7 @@ const BEFORE: [(&str, &str); 5] = [
 ];
 
 /// Another value for every variable.
-const AFTER: [(&str, &str); 36] = [
+const AFTER: [(&str, &str); 39] = [
     ("VIP", "10.0.0.3"),
     ("VIRTUAL_ROUTER", "52"),
     ("INTERFACE", "eth0"),
@@ -48,6 +48,9 @@ const AFTER: [(&str, &str); 36] = [
     ("GARP_REFRESH", "60"),
     ("INSTANCE_NAME", "web"),
     ("NOTIFY", "/notify"),
+    ("PROGRAM_USER", "1000"),
+    ("PROGRAM_ENV", "WEBHOOK_URL"),
+    ("SANDBOX", "off"),
     ("COMPAT", "osixia"),
     ("STATUS_SOCKET", "off"),
     ("METRICS_LISTEN", ":9165"),

@@ -50,7 +50,7 @@ fn the_password_is_secret_by_every_name_of_it_and_those_of_others_are_not() {
                 VRRP_AUTH_PASS KEEPALIVED_PASSWORD KEEPALIVED_PASSWORD_FILE PASSWORD PASS PASS_FILE \
                 AUTH_PASS_FILE_2 AUTH_PASS_02 AUTH_PASSWD PASSWORD_0 PASSWORD_2_FILE VRRP_AUTH_PASS_2";
     for name in ours.split_whitespace() {
-        assert!(is_secret(name.as_ref()), "{name}");
+        assert!(!is_passed_on(name.as_ref(), &[name.to_owned()]), "{name}");
     }
     for name in [
         "PATH",
@@ -62,6 +62,19 @@ fn the_password_is_secret_by_every_name_of_it_and_those_of_others_are_not() {
         "AUTH_TYPE",
         "VRID",
     ] {
-        assert!(!is_secret(name.as_ref()), "{name}");
+        assert!(is_passed_on(name.as_ref(), &[name.to_owned()]), "{name}");
+    }
+}
+
+#[test]
+fn programs_get_what_is_usual_and_ours_and_what_is_asked_for() {
+    let passed_on = |name: &str| is_passed_on(name.as_ref(), &["WEBHOOK_URL".to_owned()]);
+    for name in
+        ["PATH", "LC_ALL", "TZ", "VIP", "PRIORITY_2", "VIP_FILE", "KEEPALIVED_PRIORITY", "WEBHOOK_URL"]
+    {
+        assert!(passed_on(name), "{name}");
+    }
+    for name in ["WEBHOOK_URL_2", "DB_PASSWORD", "LD_PRELOAD", "BASH_ENV", "KUBERNETES_PORT", "PRIORITI"] {
+        assert!(!passed_on(name), "{name}");
     }
 }

@@ -1,0 +1,123 @@
+//! The user and the environment of the operator's programs; reads no file but through the caller.
+
+use std::path::Path;
+
+use super::environment::ReadFile;
+use super::model::{ProgramConfig, ProgramUser};
+use super::reader::Reader;
+use super::value::Value;
+use super::variables::{PROGRAM_ENV, PROGRAM_USER};
+
+const PASSWD: &str = "/etc/passwd";
+
+/// A user as the operator names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum UserName {
+    Ids(ProgramUser),
+    /// In `/etc/passwd`.
+    Name(String),
+}
+
+/// `1000`, whose group has the same number, `1000:1001`, or a name.
+pub(super) fn user(text: &str) -> Value<UserName> {
+    // The highest number stands for "unchanged" in system calls.
+    let id = |text: &str| text.parse::<u32>().ok().filter(|id| *id < u32::MAX);
+    let (uid, gid) = text.split_once(':').unwrap_or((text, text));
+    if let (Some(uid), Some(gid)) = (id(uid), id(gid)) {
+        return Ok(UserName::Ids(ProgramUser { uid, gid }));
+    }
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if !text.is_empty()
+        && text.chars().all(is_name)
+        && !text.starts_with(|c: char| c.is_ascii_digit() || c == '-')
+    {
+        return Ok(UserName::Name(text.to_owned()));
+    }
+    Err("must be a number, two numbers such as 1000:1000, or the name of a user".into())
+}
+
+/// The name of an environment variable.
+pub(super) fn name(text: &str) -> Value<String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if text.chars().all(is_name) && !text.starts_with(|c: char| c.is_ascii_digit()) {
+        return Ok(text.to_owned());
+    }
+    Err("must be the name of an environment variable, without its value".into())
+}
+
+/// `None` once a problem is noted.
+pub(super) fn programs(reader: &mut Reader<'_>, read_file: ReadFile<'_>) -> Option<ProgramConfig> {
+    let environment = reader.value(&PROGRAM_ENV).unwrap_or_default().into();
+    let user = match reader.value(&PROGRAM_USER) {
+        None => None,
+        Some(UserName::Ids(user)) => Some(user),
+        Some(UserName::Name(name)) => match read_file(Path::new(PASSWD)) {
+            Ok(passwd) => {
+                let user = find(&passwd, &name);
+                if user.is_none() {
+                    reader.refuse_text(&PROGRAM_USER, format!("is not in {PASSWD}; a number always works"));
+                }
+                Some(user?)
+            }
+            Err(e) => {
+                let why =
+                    format!("cannot be found, because {PASSWD} cannot be read ({e}); a number always works");
+                reader.refuse_text(&PROGRAM_USER, why);
+                return None;
+            }
+        },
+    };
+    Some(ProgramConfig { user, environment })
+}
+
+/// passwd(5): `name:password:uid:gid:…`.
+fn find(passwd: &[u8], name: &str) -> Option<ProgramUser> {
+    let lines = passwd.split(|octet| *octet == b'\n').filter_map(|line| str::from_utf8(line).ok());
+    let mut users = lines.map(|line| line.split(':')).filter_map(|mut fields| {
+        let (found, _, uid, gid) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+        (found == name).then_some(ProgramUser { uid: uid.parse().ok()?, gid: gid.parse().ok()? })
+    });
+    users.next()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_user_is_a_number_two_numbers_or_a_name() {
+        assert_eq!(user("1000"), Ok(UserName::Ids(ProgramUser { uid: 1000, gid: 1000 })));
+        assert_eq!(user("0:7"), Ok(UserName::Ids(ProgramUser { uid: 0, gid: 7 })));
+        assert_eq!(user("keepalived_script"), Ok(UserName::Name("keepalived_script".into())));
+        for refused in
+            ["", "4294967295", "-1", "1000:", ":5", "a:b", "1000:x", "a b", "-a", "1a", "99999999999"]
+        {
+            assert!(user(refused).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_found_in_passwd() {
+        let passwd = b"root:x:0:0:root:/root:/bin/sh\n#daemon:x:1:1\nshort:x:2\n\xff:x:3:3\nweb:x:33:34:,,,:/:/bin/false\n";
+        assert_eq!(find(passwd, "root"), Some(ProgramUser { uid: 0, gid: 0 }));
+        assert_eq!(find(passwd, "web"), Some(ProgramUser { uid: 33, gid: 34 }));
+        assert_eq!([find(passwd, "daemon"), find(passwd, "short"), find(passwd, "x")], [None; 3]);
+    }
+
+    #[test]
+    fn a_variable_is_named_without_its_value() {
+        assert_eq!(name("WEBHOOK_URL"), Ok("WEBHOOK_URL".into()));
+        for refused in ["A=b", "1A", "A-B"] {
+            assert!(name(refused).is_err(), "{refused}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_passwd_panics(passwd: Vec<u8>, name in "[a-z:]{0,3}") {
+            let _ = find(&passwd, &name);
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Gives up what this process does not need: each layer on its own, because a kernel or a container may refuse some. Does
+//! not know what the process does.
+
+use std::io;
+
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+pub use rustix::thread::CapabilitySet;
+use rustix::thread::{
+    CapabilitySets, capabilities, capability_is_in_bounding_set, clear_ambient_capability_set,
+    remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
+};
+
+use super::unprivileged::CHANGE_USER;
+
+/// What the process needs later.
+#[derive(Clone, Copy, Debug)]
+pub struct Needs {
+    pub capabilities: CapabilitySet,
+    /// To run programs as another user.
+    pub other_user: bool,
+    /// Why all capabilities are needed.
+    pub all_capabilities: Option<&'static str>,
+}
+
+/// One layer of the sandbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    pub name: &'static str,
+    /// Why it is not in force; `None` if it is.
+    pub missing: Option<String>,
+}
+
+/// Applies every layer to the calling thread, and to the threads and processes that it starts. There should be no other
+/// thread.
+pub fn enter(needs: &Needs) -> Vec<Layer> {
+    let limit = Rlimit { current: Some(0), maximum: Some(0) };
+    let layers = [
+        ("no_new_privs", set_no_new_privs(true).map_err(refused)),
+        // First the bounding set: to change it needs a capability.
+        ("bounding", cut_bounding_set(*needs)),
+        ("capabilities", give_up_capabilities(*needs)),
+        ("dumpable", set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(refused)),
+        ("core", setrlimit(Resource::Core, limit).map_err(refused)),
+    ];
+    layers.into_iter().map(|(name, result)| Layer { name, missing: result.err() }).collect()
+}
+
+fn refused(e: impl Into<io::Error>) -> String {
+    format!("the kernel refuses it: {}", e.into())
+}
+
+/// What a program started by this process could gain at most.
+fn cut_bounding_set(needs: Needs) -> Result<(), String> {
+    if let Some(why) = needs.all_capabilities {
+        return Err(why.into());
+    }
+    let kept = needs.capabilities;
+    for bit in (0..u64::BITS).map(|n| CapabilitySet::from_bits_retain(1 << n)) {
+        match capability_is_in_bounding_set(bit) {
+            Ok(true) if !kept.contains(bit) => remove_capability_from_bounding_set(bit).map_err(
+                |_| "the container lacks the capability SETPCAP; no_new_privs has the same effect",
+            )?,
+            Ok(_) => {}
+            // The kernel knows no further one.
+            Err(_) => break,
+        }
+    }
+    Ok(())
+}
+
+fn give_up_capabilities(needs: Needs) -> Result<(), String> {
+    // Kernels before 4.3 have no ambient set.
+    let _ = clear_ambient_capability_set();
+    let now = capabilities(None).map_err(refused)?;
+    let inheritable = CapabilitySet::empty();
+    if let Some(why) = needs.all_capabilities {
+        set_capabilities(None, CapabilitySets { inheritable, ..now }).map_err(refused)?;
+        return Err(why.into());
+    }
+    let effective = now.permitted & needs.capabilities;
+    // A thread that runs a program raises them.
+    let spare = if needs.other_user { now.permitted & CHANGE_USER } else { CapabilitySet::empty() };
+    set_capabilities(None, CapabilitySets { effective, permitted: effective | spare, inheritable })
+        .map_err(refused)
+}
