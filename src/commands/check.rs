@@ -1,22 +1,24 @@
 //! The command `check`: prints the effective configuration with its origins, and the preflight. Judges nothing itself.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use log::Level;
 
 use super::failure::Failure;
 use super::{environment, output};
 use crate::columns::join;
-use crate::config::{Config, GuardChoice, RouterConfig, Setting};
+use crate::config::{Config, GuardChoice, Plan, RouterConfig, Setting};
 use crate::preflight::{Facts, Finding, Processes, findings};
 use crate::printable;
 use crate::sandbox::Sandbox;
 use crate::sys::nftables::Guard;
 use crate::sys::route;
 
-/// Prints the report. It fails only if the daemon could not start here; warnings do not count.
-pub(super) fn check() -> Result<(), Failure> {
-    let (config, warnings, settings) = environment::explain()?;
+/// Prints the report. It fails only if the daemon could not start here; warnings do not count. `file`: instead of
+/// `ENV_FILE`.
+pub(super) fn check(file: Option<&Path>) -> Result<(), Failure> {
+    let (config, warnings, settings) = environment::explain(file)?;
     let mut facts = Facts::gather(&config)?;
     facts.neighbors = route::neighbors();
     if config.guard != GuardChoice::Off {
@@ -25,6 +27,9 @@ pub(super) fn check() -> Result<(), Failure> {
         facts.guard = Some(Guard::examine(&addresses));
     }
     let mut text = effective(&config, &settings);
+    if let Some(plan) = file.and_then(environment::difference) {
+        text.push_str(&changes(&plan));
+    }
     text.push_str("\npreflight\n");
     match Processes::scan(&config) {
         Ok(processes) => facts.processes = Some(processes),
@@ -51,6 +56,19 @@ pub(super) fn check() -> Result<(), Failure> {
 fn line(text: &mut String, level: Level, sentence: &str) {
     let level = level.as_str().to_ascii_lowercase();
     _ = writeln!(text, "  {level:6}{}", printable::line(sentence));
+}
+
+/// What would follow from the file while the daemon runs with the present environment.
+fn changes(plan: &Plan) -> String {
+    let mut text = String::from("\nchanges\n");
+    let restart = plan.restart.iter().filter(|change| change.name != "ENV_FILE");
+    for change in &plan.applied {
+        _ = writeln!(text, "  applied at once  {change}");
+    }
+    for change in restart {
+        _ = writeln!(text, "  needs a restart  {change}");
+    }
+    if text.lines().count() == 2 { text + "  none\n" } else { text }
 }
 
 /// The table of settings: first the process, then the routers of each suffix.

@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use lexopt::{Arg, Parser};
 
@@ -14,7 +15,10 @@ pub enum Command {
     /// Run the daemon until a signal stops it. The default.
     Run,
     /// Print the effective configuration and the preflight.
-    Check,
+    Check {
+        /// With this file of variables, by absolute path, instead of `ENV_FILE`.
+        file: Option<PathBuf>,
+    },
     /// Print the status of the running daemon.
     Status {
         /// As JSON instead of text.
@@ -70,9 +74,9 @@ static COMMANDS: [Row; 9] = [
     Row { name: "run", arguments: "", help: "run the daemon (default)", command: Command::Run },
     Row {
         name: "check",
-        arguments: "",
-        help: "print every value with its origin and the problems on this machine; change nothing",
-        command: Command::Check,
+        arguments: "[--file FILE]",
+        help: "print every value with its origin and the problems on this machine; change nothing; --file: as if ENV_FILE named this file, and what of it needs a restart",
+        command: Command::Check { file: None },
     },
     Row {
         name: "status",
@@ -141,6 +145,9 @@ impl Command {
                 (Arg::Short('h') | Arg::Long("help"), _) => return Ok(Self::Help),
                 (Arg::Short('V') | Arg::Long("version"), _) => return Ok(Self::Version),
                 (Arg::Short(letter), _) => return Err(UsageError::unknown("option", &format!("-{letter}"))),
+                (Arg::Long("file"), Some(Self::Check { file: file @ None })) => {
+                    *file = Some(path(&mut parser)?);
+                }
                 (Arg::Long(name), Some(command)) => command.set_option(name)?,
                 (Arg::Long(name), None) => return Err(UsageError::unknown("option", &format!("--{name}"))),
                 (Arg::Value(name), None) => command = Some(Self::by_name(&name.to_string_lossy())?),
@@ -176,6 +183,12 @@ impl Command {
         }
         Ok(())
     }
+}
+
+/// The path after an option.
+fn path(parser: &mut Parser) -> Result<PathBuf, UsageError> {
+    let path = parser.value().map_err(|error| UsageError { problem: error.to_string() })?;
+    std::path::absolute(&path).map_err(|_| UsageError::unknown("file", &path.to_string_lossy()))
 }
 
 fn scan_seconds(text: &str) -> Result<u16, UsageError> {
@@ -256,6 +269,15 @@ mod tests {
     }
 
     #[test]
+    fn a_check_takes_a_file_by_any_path() {
+        let file = |path: &str| Ok(Command::Check { file: Some(path.into()) });
+        assert_eq!(parse(&["check"]), Ok(Command::Check { file: None }));
+        assert_eq!(parse(&["check", "--file", "/env"]), file("/env"));
+        let relative = std::env::current_dir().unwrap().join("env");
+        assert_eq!(parse(&["check", "--file=env"]), file(relative.to_str().unwrap()));
+    }
+
+    #[test]
     fn every_command_of_the_help_exists() {
         for Row { name, .. } in &COMMANDS {
             assert!(parse(&[name]).is_ok(), "{name}");
@@ -288,6 +310,9 @@ mod tests {
             (&["hold", "haproxy"], "unknown argument \"haproxy\""),
             (&["run", "--json"], "unknown option \"--json\""),
             (&["--json", "status"], "unknown option \"--json\""),
+            (&["check", "--file"], "missing argument for option '--file'"),
+            (&["check", "--file", ""], "unknown file \"\""),
+            (&["check", "--file", "a", "--file", "b"], "unknown option \"--file\""),
             (&["status", "VI_1"], "unknown argument \"VI_1\""),
             (&["healthcheck", "--fast"], "unknown option \"--fast\""),
             (&["healthcheck", "VI_1", "VI_2"], "unknown argument \"VI_2\""),

@@ -1,11 +1,13 @@
 //! The process's environment and the files that it names, read for the configuration. Knows no variable.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::io;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use crate::config::{self, Config, ConfigError, EffectiveTexts, InterfaceChoice, Setting, Warning};
+use crate::config::{
+    self, Config, ConfigError, EffectiveTexts, InterfaceChoice, LARGEST_FILE, Plan, Setting, Warning,
+};
 
 /// The configuration and its warnings.
 ///
@@ -15,12 +17,26 @@ pub(super) fn read() -> Result<(Config, Vec<Warning>), ConfigError> {
     Config::from_environment(std::env::vars_os(), read_file)
 }
 
-/// The configuration, its warnings, and every effective value with its origin.
+/// The configuration, its warnings, and every effective value with its origin. `file`: instead of `ENV_FILE`.
 ///
 /// # Errors
 /// The environment is invalid.
-pub(super) fn explain() -> Result<(Config, Vec<Warning>, Vec<Setting>), ConfigError> {
-    Config::explained(std::env::vars_os(), read_file)
+pub(super) fn explain(file: Option<&Path>) -> Result<(Config, Vec<Warning>, Vec<Setting>), ConfigError> {
+    Config::explained(with_file(file), read_file)
+}
+
+/// The environment, with `file` as `ENV_FILE`.
+fn with_file(file: Option<&Path>) -> impl Iterator<Item = (OsString, OsString)> {
+    let names = ["ENV_FILE", "KEEPALIVED_ENV_FILE"];
+    let other = file.is_none();
+    let vars = std::env::vars_os().filter(move |(name, _)| other || !names.iter().any(|known| name == known));
+    vars.chain(file.map(|file| ("ENV_FILE".into(), file.into())))
+}
+
+/// What differs between the environment as it is and with `file` as `ENV_FILE`; `None` if either is invalid.
+pub(super) fn difference(file: &Path) -> Option<Plan> {
+    let now = EffectiveTexts::read(std::env::vars_os(), read_file).ok()?;
+    now.plan(with_file(Some(file)), read_file).ok()
 }
 
 /// The path of the status socket, also when another variable is invalid; `None` if it is off.
@@ -33,41 +49,37 @@ pub(super) fn interfaces() -> Vec<InterfaceChoice> {
     config::interfaces(std::env::vars_os(), read_file)
 }
 
-/// The configuration as read at the start. It remembers the files: a process's environment never changes, but the
-/// files that it names can.
-#[derive(Default)]
-pub(super) struct Startup {
-    files: RefCell<BTreeMap<PathBuf, Vec<u8>>>,
-}
+/// The configuration that runs, as texts: the environment never changes, but the files that it names can.
+pub(super) struct Running(EffectiveTexts);
 
-impl Startup {
-    /// The same as [`read`].
-    pub(super) fn read(&self) -> Result<(Config, Vec<Warning>), ConfigError> {
-        Config::from_environment(std::env::vars_os(), |path| {
-            let content = read_file(path)?;
-            self.files.borrow_mut().insert(path.to_owned(), content.clone());
-            Ok(content)
-        })
-    }
-
-    /// The names of the variables whose value differs from that at the start.
+impl Running {
+    /// The configuration, its warnings, and what later readings are compared with.
     ///
     /// # Errors
-    /// The environment is invalid with the present content of the files.
-    pub(super) fn changes(&self) -> Result<Vec<String>, ConfigError> {
-        let recall = |path: &Path| {
-            self.files.borrow().get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
-        };
-        let before = EffectiveTexts::read(std::env::vars_os(), recall)?;
-        Ok(before.changes(&EffectiveTexts::read(std::env::vars_os(), read_file)?))
+    /// The environment is invalid.
+    pub(super) fn read() -> Result<(Config, Vec<Warning>, Self), ConfigError> {
+        let (config, warnings, texts) = EffectiveTexts::reading(std::env::vars_os(), read_file)?;
+        Ok((config, warnings, Self(texts)))
+    }
+
+    /// What follows from the present content of the files.
+    ///
+    /// # Errors
+    /// The environment is invalid with it.
+    pub(super) fn plan(&self) -> Result<Plan, ConfigError> {
+        self.0.plan(std::env::vars_os(), read_file)
     }
 }
 
 /// Regular files only: reading a pipe without a writer would block for ever.
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    if std::fs::metadata(path)?.is_file() {
-        std::fs::read(path)
-    } else {
-        Err(io::Error::other("not a regular file"))
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("not a regular file"));
     }
+    let mut content = vec![];
+    File::open(path)?.take(LARGEST_FILE as u64 + 1).read_to_end(&mut content)?;
+    if content.len() > LARGEST_FILE {
+        return Err(io::Error::other(format!("it is larger than {} KiB", LARGEST_FILE / 1024)));
+    }
+    Ok(content)
 }

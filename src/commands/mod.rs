@@ -24,7 +24,7 @@ pub use scan::report_on;
 pub fn execute(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match Command::parse(args) {
         Ok(Command::Run) => failure::exit(run::run()),
-        Ok(Command::Check) => failure::exit(check::check()),
+        Ok(Command::Check { file }) => failure::exit(check::check(file.as_deref())),
         Ok(Command::Scan { seconds }) => failure::exit(scan::scan(seconds.unwrap_or(cli::SCAN_SECONDS))),
         Ok(Command::Status { json: true }) => query::show(Part::Json),
         Ok(Command::Status { json: false }) => query::show(Part::Text),

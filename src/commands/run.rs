@@ -1,9 +1,10 @@
 //! The command `run`: reads the configuration, checks the capabilities and runs the daemon until it stops. Knows
 //! nothing of the protocol.
 
-use super::environment::Startup;
+use super::environment::Running;
 use super::failure::{Failure, require};
 use super::panic::release_on_panic;
+use crate::columns::join;
 use crate::config::Config;
 use crate::daemon::{Daemon, Next};
 use crate::logger;
@@ -12,8 +13,7 @@ use crate::sys::capabilities::Capability;
 
 /// Runs the daemon until a signal stops it.
 pub(super) fn run() -> Result<(), Failure> {
-    let startup = Startup::default();
-    let (config, warnings) = startup.read()?;
+    let (config, warnings, running) = Running::read()?;
     // It fails only if a logger is installed already, which then stays.
     let _ = logger::install(&config.log);
     log::info!(event = "start"; "Starting vrrp-init {}", env!("CARGO_PKG_VERSION"));
@@ -29,7 +29,7 @@ pub(super) fn run() -> Result<(), Failure> {
     loop {
         match daemon.turn()? {
             Next::Turn => {}
-            Next::Reload => reload(&startup),
+            Next::Reload => reload(&running),
             Next::Stopped => return Ok(()),
         }
     }
@@ -54,16 +54,16 @@ fn log_findings(config: &Config) {
 }
 
 /// SIGHUP: logs which variables changed. A change takes effect at the next start.
-fn reload(startup: &Startup) {
-    match startup.changes() {
+fn reload(running: &Running) {
+    match running.plan() {
         Err(error) => {
             log::error!(event = "reload"; "Reload failed, the running configuration stays in use: {error}");
         }
-        Ok(changed) if changed.is_empty() => {
+        Ok(plan) if plan.applied.is_empty() && plan.restart.is_empty() => {
             log::info!(event = "reload"; "Reload: the configuration has not changed");
         }
-        Ok(changed) => {
-            let changed = changed.join(", ");
+        Ok(plan) => {
+            let changed = join(plan.applied.iter().chain(&plan.restart), ", ");
             log::warn!(event = "reload"; "Reload: {changed} changed; restart this container to apply the change");
         }
     }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::change::{Change, shortened};
 use super::model::{Config, default_name};
 use super::raw_value::{Effective, RawSets, RawValue};
 use super::variables::{
@@ -27,7 +28,7 @@ pub struct Setting {
 
 /// The effective texts of one reading of the environment, secrets included: never displayed.
 pub struct EffectiveTexts {
-    sets: RawSets,
+    pub(super) sets: RawSets,
     automatic: BTreeMap<u16, Vec<Automatic>>,
 }
 
@@ -60,35 +61,42 @@ impl EffectiveTexts {
 
     /// The variables whose effective value differs between `self` and `other`, each once, with the suffix of the
     /// router that it differs for, or without one if it differs for all. A router that comes or goes differs in `VIP`.
-    pub fn changes(&self, other: &Self) -> Vec<String> {
+    pub fn changes(&self, other: &Self) -> Vec<Change> {
         let (old, new) = (self.routers(), other.routers());
-        let mut changed = vec![];
-        let mut note = |name: &str, number: u16| {
-            let name = full_name(name, number);
-            if !changed.contains(&name) {
-                changed.push(name);
-            }
-        };
-        let gone = old.keys().filter(|number| !new.contains_key(number));
-        let come = new.keys().filter(|number| !old.contains_key(number));
-        gone.chain(come).for_each(|number| note(VIP.name, *number));
+        let mut changed: Vec<Change> = vec![];
+        let mut note =
+            |name: &str, number: u16, from: Option<EffectiveText<'_>>, to: Option<EffectiveText<'_>>| {
+                let name = full_name(name, number);
+                if !changed.iter().any(|change| change.name == name) {
+                    let shown = |text: Option<EffectiveText<'_>>| match text {
+                        Some(text) if text.text.is_some() => shortened(text.setting(number).value),
+                        Some(_) | None => "unset".into(),
+                    };
+                    changed.push(Change { name, from: shown(from), to: shown(to) });
+                }
+            };
+        for number in old.keys().filter(|number| !new.contains_key(number)) {
+            note(VIP.name, *number, Some(self.of_router(old[number], &VIP)), None);
+        }
+        for number in new.keys().filter(|number| !old.contains_key(number)) {
+            note(VIP.name, *number, None, Some(other.of_router(new[number], &VIP)));
+        }
         let kept: Vec<_> = old.iter().filter_map(|(n, old)| Some((*n, *old, *new.get(n)?))).collect();
         for variable in router_variables() {
-            let differs = |old, new| self.of_router(old, variable).differs(&other.of_router(new, variable));
-            let differing: Vec<_> = kept.iter().filter(|(_, old, new)| differs(*old, *new)).collect();
-            if kept.len() > 1 && differing.len() == kept.len() {
-                // Most likely inherited by all of them.
-                note(variable.name, 1);
-            } else {
-                for (number, ..) in differing {
-                    note(variable.name, *number);
-                }
+            let texts = |old, new| (self.of_router(old, variable), other.of_router(new, variable));
+            let texts = kept.iter().map(|(number, old, new)| (*number, texts(*old, *new)));
+            let differing: Vec<_> = texts.filter(|(_, (old, new))| old.differs(new)).collect();
+            // Most likely inherited by all of them.
+            let all = kept.len() > 1 && differing.len() == kept.len();
+            for (number, (from, to)) in differing {
+                note(variable.name, if all { 1 } else { number }, Some(from), Some(to));
             }
         }
         // COMPAT only affects the defaults of others.
         for variable in VARIABLES.iter().filter(|v| v.scope == Scope::Process && v.name != COMPAT.name) {
-            if self.of_process(variable).differs(&other.of_process(variable)) {
-                note(variable.name, 1);
+            let (from, to) = (self.of_process(variable), other.of_process(variable));
+            if from.differs(&to) {
+                note(variable.name, 1, Some(from), Some(to));
             }
         }
         changed
@@ -197,11 +205,13 @@ fn default_text<'a>(variable: &Variable, effective: Effective<'a>) -> Option<Cow
 
 /// `set`, or how else the router with this number got the value.
 fn origin(raw: &RawValue, number: u16) -> String {
-    match raw {
+    let line = raw.line.map_or_else(String::new, |line| format!(", line {line} of ENV_FILE"));
+    let how = match raw {
         RawValue { implied: true, .. } => "implied by COMPAT".into(),
         RawValue { file: Some(path), name, .. } => format!("{name}_FILE: {path}"),
         RawValue { name, variable, .. } if *name == full_name(variable.name, number) => "set".into(),
         RawValue { name, number: from, .. } if *from != number => format!("inherited from {name}"),
         RawValue { name, .. } => format!("set as {name}"),
-    }
+    };
+    how + &line
 }

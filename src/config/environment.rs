@@ -4,15 +4,16 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::compat::{self, Conversion, Converter, Found, HOST_IP, NamesInUse, PREFIX};
+use super::env_file::Entry;
 use super::problems::Problems;
 use super::raw_value::{RawSet, RawSets, RawValue};
 use super::suggest;
 use super::syntax::{self, Cleaned};
 use super::value::{self, Value};
-use super::variables::{MOST_ROUTERS, Scope, VARIABLES, VIRTUAL_ROUTER, Variable};
+use super::variables::{ENV_FILE, MOST_ROUTERS, STATUS_SOCKET, Scope, VARIABLES, VIRTUAL_ROUTER, Variable};
 
 /// Reads the files that `NAME_FILE` variables name.
 pub(super) type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<Vec<u8>>;
@@ -53,13 +54,19 @@ pub fn is_passed_on(name: &OsStr, further: &[String]) -> bool {
 /// Whether a program that is not ours must not see the variable `name`: its value is a secret, under any of its names,
 /// with any suffix, or in a file.
 fn is_secret(name: &str) -> bool {
-    let (base, _) = split_number(name.strip_suffix("_FILE").unwrap_or(name));
+    let (base, _) = split_number(without_file(name).0);
     let by_name = compat::find(base).is_some_and(|found| {
         found.conversion != Conversion::AuthType && found.variable.is_some_and(|variable| variable.secret)
     });
     // A misspelled name may be followed by a real secret.
     let unprefixed = base.strip_prefix(PREFIX).unwrap_or(base);
     by_name || VARIABLES.iter().any(|variable| variable.secret && unprefixed.starts_with(variable.name))
+}
+
+/// The name of the variable whose value the file of `NAME_FILE` has, and whether it is such a name; `ENV_FILE` is none.
+fn without_file(name: &str) -> (&str, bool) {
+    let named = name.strip_suffix("_FILE").filter(|_| compat::find(name).is_none());
+    named.map_or((name, false), |named| (named, true))
 }
 
 /// `VIP_2` as `VIP` and `2`; the digits are empty where there are none.
@@ -101,7 +108,7 @@ impl Name {
 
     /// `PRIORITY`, `PRIORITY_2`, `PRIORITY_FILE`, `PRIORITY_2_FILE`; `None` for other software's name.
     fn parse(name: &str) -> Option<Self> {
-        let (full, is_file) = name.strip_suffix("_FILE").map_or((name, false), |full| (full, true));
+        let (full, is_file) = without_file(name);
         let (base, digits) = split_number(full);
         let Found { place, variable, conversion } = compat::find(base)?;
         let (mut item, mut number) = (0, 1);
@@ -127,6 +134,8 @@ struct Named {
     value: OsString,
     /// Quotes or a comment were removed from the value.
     cleaned: bool,
+    /// The line of `ENV_FILE`.
+    line: Option<u32>,
 }
 
 /// The environment, sorted into our variables and unknown ones.
@@ -145,25 +154,56 @@ impl Environment {
         let mut sorted = Self::default();
         for (name, value) in vars {
             let Ok(name) = name.into_string() else { continue };
-            let parsed = Name::parse(&name);
-            let secret = parsed.as_ref().is_some_and(|name| name.is_secret() && !name.is_file);
-            let (value, cleaned) = match value.into_string() {
-                Ok(text) => {
-                    let Cleaned { text, changed } = syntax::clean(&text, secret);
-                    (text.into(), changed)
-                }
-                Err(value) => (value, false),
-            };
-            match parsed {
-                // Compose passes what is unset as empty.
-                _ if value.is_empty() => {}
-                None => {
-                    sorted.unknown.insert(name, value);
-                }
-                Some(name) => sorted.add(Named { name, value, cleaned }),
-            }
+            sorted.set(Name::parse(&name), name, value, None);
         }
         sorted
+    }
+
+    fn set(&mut self, parsed: Option<Name>, name: String, value: OsString, line: Option<u32>) {
+        let secret = parsed.as_ref().is_some_and(|name| name.is_secret() && !name.is_file);
+        let (value, cleaned) = match value.into_string() {
+            Ok(text) => {
+                let Cleaned { text, changed } = syntax::clean(&text, secret);
+                (text.into(), changed)
+            }
+            Err(value) => (value, false),
+        };
+        match parsed {
+            // Compose passes what is unset as empty.
+            _ if value.is_empty() => {}
+            None => {
+                self.unknown.insert(name, value);
+            }
+            Some(name) => self.add(Named { name, value, cleaned, line }),
+        }
+    }
+
+    /// The path of the file of variables, if it is one.
+    pub(super) fn env_file(&self) -> Option<PathBuf> {
+        let is_it = |named: &&Named| named.name.variable.is_some_and(|v| v.name == ENV_FILE.name);
+        let named = self.sets.get(&1)?.iter().find(|named| is_it(named) && !named.name.is_file)?;
+        ENV_FILE.parse(named.value.to_str()?).value
+    }
+
+    /// Puts what `ENV_FILE` sets over the environment: a variable that the file has, even an empty one, is not taken from
+    /// the environment, under none of its names.
+    pub(super) fn overlay(&mut self, entries: Vec<Entry>, problems: &mut Problems) {
+        let parsed: Vec<_> = entries.into_iter().map(|entry| (Name::parse(&entry.name), entry)).collect();
+        for (name, Entry { line, .. }) in &parsed {
+            let Some(Name { variable: Some(variable), number, ref full, .. }) = *name else { continue };
+            if [ENV_FILE.name, STATUS_SOCKET.name].contains(&variable.name) {
+                let why = format!("must be set in the environment, not in line {line} of ENV_FILE");
+                problems.refuse(full, None, why);
+            }
+            let is_it = |named: &Named| named.name.variable.is_some_and(|v| v.name == variable.name);
+            if let Some(set) = self.sets.get_mut(&number) {
+                set.retain(|named| !is_it(named));
+            }
+        }
+        for (name, Entry { line, name: text, value }) in parsed {
+            self.set(name, text, value.into(), Some(line));
+        }
+        self.sets.retain(|_, set| !set.is_empty());
     }
 
     /// If a name occurs twice, which no shell does, the last one counts.
@@ -238,12 +278,13 @@ impl Texts<'_> {
             }
             let name = full.clone();
             let file_too = set.next_if(|next| !is_file && next.name.order == order + 1);
+            let line = named.line;
             let (value, path) = if is_file { (None, Some(named)) } else { (Some(named), file_too) };
             match self.text(value, path) {
                 None => converter.skip(variable),
                 Some((text, _)) if text.is_empty() => {}
                 Some((text, file)) => {
-                    let raw = RawValue { variable, text, name, file, implied: false, number };
+                    let raw = RawValue { variable, text, name, file, line, implied: false, number };
                     converter.take(conversion, raw, self.problems);
                 }
             }

@@ -2,14 +2,17 @@
 //! names come in as arguments, so this knows neither.
 
 mod address;
+mod change;
 mod check;
 mod compat;
 mod conflicts;
 mod effective;
 mod endpoint;
+mod env_file;
 mod environment;
 mod help;
 mod model;
+mod plan;
 mod problems;
 mod program;
 mod raw_value;
@@ -32,21 +35,24 @@ use raw_value::RawSets;
 use reader::Reader;
 use suggest::{looks_like_ours, suggestion};
 use variables::{
-    ADDRESS_GUARD, INTERFACE, LIFELINE, LIFELINE_PORT, LOG_FORMAT, LOG_LEVEL, METRICS_LISTEN, SANDBOX,
-    STATUS_SOCKET,
+    ADDRESS_GUARD, ENV_FILE, INTERFACE, LIFELINE, LIFELINE_PORT, LOG_FORMAT, LOG_LEVEL, METRICS_LISTEN,
+    SANDBOX, STATUS_SOCKET,
 };
 
+pub use change::Change;
 use compat::OWN_FILE;
 pub use compat::{Alias, Conversion, aliases};
 pub use effective::{EffectiveTexts, Setting};
+pub use env_file::LARGEST as LARGEST_FILE;
 pub use environment::is_passed_on;
 pub use help::{as_help, as_markdown};
 pub use model::{
     CheckConfig, Config, GuardChoice, HttpTarget, InterfaceChoice, LogConfig, LogFormat, ProgramConfig,
     ProgramUser, RouterConfig, ServeConfig, StateHint, VirtualAddress, health_socket,
 };
+pub use plan::Plan;
 pub use problems::{ConfigError, Problem, Warning};
-pub use variables::{Default, Scope, VARIABLES, Variable};
+pub use variables::{Default, OnChange, Scope, VARIABLES, Variable};
 
 impl Config {
     /// Checks the environment `vars`; `read_file` returns the content of the files that `NAME_FILE` variables name.
@@ -85,6 +91,48 @@ impl EffectiveTexts {
     ) -> Result<Self, ConfigError> {
         read(vars, read_file).map(|(config, _, sets)| Self::new(sets, &config))
     }
+
+    /// Compares what runs now, `self`, with the environment `vars`.
+    ///
+    /// # Errors
+    /// Every problem there is, all at once.
+    pub fn plan(
+        &self,
+        vars: impl IntoIterator<Item = (OsString, OsString)>,
+        read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
+    ) -> Result<Plan, ConfigError> {
+        let (new_config, warnings, sets) = read(vars, &read_file)?;
+        let new = Self::new(sets, &new_config);
+        let valid = |sets: &RawSets| {
+            let mut problems = Problems::default();
+            config(sets, &read_file, &mut problems).filter(|_| problems.problems.is_empty())
+        };
+        let merged = plan::merge(&self.sets, &new.sets);
+        // The changes may be valid only together: then all of them wait for the restart.
+        let sets = if valid(&merged).is_some() { merged } else { self.sets.clone() };
+        let config = valid(&sets).unwrap_or(new_config);
+        let texts = Self::new(sets, &config);
+        let (applied, restart) = (self.changes(&texts), texts.changes(&new));
+        Ok(Plan { config, texts, warnings, applied, restart })
+    }
+}
+
+/// The text of an environment: the effective texts, with the configuration and the warnings.
+pub type Reading = (Config, Vec<Warning>, EffectiveTexts);
+
+impl EffectiveTexts {
+    /// The same as [`EffectiveTexts::read`], with the configuration and the warnings.
+    ///
+    /// # Errors
+    /// Every problem there is, all at once.
+    pub fn reading(
+        vars: impl IntoIterator<Item = (OsString, OsString)>,
+        read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
+    ) -> Result<Reading, ConfigError> {
+        let (config, warnings, sets) = read(vars, read_file)?;
+        let texts = Self::new(sets, &config);
+        Ok((config, warnings, texts))
+    }
 }
 
 /// The path of the status socket, also if something else in the environment is wrong; `None`: it is off.
@@ -104,17 +152,43 @@ pub fn interfaces(
     read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
 ) -> Vec<InterfaceChoice> {
     let mut problems = Problems::default();
-    let sets = Environment::sort(vars).raw_sets(&read_file, &mut problems);
+    let sets = environment(vars, &read_file, &mut problems).0.raw_sets(&read_file, &mut problems);
     let interface = |router| Reader::new(router, &mut problems)?.value(&INTERFACE);
     sets.routers().map(interface).map(|interface| interface.unwrap_or(InterfaceChoice::Auto)).collect()
+}
+
+/// The environment, with `ENV_FILE` over it, and whether that could be read.
+fn environment(
+    vars: impl IntoIterator<Item = (OsString, OsString)>,
+    read_file: ReadFile<'_>,
+    problems: &mut Problems,
+) -> (Environment, bool) {
+    let mut environment = Environment::sort(vars);
+    let Some(path) = environment.env_file() else { return (environment, true) };
+    let shown = path.display().to_string();
+    let entries = match read_file(&path) {
+        Ok(bytes) => env_file::parse(&bytes, &shown, problems),
+        Err(error) => {
+            problems.refuse(ENV_FILE.name, Some(&shown), format!("cannot be read: {error}"));
+            None
+        }
+    };
+    let is_read = entries.is_some();
+    environment.overlay(entries.unwrap_or_default(), problems);
+    (environment, is_read)
 }
 
 fn read(
     vars: impl IntoIterator<Item = (OsString, OsString)>,
     read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
 ) -> Result<(Config, Vec<Warning>, RawSets), ConfigError> {
-    let mut environment = Environment::sort(vars);
     let mut problems = Problems::default();
+    let (mut environment, is_read) = environment(vars, &read_file, &mut problems);
+    if !is_read {
+        // What is missing may be in the file.
+        let Problems { problems, warnings } = problems;
+        return Err(ConfigError { problems, warnings });
+    }
     let sets = environment.raw_sets(&read_file, &mut problems);
     let config = config(&sets, &read_file, &mut problems).filter(|_| problems.problems.is_empty());
     report_unknown(&environment, config.is_some(), &mut problems);
@@ -165,18 +239,21 @@ fn config(sets: &RawSets, read_file: ReadFile<'_>, problems: &mut Problems) -> O
     let process = Reader::new(sets.process(), problems);
     let process = process.map(|mut reader| {
         let programs = (program::programs(&mut reader, read_file), reader.value(&SANDBOX));
-        (serve(&mut reader), log(&mut reader), reader.value(&ADDRESS_GUARD), lifeline(&mut reader), programs)
+        // What is wrong with its path is noted.
+        let env_file = reader.value(&ENV_FILE);
+        let (serve, log) = (serve(&mut reader), log(&mut reader));
+        (serve, log, reader.value(&ADDRESS_GUARD), lifeline(&mut reader), programs, env_file)
     });
     for conflict in conflicts::conflicts(&routers) {
         problems.add(conflict);
     }
-    let (serve, log, guard, lifeline, (programs, sandbox)) = process?;
+    let (serve, log, guard, lifeline, (programs, sandbox), env_file) = process?;
     let (is_on, port) = lifeline?;
     let is_unneeded = guard? == GuardChoice::Auto && !is_on;
     let guard = if is_unneeded { GuardChoice::Unneeded } else { guard? };
     let (programs, sandbox) = (programs?, sandbox?);
     let lifeline = is_on.then_some(port);
-    Some(Config { routers, guard, lifeline, serve: serve?, log: log?, programs, sandbox })
+    Some(Config { routers, guard, lifeline, serve: serve?, log: log?, programs, sandbox, env_file })
 }
 
 fn serve(reader: &mut Reader<'_>) -> Option<ServeConfig> {

@@ -23,6 +23,8 @@ pub struct Config {
     pub programs: ProgramConfig,
     /// Whether the process gives up what it does not need.
     pub sandbox: bool,
+    /// The file of variables, which is read again when it changes.
+    pub env_file: Option<PathBuf>,
 }
 
 /// How the programs of the operator run.

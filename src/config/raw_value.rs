@@ -12,6 +12,8 @@ pub(super) struct RawValue {
     pub(super) name: String,
     /// The file it was read from.
     pub(super) file: Option<String>,
+    /// The line of `ENV_FILE` that sets it; `None`: the environment does.
+    pub(super) line: Option<u32>,
     /// It was not set: it is another image's default.
     pub(super) implied: bool,
     /// The suffix of its name, 1 where there is none.
@@ -19,6 +21,7 @@ pub(super) struct RawValue {
 }
 
 /// The raw values whose names have the same suffix.
+#[derive(Clone)]
 pub(super) struct RawSet {
     pub(super) number: u16,
     pub(super) values: Vec<RawValue>,
@@ -33,18 +36,30 @@ impl RawSet {
         self.values.iter().find(|value| value.variable.name == variable.name)
     }
 
+    /// The variable has this raw value, or none.
+    pub(super) fn replace(&mut self, variable: &Variable, value: Option<RawValue>) {
+        self.values.retain(|value| value.variable.name != variable.name);
+        self.values.extend(value);
+    }
+
     pub(super) fn is_unusable(&self, variable: &Variable) -> bool {
         self.unusable.iter().any(|unusable| unusable.name == variable.name)
     }
 }
 
 /// All raw values: the set without a suffix, which may be empty, then `_2` and so on, gaps and all.
+#[derive(Clone)]
 pub(super) struct RawSets {
     pub(super) first: RawSet,
     pub(super) further: Vec<RawSet>,
 }
 
 impl RawSets {
+    /// The set with this suffix.
+    pub(super) fn set(&self, number: u16) -> Option<&RawSet> {
+        std::iter::once(&self.first).chain(&self.further).find(|set| set.number == number)
+    }
+
     /// The raw values in effect for the process.
     pub(super) fn process(&self) -> Effective<'_> {
         Effective { own: &self.first, first: &self.first, alone: true }

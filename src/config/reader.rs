@@ -81,8 +81,10 @@ impl<'a> Reader<'a> {
     /// Notes a problem with a part of the variable's text.
     pub(super) fn refuse(&mut self, variable: &Variable, part: &str, why: impl Into<String>) {
         let mut why = why.into();
-        if let Some(RawValue { file: Some(path), .. }) = self.effective.get(variable) {
-            why = format!("{why} (read from {path})");
+        match self.effective.get(variable) {
+            Some(RawValue { file: Some(path), .. }) => why = format!("{why} (read from {path})"),
+            Some(RawValue { line: Some(line), .. }) => why = format!("{why} (line {line} of ENV_FILE)"),
+            Some(_) | None => {}
         }
         let name = self.full_name(variable);
         self.problems.refuse(&name, (!variable.secret).then_some(part), why);

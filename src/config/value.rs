@@ -193,6 +193,13 @@ pub(super) fn status_socket(text: &str) -> Value<Option<PathBuf>> {
     }
 }
 
+/// The path of a file of variables.
+pub(super) fn env_file(text: &str) -> Value<PathBuf> {
+    let text = text.trim();
+    let is_file = text.starts_with('/') && !text.ends_with('/');
+    if is_file { Ok(text.into()) } else { Err("must be the absolute path of a file".into()) }
+}
+
 /// `None`: there is no metrics server.
 pub(super) fn metrics_listen(text: &str) -> Value<Option<SocketAddr>> {
     let text = text.trim();

@@ -10,6 +10,8 @@ pub struct Variable {
     pub aliases: &'static str,
     pub scope: Scope,
     pub default: Default,
+    /// What a change of the value needs while the process runs.
+    pub on_change: OnChange,
     /// The value appears in no report, log or status.
     pub secret: bool,
     /// Meaning and range, for `help` and README.
@@ -42,6 +44,15 @@ pub enum Scope {
     Inherited,
     /// One router: `NAME` is for the first one, `NAME_2` for the second one.
     Own,
+}
+
+/// What a change of a value needs, after SIGHUP or in `ENV_FILE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnChange {
+    /// Nothing: it is applied at once.
+    Live,
+    /// A restart.
+    Restart,
 }
 
 impl fmt::Display for Default {

@@ -248,10 +248,33 @@ pub(crate) fn env(data: &[u8]) {
             assert!(!config.routers.is_empty() && !settings.is_empty());
             assert!(warnings.iter().all(|warning| warning.to_string().lines().count() == 1));
             let texts = EffectiveTexts::read(vars, read_file).expect("it was read before");
-            assert_eq!(texts.changes(&texts), Vec::<String>::new());
+            assert!(texts.changes(&texts).is_empty());
         }
         Err(error) => {
             assert!(!error.problems.is_empty());
+            let warnings = if error.warnings.is_empty() { 0 } else { error.warnings.len() + 1 };
+            assert_eq!(error.to_string().lines().count(), 1 + error.problems.len() + warnings);
+        }
+    }
+}
+
+/// The text of `ENV_FILE`: any makes a plan that runs, or a report with a line for each problem, and with the plan in use
+/// nothing more is to be applied.
+pub(crate) fn env_file(data: &[u8]) {
+    let vars = [("ENV_FILE", "/env"), ("VIP", "10.0.0.2"), ("VIRTUAL_ROUTER", "51"), ("PRIORITY", "7")];
+    let vars = || vars.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let before = EffectiveTexts::read(vars(), |_| Ok(vec![])).expect("valid");
+    match before.plan(vars(), |_| Ok(data.to_vec())) {
+        Ok(plan) => {
+            assert!(!plan.config.routers.is_empty());
+            let again = plan.texts.plan(vars(), |_| Ok(data.to_vec())).expect("it was read before");
+            assert!(again.applied.is_empty() && again.restart == plan.restart);
+            assert!(again.config == plan.config);
+            for change in plan.applied.iter().chain(&plan.restart) {
+                assert!(change.to_string().lines().count() == 1, "{change}");
+            }
+        }
+        Err(error) => {
             let warnings = if error.warnings.is_empty() { 0 } else { error.warnings.len() + 1 };
             assert_eq!(error.to_string().lines().count(), 1 + error.problems.len() + warnings);
         }

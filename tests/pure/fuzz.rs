@@ -35,6 +35,16 @@ proptest! {
     }
 
     #[test]
+    fn files_of_variables(data in "((VIP|VIRTUAL_ROUTER|PRIORITY|CHECK_TCP|ADVERT_INT|export PRIORITY|[A-Z]{1,4})(_[0-9]{1,2})?(_FILE)?[ =][ -~]{0,12}(\n|\r\n)){0,6}") {
+        bodies::env_file(data.as_bytes());
+    }
+
+    #[test]
+    fn files_of_octets(data in prop::collection::vec(any::<u8>(), 0..200)) {
+        bodies::env_file(&data);
+    }
+
+    #[test]
     fn datagrams_of_the_kernel(data in prop::collection::vec(any::<u8>(), 0..400)) {
         bodies::netlink(&data);
     }

@@ -18,11 +18,11 @@ RUSTC_BOOTSTRAP=1 RUSTFLAGS=$coverage cargo build --locked --release --target "$
     --manifest-path tests/fuzz/Cargo.toml --target-dir target/fuzz
 
 cargo run -q --locked -- help | grep -oE '\b[A-Z][A-Z0-9_]{2,}\b' | sort -u | sed 's/.*/"&="/' >target/fuzz/env.dict
-for name in advert packet instance env netlink proc http serve scan; do
+for name in advert packet instance env env_file netlink proc http serve scan; do
     corpus=target/fuzz/corpus/$name found=target/fuzz/found/$name
     mkdir -p "$corpus" "$found"
     dict=()
-    [ "$name" = env ] && dict=(-dict=target/fuzz/env.dict -only_ascii=0)
+    [[ "$name" == env* ]] && dict=(-dict=target/fuzz/env.dict -only_ascii=0)
     echo "fuzz: $name for $seconds s"
     "target/fuzz/$target/release/$name" -max_total_time="$seconds" -timeout=5 -rss_limit_mb=1024 -max_len=2000 \
         -print_final_stats=1 -verbosity=0 -artifact_prefix="$found/" "${dict[@]}" "$corpus"

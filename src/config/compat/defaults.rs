@@ -202,7 +202,7 @@ fn add_by_state(variable: &'static Variable, text: &str, sets: &mut RawSets, nam
 }
 
 fn implied(variable: &'static Variable, text: String, number: u16) -> RawValue {
-    RawValue { variable, text, name: variable.name.to_owned(), file: None, implied: true, number }
+    RawValue { variable, text, name: variable.name.to_owned(), file: None, line: None, implied: true, number }
 }
 
 /// The text of an [`ImageDefault`] under what is set; `None`: the image has none there.

@@ -1,5 +1,6 @@
 //! What the environment gives and how it is refused, variable by variable, with the exact words.
 
+mod env_file;
 mod files;
 mod images;
 mod origins;

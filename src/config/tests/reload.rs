@@ -4,7 +4,15 @@ use super::*;
 
 fn config(vars: &[(&str, &str)]) -> EffectiveTexts {
     let vars = vars.iter().map(|(name, value)| (name.into(), value.into()));
-    EffectiveTexts::read(vars, |_| Err(ErrorKind::NotFound.into())).unwrap()
+    EffectiveTexts::read(vars, |_| Ok(vec![])).unwrap()
+}
+
+fn names_of(changes: &[Change]) -> Vec<&str> {
+    changes.iter().map(|change| &*change.name).collect()
+}
+
+fn texts_of(changes: &[Change]) -> Vec<String> {
+    changes.iter().map(ToString::to_string).collect()
 }
 
 const BEFORE: [(&str, &str); 5] = [
@@ -16,7 +24,7 @@ const BEFORE: [(&str, &str); 5] = [
 ];
 
 /// Another value for every variable.
-const AFTER: [(&str, &str); 39] = [
+const AFTER: [(&str, &str); 40] = [
     ("VIP", "10.0.0.3"),
     ("VIRTUAL_ROUTER", "52"),
     ("INTERFACE", "eth0"),
@@ -52,6 +60,7 @@ const AFTER: [(&str, &str); 39] = [
     ("PROGRAM_ENV", "WEBHOOK_URL"),
     ("SANDBOX", "off"),
     ("COMPAT", "osixia"),
+    ("ENV_FILE", "/run/empty"),
     ("STATUS_SOCKET", "off"),
     ("METRICS_LISTEN", ":9165"),
     ("LOG_LEVEL", "debug"),
@@ -63,7 +72,7 @@ fn a_change_of_each_variable_is_seen_as_its_own() {
     let names: Vec<_> = AFTER.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, VARIABLES.iter().map(|variable| variable.name).collect::<Vec<_>>());
     let before = config(&BEFORE);
-    assert_eq!(before.changes(&before), [""; 0]);
+    assert_eq!(before.changes(&before), []);
     for (name, value) in AFTER {
         let others = BEFORE.iter().copied().filter(|(known, _)| *known != name);
         let after = config(&others.chain([(name, value)]).collect::<Vec<_>>());
@@ -75,7 +84,7 @@ fn a_change_of_each_variable_is_seen_as_its_own() {
             "COMPAT" => expected = vec!["PRIORITY", "PREEMPT", "AUTH_PASS"],
             _ => {}
         }
-        assert_eq!(before.changes(&after), expected);
+        assert_eq!(names_of(&before.changes(&after)), expected);
     }
 }
 
@@ -84,8 +93,96 @@ fn a_router_that_comes_or_goes_differs_in_its_addresses() {
     let one = config(&BEFORE);
     let second = [("VIP_2", "10.0.0.3"), ("VIRTUAL_ROUTER_2", "52")];
     let two = config(&[&BEFORE[..], &second].concat());
-    assert_eq!(one.changes(&two), ["VIP_2"]);
-    assert_eq!(two.changes(&one), ["VIP_2"]);
+    assert_eq!(texts_of(&one.changes(&two)), ["VIP_2 unset -> 10.0.0.3"]);
+    assert_eq!(texts_of(&two.changes(&one)), ["VIP_2 10.0.0.3 -> unset"]);
     let other = config(&[&BEFORE[..], &second, &[("PRIORITY_2", "7"), ("STATE", "MASTER")]].concat());
-    assert_eq!(two.changes(&other), ["STATE", "PRIORITY_2"]);
+    assert_eq!(texts_of(&two.changes(&other)), ["STATE BACKUP -> MASTER", "PRIORITY_2 100 -> 7"]);
+}
+
+fn plan(before: &[(&str, &str)], after: &[(&str, &str)]) -> Plan {
+    config(before).plan(os(after), |_| Ok(vec![])).unwrap()
+}
+
+#[test]
+fn each_variable_is_applied_or_waits_as_its_row_says() {
+    for (name, value) in AFTER {
+        let variable = VARIABLES.iter().find(|variable| variable.name == name).unwrap();
+        let others = BEFORE.iter().copied().filter(|(known, _)| *known != name);
+        let plan = plan(&BEFORE, &others.chain([(name, value)]).collect::<Vec<_>>());
+        let (now, later) = (names_of(&plan.applied), names_of(&plan.restart));
+        // What it implies follows its own row.
+        match (name, variable.on_change) {
+            ("COMPAT", _) => assert_eq!((now, later), (vec!["PRIORITY", "PREEMPT"], vec!["AUTH_PASS"])),
+            (_, OnChange::Live) => {
+                assert!(now.contains(&name) && later.is_empty(), "{name}: {now:?} {later:?}");
+            }
+            (_, OnChange::Restart) => {
+                assert!(later.contains(&name) && now.is_empty(), "{name}: {now:?} {later:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_needs_a_restart_keeps_its_value_and_the_rest_is_applied() {
+    let vars = [("VIP", "10.0.0.3"), ("VIRTUAL_ROUTER", "52"), ("PRIORITY", "7"), ("AUTH_PASS", "d0cker")];
+    let plan = plan(&BEFORE, &vars);
+    let router = &plan.config.routers[0];
+    assert_eq!((router.protocol.vrid.octet(), router.protocol.priority.octet()), (51, 7));
+    assert_eq!((router.addresses[0].to_string(), router.protocol.auth), ("10.0.0.3/32".into(), None));
+    assert_eq!(texts_of(&plan.restart), ["VIRTUAL_ROUTER 51 -> 52", "AUTH_PASS unset -> (set, not shown)"]);
+    // Compared with what runs, not with what was read.
+    let again = plan.texts.plan(os(&vars), |_| Ok(vec![])).unwrap();
+    assert_eq!((again.applied, again.restart), (vec![], plan.restart));
+}
+
+#[test]
+fn a_changed_password_is_not_shown() {
+    let with = |pass| [&BEFORE[..], &[("AUTH_PASS", pass)]].concat();
+    assert_eq!(texts_of(&plan(&with("one"), &with("two")).restart), ["AUTH_PASS (value not shown)"]);
+}
+
+#[test]
+fn an_address_owner_is_made_at_the_start() {
+    let with = |priority| [&BEFORE[..], &[("PRIORITY", priority)]].concat();
+    for (from, to) in [("255", "7"), ("7", "255")] {
+        let plan = plan(&with(from), &with(to));
+        assert_eq!((texts_of(&plan.applied), names_of(&plan.restart)), (vec![], vec!["PRIORITY"]));
+        assert_eq!(plan.config.routers[0].protocol.priority.to_string(), from);
+    }
+}
+
+#[test]
+fn routers_come_and_go_with_their_own_values() {
+    let second = [("VIP_2", "10.0.0.3"), ("VIRTUAL_ROUTER_2", "52"), ("INSTANCE_NAME_2", "web")];
+    let two = [&BEFORE[..], &second].concat();
+    let plan_of = |before: &[(&str, &str)], after: &[(&str, &str)]| {
+        let plan = plan(before, after);
+        let names: Vec<_> = plan.config.routers.iter().map(|router| router.name.to_string()).collect();
+        (names, texts_of(&plan.restart))
+    };
+    assert_eq!(plan_of(&BEFORE, &two), (vec!["VI_1".into(), "web".into()], vec![]));
+    assert_eq!(plan_of(&two, &BEFORE), (vec!["VI_1".into()], vec![]));
+    let (_, rest) = two.split_at(5);
+    assert_eq!(plan_of(&two, rest), (vec!["web".into()], vec![]));
+}
+
+#[test]
+fn changes_that_are_valid_only_together_wait_for_the_restart() {
+    let before = [("VIP", "10.0.0.2"), ("VIRTUAL_ROUTER", "51"), ("VRRP_VERSION", "2")];
+    let after = [("VIP", "fe80::2"), ("VIRTUAL_ROUTER", "51"), ("VRRP_VERSION", "3"), ("PRIORITY", "7")];
+    let plan = plan(&before, &after);
+    assert_eq!(
+        (texts_of(&plan.applied), names_of(&plan.restart)),
+        (vec![], vec!["VIP", "PRIORITY", "VRRP_VERSION"])
+    );
+    assert_eq!(plan.config.routers[0].protocol.priority.octet(), 100);
+}
+
+#[test]
+fn the_document_lists_what_is_applied_at_once() {
+    use crate::config::help::tests::document_holds;
+    use crate::config::plan::as_markdown;
+    document_holds("docs/operating.md", "live", &as_markdown(OnChange::Live));
+    document_holds("docs/operating.md", "restart", &as_markdown(OnChange::Restart));
 }

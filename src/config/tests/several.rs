@@ -260,9 +260,9 @@ fn a_thousand_routers_are_read_at_once() {
     assert_eq!(config.routers.len(), 1_000);
     assert_eq!(&*config.routers[999].name, "VI_1000");
     let before = EffectiveTexts::read(thousand(), no_file).unwrap();
-    assert_eq!(before.changes(&before), [""; 0]);
+    assert_eq!(before.changes(&before), []);
     let mut vars = thousand();
     vars.push(("PRIORITY_500".into(), "7".into()));
     let after = EffectiveTexts::read(vars, no_file).unwrap();
-    assert_eq!(before.changes(&after), ["PRIORITY_500"]);
+    assert_eq!(before.changes(&after)[0].name, "PRIORITY_500");
 }
