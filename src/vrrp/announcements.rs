@@ -54,6 +54,8 @@ pub(super) struct Announcements {
     schedule: Schedule,
     /// The start of the schedule.
     since: Instant,
+    /// When the refreshes began to be counted, if not at the end of the schedule.
+    ended: Option<Instant>,
     /// How many announcements of the schedule were made, and after its end.
     made: u32,
     /// When the last announcement was made.
@@ -79,7 +81,7 @@ impl Announcements {
     /// Starts a schedule whose first announcement is made `now`.
     pub(super) fn started(now: Instant, refresh: Option<Duration>) -> Self {
         let schedule = Schedule::Start;
-        Self { schedule, since: now, made: 1, last: now, restarted: None, refresh, rival: None }
+        Self { schedule, since: now, ended: None, made: 1, last: now, restarted: None, refresh, rival: None }
     }
 
     /// When the next announcement is due.
@@ -97,7 +99,7 @@ impl Announcements {
         if let Some(wait) = times.get(made) {
             return Some(self.since + *wait);
         }
-        let last = self.since + *times.last()?;
+        let last = self.ended.unwrap_or(self.since + *times.last()?);
         let after = u32::try_from(made - times.len() + 1).unwrap_or(u32::MAX);
         self.refresh.map(|every| last + every.saturating_mul(after))
     }
@@ -110,7 +112,7 @@ impl Announcements {
         }
         let last_word = self.last_word().is_some_and(|at| at <= now);
         if last_word && self.made as usize >= self.schedule.times().len() {
-            (self.schedule, self.since, self.made) = (Schedule::Repeated, now, 1);
+            self.begin(Schedule::Repeated, now, 1);
         }
         let due = last_word || self.made > before;
         if due {
@@ -120,9 +122,23 @@ impl Announcements {
         due
     }
 
+    /// The next refresh comes so long after `now`, or after the end of the schedule.
+    pub(super) fn set_refresh(&mut self, now: Instant, refresh: Option<Duration>) {
+        let times = self.schedule.times().len();
+        if self.made as usize >= times {
+            (self.ended, self.made) = (Some(now), u32::try_from(times).unwrap_or(u32::MAX));
+        }
+        self.refresh = refresh;
+    }
+
     /// The neighbors may have wrong entries. The first announcement is made `now`.
     pub(super) fn restart(&mut self, now: Instant) {
-        (self.schedule, self.since, self.made, self.last) = (Schedule::Start, now, 1, now);
+        self.begin(Schedule::Start, now, 1);
+        self.last = now;
+    }
+
+    fn begin(&mut self, schedule: Schedule, since: Instant, made: u32) {
+        (self.schedule, self.since, self.ended, self.made) = (schedule, since, None, made);
     }
 
     /// A lower router advertised: its announcements may have misled the neighbors. Restarts the schedule, or, if that
@@ -162,7 +178,7 @@ impl Announcements {
     pub(super) fn repeat(&mut self, now: Instant) -> Timing {
         let due = now.max(self.last + REPEAT_INTERVAL);
         if self.next().is_none_or(|at| at > due) {
-            (self.schedule, self.since, self.made) = (Schedule::Repeated, due, 0);
+            self.begin(Schedule::Repeated, due, 0);
         }
         if self.take(now) { Timing::Now } else { Timing::Later }
     }

@@ -1,12 +1,14 @@
 //! The inputs and outputs of a virtual router's state machine, as values.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::advert::Advert;
 use super::drop_reason::DropReason;
+use super::settings::Settings;
 use super::units::Priority;
 
 /// An input of the state machine.
@@ -22,6 +24,9 @@ pub enum Event<'a> {
     Fault(Cause),
     /// This cause is gone.
     Clear(Cause),
+    /// Other settings, of the same VRID, version and interval. If `acquire`, there are virtual addresses that a master has not
+    /// acquired; those that it no longer has are removed already. The effective priority follows by itself.
+    Reconfigure { settings: &'a Rc<Settings>, acquire: bool },
     /// The effective priority, after weights. Never [`Priority::RELEASE`].
     Priority(Priority),
     /// [`Instance::deadline`](super::Instance::deadline) was reached.

@@ -47,9 +47,12 @@ pub struct Instance {
     unsent_since: Option<Instant>,
     /// The last address that was heard.
     heard: Option<SecondSpeaker>,
+    /// The addresses before the last change of them, until an advert lists the new ones: the other routers may still be
+    /// about to change.
+    former: Vec<IpAddr>,
 }
 
-/// Everything but the settings, which never change.
+/// Everything but the settings, which only [`Event::Reconfigure`] changes.
 impl Hash for Instance {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         let Self {
@@ -63,8 +66,10 @@ impl Hash for Instance {
             retries,
             unsent_since,
             heard,
+            former,
         } = self;
-        (priority, source, faults, drained, state, fast_takeovers, retries, unsent_since, heard).hash(hasher);
+        (priority, source, faults, drained, state, fast_takeovers, retries, unsent_since, heard, former)
+            .hash(hasher);
     }
 }
 
@@ -84,6 +89,7 @@ impl Instance {
             retries: Retries::default(),
             unsent_since: None,
             heard: None,
+            former: vec![],
         }
     }
 
@@ -138,6 +144,7 @@ impl Instance {
             Event::Source(source) => self.set_source(now, source),
             Event::Fault(cause) => self.fault(cause),
             Event::Clear(cause) => self.clear(now, cause),
+            Event::Reconfigure { settings, acquire } => self.reconfigure(now, settings, acquire),
             Event::Priority(priority) => self.set_priority(priority),
             Event::Timer => self.timer(now),
             Event::Advert { from, advert } => self.advert(now, from, advert),
@@ -274,6 +281,18 @@ impl Instance {
         actions
     }
 
+    /// Nothing that is scheduled moves: the next advert is sent at its time, with the new addresses.
+    fn reconfigure(&mut self, now: Instant, settings: &Rc<Settings>, acquire: bool) -> Vec<Action> {
+        let before = std::mem::replace(&mut self.settings, Rc::clone(settings));
+        if self.former.is_empty() && !before.same_addresses(&settings.addresses) {
+            // After several changes, the others still have those before the first.
+            self.former.clone_from(&before.addresses);
+        }
+        let State::Master(master) = &mut self.state else { return vec![] };
+        master.reconfigure(now, &before, settings);
+        if acquire { vec![Action::Acquire, master.restart_announcements(now)] } else { vec![] }
+    }
+
     /// A master whose priority falls yields: priority 0 starts the skew of every backup, and the advert after it stops those
     /// that are not better. That advert is sent twice: if it were lost, priority 0 alone would be a release. The schedule
     /// does not change.
@@ -346,8 +365,11 @@ impl Instance {
         if matches!(self.state, State::Initialize | State::Fault) {
             return vec![];
         }
-        if let Err(reason) = self.settings.admit(self.source, from, advert) {
+        if let Err(reason) = self.settings.admit_also(self.source, from, advert, &self.former) {
             return vec![Action::Report(Report::Dropped { from, reason })];
+        }
+        if self.settings.same_addresses(&advert.addresses) {
+            self.former = vec![];
         }
         let peer = Peer { address: from, priority: advert.priority };
         let mut actions = match &mut self.state {

@@ -102,6 +102,16 @@ impl Master {
         actions
     }
 
+    /// Follows other settings.
+    pub(super) fn reconfigure(&mut self, now: Instant, before: &Settings, settings: &Settings) {
+        if before.refresh != settings.refresh {
+            self.announcements.set_refresh(now, settings.refresh);
+        }
+        if before.lease != settings.lease {
+            self.renew_at = settings.lease.map(|_| now);
+        }
+    }
+
     /// Restarts the schedule of announcements, because the neighbors may have wrong entries.
     pub(super) fn restart_announcements(&mut self, now: Instant) -> Action {
         self.announcements.restart(now);

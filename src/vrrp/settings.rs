@@ -134,8 +134,7 @@ impl Settings {
 
     /// Whether an advert lists the same addresses, in any order (RFC 3768 §5.3.9).
     pub fn same_addresses(&self, theirs: &[IpAddr]) -> bool {
-        self.addresses == theirs
-            || (self.addresses.len() == theirs.len() && self.addresses.iter().all(|a| theirs.contains(a)))
+        same(&self.addresses, theirs)
     }
 
     /// The receive checks that need the router's own settings, and its own address `source` (RFC 3768 §7.1, RFC 9568 §7.1).
@@ -143,6 +142,17 @@ impl Settings {
     /// # Errors
     /// Why the advert is dropped.
     pub fn admit(&self, source: Option<IpAddr>, from: IpAddr, advert: &Advert) -> Result<(), DropReason> {
+        self.admit_also(source, from, advert, &[])
+    }
+
+    /// The same for an advert that may list the addresses `former` instead of ours.
+    pub(super) fn admit_also(
+        &self,
+        source: Option<IpAddr>,
+        from: IpAddr,
+        advert: &Advert,
+        former: &[IpAddr],
+    ) -> Result<(), DropReason> {
         if Some(from) == source {
             return Err(DropReason::OwnAddress);
         }
@@ -163,7 +173,9 @@ impl Settings {
             if advert.interval != self.interval {
                 return Err(DropReason::Interval);
             }
-            if advert.priority != Priority::OWNER && !self.same_addresses(&advert.addresses) {
+            let known = self.same_addresses(&advert.addresses)
+                || (!former.is_empty() && same(former, &advert.addresses));
+            if advert.priority != Priority::OWNER && !known {
                 return Err(DropReason::Addresses);
             }
         }
@@ -191,6 +203,11 @@ impl Settings {
         let password = self.auth.map(Password::octets);
         Advert { version, vrid, priority, interval, password, checksum, addresses: addresses.clone() }
     }
+}
+
+/// Whether two lists without duplicates have the same addresses.
+fn same(ours: &[IpAddr], theirs: &[IpAddr]) -> bool {
+    ours == theirs || (ours.len() == theirs.len() && ours.iter().all(|address| theirs.contains(address)))
 }
 
 #[cfg(test)]

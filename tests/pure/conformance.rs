@@ -14,6 +14,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
 use vrrp_init::time::Instant;
@@ -111,6 +112,24 @@ fn start(line: &str) -> Instance {
     router
 }
 
+/// The router's settings with the changes in `rest`.
+fn settings(router: &Instance, rest: &[&str]) -> Rc<Settings> {
+    let mut settings = router.settings().clone();
+    for pair in rest.chunks(2) {
+        match *pair {
+            ["priority", p] => settings.priority = priority(p),
+            ["preempt", yes] => settings.preempt = yes == "yes",
+            ["delay", s] => settings.preempt_delay = seconds(s).since_start(),
+            ["refresh", s] => settings.refresh = Some(seconds(s).since_start()).filter(|s| !s.is_zero()),
+            ["lease", s] => settings.lease = Lease::from_seconds(s.parse().unwrap()),
+            ["vip", list] => settings.addresses = list.split(',').map(|a| a.parse().unwrap()).collect(),
+            ["peers", list] => settings.peers = list.split(',').map(|a| a.parse().unwrap()).collect(),
+            _ => panic!("no setting: {pair:?}"),
+        }
+    }
+    Rc::new(settings)
+}
+
 fn step(router: &mut Instance, now: Instant, event: &str) -> String {
     let words: Vec<_> = event.split_whitespace().collect();
     let actions = match words[..] {
@@ -128,6 +147,11 @@ fn step(router: &mut Instance, now: Instant, event: &str) -> String {
         ["address", "lost"] => router.handle(now, Event::AddressLost),
         ["died", from] => router.handle(now, Event::Died { from: from.parse().unwrap() }),
         ["priority", p] => router.handle(now, Event::Priority(priority(p))),
+        ["settings", ref rest @ ..] => {
+            let settings = settings(router, rest);
+            let acquire = settings.addresses.iter().any(|a| !router.settings().addresses.contains(a));
+            router.handle(now, Event::Reconfigure { settings: &settings, acquire })
+        }
         ["fault", cause] => router.handle(now, Event::Fault(self::cause(cause))),
         ["clear", cause] => router.handle(now, Event::Clear(self::cause(cause))),
         ["source", "none"] => router.handle(now, Event::Source(None)),
