@@ -10,6 +10,8 @@ pub(crate) enum Token {
     Signals,
     /// The netlink socket with notifications about links and addresses.
     Netlink,
+    /// The notifications about changes of nf_tables by other programs.
+    GuardMonitor,
     /// A VRRP socket.
     Port(PortId),
     /// A socket for the claims of virtual addresses, by the number of those opened before it.
@@ -39,6 +41,7 @@ impl poller::Token for Token {
         let (kind, check, number) = match self {
             Self::Signals => (0, CheckId(0), 0),
             Self::Netlink => (1, CheckId(0), 0),
+            Self::GuardMonitor => (11, CheckId(0), 0),
             Self::Port(PortId(number)) => (2, CheckId(0), number),
             Self::Claims(number) => (8, CheckId(0), number),
             Self::Lifeline(LifelineId(number)) => (9, CheckId(0), number),
@@ -68,6 +71,7 @@ impl poller::Token for Token {
             8 => Self::Claims(number),
             9 => Self::Lifeline(LifelineId(number)),
             10 => Self::LifelineListener(number),
+            11 => Self::GuardMonitor,
             _ => return None,
         })
     }
@@ -83,6 +87,7 @@ mod tests {
         for token in [
             Token::Signals,
             Token::Netlink,
+            Token::GuardMonitor,
             Token::Port(PortId(u32::MAX)),
             Token::Claims(3),
             Token::Lifeline(LifelineId(u32::MAX)),

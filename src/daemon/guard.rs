@@ -1,6 +1,7 @@
 //! The guard of the virtual addresses: which ones the kernel silences when this process dies, and for how long. Knows no
 //! state machine.
 
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use log::Level;
@@ -11,14 +12,17 @@ use crate::config::{GuardChoice, RouterConfig};
 use crate::sys::Error;
 use crate::sys::limits::Descriptors;
 use crate::sys::netlink::Assignment;
-use crate::sys::nftables::{Guard, Job, Worker, is_gone, name};
+use crate::sys::nftables::{Damage, Guard, Job, Monitor, Worker, is_gone, name};
 use crate::time::Instant;
+use crate::token::{Poller, Token};
 use crate::vrrp::Family;
 
 /// With fewer descriptors, there is no guard.
 const DESCRIPTORS: usize = 64;
-/// The least time between two log lines about another program that removes the guard.
+/// The least time between two log lines about another program that removes or changes the guard.
 const QUIET: Duration = Duration::from_mins(1);
+/// The least time between two repairs: another program may do it all the time.
+const REPAIR: Duration = Duration::from_secs(1);
 
 /// Which guard there is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,13 +59,17 @@ pub(super) struct AddressGuard {
     nft: Option<Worker>,
     /// It has a job.
     is_busy: bool,
-    /// The tables are missing: the next job, or the present one, creates them again.
-    is_gone: bool,
+    /// What other programs did to the tables.
+    monitor: Option<Monitor>,
+    damage: Option<Damage>,
+    /// What the present job repairs.
+    repairing: Option<Damage>,
+    repaired_at: Option<Instant>,
     /// Of the families in use.
     states: Vec<(Family, GuardState)>,
     addresses: GuardedAddresses,
-    /// When it was last logged that another program removed the guard.
-    restored_at: Option<Instant>,
+    /// When it was last logged that another program removed the guard, and changed it.
+    logged_at: [Option<Instant>; 2],
 }
 
 impl AddressGuard {
@@ -72,10 +80,13 @@ impl AddressGuard {
             needed: false,
             nft: None,
             is_busy: false,
-            is_gone: false,
+            monitor: None,
+            damage: None,
+            repairing: None,
+            repaired_at: None,
             states: vec![],
             addresses: GuardedAddresses::default(),
-            restored_at: None,
+            logged_at: [None; 2],
         }
     }
 
@@ -84,6 +95,7 @@ impl AddressGuard {
         &mut self,
         routers: impl Iterator<Item = &'a RouterConfig> + Clone,
         descriptors: Descriptors,
+        poller: &Poller,
     ) {
         let mut addresses = vec![];
         for family in [Family::V4, Family::V6] {
@@ -104,17 +116,22 @@ impl AddressGuard {
                 let why = format!("without {DESCRIPTORS} descriptors, it gives way to others");
                 self.set(GuardKind::None, Some(&why));
             } else {
-                self.create(name(first));
+                self.create(name(first), poller);
             }
         }
         self.log();
     }
 
-    fn create(&mut self, name: String) {
-        let guard = Guard::create(name, &self.addresses.iter().collect::<Vec<_>>());
-        match guard.and_then(Worker::start) {
-            Ok(worker) => self.nft = Some(worker),
-            Err(e) => self.set(GuardKind::None, Some(&e.to_string())),
+    fn create(&mut self, name: String, poller: &Poller) {
+        let create = || {
+            let guard = Guard::create(name, &self.addresses.iter().collect::<Vec<_>>())?;
+            let monitor = guard.monitor()?;
+            poller.watch(monitor.as_fd(), Token::GuardMonitor)?;
+            Ok((monitor, Worker::start(guard)?))
+        };
+        match create() {
+            Ok((monitor, worker)) => (self.monitor, self.nft) = (Some(monitor), Some(worker)),
+            Err::<_, Error>(e) => self.set(GuardKind::None, Some(&e.to_string())),
         }
     }
 
@@ -157,6 +174,12 @@ impl AddressGuard {
         self.needed || self.choice == GuardChoice::Nft
     }
 
+    /// Other programs changed nf_tables.
+    pub(super) fn changed(&mut self) {
+        let damage = self.monitor.as_ref().and_then(Monitor::read);
+        self.damage = damage.or(self.damage);
+    }
+
     /// Has the kernel guard what is due. Never waits for it.
     pub(super) fn follow(&mut self, now: Instant) {
         if self.is_busy {
@@ -165,23 +188,31 @@ impl AddressGuard {
             self.finished(&result, now);
         }
         if let (Some(worker), true) = (&self.nft, self.is_active()) {
+            if self.damage.is_some() {
+                if self.repaired_at.is_some_and(|at| now.since(at) < REPAIR) {
+                    return;
+                }
+                self.repaired_at = Some(now);
+                self.addresses.forgotten(now);
+            }
             let silences = self.addresses.take_due(now);
-            if self.is_gone || !silences.is_empty() {
-                worker.start_job(Job { restore: self.is_gone, silences });
+            self.repairing = self.damage.take();
+            let restore = self.repairing.is_some();
+            if restore || !silences.is_empty() {
+                worker.start_job(Job { restore, silences });
                 self.is_busy = true;
             }
         }
     }
 
     fn finished(&mut self, result: &Result<(), Error>, now: Instant) {
-        let restored = std::mem::take(&mut self.is_gone);
-        if !restored && result.as_ref().is_err_and(is_gone) {
-            self.is_gone = true;
-            return self.addresses.forgotten(now);
+        let repaired = self.repairing.take();
+        if repaired.is_none() && result.as_ref().is_err_and(is_gone) {
+            self.damage = Some(Damage::Removed);
+            return;
         }
-        if restored && result.is_ok() && self.restored_at.is_none_or(|at| now.since(at) >= QUIET) {
-            self.restored_at = Some(now);
-            log::warn!(event = "guard"; "Another program removed the address guard from nf_tables: created it again");
+        if let (Some(damage), true) = (repaired, result.is_ok()) {
+            self.log_repair(damage, now);
         }
         let before = self.states.clone();
         match result {
@@ -190,6 +221,18 @@ impl AddressGuard {
         }
         if self.states != before {
             self.log();
+        }
+    }
+
+    fn log_repair(&mut self, damage: Damage, now: Instant) {
+        let (cause, did) = match damage {
+            Damage::Removed => (0, "removed the address guard from"),
+            Damage::Changed => (1, "changed the address guard in"),
+            Damage::Unknown => return,
+        };
+        if self.logged_at[cause].is_none_or(|at| now.since(at) >= QUIET) {
+            self.logged_at[cause] = Some(now);
+            log::warn!(event = "guard"; "Another program {did} nf_tables: created it again");
         }
     }
 

@@ -244,6 +244,7 @@ impl Daemon {
         match token {
             Token::Signals => self.handle_signals(),
             Token::Netlink => self.routers.network_changed(&self.poller),
+            Token::GuardMonitor => self.routers.network_mut().guard_mut().changed(),
             Token::Port(port) => self.routers.receive(port),
             Token::Claims(number) => self.routers.read_claims(number),
             Token::Lifeline(_) | Token::LifelineListener(_) => {

@@ -95,13 +95,13 @@ impl Routers {
         }
         routers.watch_claims(poller);
         // What a killed predecessor left is gone.
-        routers.start_guard(descriptors);
+        routers.start_guard(descriptors, poller);
         forbidden.map(|()| routers)
     }
 
-    fn start_guard(&mut self, descriptors: Descriptors) {
+    fn start_guard(&mut self, descriptors: Descriptors, poller: &Poller) {
         let (all, network) = self.dispatcher.parts();
-        network.guard_mut().start(all.iter().map(Router::config), descriptors);
+        network.guard_mut().start(all.iter().map(Router::config), descriptors, poller);
     }
 
     /// Starts the state machines.
@@ -133,6 +133,10 @@ impl Routers {
 
     pub(super) fn network(&self) -> &Network {
         self.dispatcher.network()
+    }
+
+    pub(super) fn network_mut(&mut self) -> &mut Network {
+        self.dispatcher.network_mut()
     }
 
     pub(super) fn history(&self) -> &History {

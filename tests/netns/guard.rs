@@ -299,6 +299,74 @@ fn a_flushed_ruleset_is_repaired_and_logged_once() {
     assert!(last < millis(400), "{last:?}");
 }
 
+/// What somebody can do to the tables without removing them.
+#[test]
+fn partial_damage_is_repaired_at_once_and_logged_once() {
+    let lab = Lab::new();
+    let (client, host) = (Client::new(&lab), lab.host("a", 1));
+    let mut router = start(&host, &quick());
+    let table = "arp vrrp-init-10.77.0.100";
+    // What is listed does not depend on the remaining time.
+    let listed = || {
+        let text = host.nft(&format!("list table {table}"));
+        let lines = text.lines().map(|line| {
+            if line.contains("elements") { &line[..line.rfind(" timeout").unwrap()] } else { line }
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    wait_until("it silences", seconds(2), || listed().contains("elements = { 10.77.0.100"));
+    let whole = listed();
+    for damage in [
+        format!("flush chain {table} input"),
+        format!("flush set {table} addresses"),
+        format!("delete element {table} addresses {{ {VIP} }}"),
+        format!("insert rule {table} input accept"),
+        format!("flush table {table}"),
+        format!("delete table {table}"),
+    ] {
+        host.nft(&damage);
+        println!("{damage}");
+        wait_until("it is whole again", seconds(3), || {
+            ruleset(&host).contains("gc-interval") && listed() == whole
+        });
+        assert!(client.is_answered(VIP, millis(200)), "the living host is not silent");
+    }
+    for what in ["changed the address guard in", "removed the address guard from"] {
+        assert_eq!(router.run.log.since(0, &format!("Another program {what} nf_tables")).len(), 1);
+    }
+    let last = client.answered_after_kill(&mut router, VIP);
+    assert!(last < millis(400), "{last:?}");
+}
+
+/// Somebody who changes nf_tables all the time, and the guard with it.
+#[test]
+fn endless_damage_costs_one_repair_a_second_and_the_changes_of_others_none() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let router = start(&host, &Node { advert_int: "1", ..quick() });
+    let repairs = |commands: &str, times: u32| {
+        let watch = format!("timeout 3 nft monitor > /tmp/vrrp-init-guard-{}", std::process::id());
+        let mut monitor =
+            host.inside(|| std::process::Command::new("sh").args(["-c", &watch]).spawn().unwrap());
+        std::thread::sleep(millis(200));
+        for _ in 0..times {
+            host.nft(commands);
+        }
+        monitor.wait().unwrap();
+        let path = format!("/tmp/vrrp-init-guard-{}", std::process::id());
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        text.matches("add table arp vrrp-init-10.77.0.100").count()
+    };
+    host.nft("add table ip other");
+    assert_eq!(repairs("add chain ip other c", 20), 0);
+    let repaired = repairs("flush chain arp vrrp-init-10.77.0.100 input", 50);
+    println!("{repaired} repairs");
+    // Each repair names the table twice.
+    assert!((1..=8).contains(&repaired), "{repaired}");
+    assert_eq!(router.run.log.since(0, "Another program changed the address guard").len(), 1);
+}
+
 #[test]
 fn two_processes_on_one_host_guard_only_their_own_addresses() {
     let lab = Lab::new();

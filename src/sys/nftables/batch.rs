@@ -37,6 +37,11 @@ impl Kind {
         (NFNL_SUBSYS_NFTABLES << 8) | self as u16
     }
 
+    /// Whether an `nlmsg_type` is one of nf_tables.
+    pub(super) const fn is_of_nf_tables(message_type: u16) -> bool {
+        message_type >> 8 == NFNL_SUBSYS_NFTABLES
+    }
+
     const fn flags(self) -> u16 {
         match self {
             Self::NewTable | Self::NewChain | Self::NewSet | Self::NewElements => NLM_F_CREATE,

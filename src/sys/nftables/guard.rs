@@ -4,10 +4,10 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use netlink_packet_core::NlasIterator;
 use nix::errno::Errno;
 
 use super::batch::{Batch, Kind, request};
+use super::monitor::Monitor;
 use super::tables::{ALIVE, NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_TABLE_NAME, PREFIX, Tables, protocol};
 use super::transport::{Answer, Refusal, Transport};
 use crate::sys::Error;
@@ -16,8 +16,6 @@ use crate::vrrp::Family;
 /// The most addresses in a call: an attribute has at most 64 KiB.
 pub const MOST: usize = 500;
 const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
-/// The length of `nfgenmsg`.
-const GENERIC_HEADER: usize = 4;
 
 /// Both tables of one or both families. Dropping it removes them, and nothing is silenced.
 #[derive(Debug)]
@@ -25,6 +23,8 @@ pub struct Guard {
     transport: Transport,
     name: String,
     families: Vec<Family>,
+    /// The time of an element can be changed, since Linux 6.12.
+    changes_time: bool,
 }
 
 /// An address to silence.
@@ -79,10 +79,19 @@ impl Guard {
         Ok(())
     }
 
+    /// What reports that another program changes the tables.
+    ///
+    /// # Errors
+    /// The kernel refuses it.
+    pub fn monitor(&self) -> Result<Monitor, Error> {
+        Monitor::open(self.name.clone(), self.transport.port()?)
+    }
+
     fn new(name: String, addresses: &[IpAddr]) -> Result<Self, Error> {
         let has = |family: &Family| addresses.iter().any(|address| Family::of(*address) == *family);
         let families = FAMILIES.into_iter().filter(has).collect();
-        Ok(Self { transport: Transport::open()?, name, families })
+        let changes_time = kernel_release().is_some_and(|release| release >= (6, 12));
+        Ok(Self { transport: Transport::open()?, name, families, changes_time })
     }
 
     fn creation(&self) -> Batch {
@@ -102,8 +111,8 @@ impl Guard {
         let mut batch = Batch::new();
         for family in &self.families {
             let (tables, of_family) = (self.tables(*family), || of(*family, silences.iter(), |s| s.address));
-            // The time of an element can only be changed since Linux 6.12.
-            let known: Vec<_> = of_family().filter(|s| s.known).map(|s| s.address).collect();
+            let known = of_family().filter(|s| s.known && !self.changes_time);
+            let known: Vec<_> = known.map(|s| s.address).collect();
             if !known.is_empty() {
                 tables.release(&mut batch, &known);
             }
@@ -209,17 +218,19 @@ fn error(doing: &'static str, Refusal { kind, source }: Refusal) -> Error {
     Error { doing, on: "the address guard in nf_tables".into(), source }
 }
 
+/// The first two numbers of the kernel's release.
+fn kernel_release() -> Option<(u32, u32)> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
 /// The name in a description of a table.
 fn table_name(answer: &Answer) -> Option<String> {
-    let name = attribute(answer, NFTA_TABLE_NAME)?;
+    let name = answer.attribute(NFTA_TABLE_NAME)?;
     Some(String::from_utf8_lossy(name.strip_suffix(b"\0")?).into_owned())
 }
 
 fn has_elements(answer: &Answer) -> bool {
-    attribute(answer, NFTA_SET_ELEM_LIST_ELEMENTS).is_some_and(|elements| !elements.is_empty())
-}
-
-fn attribute(answer: &Answer, kind: u16) -> Option<Vec<u8>> {
-    let mut attributes = NlasIterator::new(answer.payload.get(GENERIC_HEADER..)?).map_while(Result::ok);
-    attributes.find(|attribute| attribute.kind() == kind).map(|attribute| attribute.value().to_vec())
+    answer.attribute(NFTA_SET_ELEM_LIST_ELEMENTS).is_some_and(|elements| !elements.is_empty())
 }

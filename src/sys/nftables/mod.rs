@@ -6,9 +6,11 @@
 
 mod batch;
 mod guard;
+mod monitor;
 mod tables;
 mod transport;
 mod worker;
 
 pub use guard::{Guard, MOST, Silence, is_gone, name, remove_guard};
+pub use monitor::{Damage, Monitor};
 pub use worker::{Job, Worker};

@@ -3,8 +3,8 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use netlink_packet_core::NetlinkBuffer;
-use nix::sys::socket::{MsgFlags, SockFlag, SockProtocol, send};
+use netlink_packet_core::{NetlinkBuffer, NlasIterator};
+use nix::sys::socket::{MsgFlags, NetlinkAddr, SockFlag, SockProtocol, getsockname, send};
 
 use super::batch::Batch;
 use crate::sys::Error;
@@ -14,6 +14,8 @@ use crate::sys::netlink::socket::{buffer, open, receive};
 // linux/netlink.h
 const NLMSG_ERROR: u16 = 2;
 const ALIGNMENT: usize = 4;
+/// The length of `nfgenmsg`.
+const GENERIC_HEADER: usize = 4;
 /// In a refusal, the error is followed by the header of the refused message.
 const REFUSED_KIND: usize = 4 + 4;
 
@@ -30,10 +32,18 @@ pub(super) struct Transport {
 
 /// A message of the kernel.
 pub(super) struct Answer {
-    kind: u16,
+    pub(super) kind: u16,
     sequence: u32,
     /// What follows `nlmsghdr`.
-    pub(super) payload: Vec<u8>,
+    payload: Vec<u8>,
+}
+
+impl Answer {
+    /// The value of an attribute.
+    pub(super) fn attribute(&self, kind: u16) -> Option<Vec<u8>> {
+        let mut attributes = NlasIterator::new(self.payload.get(GENERIC_HEADER..)?).map_while(Result::ok);
+        attributes.find(|attribute| attribute.kind() == kind).map(|attribute| attribute.value().to_vec())
+    }
 }
 
 /// Why the kernel does not do something, and the type of the message that it refuses.
@@ -47,6 +57,12 @@ impl Transport {
     pub(super) fn open() -> Result<Self, Error> {
         let socket = open(SockProtocol::NetlinkNetFilter, SockFlag::SOCK_NONBLOCK, 0)?;
         Ok(Self { socket: move_up(socket, DESCRIPTOR), buffer: buffer() })
+    }
+
+    /// The number by which the kernel names this socket as the cause of a change.
+    pub(super) fn port(&self) -> Result<u32, Error> {
+        let name = getsockname::<NetlinkAddr>(self.socket.as_raw_fd());
+        name.map(|name| name.pid()).map_err(Error::doing("name", "the nf_tables socket"))
     }
 
     /// Performs the transaction, or only has the kernel examine it.
@@ -77,7 +93,7 @@ impl Transport {
 }
 
 /// The messages in one datagram, up to the first with an impossible length.
-fn split(mut octets: &[u8], answers: &mut Vec<Answer>) {
+pub(super) fn split(mut octets: &[u8], answers: &mut Vec<Answer>) {
     while let Ok(message) = NetlinkBuffer::new_checked(octets) {
         let (kind, sequence) = (message.message_type(), message.sequence_number());
         answers.push(Answer { kind, sequence, payload: message.payload().to_vec() });
