@@ -52,6 +52,10 @@ impl Lifelines {
         sockets.expire(now, poller);
         if let Some(needs) = routers.take_lifeline_needs() {
             sockets.update(needs, now, poller);
+            for (address, link) in sockets.take_moved() {
+                // Backups would call the old hardware address for up to a minute.
+                let _ = routers.network_mut().announce_on(link, address);
+            }
         }
         report_deaths(sockets, routers);
     }

@@ -406,8 +406,13 @@ impl Network {
     pub(super) fn announce(&mut self, index: u32, vip: &VirtualAddress) -> Result<(), Error> {
         self.flush();
         let index = self.device(index, vip)?;
+        self.announce_on(index, vip.address)
+    }
+
+    /// The same for any address on the link.
+    pub(super) fn announce_on(&mut self, index: u32, address: IpAddr) -> Result<(), Error> {
         let Some(announcer) = self.announcer(index)? else { return Ok(()) };
-        match vip.address {
+        match address {
             IpAddr::V4(address) => announcer.announce_v4(address),
             // RFC 9568 §6.4.2: the Router flag is set.
             IpAddr::V6(address) => announcer.announce_v6(address, true),

@@ -20,7 +20,7 @@ use crate::checks::{Checks, Outcome};
 use crate::config::RouterConfig;
 use crate::health::{Verdict, Weight};
 use crate::ids::{CheckId, PortId, RouterId};
-use crate::lifeline::Guarded;
+use crate::lifeline::{Endpoint, Guarded};
 use crate::status::History;
 use crate::sys::Error;
 use crate::sys::limits::Descriptors;
@@ -49,6 +49,8 @@ pub(super) struct Routers {
     route_round: RouteRound,
     /// A link or a source address may be another one.
     rebound: bool,
+    /// When this turn of the loop began.
+    turn: Instant,
     /// The kernel's notifications could not be read; it is in the log.
     netlink_failed: bool,
 }
@@ -74,6 +76,7 @@ impl Routers {
             retry_at: None,
             route_round: RouteRound::new(),
             rebound: false,
+            turn: Instant::START,
             netlink_failed: false,
         };
         let (all, network) = routers.dispatcher.parts();
@@ -157,7 +160,8 @@ impl Routers {
     /// Starts a turn of the loop. Returns the time.
     pub(super) fn start_turn(&mut self) -> Instant {
         self.dispatcher.network_mut().start_turn();
-        self.dispatcher.clock().start_batch()
+        self.turn = self.dispatcher.clock().start_batch();
+        self.turn
     }
 
     /// Retries whatever no notification would announce.
@@ -264,14 +268,17 @@ impl Routers {
         }
     }
 
-    /// A process of another host died: its adverts that are still waiting come first. Without a guard, that host answers
-    /// for the addresses until their lease ends, so the address must not move before.
+    /// A process of another host died: its adverts that are still waiting come first. One that came in with the death may be
+    /// later than it, if this process did not run for a while, and then the master has been restarted: silence decides.
+    /// Without a guard, that host answers for the addresses until their lease ends, so the address must not move before.
     pub(super) fn died(&mut self, death: &Death) {
         self.catch_up();
         for id in self.dispatcher.ids() {
             let router = self.dispatcher.router(id);
             let is_master = followed(router).filter(|master| death.from.contains(master));
-            if let Some(master) = is_master.filter(|_| death.silences(router.config().family())) {
+            let is_silent = |master: &Endpoint| !router.telemetry().heard_since(self.turn, master.address);
+            let is_dead = is_master.filter(is_silent);
+            if let Some(master) = is_dead.filter(|_| death.silences(router.config().family())) {
                 self.dispatcher.dispatch(id, Event::Died { from: master.address });
             }
         }

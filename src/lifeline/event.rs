@@ -11,9 +11,8 @@ use crate::time::Instant;
 pub enum End {
     /// FIN.
     Finished,
-    Reset,
-    /// Anything else: no answer, unreachable.
-    Lost,
+    /// Anything else: reset, no answer, unreachable.
+    Broken,
 }
 
 /// Why a connection could not be opened.

@@ -1,7 +1,7 @@
 //! Another host that we want a connection to: when to try, and what came of it. Opens nothing.
 
 use super::connection::Endpoint;
-use super::frame::{Guarded, Identity};
+use super::frame::Identity;
 use super::pace::Backoff;
 use crate::time::Instant;
 
@@ -33,14 +33,6 @@ pub enum Trouble {
     Version(u8),
 }
 
-/// The other end has reset the connection: whether its process is dead shows when we connect once more.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Doubt {
-    pub(super) until: Instant,
-    pub(super) identity: Identity,
-    pub(super) guarded: Guarded,
-}
-
 #[derive(Debug)]
 pub(super) struct Host {
     pub(super) endpoint: Endpoint,
@@ -50,22 +42,25 @@ pub(super) struct Host {
     backoff: Backoff,
     /// The process whose death is the death of this host's master.
     pub(super) bound: Option<Identity>,
-    pub(super) doubt: Option<Doubt>,
     pub(super) trouble: Option<Trouble>,
 }
 
 impl Host {
     pub(super) fn new(endpoint: Endpoint, followed: Option<Instant>, retry_at: Instant) -> Self {
         let backoff = Backoff::default();
-        Self { endpoint, followed, retry_at, backoff, bound: None, doubt: None, trouble: None }
+        Self { endpoint, followed, retry_at, backoff, bound: None, trouble: None }
     }
 
     /// The process there has greeted.
     pub(super) fn greeted(&mut self, identity: Identity) {
         self.bound = Some(identity);
-        self.doubt = None;
         self.trouble = None;
         self.backoff.reset();
+    }
+
+    /// The connection broke, which says nothing about the next one.
+    pub(super) fn broke(&mut self, retry_at: Instant) {
+        (self.bound, self.trouble, self.retry_at) = (None, None, retry_at);
     }
 
     /// There is no connection now, and the next attempt comes after a while. Returns whether the trouble is new.

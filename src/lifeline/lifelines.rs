@@ -2,15 +2,15 @@
 //! it knows no socket.
 //!
 //! The death of a master is the end (FIN) of a connection on which it has greeted and not said goodbye: only the kernel
-//! closes it so. A reset counts if the port is closed when we connect once more. Nothing else does: a host or a link that
-//! fails is silent, and silence is what the adverts are for.
+//! closes it so. Nothing else counts, neither a reset nor a closed port: a firewall may answer for a process that lives.
+//! A host or a link that fails is silent, and silence is what the adverts are for.
 
 use std::time::Duration;
 
 use super::connection::{Connection, Endpoint, Heard, Way};
 use super::event::{Action, Close, End, Failure, State};
 use super::frame::{Frame, Guarded, Identity, Malformed};
-use super::host::{Doubt, Host, Trouble, Wanted};
+use super::host::{Host, Trouble, Wanted};
 use super::pace::Budget;
 use crate::ids::LifelineId;
 use crate::time::Instant;
@@ -25,8 +25,6 @@ const ATTEMPTS: u32 = 16;
 const SETTLE: Duration = Duration::from_millis(100);
 /// A unicast peer usually connects by itself.
 const INVITE_AFTER: Duration = Duration::from_secs(1);
-/// How long an answer to the one more attempt after a reset is worth something.
-const DOUBT: Duration = Duration::from_secs(1);
 
 /// The connections, and the hosts that we want one to.
 #[derive(Debug)]
@@ -63,10 +61,9 @@ impl Lifelines {
     /// When [`Lifelines::expire`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         let waits = self.connections.iter().filter_map(|c| self.patience(c));
-        let doubts = self.hosts.iter().filter_map(|host| Some(host.doubt?.until));
         let attempts = self.hosts.iter().filter(|host| self.needs_attempt(host));
         let attempts = attempts.map(|host| host.retry_at.max(self.attempts.next()));
-        waits.chain(doubts).chain(attempts).min()
+        waits.chain(attempts).min()
     }
 
     /// The lifeline of a master.
@@ -153,13 +150,6 @@ impl Lifelines {
     /// The connection could not be opened.
     pub fn failed(&mut self, now: Instant, id: LifelineId, failure: Failure) {
         let Some(connection) = self.remove(id) else { return };
-        let doubt = self.host(connection.remote).and_then(|host| host.doubt.take());
-        if let Some(Doubt { until, identity, guarded }) = doubt
-            && now < until
-            && failure == Failure::Refused
-        {
-            return self.died(now, identity, guarded);
-        }
         self.trouble(
             now,
             connection.remote,
@@ -242,18 +232,21 @@ impl Lifelines {
         let remote = connection.remote;
         match (connection.heard, end) {
             (Heard::Greeting { identity, guarded }, End::Finished) => self.died(now, identity, guarded),
-            (Heard::Greeting { identity, guarded }, End::Reset) => {
-                if let Some(host) = self.host(remote).filter(|host| host.followed.is_some()) {
-                    host.doubt = Some(Doubt { until: now + DOUBT, identity, guarded });
-                    host.retry_at = now;
-                    self.expire(now);
-                } else {
-                    self.unbind(now, identity);
-                }
-            }
-            (Heard::Greeting { identity, .. }, End::Lost) => self.unbind(now, identity),
+            (Heard::Greeting { identity, .. }, End::Broken) => self.unbind(now, identity),
             (Heard::Quiet(_), _) if connection.may_hear() => self.trouble(now, remote, Trouble::Closed),
             (Heard::Quiet(_), _) => {}
+        }
+    }
+
+    /// Our end of the connection is gone with the address or the link that it was on: neither end hears more of it.
+    pub fn displaced(&mut self, now: Instant, id: LifelineId) {
+        let Some(connection) = self.connection(id) else { return };
+        let (remote, identity) = (connection.remote, connection.identity());
+        self.close(id);
+        for host in &mut self.hosts {
+            if host.endpoint == remote || (identity.is_some() && host.bound == identity) {
+                host.broke(now + SETTLE);
+            }
         }
     }
 
@@ -281,11 +274,14 @@ impl Lifelines {
         self.unbind(now, identity);
     }
 
-    /// The connection to this process is gone.
+    /// The connection to this process is gone. It may be reset, or be a new process: both answer at once.
     fn unbind(&mut self, now: Instant, identity: Identity) {
         let bound = self.hosts.iter().filter(|host| host.bound == Some(identity));
         for endpoint in bound.map(|host| host.endpoint).collect::<Vec<_>>() {
             self.trouble(now, endpoint, Trouble::Closed);
+            if let Some(host) = self.host(endpoint) {
+                host.retry_at = now + SETTLE;
+            }
         }
     }
 
@@ -316,11 +312,6 @@ impl Lifelines {
                 // The kernel goes on trying, less and less often.
                 host.trouble = Some(Trouble::Blocked);
                 self.actions.push(Action::Failed(remote, Trouble::Blocked));
-            }
-        }
-        for host in &mut self.hosts {
-            if host.doubt.take_if(|doubt| doubt.until <= now).is_some() {
-                host.bound = None;
             }
         }
         while let Some(at) = self.hosts.iter().position(|h| h.retry_at <= now && self.needs_attempt(h)) {

@@ -1,8 +1,7 @@
 //! The TCP sockets of lifelines: their options, and where their descriptors are. Nothing here blocks. Knows no frame.
 //!
 //! A process that is killed closes its descriptors from the highest number down, and a packet socket takes the kernel 12
-//! ms. So these are above all others, the listeners above the connections: a host that is reset and connects once more is
-//! refused.
+//! ms. So these are above all others, the listeners above the connections: nobody connects to a process that is dying.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
@@ -50,16 +49,18 @@ impl Place {
 /// Our end of a lifeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Local {
-    /// The source address of our adverts, with the index of its link if it is link-local.
+    /// The source address of our adverts.
     pub address: IpAddr,
-    pub scope: u32,
+    /// The index of its link, or 0 if it may be on any link. One that is made again has another index, and what is bound
+    /// to the old one hears nothing more.
+    pub link: u32,
     /// The link that the other end is on. `None`: wherever the routes lead.
     pub device: Option<String>,
 }
 
 impl Local {
     fn at(&self, port: u16) -> SocketAddr {
-        address(self.address, self.scope, port)
+        address(self.address, self.link, port)
     }
 
     /// A socket with the options of every lifeline, not bound yet. `on_link`: its packets come through no router.
@@ -87,11 +88,11 @@ impl Local {
     }
 }
 
-/// A socket address; `scope`: the index of the link of a link-local one.
-pub fn address(ip: IpAddr, scope: u32, port: u16) -> SocketAddr {
+/// A socket address; `link`: the index of its link, which only a link-local one has.
+pub fn address(ip: IpAddr, link: u32, port: u16) -> SocketAddr {
     match ip {
-        IpAddr::V4(_) => SocketAddr::new(ip, port),
-        IpAddr::V6(v6) => SocketAddrV6::new(v6, port, 0, scope).into(),
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => SocketAddrV6::new(v6, port, 0, link).into(),
+        IpAddr::V4(_) | IpAddr::V6(_) => SocketAddr::new(ip, port),
     }
 }
 
@@ -193,9 +194,8 @@ pub enum Progress {
     Later,
     /// FIN.
     Finished,
-    Reset,
-    /// No answer, or unreachable.
-    Lost,
+    /// Reset, no answer, or unreachable.
+    Broken,
 }
 
 impl Stream {
@@ -248,8 +248,7 @@ impl Stream {
             Ok(0) => Progress::Finished,
             Ok(count) => Progress::Some(count),
             Err(e) if is_temporary(&e) => Progress::Later,
-            Err(e) if e.kind() == ErrorKind::ConnectionReset => Progress::Reset,
-            Err(_) => Progress::Lost,
+            Err(_) => Progress::Broken,
         }
     }
 

@@ -311,6 +311,50 @@ fn a_link_that_fails_is_noticed_by_silence_and_both_find_each_other_again() {
     is_replaced_at_once(&mut pair);
 }
 
+/// As a container network that is attached again: another link with another hardware address.
+fn make_link_again(host: &Host) {
+    host.ip(&format!("link del {}", host.interface));
+    host.plug_in();
+}
+
+#[test]
+fn a_link_that_is_made_again_has_a_new_listener() {
+    let mut pair = pair();
+    let mark = pair.b.run.log.mark();
+    make_link_again(&pair.a.host);
+    pair.b.run.log.wait_for_after(mark, "Entering MASTER STATE … fell silent", seconds(2));
+    pair.b.run.log.wait_for_after(mark, "Entering BACKUP STATE", seconds(5));
+    wait_for_lifeline(&pair.b, "10.77.0.1 connected");
+    std::thread::sleep(seconds(1));
+    is_replaced_at_once(&mut pair);
+}
+
+#[test]
+fn a_link_of_the_backup_that_is_made_again_is_connected_again() {
+    let mut pair = pair();
+    make_link_again(&pair.b.host);
+    pair.b.run.log.wait_for_after(0, "Entering FAULT STATE", seconds(2));
+    wait_for_lifeline(&pair.b, "10.77.0.1 connected");
+    wait_until("one is left", seconds(9), || connections(&pair.a.host) == 1);
+    std::thread::sleep(seconds(1));
+    is_replaced_at_once(&mut pair);
+}
+
+#[test]
+fn another_address_of_the_backup_and_a_flap_of_the_masters_link_are_followed() {
+    let pair = pair();
+    let marks = pair.marks();
+    pair.b.host.batch("address del 10.77.0.2/24 dev enp0s3\naddress add 10.77.0.22/24 dev enp0s3\n");
+    wait_until("the new address", seconds(5), || lifeline(&pair.a).contains("10.77.0.22"));
+    wait_for_lifeline(&pair.b, "10.77.0.1 connected");
+    pair.a.host.ip("link set enp0s3 down");
+    pair.a.host.ip("link set enp0s3 up");
+    pair.b.run.log.wait_for_after(marks[1], "Entering MASTER STATE", seconds(5));
+    pair.b.run.log.wait_for_after(marks[1], "Entering BACKUP STATE", seconds(5));
+    wait_for_lifeline(&pair.b, "10.77.0.1 connected");
+    assert!(pair.b.run.log.since(0, "died").is_empty());
+}
+
 #[test]
 fn after_a_partition_the_half_open_connection_gives_way_to_a_new_one() {
     let mut pair = pair();
@@ -398,6 +442,46 @@ fn a_reset_by_a_live_host_is_no_death() {
     wait_until("the master has it again", seconds(3), || lifeline(&pair.a) == "backups 10.77.0.2");
     nothing_moves(&pair, marks);
     assert!(pair.b.run.log.since(0, "died").is_empty());
+    is_replaced_at_once(&mut pair);
+}
+
+/// The same, while a firewall of the live host answers every packet with a reset.
+#[test]
+fn a_reset_and_a_firewall_that_resets_are_no_death() {
+    let mut pair = pair();
+    let marks = pair.marks();
+    for command in [
+        "add table inet t",
+        "add chain inet t in { type filter hook input priority 0 ; }",
+        "add rule inet t in tcp dport 9112 reject with tcp reset",
+    ] {
+        pair.a.host.nft(command);
+    }
+    let args = ["-K", "-tn", "state", "established", "sport", "=", ":9112"];
+    pair.a.host.inside(|| std::process::Command::new("ss").args(args).output().unwrap());
+    wait_for_lifeline(&pair.b, "10.77.0.1 refused");
+    nothing_moves(&pair, marks);
+    pair.a.host.nft("delete table inet t");
+    wait_for_lifeline(&pair.b, "10.77.0.1 connected");
+    assert!(pair.b.run.log.since(0, "died").is_empty());
+    is_replaced_at_once(&mut pair);
+}
+
+/// The backup reads the end of the connection after the master has been restarted and has advertised again.
+#[test]
+fn a_death_that_is_read_after_the_restart_is_none() {
+    let mut pair = pair();
+    let mark = pair.b.run.log.mark();
+    pair.b.run.signal(Signal::SIGSTOP);
+    pair.a.run.kill();
+    let again = Router::start(Kind::Ours, &pair.a.host, &pair.a.node);
+    again.wait_master(0, START);
+    std::thread::sleep(SILENCE);
+    pair.b.run.signal(Signal::SIGCONT);
+    wait_for_lifeline(&pair.b, "10.77.0.1 connected");
+    assert_eq!(pair.b.run.log.since(mark, "Entering"), [""; 0]);
+    assert_eq!(pair.b.run.log.since(mark, "died"), [""; 0]);
+    pair.a = again;
     is_replaced_at_once(&mut pair);
 }
 

@@ -40,7 +40,7 @@ fn firewall(rule: &str) {
 }
 
 fn local(text: &str) -> Local {
-    Local { address: text.parse().unwrap(), scope: 0, device: None }
+    Local { address: text.parse().unwrap(), link: 0, device: None }
 }
 
 fn place() -> Place {
@@ -92,7 +92,7 @@ fn a_firewall_cannot_reset_an_established_connection_on_the_link() {
     for (at, on_link, expected) in [
         (BOTH[0], true, Progress::Later),
         (BOTH[1], true, Progress::Later),
-        (BOTH[0], false, Progress::Reset),
+        (BOTH[0], false, Progress::Broken),
     ] {
         alone(|| {
             let (mut ours, mut theirs, _listener) = established(at, on_link);
@@ -102,7 +102,7 @@ fn a_firewall_cannot_reset_an_established_connection_on_the_link() {
             let mut buffer = [0; 9];
             assert!(wait(&ours, PollFlags::POLLIN, 5_000));
             assert_eq!(ours.read(&mut buffer), Progress::Some(5));
-            assert_eq!(wait(&ours, PollFlags::POLLIN, 200), expected == Progress::Reset);
+            assert_eq!(wait(&ours, PollFlags::POLLIN, 200), expected == Progress::Broken);
             assert_eq!(ours.read(&mut buffer), expected, "{at} {on_link}");
         });
     }
@@ -150,7 +150,7 @@ fn the_end_of_a_process_and_its_reset_are_told_apart() {
         let (mut ours, theirs, _listener) = established(BOTH[0], true);
         theirs.abort();
         assert!(wait(&ours, PollFlags::POLLIN, 5_000));
-        assert_eq!(ours.read(&mut buffer), Progress::Reset);
+        assert_eq!(ours.read(&mut buffer), Progress::Broken);
     });
 }
 

@@ -32,6 +32,9 @@ pub(super) struct Listeners {
     place: Place,
     all: Vec<Listening>,
     opened: u32,
+    /// The last link of each address, and those that have another one since the last look.
+    links: Vec<(IpAddr, u32)>,
+    moved: Vec<(IpAddr, u32)>,
     retry_at: Option<Instant>,
     /// It has been logged that one could not be opened.
     failed: bool,
@@ -39,7 +42,16 @@ pub(super) struct Listeners {
 
 impl Listeners {
     pub(super) fn new(port: u16, place: Place) -> Self {
-        Self { port, place, all: vec![], opened: 0, retry_at: None, failed: false }
+        Self {
+            port,
+            place,
+            all: vec![],
+            opened: 0,
+            links: vec![],
+            moved: vec![],
+            retry_at: None,
+            failed: false,
+        }
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -58,9 +70,22 @@ impl Listeners {
         }
     }
 
+    /// The addresses that are on another link than at the last call: one that was made again, with another hardware address.
+    pub(super) fn take_moved(&mut self) -> Vec<(IpAddr, u32)> {
+        std::mem::take(&mut self.moved)
+    }
+
+    fn note_link(&mut self, at: (IpAddr, u32)) {
+        let known = self.links.extract_if(.., |(address, _)| *address == at.0).next();
+        self.moved.extend(known.filter(|known| *known != at).map(|_| at));
+        self.links.truncate(MOST - 1);
+        self.links.push(at);
+    }
+
     fn add(&mut self, service: Service, now: Instant, poller: &Poller) {
         self.opened = self.opened.wrapping_add(1);
         let number = self.opened;
+        self.note_link((service.local.address, service.local.link));
         let open = || {
             let listener = Listener::open(&service.local, self.port, service.on_link, self.place)?;
             poller.watch(listener.as_fd(), Token::LifelineListener(number))?;
@@ -96,6 +121,12 @@ impl Listeners {
     /// The listener at this address.
     pub(super) fn at(&self, local: &Local) -> Option<&Listener> {
         self.all.iter().find(|known| known.service.local == *local)?.listener.as_ref().ok()
+    }
+
+    /// Our address at a listener, and its link.
+    pub(super) fn local(&self, number: u32) -> Option<(IpAddr, u32)> {
+        let known = self.all.iter().find(|known| known.number == number)?;
+        Some((known.service.local.address, known.service.local.link))
     }
 
     /// Why nobody can connect to this address.
@@ -141,7 +172,7 @@ impl Service {
 
     fn remote(&self, from: SocketAddr, port: u16) -> (Endpoint, Way) {
         let both = from.port() == port && !self.peers.is_empty();
-        let endpoint = super::needs::endpoint(from.ip(), self.local.scope);
+        let endpoint = super::needs::endpoint(from.ip(), self.local.link);
         (endpoint, if both { Way::Both } else { Way::Accepted })
     }
 }

@@ -53,6 +53,8 @@ pub(super) struct Way {
 pub(in crate::daemon) struct Needs {
     pub(super) services: Vec<Service>,
     pub(super) hosts: Vec<Way>,
+    /// The addresses that routers here send from, whether or not they need a connection now.
+    pub(super) sources: Vec<Local>,
 }
 
 impl Needs {
@@ -61,6 +63,7 @@ impl Needs {
         for router in routers.iter().filter(|router| router.config().protocol.fast) {
             let Some(binding) = router.binding() else { continue };
             let Some(local) = local(binding, network) else { continue };
+            needs.sources.extend((!needs.sources.contains(&local)).then(|| local.clone()));
             match router.role() {
                 Role::Master => needs.serve(router, binding, local, network),
                 Role::Backup => {
@@ -109,8 +112,9 @@ impl Needs {
 
 fn local(binding: &Binding, network: &Network) -> Option<Local> {
     let Endpoint { address, scope } = endpoint(binding.source?, binding.index);
-    let link = network.interfaces().link(binding.port).filter(|_| binding.port != ANY_LINK);
-    Some(Local { address, scope, device: link.map(|link| link.name.clone()) })
+    let device = network.interfaces().link(binding.port).filter(|_| binding.port != ANY_LINK);
+    let link = device.map_or(scope, |device| device.index);
+    Some(Local { address, link, device: device.map(|device| device.name.clone()) })
 }
 
 /// Multicast crosses no router, and neither does what is in one of our subnets.

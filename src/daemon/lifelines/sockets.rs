@@ -32,6 +32,8 @@ struct Open {
     id: LifelineId,
     stream: Stream,
     is_connecting: bool,
+    /// Our address, and its link.
+    local: (IpAddr, u32),
 }
 
 #[derive(Debug)]
@@ -79,9 +81,18 @@ impl Sockets {
             return;
         }
         self.needs = needs;
+        self.leave_lost_links(now);
         // First, so that no backup that hears our advert is refused.
         self.listeners.update(&self.needs.services, now, poller);
         self.want(now, poller);
+    }
+
+    /// A connection ends with the address or the link that our end is on, and no packet would say so.
+    fn leave_lost_links(&mut self, now: Instant) {
+        let remains = |open: &Open| self.needs.sources.iter().any(|at| (at.address, at.link) == open.local);
+        for open in self.open.iter().filter(|open| !remains(open)) {
+            self.protocol.displaced(now, open.id);
+        }
     }
 
     /// The families whose addresses the kernel here silences at our death.
@@ -102,9 +113,10 @@ impl Sockets {
     pub(super) fn accept(&mut self, number: u32, interfaces: &Interfaces, now: Instant, poller: &Poller) {
         for _ in 0..MOST_ACCEPTED {
             let Some((stream, remote)) = self.listeners.accept(number, interfaces, now) else { return };
+            let Some(local) = self.listeners.local(number) else { return };
             let id = remote.and_then(|(remote, way)| self.protocol.accept(now, remote, way));
             match id {
-                Some(id) => self.watch(Open { id, stream, is_connecting: false }, now, poller),
+                Some(id) => self.watch(Open { id, stream, is_connecting: false, local }, now, poller),
                 None => stream.abort(),
             }
             self.perform(now, poller);
@@ -144,8 +156,7 @@ impl Sockets {
                 }
                 Progress::Later => None,
                 Progress::Finished => Some(End::Finished),
-                Progress::Reset => Some(End::Reset),
-                Progress::Lost => Some(End::Lost),
+                Progress::Broken => Some(End::Broken),
             };
             if let Some(end) = end {
                 self.close(id, Close::Abort, poller);
@@ -170,6 +181,11 @@ impl Sockets {
         self.listeners.close();
         self.protocol.stop();
         self.perform(now, poller);
+    }
+
+    /// See [`Listeners::take_moved`].
+    pub(super) fn take_moved(&mut self) -> Vec<(IpAddr, u32)> {
+        self.listeners.take_moved()
     }
 
     /// The deaths since the last call.
@@ -242,6 +258,7 @@ impl Sockets {
             Stream::connect(&way.local, from, to, way.on_link, beside, self.place)
                 .map(|stream| (stream, from))
         };
+        let local = (way.local.address, way.local.link);
         let first = dial(if way.unicast { self.port } else { 0 });
         let connecting = match first {
             // A connection before this one may still have the port. From another one, only a firewall is in the way.
@@ -251,7 +268,7 @@ impl Sockets {
         match connecting {
             Ok((stream, from)) => {
                 self.protocol.opened(id, if from == 0 { Way::Opened } else { Way::Both });
-                self.watch(Open { id, stream, is_connecting: true }, now, poller);
+                self.watch(Open { id, stream, is_connecting: true, local }, now, poller);
             }
             Err(e) => {
                 log::debug!(event = "lifeline"; "cannot connect to {}: {e}", to.address);
