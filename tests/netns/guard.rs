@@ -331,6 +331,7 @@ fn partial_damage_is_repaired_at_once_and_logged_once() {
         });
         assert!(client.is_answered(VIP, millis(200)), "the living host is not silent");
     }
+    router.run.log.wait_for("Another program removed the address guard", seconds(1));
     for what in ["changed the address guard in", "removed the address guard from"] {
         assert_eq!(router.run.log.since(0, &format!("Another program {what} nf_tables")).len(), 1);
     }
