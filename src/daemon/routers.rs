@@ -1,6 +1,7 @@
 //! All virtual routers: binds them to links, and turns packets, kernel notifications and check results into events for
 //! their state machines; performs no action itself.
 
+mod deaths;
 mod rebind;
 
 use std::net::IpAddr;
@@ -9,7 +10,6 @@ use std::time::Duration;
 use super::claims::ClaimWatch;
 use super::dispatcher::{Dispatcher, Notification};
 use super::incoming::Incoming;
-use super::lifelines::needs::{Death, Needs, followed};
 use super::messages;
 use super::network::Network;
 use super::route_round::RouteRound;
@@ -20,7 +20,6 @@ use crate::checks::{Checks, Outcome};
 use crate::config::RouterConfig;
 use crate::health::{Verdict, Weight};
 use crate::ids::{CheckId, PortId, RouterId};
-use crate::lifeline::{Endpoint, Guarded};
 use crate::status::History;
 use crate::sys::Error;
 use crate::sys::limits::Descriptors;
@@ -28,7 +27,7 @@ use crate::sys::netlink::Address;
 use crate::sys::socket::Inbox;
 use crate::time::Instant;
 use crate::token::Poller;
-use crate::vrrp::{DropReason, Event, Family, Role, TTL};
+use crate::vrrp::{DropReason, Event, Role, TTL};
 
 /// Packets taken from one port before timers are checked again: a flood must not delay an advert.
 const PACKETS: usize = 64;
@@ -100,11 +99,6 @@ impl Routers {
         // What a killed predecessor left is gone.
         routers.start_guard(descriptors, poller);
         forbidden.map(|()| routers)
-    }
-
-    fn start_guard(&mut self, descriptors: Descriptors, poller: &Poller) {
-        let (all, network) = self.dispatcher.parts();
-        network.guard_mut().start(all.iter().map(Router::config), descriptors, poller);
     }
 
     /// Starts the state machines.
@@ -206,17 +200,6 @@ impl Routers {
         self.dispatcher.flush();
     }
 
-    /// Has the guard follow the leases. Not before the messages are sent: a takeover does not wait for it. `needed`: whether
-    /// a backup would take over at once if this process died. Returns the families that are silent then.
-    pub(super) fn renew_guard(&mut self, needed: bool) -> Guarded {
-        let now = self.dispatcher.clock().exact();
-        let guard = self.dispatcher.network_mut().guard_mut();
-        guard.need(needed, now);
-        guard.follow(now);
-        let guards = |family| needed && guard.guards(family);
-        Guarded { v4: guards(Family::V4), v6: guards(Family::V6) }
-    }
-
     /// The NOTIFY programs to run, in the order of the transitions, since the last call.
     pub(super) fn take_notifications(&mut self) -> Vec<Notification> {
         self.dispatcher.take_notifications()
@@ -266,28 +249,6 @@ impl Routers {
         for port in self.dispatcher.network().port_ids() {
             self.receive_at_most(port, ALL_PACKETS);
         }
-    }
-
-    /// A process of another host died: its adverts that are still waiting come first. One that came in with the death may be
-    /// later than it, if this process did not run for a while, and then the master has been restarted: silence decides.
-    /// Without a guard, that host answers for the addresses until their lease ends, so the address must not move before.
-    pub(super) fn died(&mut self, death: &Death) {
-        self.catch_up();
-        for id in self.dispatcher.ids() {
-            let router = self.dispatcher.router(id);
-            let is_master = followed(router).filter(|master| death.from.contains(master));
-            let is_silent = |master: &Endpoint| !router.telemetry().heard_since(self.turn, master.address);
-            let is_dead = is_master.filter(is_silent);
-            if let Some(master) = is_dead.filter(|_| death.silences(router.config().family())) {
-                self.dispatcher.dispatch(id, Event::Died { from: master.address });
-            }
-        }
-    }
-
-    /// What the lifelines need, if it may have changed since the last call.
-    pub(super) fn take_lifeline_needs(&mut self) -> Option<Needs> {
-        let changed = self.dispatcher.take_roles_changed() | std::mem::take(&mut self.rebound);
-        changed.then(|| Needs::of(self.dispatcher.routers(), self.dispatcher.network()))
     }
 
     fn receive_at_most(&mut self, port: PortId, limit: usize) {

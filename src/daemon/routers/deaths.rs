@@ -1,0 +1,50 @@
+//! The death of a process: what the routers do when that of their master is reported, and what the lifelines and the guard
+//! need so that others may rely on ours.
+
+use super::Routers;
+use crate::daemon::lifelines::needs::{Death, Needs, followed};
+use crate::daemon::router::Router;
+use crate::lifeline::{Endpoint, Guarded};
+use crate::sys::limits::Descriptors;
+use crate::token::Poller;
+use crate::vrrp::{Event, Family};
+
+impl Routers {
+    pub(super) fn start_guard(&mut self, descriptors: Descriptors, poller: &Poller) {
+        let (all, network) = self.dispatcher.parts();
+        network.guard_mut().start(all.iter().map(Router::config), descriptors, poller);
+    }
+
+    /// Has the guard follow the leases. Not before the messages are sent: a takeover does not wait for it. `needed`: whether
+    /// a backup would take over at once if this process died. Returns the families that are silent then.
+    pub(in crate::daemon) fn renew_guard(&mut self, needed: bool) -> Guarded {
+        let now = self.dispatcher.clock().exact();
+        let guard = self.dispatcher.network_mut().guard_mut();
+        guard.need(needed, now);
+        guard.follow(now);
+        let guards = |family| needed && guard.guards(family);
+        Guarded { v4: guards(Family::V4), v6: guards(Family::V6) }
+    }
+
+    /// A process of another host died: its adverts that are still waiting come first. One that came in with the death may be
+    /// later than it, if this process did not run for a while, and then the master has been restarted: silence decides.
+    /// Without a guard, that host answers for the addresses until their lease ends, so the address must not move before.
+    pub(in crate::daemon) fn died(&mut self, death: &Death) {
+        self.catch_up();
+        for id in self.dispatcher.ids() {
+            let router = self.dispatcher.router(id);
+            let is_master = followed(router).filter(|master| death.from.contains(master));
+            let is_silent = |master: &Endpoint| !router.telemetry().heard_since(self.turn, master.address);
+            let is_dead = is_master.filter(is_silent);
+            if let Some(master) = is_dead.filter(|_| death.silences(router.config().family())) {
+                self.dispatcher.dispatch(id, Event::Died { from: master.address });
+            }
+        }
+    }
+
+    /// What the lifelines need, if it may have changed since the last call.
+    pub(in crate::daemon) fn take_lifeline_needs(&mut self) -> Option<Needs> {
+        let changed = self.dispatcher.take_roles_changed() | std::mem::take(&mut self.rebound);
+        changed.then(|| Needs::of(self.dispatcher.routers(), self.dispatcher.network()))
+    }
+}
