@@ -37,6 +37,9 @@ impl Lifelines {
 
     /// A socket is ready.
     pub(super) fn ready(&mut self, token: Token, routers: &mut Routers, now: Instant, poller: &Poller) {
+        if token == Token::GuardMonitor {
+            routers.network_mut().guard_mut().changed();
+        }
         let Some(sockets) = &mut self.sockets else { return };
         if let Token::Lifeline(id) = token {
             sockets.ready(id, now, poller);

@@ -244,10 +244,9 @@ impl Daemon {
         match token {
             Token::Signals => self.handle_signals(),
             Token::Netlink => self.routers.network_changed(&self.poller),
-            Token::GuardMonitor => self.routers.network_mut().guard_mut().changed(),
             Token::Port(port) => self.routers.receive(port),
             Token::Claims(number) => self.routers.read_claims(number),
-            Token::Lifeline(_) | Token::LifelineListener(_) => {
+            Token::Lifeline(_) | Token::LifelineListener(_) | Token::GuardMonitor => {
                 self.lifelines.ready(token, &mut self.routers, self.poller.now(), &self.poller);
             }
             Token::Listener(listener) => {

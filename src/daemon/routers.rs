@@ -48,8 +48,6 @@ pub(super) struct Routers {
     route_round: RouteRound,
     /// A link or a source address may be another one.
     rebound: bool,
-    /// When this turn of the loop began.
-    turn: Instant,
     /// The kernel's notifications could not be read; it is in the log.
     netlink_failed: bool,
 }
@@ -75,7 +73,6 @@ impl Routers {
             retry_at: None,
             route_round: RouteRound::new(),
             rebound: false,
-            turn: Instant::START,
             netlink_failed: false,
         };
         let (all, network) = routers.dispatcher.parts();
@@ -154,8 +151,7 @@ impl Routers {
     /// Starts a turn of the loop. Returns the time.
     pub(super) fn start_turn(&mut self) -> Instant {
         self.dispatcher.network_mut().start_turn();
-        self.turn = self.dispatcher.clock().start_batch();
-        self.turn
+        self.dispatcher.clock().start_turn()
     }
 
     /// Retries whatever no notification would announce.

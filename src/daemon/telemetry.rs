@@ -202,11 +202,6 @@ impl Telemetry {
         }
     }
 
-    /// Whether the last advert that the state machine accepted is from this address, and not older.
-    pub(super) fn heard_since(&self, time: Instant, from: IpAddr) -> bool {
-        self.last_heard.is_some_and(|(at, peer)| at >= time && peer.address == from)
-    }
-
     /// An advert was handed to the kernel.
     pub(super) fn sent(&mut self, priority: Priority) {
         self.counters.adverts_sent += 1;

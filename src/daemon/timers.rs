@@ -17,17 +17,25 @@ const BATCH: Duration = Duration::from_millis(5);
 pub(super) struct BatchClock {
     clock: Clock,
     instant: Instant,
+    /// When this turn of the loop began.
+    turn: Instant,
 }
 
 impl BatchClock {
     pub(super) fn new(clock: Clock) -> Self {
-        Self { clock, instant: Instant::START }
+        Self { clock, instant: Instant::START, turn: Instant::START }
     }
 
-    /// The exact time; it starts a new batch.
-    pub(super) fn start_batch(&mut self) -> Instant {
+    /// The exact time; a new turn of the loop starts, and a new batch.
+    pub(super) fn start_turn(&mut self) -> Instant {
         self.instant = self.clock.now();
+        self.turn = self.instant;
         self.instant
+    }
+
+    /// When this turn started.
+    pub(super) fn turn(&self) -> Instant {
+        self.turn
     }
 
     /// The instant of the current batch, at most [`BATCH`] ago.

@@ -31,10 +31,14 @@ impl Routers {
     /// Without a guard, that host answers for the addresses until their lease ends, so the address must not move before.
     pub(in crate::daemon) fn died(&mut self, death: &Death) {
         self.catch_up();
+        let turn = self.dispatcher.clock().turn();
         for id in self.dispatcher.ids() {
             let router = self.dispatcher.router(id);
             let is_master = followed(router).filter(|master| death.from.contains(master));
-            let is_silent = |master: &Endpoint| !router.telemetry().heard_since(self.turn, master.address);
+            let is_silent = |master: &Endpoint| {
+                let heard = router.telemetry().last_heard();
+                !heard.is_some_and(|(at, peer)| at >= turn && peer.address == master.address)
+            };
             let is_dead = is_master.filter(is_silent);
             if let Some(master) = is_dead.filter(|_| death.silences(router.config().family())) {
                 self.dispatcher.dispatch(id, Event::Died { from: master.address });
