@@ -15,7 +15,7 @@ use crate::sys::limits::Descriptors;
 use crate::time::{Instant, millis};
 use crate::token::{Poller, Token};
 use crate::vrrp::Role;
-use needs::{Death, followed};
+use needs::{followed, is_silenced};
 use sockets::Sockets;
 
 #[derive(Debug)]
@@ -81,7 +81,7 @@ impl Lifelines {
     /// What the lifelines are to a router.
     pub(super) fn status(&self, router: &Router, now: Instant) -> LifelineStatus {
         let Some(sockets) = &self.sockets else { return off() };
-        let silent = |guarded| Death { from: vec![], guarded }.silences(router.config().family());
+        let silent = |guarded| is_silenced(guarded, router.config().family());
         match router.role() {
             _ if !router.config().protocol.fast => off(),
             Role::Master => {
@@ -97,7 +97,7 @@ impl Lifelines {
             }
             Role::Backup if let Some(master) = followed(router) => {
                 let status = LifelineStatus { peers: vec![master.address], ..LifelineStatus::default() };
-                match sockets.state(master) {
+                match sockets.state(master, router.config().protocol.vrid) {
                     State::Connecting => LifelineStatus { state: "connecting", ..status },
                     State::Connected { since, guarded } => LifelineStatus {
                         state: "connected",

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::frame::{Decoder, Frame, Guarded, Identity, Malformed};
+use super::frame::{Decoder, Frame, Guarded, Identity, Malformed, Routers};
 use super::pace::Budget;
 use crate::ids::LifelineId;
 use crate::time::Instant;
@@ -13,7 +13,9 @@ const GREETING_WITHIN: Duration = Duration::from_secs(2);
 /// Without an answer for this long, something drops our packets.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// The most frames that a peer may send at once.
-const FRAMES: u32 = 32;
+const FRAMES: u32 = 64;
+/// The most source addresses that each end names.
+const SOURCES: usize = 32;
 
 /// An address of another host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +60,9 @@ pub(super) struct Connection {
     pub(super) heard: Heard,
     /// What we have greeted with.
     said: Option<Guarded>,
+    /// Which virtual routers the processes at either end have, as far as they have said it.
+    pub(super) theirs: Vec<Routers>,
+    ours: Vec<Routers>,
     decoder: Decoder,
     frames: Budget,
 }
@@ -74,6 +79,8 @@ impl Connection {
             started: now,
             heard: Heard::Quiet(now),
             said: None,
+            theirs: vec![],
+            ours: vec![],
             decoder: Decoder::default(),
             frames: Budget::new(FRAMES, now),
         }
@@ -122,12 +129,28 @@ impl Connection {
         }
     }
 
-    /// What to send so that the other end knows what our death means; `None`: nothing new. `guarded`: `None` if we are
-    /// no master.
-    pub(super) fn announce(&mut self, identity: Identity, guarded: Option<Guarded>) -> Option<Frame> {
-        if self.open.is_none() || self.way == Way::Opened {
-            return None;
+    /// What to send so that the other end knows what our death means, and for whom. `guarded`: `None` if we are no master.
+    pub(super) fn announce(
+        &mut self,
+        identity: Identity,
+        guarded: Option<Guarded>,
+        routers: &[Routers],
+    ) -> Vec<u8> {
+        if self.open.is_none() {
+            return vec![];
         }
+        let greeting = if self.way == Way::Opened { None } else { self.greet(identity, guarded) };
+        let routers = routers.get(..SOURCES).unwrap_or(routers);
+        let gone = self.ours.iter().filter(|said| !routers.iter().any(|now| now.from == said.from));
+        let gone: Vec<_> = gone.map(|said| Routers::at(said.from)).collect();
+        let new = routers.iter().copied().filter(|now| !self.ours.contains(now));
+        let frames = greeting.into_iter().chain(new.chain(gone).map(Frame::Routers));
+        let octets = frames.flat_map(Frame::octets).collect();
+        self.ours = routers.to_vec();
+        octets
+    }
+
+    fn greet(&mut self, identity: Identity, guarded: Option<Guarded>) -> Option<Frame> {
         let before = std::mem::replace(&mut self.said, guarded);
         match (before, guarded) {
             (None, Some(guarded)) => Some(Frame::Greeting { identity, guarded }),
@@ -135,6 +158,19 @@ impl Connection {
             (Some(_), None) => Some(Frame::Goodbye),
             (Some(_), Some(_)) | (None, None) => None,
         }
+    }
+
+    /// The other end has these virtual routers.
+    pub(super) fn learn(&mut self, routers: Routers) {
+        self.theirs.retain(|known| known.from != routers.from);
+        if self.theirs.len() < SOURCES && !routers.is_empty() {
+            self.theirs.push(routers);
+        }
+    }
+
+    /// Whether both ends have one of these.
+    pub(super) fn has_any(&self, routers: &[Routers]) -> bool {
+        self.theirs.iter().any(|theirs| routers.iter().any(|ours| ours.overlap(theirs)))
     }
 
     /// The frames that are complete with `octets`.
@@ -149,4 +185,9 @@ impl Connection {
         }
         Ok(frames)
     }
+}
+
+/// Whether a process speaks for the virtual router with this VRID of a master, or does not say for which it does.
+pub fn speaks(routers: &[Routers], master: Endpoint, vrid: u8) -> bool {
+    routers.is_empty() || routers.iter().any(|routers| routers.from == master.address && routers.has(vrid))
 }

@@ -1,7 +1,7 @@
 //! What happens to connections, and what to do about it, as values.
 
 use super::connection::Endpoint;
-use super::frame::Guarded;
+use super::frame::{Guarded, Routers};
 use super::host::Trouble;
 use crate::ids::LifelineId;
 use crate::time::Instant;
@@ -50,10 +50,11 @@ pub enum Action {
         id: LifelineId,
         how: Close,
     },
-    /// The process that these addresses belong to is dead.
+    /// The process that these addresses belong to is dead. `routers`: for which virtual routers it spoke, if it said that.
     Died {
         from: Vec<Endpoint>,
         guarded: Guarded,
+        routers: Vec<Routers>,
     },
     /// There is a lifeline to this master.
     Connected(Endpoint),

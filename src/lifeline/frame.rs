@@ -1,5 +1,7 @@
 //! The frames of a lifeline as octets: one of type, one of length, then the payload. Knows no connection.
 
+use std::net::IpAddr;
+
 /// The first octets of a greeting.
 const MAGIC: [u8; 4] = *b"VILL";
 /// A host with another version is left alone: frames 1 to 3 mean something else there.
@@ -11,6 +13,7 @@ const GOODBYE: u8 = 3;
 /// Reserved: the name of the backup that may skip the skew. Like every type that we do not know, it is skipped.
 #[cfg(test)]
 const SUCCESSOR: u8 = 4;
+const ROUTERS: u8 = 5;
 
 const GUARDED_V4: u8 = 1;
 const GUARDED_V6: u8 = 2;
@@ -39,7 +42,59 @@ impl Guarded {
     }
 }
 
-/// A message of a master.
+/// The virtual routers of a process with this source address, of the family of the address. Bit n is VRID n.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Routers {
+    pub from: IpAddr,
+    vrids: [u8; 32],
+}
+
+impl Routers {
+    /// None at first.
+    pub fn at(from: IpAddr) -> Self {
+        Self { from, vrids: [0; 32] }
+    }
+
+    pub fn add(&mut self, vrid: u8) {
+        self.vrids[usize::from(vrid / 8)] |= 1 << (vrid % 8);
+    }
+
+    pub fn has(&self, vrid: u8) -> bool {
+        self.vrids[usize::from(vrid / 8)] & 1 << (vrid % 8) != 0
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.vrids == [0; 32]
+    }
+
+    /// Whether both have one in common, wherever each of them is.
+    pub(super) fn overlap(&self, other: &Self) -> bool {
+        self.from.is_ipv4() == other.from.is_ipv4()
+            && self.vrids.iter().zip(other.vrids).any(|(a, b)| a & b != 0)
+    }
+
+    fn octets(&self) -> Vec<u8> {
+        let address = match self.from {
+            IpAddr::V4(v4) => v4.octets().to_vec(),
+            IpAddr::V6(v6) => v6.octets().to_vec(),
+        };
+        // Of 4 or 16 octets.
+        let length = u8::try_from(address.len()).unwrap_or(u8::MAX);
+        [&[length][..], &address, &self.vrids].concat()
+    }
+
+    fn parse(payload: &[u8]) -> Option<Self> {
+        let (length, rest) = payload.split_first()?;
+        let (from, rest): (IpAddr, _) = match length {
+            4 => rest.split_first_chunk::<4>().map(|(address, rest)| ((*address).into(), rest))?,
+            16 => rest.split_first_chunk::<16>().map(|(address, rest)| ((*address).into(), rest))?,
+            _ => return None,
+        };
+        Some(Self { from, vrids: *rest.first_chunk()? })
+    }
+}
+
+/// A message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frame {
     /// From now on, the end of the connection is the death of this process.
@@ -48,6 +103,8 @@ pub enum Frame {
     Guarded(Guarded),
     /// From now on, the end of the connection means nothing.
     Goodbye,
+    /// In place of those with the same source address. From either end.
+    Routers(Routers),
 }
 
 impl Frame {
@@ -59,8 +116,9 @@ impl Frame {
             }
             Self::Guarded(guarded) => (GUARDED, vec![guarded.octet()]),
             Self::Goodbye => (GOODBYE, vec![]),
+            Self::Routers(routers) => (ROUTERS, routers.octets()),
         };
-        // No payload is longer than 14 octets.
+        // No payload is longer than 49 octets.
         let length = u8::try_from(payload.len()).unwrap_or(u8::MAX);
         [&[kind, length][..], &payload].concat()
     }
@@ -79,6 +137,7 @@ impl Frame {
             }
             (GUARDED, [flags, ..]) => Self::Guarded(Guarded::of(*flags)),
             (GOODBYE, _) => Self::Goodbye,
+            (ROUTERS, payload) => Self::Routers(Routers::parse(payload).ok_or(Malformed::NotALifeline)?),
             (GREETING | GUARDED, _) => return Err(Malformed::NotALifeline),
             _ => return Ok(None),
         }))
@@ -137,6 +196,14 @@ mod tests {
         assert_eq!(greeting.octets(), b"\x01\x0eVILL\x01\x01\x02\x03\x04\x05\x06\x07\x08\x03");
         assert_eq!(Frame::Guarded(Guarded { v4: true, v6: false }).octets(), b"\x02\x01\x01");
         assert_eq!(Frame::Goodbye.octets(), b"\x03\x00");
+        let mut routers = Routers::at([10, 0, 0, 11].into());
+        for vrid in [1, 8, 255] {
+            routers.add(vrid);
+        }
+        let mut expected = b"\x05\x25\x04\x0a\x00\x00\x0b\x02\x01".to_vec();
+        expected.extend([&[0; 29][..], &[0x80]].concat());
+        assert_eq!(Frame::Routers(routers).octets(), expected);
+        assert!(routers.has(8) && !routers.has(9));
     }
 
     #[test]
@@ -155,7 +222,7 @@ mod tests {
         assert_eq!(frames(&octets, 99), [Err(Malformed::Version(2))]);
         octets[2] = b'X';
         assert_eq!(frames(&octets, 99), [Err(Malformed::NotALifeline)]);
-        for short in [&b"\x01\x05VILL\x01"[..], b"\x01\x00", b"\x02\x00"] {
+        for short in [&b"\x01\x05VILL\x01"[..], b"\x01\x00", b"\x02\x00", b"\x05\x00", b"\x05\x02\x04\x0a"] {
             assert_eq!(frames(short, 99), [Err(Malformed::NotALifeline)]);
         }
     }
@@ -172,6 +239,8 @@ mod tests {
                 .prop_map(|(identity, guarded)| Frame::Greeting { identity: Identity(identity), guarded }),
             guarded().prop_map(Frame::Guarded),
             Just(Frame::Goodbye),
+            (any::<IpAddr>(), any::<[u8; 32]>())
+                .prop_map(|(from, vrids)| Frame::Routers(Routers { from, vrids })),
         ]
     }
 

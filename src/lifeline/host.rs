@@ -29,6 +29,8 @@ pub enum Trouble {
     Closed,
     /// Something else is served at the port.
     NotALifeline,
+    /// A process that has other virtual routers.
+    OtherProcess,
     /// A lifeline of another version.
     Version(u8),
 }

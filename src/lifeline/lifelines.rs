@@ -7,9 +7,10 @@
 
 use std::time::Duration;
 
-use super::connection::{Connection, Endpoint, Heard, Way};
+use super::accepted;
+use super::connection::{Connection, Endpoint, Heard, Way, speaks};
 use super::event::{Action, Close, End, Failure, State};
-use super::frame::{Frame, Guarded, Identity, Malformed};
+use super::frame::{Frame, Guarded, Identity, Malformed, Routers};
 use super::host::{Host, Trouble, Wanted};
 use super::pace::Budget;
 use crate::ids::LifelineId;
@@ -17,8 +18,6 @@ use crate::time::Instant;
 
 /// The most hosts that we connect to.
 const MOST_HOSTS: usize = 32;
-/// The most connections that we accept.
-pub(super) const MOST_ACCEPTED: usize = 16;
 /// The most attempts at once: forged adverts must not make us knock at every host.
 const ATTEMPTS: u32 = 16;
 /// A new master listens a moment after its first advert, and the next one may be better.
@@ -32,6 +31,8 @@ pub struct Lifelines {
     identity: Identity,
     /// What to greet with; `None`: we are master of nothing.
     serving: Option<Guarded>,
+    /// The virtual routers of this process.
+    routers: Vec<Routers>,
     hosts: Vec<Host>,
     connections: Vec<Connection>,
     attempts: Budget,
@@ -45,6 +46,7 @@ impl Lifelines {
         Self {
             identity,
             serving: None,
+            routers: vec![],
             hosts: vec![],
             connections: vec![],
             attempts: Budget::new(ATTEMPTS, now),
@@ -66,10 +68,15 @@ impl Lifelines {
         waits.chain(attempts).min()
     }
 
-    /// The lifeline of a master.
-    pub fn state(&self, of: Endpoint) -> State {
+    /// The lifeline to the master of the virtual router with this VRID.
+    pub fn state(&self, of: Endpoint, vrid: u8) -> State {
         let Some(host) = self.hosts.iter().find(|host| host.endpoint == of) else { return State::Connecting };
         let connected = self.connections.iter().find_map(|c| match c.heard {
+            Heard::Greeting { identity, .. }
+                if host.bound == Some(identity) && !speaks(&c.theirs, of, vrid) =>
+            {
+                Some(State::Failed(Trouble::OtherProcess))
+            }
             Heard::Greeting { identity, guarded } if host.bound == Some(identity) => {
                 Some(State::Connected { since: c.open_since()?, guarded })
             }
@@ -78,9 +85,14 @@ impl Lifelines {
         connected.unwrap_or(host.trouble.map_or(State::Connecting, State::Failed))
     }
 
-    /// The hosts that would see our death.
+    /// The hosts that would see our death: those that have a virtual router of ours.
     pub fn backups(&self) -> impl Iterator<Item = Endpoint> {
-        self.connections.iter().filter(|c| c.has_greeted()).map(|c| c.remote)
+        self.connections.iter().filter(|c| c.has_greeted() && c.has_any(&self.routers)).map(|c| c.remote)
+    }
+
+    /// From the next call of [`Lifelines::want`] on, the virtual routers of this process, whatever their state.
+    pub fn set_routers(&mut self, routers: Vec<Routers>) {
+        self.routers = routers;
     }
 
     /// The hosts to connect to from now on, each once, and what to greet with; `None`: we are master of nothing.
@@ -119,12 +131,10 @@ impl Lifelines {
 
     /// Someone connected from this address; `None`: there is no room.
     pub fn accept(&mut self, now: Instant, remote: Endpoint, way: Way) -> Option<LifelineId> {
-        // What it had before is half-open, or another process of that host had it.
-        let before = |c: &&Connection| c.accepted && c.remote == remote;
-        if let Some(id) = self.connections.iter().find(before).map(|c| c.id) {
+        if let Some(id) = accepted::in_the_way(&self.connections, remote, &self.routers) {
             self.close(id);
         }
-        let room = self.connections.iter().filter(|c| c.accepted).count() < MOST_ACCEPTED;
+        let room = self.connections.iter().filter(|c| c.accepted).count() < accepted::MOST;
         let id = self.next_id();
         self.serving.filter(|_| room)?;
         self.connections.push(Connection::accepted(id, remote, way, now));
@@ -178,6 +188,14 @@ impl Lifelines {
 
     /// Returns why the connection is of no use any more.
     fn frame(&mut self, now: Instant, id: LifelineId, frame: Frame) -> Result<(), Trouble> {
+        let Some(connection) = self.connection(id) else { return Ok(()) };
+        if let Frame::Routers(routers) = frame {
+            connection.learn(routers);
+            if let Some(before) = accepted::superseded(&self.connections, id) {
+                self.close(before);
+            }
+            return Ok(());
+        }
         let Some(connection) = self.connection(id).filter(|c| c.may_hear()) else { return Ok(()) };
         let (remote, way) = (connection.remote, connection.way);
         match (frame, &mut connection.heard) {
@@ -201,6 +219,7 @@ impl Lifelines {
                 }
                 self.close_unneeded();
             }
+            (Frame::Routers(_), _) => {}
             (Frame::Guarded(_), Heard::Quiet(_)) => return Err(Trouble::NotALifeline),
         }
         Ok(())
@@ -231,7 +250,9 @@ impl Lifelines {
         let Some(connection) = self.remove(id) else { return };
         let remote = connection.remote;
         match (connection.heard, end) {
-            (Heard::Greeting { identity, guarded }, End::Finished) => self.died(now, identity, guarded),
+            (Heard::Greeting { identity, guarded }, End::Finished) => {
+                self.died(now, identity, guarded, connection.theirs);
+            }
             (Heard::Greeting { identity, .. }, End::Broken) => self.unbind(now, identity),
             (Heard::Quiet(_), _) if connection.may_hear() => self.trouble(now, remote, Trouble::Closed),
             (Heard::Quiet(_), _) => {}
@@ -261,11 +282,11 @@ impl Lifelines {
         }
     }
 
-    fn died(&mut self, now: Instant, identity: Identity, guarded: Guarded) {
+    fn died(&mut self, now: Instant, identity: Identity, guarded: Guarded, routers: Vec<Routers>) {
         let ours = self.hosts.iter().filter(|host| host.bound == Some(identity) && host.followed.is_some());
         let from: Vec<_> = ours.map(|host| host.endpoint).collect();
         if !from.is_empty() {
-            self.actions.push(Action::Died { from, guarded });
+            self.actions.push(Action::Died { from, guarded, routers });
         }
         // Its other connections end as well, which is no news.
         for connection in self.connections.iter_mut().filter(|c| c.identity() == Some(identity)) {
@@ -361,18 +382,19 @@ impl Lifelines {
     /// Greets where we have not, and says what has changed.
     fn announce(&mut self) {
         for connection in &mut self.connections {
-            if let Some(frame) = connection.announce(self.identity, self.serving) {
-                self.actions.push(Action::Send { id: connection.id, octets: frame.octets() });
+            let octets = connection.announce(self.identity, self.serving, &self.routers);
+            if !octets.is_empty() {
+                self.actions.push(Action::Send { id: connection.id, octets });
             }
         }
     }
 
     /// Closes a connection so that the other end does not take it for our death.
     fn close(&mut self, id: LifelineId) {
-        let Some(mut connection) = self.remove(id) else { return };
+        let Some(connection) = self.remove(id) else { return };
         let how = if connection.accepted || connection.has_greeted() { Close::Finish } else { Close::Abort };
-        if let Some(goodbye) = connection.announce(self.identity, None) {
-            self.actions.push(Action::Send { id, octets: goodbye.octets() });
+        if connection.has_greeted() {
+            self.actions.push(Action::Send { id, octets: Frame::Goodbye.octets() });
         }
         self.actions.push(Action::Close { id, how });
     }

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::lifelines::MOST_ACCEPTED;
+use super::accepted::{MOST, MOST_OF_SOURCE};
 use super::*;
 use crate::ids::LifelineId;
 use crate::time::Instant;
 
 const SHIELDED: Guarded = Guarded { v4: true, v6: true };
+const VRID: u8 = 51;
 const MASTER: Identity = Identity([7; 8]);
 
 fn at(ms: u64) -> Instant {
@@ -36,6 +37,29 @@ fn greeting() -> Vec<u8> {
 
 fn lifelines() -> Lifelines {
     Lifelines::new(Identity([1; 8]), at(0))
+}
+
+fn routers(from: &str, vrids: &[u8]) -> Routers {
+    let mut routers = Routers::at(from.parse().unwrap());
+    for vrid in vrids {
+        routers.add(*vrid);
+    }
+    routers
+}
+
+/// A master of one virtual router.
+fn serving() -> Lifelines {
+    let mut lifelines = lifelines();
+    lifelines.set_routers(vec![routers("10.0.0.1", &[VRID])]);
+    lifelines.want(at(0), &[], Some(SHIELDED));
+    lifelines
+}
+
+/// A backup connects and says which virtual routers it has.
+fn accept(lifelines: &mut Lifelines, ms: u64, from: &str, vrids: &[u8]) -> LifelineId {
+    let id = lifelines.accept(at(ms), endpoint(from), Way::Accepted).unwrap();
+    lifelines.received(at(ms), id, &Frame::Routers(routers(from, vrids)).octets());
+    id
 }
 
 /// The connections to open, of the actions so far.
@@ -77,9 +101,9 @@ fn greeted() -> (Lifelines, LifelineId) {
 #[test]
 fn the_end_of_a_greeted_connection_is_a_death() {
     let (mut backup, id) = greeted();
-    assert_eq!(backup.state(master()), State::Connected { since: at(101), guarded: SHIELDED });
+    assert_eq!(backup.state(master(), VRID), State::Connected { since: at(101), guarded: SHIELDED });
     backup.ended(at(110), id, End::Finished);
-    let died = Action::Died { from: vec![master()], guarded: SHIELDED };
+    let died = Action::Died { from: vec![master()], guarded: SHIELDED, routers: vec![] };
     assert_eq!(backup.take_actions(), [died, Action::Failed(master(), Trouble::Closed)]);
 }
 
@@ -106,7 +130,7 @@ fn a_connection_whose_address_here_is_gone_is_opened_again() {
     let (mut backup, id) = greeted();
     backup.displaced(at(110), id);
     assert_eq!(backup.take_actions(), [Action::Close { id, how: Close::Abort }]);
-    assert_eq!((backup.state(master()), backup.deadline()), (State::Connecting, Some(at(210))));
+    assert_eq!((backup.state(master(), VRID), backup.deadline()), (State::Connecting, Some(at(210))));
     backup.expire(at(210));
     let [again] = opens(&mut backup)[..] else { panic!("one attempt") };
     backup.displaced(at(220), again);
@@ -138,7 +162,7 @@ fn what_was_greeted_is_opened_again_at_once_and_a_closed_port_then_is_no_death()
         let [third] = opens(&mut backup)[..] else { panic!("one more attempt") };
         backup.established(at(2_212), third);
         backup.received(at(2_213), third, &greeting());
-        assert!(matches!(backup.state(master()), State::Connected { .. }));
+        assert!(matches!(backup.state(master(), VRID), State::Connected { .. }));
     }
 }
 
@@ -163,17 +187,17 @@ fn a_master_without_a_lifeline_costs_one_attempt_a_minute_in_the_end() {
     }
     assert_eq!(attempts[..8], [0, 1, 3, 7, 15, 31, 63, 123]);
     assert_eq!((attempts.len(), failures), (15, 1), "reported once");
-    assert_eq!(backup.state(master()), State::Failed(Trouble::Refused));
+    assert_eq!(backup.state(master(), VRID), State::Failed(Trouble::Refused));
 }
 
 #[test]
 fn an_attempt_without_an_answer_is_reported_once_and_left_to_the_kernel() {
     let mut backup = backup(&[master()]);
     let [id] = opens(&mut backup)[..] else { panic!("one attempt") };
-    assert_eq!((backup.state(master()), backup.deadline()), (State::Connecting, Some(at(3_100))));
+    assert_eq!((backup.state(master(), VRID), backup.deadline()), (State::Connecting, Some(at(3_100))));
     backup.expire(at(3_100));
     assert_eq!(backup.take_actions(), [Action::Failed(master(), Trouble::Blocked)]);
-    assert_eq!((backup.state(master()), backup.deadline()), (State::Failed(Trouble::Blocked), None));
+    assert_eq!((backup.state(master(), VRID), backup.deadline()), (State::Failed(Trouble::Blocked), None));
     backup.failed(at(127_000), id, Failure::Unanswered);
     assert_eq!((backup.take_actions(), backup.deadline()), (vec![], Some(at(128_000))));
 }
@@ -189,7 +213,7 @@ fn a_second_connection_to_one_process_is_closed_and_its_death_is_that_of_both_ad
     }
     let closed = Action::Close { id: second, how: Close::Abort };
     assert_eq!(backup.take_actions(), [Action::Connected(master()), Action::Connected(other), closed]);
-    assert_eq!(backup.state(other), State::Connected { since: at(101), guarded: SHIELDED });
+    assert_eq!(backup.state(other, VRID), State::Connected { since: at(101), guarded: SHIELDED });
     assert_eq!(backup.deadline(), None, "nothing is missing");
     backup.ended(at(109), first, End::Finished);
     assert_eq!(deaths(&mut backup), [[master(), other]]);
@@ -207,7 +231,7 @@ fn two_masters_are_two_processes() {
     }
     backup.ended(at(109), ids[1], End::Finished);
     assert_eq!(deaths(&mut backup), [[other]]);
-    assert!(matches!(backup.state(master()), State::Connected { .. }));
+    assert!(matches!(backup.state(master(), VRID), State::Connected { .. }));
 }
 
 /// The reports and closed connections after these octets and two more seconds.
@@ -255,9 +279,12 @@ fn the_last_flags_before_the_death_count() {
     let (mut backup, id) = greeted();
     let bare = Guarded { v4: false, v6: true };
     backup.received(at(103), id, &Frame::Guarded(bare).octets());
-    assert_eq!(backup.state(master()), State::Connected { since: at(101), guarded: bare });
+    assert_eq!(backup.state(master(), VRID), State::Connected { since: at(101), guarded: bare });
     backup.ended(at(104), id, End::Finished);
-    assert_eq!(backup.take_actions()[0], Action::Died { from: vec![master()], guarded: bare });
+    assert_eq!(
+        backup.take_actions()[0],
+        Action::Died { from: vec![master()], guarded: bare, routers: vec![] }
+    );
 }
 
 #[test]
@@ -265,41 +292,96 @@ fn a_master_greets_reports_its_guard_and_says_goodbye() {
     let mut lifelines = lifelines();
     let backup = endpoint("10.0.0.12");
     assert_eq!(lifelines.accept(at(0), backup, Way::Accepted), None, "no master");
+    let ours = routers("10.0.0.1", &[VRID, 52]);
+    lifelines.set_routers(vec![ours]);
     lifelines.want(at(0), &[], Some(Guarded::default()));
-    let id = lifelines.accept(at(1), backup, Way::Accepted).unwrap();
+    let id = accept(&mut lifelines, 1, "10.0.0.12", &[52]);
     lifelines.want(at(2), &[], Some(Guarded::default()));
     lifelines.want(at(3), &[], Some(SHIELDED));
     assert_eq!(lifelines.backups().collect::<Vec<_>>(), [backup]);
     lifelines.stop();
     let hello = Frame::Greeting { identity: Identity([1; 8]), guarded: Guarded::default() };
+    let hello = Action::Send { id, octets: [hello.octets(), Frame::Routers(ours).octets()].concat() };
     let send = |frame: Frame| Action::Send { id, octets: frame.octets() };
     let finish = Action::Close { id, how: Close::Finish };
-    let expected = [send(hello), send(Frame::Guarded(SHIELDED)), send(Frame::Goodbye), finish];
+    let expected = [hello, send(Frame::Guarded(SHIELDED)), send(Frame::Goodbye), finish];
     assert_eq!(lifelines.take_actions(), expected);
     assert_eq!(lifelines.backups().count(), 0);
 }
 
 #[test]
-fn a_flood_of_connections_gets_one_per_source_and_sixteen_at_most() {
-    let mut lifelines = lifelines();
-    lifelines.want(at(0), &[], Some(SHIELDED));
+fn a_client_counts_as_a_backup_once_it_has_said_that_it_has_a_virtual_router_of_ours() {
+    let mut lifelines = serving();
+    let id = lifelines.accept(at(1), endpoint("10.0.0.12"), Way::Accepted).unwrap();
+    for (from, vrid, counts) in
+        [("10.0.0.12", 52, 0), ("fe80::12", VRID, 0), ("10.0.0.12", VRID, 1), ("10.0.0.12", 52, 0)]
+    {
+        lifelines.received(at(2), id, &Frame::Routers(routers(from, &[vrid])).octets());
+        lifelines.received(at(2), id, &Frame::Routers(routers("fe80::12", &[])).octets());
+        assert_eq!(lifelines.backups().count(), counts, "{from} {vrid}");
+    }
+}
+
+#[test]
+fn the_processes_of_a_backup_each_keep_a_connection_and_one_that_comes_back_replaces_its_own() {
+    let mut lifelines = serving();
+    lifelines.set_routers(vec![routers("10.0.0.1", &[VRID, 52])]);
+    let first = accept(&mut lifelines, 1, "10.0.0.12", &[VRID]);
+    accept(&mut lifelines, 2, "10.0.0.12", &[52]);
+    assert_eq!(lifelines.backups().count(), 2);
+    let _ = lifelines.take_actions();
+    accept(&mut lifelines, 3, "10.0.0.12", &[VRID]);
+    assert_eq!(lifelines.backups().count(), 2);
+    let closed = Action::Close { id: first, how: Close::Finish };
+    assert!(lifelines.take_actions().contains(&closed), "it was half-open");
+}
+
+#[test]
+fn a_flood_of_connections_gets_four_per_source_and_sixteen_at_most_and_no_backup_gives_way() {
+    let mut lifelines = serving();
+    let backup = accept(&mut lifelines, 0, "10.0.0.12", &[VRID]);
+    let mut open = vec![];
+    let mut flood = |lifelines: &mut Lifelines, ms, from: &str| {
+        let remote = endpoint(from);
+        open.extend(lifelines.accept(at(ms), remote, Way::Accepted).map(|id| (id, remote)));
+        for action in lifelines.take_actions() {
+            if let Action::Close { id, .. } = action {
+                assert_ne!(id, backup);
+                open.retain(|(known, _)| *known != id);
+            }
+        }
+        (open.len(), open.iter().filter(|(_, at)| *at == remote).count())
+    };
     for n in 0..500 {
-        lifelines.accept(at(n), master(), Way::Accepted).unwrap();
-        assert_eq!(lifelines.backups().count(), 1);
-        // The one before is told that this is no death.
-        let closed = lifelines.take_actions();
-        assert_eq!(closed.len(), if n == 0 { 1 } else { 3 }, "{closed:?}");
+        let (_, of_source) = flood(&mut lifelines, n, "10.0.0.12");
+        // The backup has one of them.
+        assert!(of_source < MOST_OF_SOURCE);
     }
     for n in 1..=254 {
-        lifelines.accept(at(500), endpoint(&format!("10.0.1.{n}")), Way::Accepted);
+        let (all, _) = flood(&mut lifelines, 500, &format!("10.0.1.{n}"));
+        assert!(all < MOST);
     }
-    assert_eq!(lifelines.backups().count(), MOST_ACCEPTED);
+    assert_eq!(lifelines.backups().collect::<Vec<_>>(), [endpoint("10.0.0.12")]);
+}
+
+/// Two processes on one host, whose virtual routers have the same master's address.
+#[test]
+fn the_death_of_a_process_is_that_of_its_own_virtual_routers() {
+    let (mut backup, id) = greeted();
+    let theirs = routers("10.0.0.11", &[VRID]);
+    backup.received(at(103), id, &Frame::Routers(theirs).octets());
+    assert!(matches!(backup.state(master(), VRID), State::Connected { .. }));
+    assert_eq!(backup.state(master(), 52), State::Failed(Trouble::OtherProcess));
+    backup.ended(at(110), id, End::Finished);
+    let died = Action::Died { from: vec![master()], guarded: SHIELDED, routers: vec![theirs] };
+    assert_eq!(backup.take_actions()[0], died);
+    assert!(speaks(&[theirs], master(), VRID) && !speaks(&[theirs], master(), 52));
+    assert!(!speaks(&[theirs], endpoint("10.0.0.12"), VRID) && speaks(&[], master(), 52), "it has not said");
 }
 
 #[test]
 fn what_a_backup_sends_is_skipped_and_its_end_means_nothing() {
-    let mut lifelines = lifelines();
-    lifelines.want(at(0), &[], Some(SHIELDED));
+    let mut lifelines = serving();
     let id = lifelines.accept(at(1), master(), Way::Accepted).unwrap();
     let _ = lifelines.take_actions();
     lifelines.received(at(2), id, &greeting());
@@ -509,7 +591,7 @@ proptest! {
             pair.pass(Duration::from_secs(1), unicast);
             pair.settle(unicast);
         }
-        prop_assert!(matches!(pair.ends[1].state(addresses()[0]), State::Connected { .. }), "{:?}", pair.ends);
+        prop_assert!(matches!(pair.ends[1].state(addresses()[0], VRID), State::Connected { .. }), "{:?}", pair.ends);
         prop_assert_eq!(pair.died, [0, 0]);
         pair.kill(0);
         pair.settle(unicast);

@@ -348,6 +348,7 @@ fn another_address_of_the_backup_and_a_flap_of_the_masters_link_are_followed() {
     wait_until("the new address", seconds(5), || lifeline(&pair.a).contains("10.77.0.22"));
     wait_for_lifeline(&pair.b, "10.77.0.1 connected");
     pair.a.host.ip("link set enp0s3 down");
+    std::thread::sleep(SILENCE);
     pair.a.host.ip("link set enp0s3 up");
     pair.b.run.log.wait_for_after(marks[1], "Entering MASTER STATE", seconds(5));
     pair.b.run.log.wait_for_after(marks[1], "Entering BACKUP STATE", seconds(5));
@@ -535,7 +536,7 @@ fn a_client_that_sends_garbage_or_comes_through_a_router_is_left_alone() {
     let pair = pair();
     let mut stream = connect(&pair.client, &pair.a.host);
     while stream.write_all(&[9; 4096]).is_ok() {}
-    assert!(lifeline(&pair.a).contains("10.77.0.2"));
+    assert_eq!(lifeline(&pair.a), "backups 10.77.0.2");
     let far = pair.client.inside(|| {
         let to = SocketAddr::new(pair.a.host.address.into(), PORT);
         TcpStream::connect_timeout(&to, millis(300)).unwrap_err()
@@ -565,6 +566,7 @@ fn answered_with(octets: &'static [u8]) -> String {
         std::thread::sleep(millis(500));
     }
     let line = lifeline(&b);
+    println!("{line}");
     assert!(b.run.log.since(0, "died").is_empty());
     assert!(b.run.log.since(0, "Lifeline to 10.77.0.9:").len() <= 2);
     line
@@ -626,6 +628,54 @@ fn a_node_without_a_lifeline_works_as_before_in_either_role() {
 fn another_port_is_used_by_both() {
     let mut pair = connected(&[200, 100].map(|priority| node(priority).with("LIFELINE_PORT", "12345")));
     is_replaced_at_once(&mut pair);
+}
+
+/// As two compose projects on the host network.
+#[test]
+fn the_death_of_one_of_two_processes_on_a_host_is_not_that_of_the_other() {
+    let second = |priority: u8, port: &str| {
+        let node = Node { vrid: 52, vip: [10, 77, 0, 101].into(), ..node(priority) };
+        node.with("LIFELINE_PORT", port)
+    };
+    for port in ["9112", "9113"] {
+        let mut pair = pair();
+        let a = Router::start(Kind::Ours, &pair.a.host, &second(200, port));
+        a.run.log.wait_for("Entering MASTER STATE", START);
+        let mut b = Router::start(Kind::Ours, &pair.b.host, &second(100, port));
+        b.run.log.wait_for("Entering BACKUP STATE", START);
+        let expected = if port == "9112" {
+            "10.77.0.1 another vrrp-init there has TCP port 9112"
+        } else {
+            "10.77.0.1 connected"
+        };
+        wait_for_lifeline(&b, expected);
+        std::thread::sleep(millis(1_200));
+        // Both processes of the backup keep their connection.
+        assert!(lifeline(&b).starts_with(expected), "{}", lifeline(&b));
+        let first = lifeline(&pair.b);
+        assert!(first.starts_with("10.77.0.1 connected") && !first.ends_with(" ms"), "{first}");
+        assert_eq!(lifeline(&pair.a), "backups 10.77.0.2");
+        is_replaced_at_once(&mut pair);
+        std::thread::sleep(2 * SILENCE);
+        assert_eq!(b.run.log.since(0, "Entering MASTER"), [""; 0]);
+        assert!(b.run.log.since(0, "died").is_empty());
+        b.run.signal(Signal::SIGTERM);
+        b.run.wait_exit(seconds(3));
+    }
+}
+
+/// A client that connects and says nothing does not make the host silent after a crash.
+#[test]
+fn a_client_without_a_virtual_router_is_no_backup() {
+    let lab = Lab::new();
+    let (host, client) = (lab.host("a", 1), lab.host("client", 250));
+    let router = Router::start(Kind::Ours, &host, &node(200));
+    router.wait_master(0, START);
+    let mut stream = connect(&client, &host);
+    stream.read_exact(&mut [0; 16]).unwrap();
+    std::thread::sleep(millis(300));
+    assert_eq!(lifeline(&router), "no backup is connected");
+    assert!(command(&router, &["status"]).1.contains("guard:     nft: not in use"));
 }
 
 fn unicast(priority: u8) -> Node {

@@ -10,7 +10,7 @@ pub(super) const fn name(trouble: Trouble) -> &'static str {
         Trouble::Unreachable => "unreachable",
         Trouble::Silent => "silent",
         Trouble::Closed => "closed",
-        Trouble::NotALifeline => "foreign",
+        Trouble::NotALifeline | Trouble::OtherProcess => "foreign",
         Trouble::Version(_) => "version",
     }
 }
@@ -26,6 +26,9 @@ pub(super) fn sentence(trouble: Trouble, port: u16) -> String {
         Trouble::Silent => format!("no greeting: another program listens at TCP port {port}"),
         Trouble::Closed => "closed; will retry".into(),
         Trouble::NotALifeline => format!("another program answers at TCP port {port}"),
+        Trouble::OtherProcess => format!(
+            "another vrrp-init there has TCP port {port}: give each its own LIFELINE_PORT, on all nodes"
+        ),
         Trouble::Version(version) => format!("it has version {version} of the lifeline, we have 1"),
     }
 }

@@ -7,24 +7,34 @@ use crate::daemon::binding::Binding;
 use crate::daemon::network::Network;
 use crate::daemon::port::ANY_LINK;
 use crate::daemon::router::Router;
-use crate::lifeline::{Endpoint, Guarded, Wanted};
+use crate::lifeline::{Endpoint, Guarded, Routers, Wanted, speaks};
 use crate::sys::lifeline::Local;
-use crate::vrrp::{Family, Role};
+use crate::vrrp::{Family, Role, Settings};
 
 /// The process at these addresses has died.
 #[derive(Debug)]
 pub(in crate::daemon) struct Death {
     pub(in crate::daemon) from: Vec<Endpoint>,
     pub(in crate::daemon) guarded: Guarded,
+    /// For which virtual routers it spoke, if it said that.
+    pub(in crate::daemon) routers: Vec<Routers>,
 }
 
 impl Death {
-    /// Whether its host no longer answers for virtual addresses of this family.
-    pub(in crate::daemon) fn silences(&self, family: Family) -> bool {
-        match family {
-            Family::V4 => self.guarded.v4,
-            Family::V6 => self.guarded.v6,
-        }
+    /// The master of this router, if it was this process and its host no longer answers for the virtual addresses.
+    pub(in crate::daemon) fn master_of(&self, router: &Router) -> Option<Endpoint> {
+        let Settings { vrid, .. } = *router.config().protocol;
+        let master = followed(router).filter(|master| self.from.contains(master))?;
+        let is_its = speaks(&self.routers, master, vrid.octet());
+        (is_its && is_silenced(self.guarded, router.config().family())).then_some(master)
+    }
+}
+
+/// Whether a host does not answer for virtual addresses of this family after the death of the process.
+pub(super) fn is_silenced(guarded: Guarded, family: Family) -> bool {
+    match family {
+        Family::V4 => guarded.v4,
+        Family::V6 => guarded.v6,
     }
 }
 
@@ -55,6 +65,8 @@ pub(in crate::daemon) struct Needs {
     pub(super) hosts: Vec<Way>,
     /// The addresses that routers here send from, whether or not they need a connection now.
     pub(super) sources: Vec<Local>,
+    /// The virtual routers with each of these addresses.
+    pub(super) routers: Vec<Routers>,
 }
 
 impl Needs {
@@ -63,6 +75,7 @@ impl Needs {
         for router in routers.iter().filter(|router| router.config().protocol.fast) {
             let Some(binding) = router.binding() else { continue };
             let Some(local) = local(binding, network) else { continue };
+            needs.speak_for(local.address, router.config().protocol.vrid.octet());
             needs.sources.extend((!needs.sources.contains(&local)).then(|| local.clone()));
             match router.role() {
                 Role::Master => needs.serve(router, binding, local, network),
@@ -76,6 +89,14 @@ impl Needs {
             }
         }
         needs
+    }
+
+    fn speak_for(&mut self, from: IpAddr, vrid: u8) {
+        let at = self.routers.iter().position(|routers| routers.from == from).unwrap_or_else(|| {
+            self.routers.push(Routers::at(from));
+            self.routers.len() - 1
+        });
+        self.routers[at].add(vrid);
     }
 
     fn serve(&mut self, router: &Router, binding: &Binding, local: Local, network: &Network) {

@@ -20,6 +20,7 @@ use crate::sys::limits::Descriptors;
 use crate::sys::poller::Interest;
 use crate::time::Instant;
 use crate::token::{Poller, Token};
+use crate::vrrp::Vrid;
 
 /// The most connections accepted in one turn.
 const MOST_ACCEPTED: usize = 16;
@@ -82,6 +83,7 @@ impl Sockets {
         }
         self.needs = needs;
         self.leave_lost_links(now);
+        self.protocol.set_routers(self.needs.routers.clone());
         // First, so that no backup that hears our advert is refused.
         self.listeners.update(&self.needs.services, now, poller);
         self.want(now, poller);
@@ -194,8 +196,8 @@ impl Sockets {
     }
 
     /// The lifeline of a master that a backup here follows.
-    pub(super) fn state(&self, master: Endpoint) -> State {
-        self.protocol.state(master)
+    pub(super) fn state(&self, master: Endpoint, vrid: Vrid) -> State {
+        self.protocol.state(master, vrid.octet())
     }
 
     /// What is wrong with it, and what to do.
@@ -240,7 +242,9 @@ impl Sockets {
                         }
                     }
                     Action::Close { id, how } => self.close(id, how, poller),
-                    Action::Died { from, guarded } => self.deaths.push(Death { from, guarded }),
+                    Action::Died { from, guarded, routers } => {
+                        self.deaths.push(Death { from, guarded, routers });
+                    }
                     Action::Connected(to) => {
                         log::info!(event = "lifeline"; "Lifeline to {}: connected", to.address);
                     }
@@ -301,6 +305,7 @@ impl Sockets {
             | Trouble::Unreachable
             | Trouble::Silent
             | Trouble::NotALifeline
+            | Trouble::OtherProcess
             | Trouble::Version(_) => log::warn!(event = "lifeline"; "Lifeline to {address}: {text}"),
         }
     }

@@ -2,7 +2,7 @@
 //! need so that others may rely on ours.
 
 use super::Routers;
-use crate::daemon::lifelines::needs::{Death, Needs, followed};
+use crate::daemon::lifelines::needs::{Death, Needs};
 use crate::daemon::router::Router;
 use crate::lifeline::{Endpoint, Guarded};
 use crate::sys::limits::Descriptors;
@@ -34,13 +34,11 @@ impl Routers {
         let turn = self.dispatcher.clock().turn();
         for id in self.dispatcher.ids() {
             let router = self.dispatcher.router(id);
-            let is_master = followed(router).filter(|master| death.from.contains(master));
             let is_silent = |master: &Endpoint| {
                 let heard = router.telemetry().last_heard();
                 !heard.is_some_and(|(at, peer)| at >= turn && peer.address == master.address)
             };
-            let is_dead = is_master.filter(is_silent);
-            if let Some(master) = is_dead.filter(|_| death.silences(router.config().family())) {
+            if let Some(master) = death.master_of(router).filter(is_silent) {
                 self.dispatcher.dispatch(id, Event::Died { from: master.address });
             }
         }
