@@ -66,6 +66,25 @@ impl Interfaces {
         if names.is_empty() { String::new() } else { format!(" (there are: {})", names.join(", ")) }
     }
 
+    /// That no link has the subnet of `address`, with the links and subnets that there are.
+    pub(crate) fn without_subnet_of(&self, address: IpAddr) -> String {
+        let subnets = self.addresses.iter().filter(|a| {
+            a.mark != Some(MARK) && a.address.is_ipv4() == address.is_ipv4() && !is_link_local(a.address)
+        });
+        let shared = subnets.filter_map(|a| Some((a, self.link(a.index).filter(|link| !link.loopback)?)));
+        let known: Vec<_> =
+            shared.map(|(a, link)| format!("{} {}/{}", link.name, a.address, a.prefix)).take(8).collect();
+        let known =
+            if known.is_empty() { self.listed() } else { format!(" (there are: {})", known.join(", ")) };
+        format!("no interface has the subnet of {address}{known}")
+    }
+
+    /// What `auto` means for `address`, which is in no subnet: this `link`, that of the default route.
+    pub(crate) fn outside_all_subnets(&self, address: IpAddr, link: &str) -> String {
+        let none = self.without_subnet_of(address);
+        format!("{none}: {link} is used, which has the default route; correct VIP, or set INTERFACE")
+    }
+
     /// The link with this name or altname.
     pub fn named(&self, name: &str) -> Option<&Link> {
         self.links.iter().find(|link| link.is_named(name))
@@ -186,7 +205,7 @@ impl Interfaces {
     fn has_another(&self, found: &Address) -> bool {
         let is_own = |a: &Address| match a.address {
             IpAddr::V4(_) => true,
-            IpAddr::V6(v6) => !v6.is_unicast_link_local(),
+            IpAddr::V6(_) => !is_link_local(a.address),
         };
         self.addresses.iter().any(|a| {
             a.index == found.index
@@ -249,6 +268,10 @@ fn contains(subnet: &Address, address: IpAddr) -> bool {
         }
         (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
     }
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
 #[cfg(test)]

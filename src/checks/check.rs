@@ -11,7 +11,7 @@ use super::table::{ProcessTable, ScanId};
 use crate::config::CheckConfig;
 use crate::health::{Health, Verdict, Weight};
 use crate::ids::CheckId;
-use crate::status::{CheckStatus, TargetStatus};
+use crate::status::CheckStatus;
 use crate::sys::Error;
 use crate::time::{Instant, millis};
 use crate::token::Token;
@@ -101,7 +101,7 @@ impl Check {
     ) -> Outcome {
         let mut outcome = Outcome::default();
         let ran = self.processes.all_run();
-        self.processes.update(context.table, &mut outcome.changes);
+        self.processes.update(now, context.table, &mut outcome.changes);
         let runs = self.processes.all_run();
         let polled = self.scan.take_if(|scan| *scan <= id).is_some();
         if ran && !runs {
@@ -164,12 +164,7 @@ impl Check {
 
     /// The results of the last poll.
     pub(super) fn status(&self, now: Instant) -> CheckStatus {
-        let probes = self.probes.iter().map(|probe| TargetStatus {
-            name: probe.to_string(),
-            passed: probe.result(),
-            pids: vec![],
-            is_process: false,
-        });
+        let probes = self.probes.iter().map(|probe| probe.status(now));
         CheckStatus {
             weight: self.health.weight().get(),
             verdict: match self.health.verdict() {
@@ -178,7 +173,7 @@ impl Check {
                 Verdict::Failed => "failed",
             },
             verdict_ms: millis(now.since(self.since)),
-            targets: self.processes.status().chain(probes).collect(),
+            targets: self.processes.status(now).chain(probes).collect(),
         }
     }
 }

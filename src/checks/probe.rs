@@ -7,9 +7,10 @@ use std::time::Duration;
 use super::outcome::Outcome;
 use crate::config::{CheckConfig, HttpTarget};
 use crate::ids::CheckId;
+use crate::status::TargetStatus;
 use crate::sys::poller::Interest;
 use crate::sys::probe::{Poll, Probe, Target};
-use crate::time::Instant;
+use crate::time::{Instant, millis};
 use crate::token::{Poller, Token};
 
 #[derive(Debug)]
@@ -19,6 +20,10 @@ pub(super) struct ProbeTask {
     running: Option<Running>,
     /// The last result; `None` before the first.
     passed: Option<bool>,
+    /// Since when it has been the last result.
+    since: Instant,
+    /// Why the last probe failed.
+    reason: Option<Box<str>>,
     /// An error of starting a probe has been logged since the last success.
     error_logged: bool,
 }
@@ -46,6 +51,8 @@ impl ProbeTask {
                 token: Token::Probe(id, n),
                 running: None,
                 passed: None,
+                since: Instant::START,
+                reason: None,
                 error_logged: false,
             })
             .collect()
@@ -59,9 +66,16 @@ impl ProbeTask {
         self.passed == Some(true)
     }
 
-    /// The last result; `None` before the first.
-    pub(super) fn result(&self) -> Option<bool> {
-        self.passed
+    /// The last result.
+    pub(super) fn status(&self, now: Instant) -> TargetStatus {
+        TargetStatus {
+            name: self.to_string(),
+            passed: self.passed,
+            passed_ms: millis(now.since(self.since)),
+            reason: self.reason.as_ref().map(|reason| reason.clone().into()),
+            pids: vec![],
+            is_process: false,
+        }
     }
 
     /// When the running probe times out; `None` if none is running.
@@ -96,19 +110,23 @@ impl ProbeTask {
                     outcome.errors.push(e.into());
                 }
             }
-            Poll::Passed => self.end(true, "answers", poller, outcome),
-            Poll::Failed(reason) => self.end(false, &reason, poller, outcome),
+            Poll::Passed => self.end(now, None, poller, outcome),
+            Poll::Failed(reason) => self.end(now, Some(reason), poller, outcome),
         }
     }
 
-    fn end(&mut self, passed: bool, how: &str, poller: &Poller, outcome: &mut Outcome) {
+    /// `failure`: `None` if it passed.
+    fn end(&mut self, now: Instant, failure: Option<String>, poller: &Poller, outcome: &mut Outcome) {
         if let Some(Running { probe, interest: Some(_) }) = self.running.take() {
             // Closing the descriptor ends the watch as well, so an error is harmless.
             let _ = poller.forget(probe.as_fd());
         }
+        let passed = failure.is_none();
         if self.passed.replace(passed) != Some(passed) {
-            outcome.changes.push(format!("{}: {how}", self.target));
+            self.since = now;
+            outcome.changes.push(format!("{}: {}", self.target, failure.as_deref().unwrap_or("answers")));
         }
+        self.reason = failure.map(String::into_boxed_str);
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use super::table::ProcessTable;
 use crate::status::TargetStatus;
 use crate::sys::process::Process;
+use crate::time::{Instant, millis};
 
 /// The services of one check.
 #[derive(Debug)]
@@ -18,11 +19,18 @@ struct Service {
     /// The number of the name in the table.
     number: usize,
     found: Vec<Process>,
+    /// When it last started or ended.
+    since: Instant,
 }
 
 impl ServiceProcesses {
     pub(super) fn new(names: &[String], table: &mut ProcessTable) -> Self {
-        let service = |name: &String| Service { name: name.clone(), number: table.add(name), found: vec![] };
+        let service = |name: &String| Service {
+            name: name.clone(),
+            number: table.add(name),
+            found: vec![],
+            since: Instant::START,
+        };
         Self { services: names.iter().map(service).collect() }
     }
 
@@ -40,26 +48,31 @@ impl ServiceProcesses {
     }
 
     /// Takes what the table has found. Adds a sentence for each service that has started or ended.
-    pub(super) fn update(&mut self, table: &ProcessTable, changes: &mut Vec<String>) {
-        for Service { name, number, found } in &mut self.services {
-            let now = table.processes(*number);
-            if found == now {
+    pub(super) fn update(&mut self, now: Instant, table: &ProcessTable, changes: &mut Vec<String>) {
+        for Service { name, number, found, since } in &mut self.services {
+            let current = table.processes(*number);
+            if found == current {
                 continue;
             }
-            match (found.is_empty(), now.is_empty()) {
+            if found.is_empty() || current.is_empty() {
+                *since = now;
+            }
+            match (found.is_empty(), current.is_empty()) {
                 (false, true) => changes.push(format!("{name} (pid {}) is gone", Pids(found))),
-                (true, false) => changes.push(format!("{name} runs (pid {})", Pids(now))),
+                (true, false) => changes.push(format!("{name} runs (pid {})", Pids(current))),
                 (true, true) | (false, false) => {}
             }
-            now.clone_into(found);
+            current.clone_into(found);
         }
     }
 
     /// Each service at the last scan.
-    pub(super) fn status(&self) -> impl Iterator<Item = TargetStatus> {
-        self.services.iter().map(|service| TargetStatus {
+    pub(super) fn status(&self, now: Instant) -> impl Iterator<Item = TargetStatus> {
+        self.services.iter().map(move |service| TargetStatus {
             name: service.name.clone(),
             passed: Some(!service.found.is_empty()),
+            passed_ms: millis(now.since(service.since)),
+            reason: None,
             pids: service.found.iter().map(|process| process.pid).collect(),
             is_process: true,
         })

@@ -159,6 +159,15 @@ pub struct VirtualAddress {
     pub label: Option<Box<str>>,
 }
 
+impl VirtualAddress {
+    /// Whether other hosts reach it only if its interface has its subnet: an address with a prefix length adds its own.
+    pub fn needs_subnet(&self) -> bool {
+        let link_local = matches!(self.address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        let is_host = self.prefix == if self.address.is_ipv4() { 32 } else { 128 };
+        is_host && !link_local && self.device.is_none()
+    }
+}
+
 impl fmt::Display for VirtualAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.prefix)?;

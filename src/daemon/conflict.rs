@@ -58,6 +58,9 @@ impl fmt::Display for Conflict<'_> {
         f.write_str(match (reaction, reason) {
             (Reaction::Accept, DropReason::Interval) => "; while it is master, we use its interval",
             (Reaction::Accept, _) => "; another cluster may be using our VRID",
+            (Reaction::Drop, DropReason::Addresses) => {
+                "; until they agree, both can be master at once; or another cluster uses our VRID: run scan"
+            }
             (Reaction::Drop, _) => "; until they agree, both can be master at once",
         })
     }
@@ -110,8 +113,13 @@ mod tests {
             (DropReason::Interval, "its interval is 2 s, ours is 1 s"),
             (DropReason::Addresses, "its addresses are 10.0.0.3 10.0.0.4, ours are 10.0.0.2"),
         ] {
+            let scan = if reason == DropReason::Addresses {
+                "; or another cluster uses our VRID: run scan"
+            } else {
+                ""
+            };
             let want = format!(
-                "Dropping adverts from 10.0.0.12 ({reason}): {difference}; until they agree, both can be master at once"
+                "Dropping adverts from 10.0.0.12 ({reason}): {difference}; until they agree, both can be master at once{scan}"
             );
             assert_eq!(text(reason), want);
         }

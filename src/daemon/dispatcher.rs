@@ -241,6 +241,9 @@ impl Dispatcher {
         if let (Why::Silence(Some(_)), Some((heard, _))) = (why, router.telemetry().last_heard()) {
             self.history.add_evidence(id.0, heard, "its last advert arrived".into());
         }
+        if let (Why::Silence(None), Some(dropped)) = (why, router.telemetry().only_dropped(now)) {
+            self.history.add_evidence(id.0, now, dropped);
+        }
         let transition = Transition {
             time: wall_clock(),
             router: router.name().to_owned(),
@@ -342,8 +345,9 @@ impl Dispatcher {
     fn send_waiting(&mut self) -> bool {
         self.network.flush();
         let mut unsent = vec![];
+        let now = self.clock.now();
         for (id, e) in self.network.take_send_errors() {
-            if self.routers[id.0].send_failed(&e) && !unsent.contains(&id) {
+            if self.routers[id.0].send_failed(now, &e) && !unsent.contains(&id) {
                 unsent.push(id);
             }
         }

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use log::Level;
 
@@ -12,10 +13,12 @@ use super::transition_lines::Transition;
 use crate::checks::Outcome;
 use crate::columns::join;
 use crate::config::InterfaceChoice;
-use crate::health::{Verdict, Weight};
+use crate::health::Verdict;
+use crate::interfaces::Interfaces;
+use crate::status::span;
 use crate::sys::Error;
 use crate::sys::claims::Claim;
-use crate::time::millis;
+use crate::time::{Instant, millis};
 use crate::vrrp::{Cause, Drain, Family, Peer, Priority, Report, Role, Settings, Timing, Vrid, Why};
 
 /// Logs a transition with both states and the cause as keys. `skipped`: how many transitions before it were not logged.
@@ -124,10 +127,18 @@ fn peer(peer: &Peer) -> String {
 /// A router that ranks lower advertises to a master: how the master reacts, now and soon.
 fn loser(loser: &Peer, answer: Timing, announcement: Timing) -> String {
     let done = match (answer, announcement) {
-        (Timing::Now, Timing::Now) => "answered and announced",
-        (Timing::Now, Timing::Later) => "answered; will announce within 1 s",
-        (Timing::Later, Timing::Now) => "announced; our next advert answers it",
-        (Timing::Later, Timing::Later) => "our next advert answers it; will announce within 1 s",
+        (Timing::Now, Timing::Now) => {
+            "sent it our advert, and told the neighbors that the addresses are here"
+        }
+        (Timing::Now, Timing::Later) => {
+            "sent it our advert; will tell the neighbors within 1 s that the addresses are here"
+        }
+        (Timing::Later, Timing::Now) => {
+            "told the neighbors that the addresses are here; our next advert answers it"
+        }
+        (Timing::Later, Timing::Later) => {
+            "our next advert answers it; will tell the neighbors within 1 s that the addresses are here"
+        }
     };
     format!("Received advert from {} while master: it ranks lower; {done}", peer(loser))
 }
@@ -264,36 +275,14 @@ pub(super) fn report(report: &Report, of: &Subject<'_>) -> String {
     }
 }
 
-/// Why a backup would not replace its master.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Obstacle {
-    NoPreemption,
-    /// The service is down here too.
-    ServiceDown,
-    /// The weight does not bring the master below us.
-    Weight(Weight),
-}
-
-/// Why this backup would not replace its master if the service failed there, and what to change.
-pub(super) fn failover_impossible(own: Priority, master: &Peer, obstacle: Obstacle) -> String {
-    let mut text = format!("No spare: if the service of {} died, it would stay master", peer(master));
-    match obstacle {
-        Obstacle::NoPreemption => {
-            text += ": with PREEMPT=false, we follow it no matter how low its priority drops; with CHECK_WEIGHT=0 it would enter FAULT";
-        }
-        Obstacle::ServiceDown => text += "; the service is not running here either",
-        Obstacle::Weight(_) if master.priority == Priority::OWNER => {
-            text += "; an address owner's priority never drops; with CHECK_WEIGHT=0 it would enter FAULT";
-        }
-        Obstacle::Weight(weight) => {
-            let lacking = master.priority.octet().saturating_sub(own.octet());
-            let _ = write!(
-                text,
-                ": CHECK_WEIGHT {weight} is too small; it must be above {lacking} (or below -{lacking}, or 0 for FAULT) on both"
-            );
-        }
+/// A warning with its age: in the present tense only while it is true, that is until `recent` after the last sign of it.
+pub(super) fn aged(text: &str, [first, last]: [Instant; 2], now: Instant, recent: Duration) -> String {
+    let ago = now.since(last);
+    if ago > recent {
+        return format!("{text} (last {} ago)", span(ago));
     }
-    text
+    let age = now.since(first);
+    if age < Duration::from_secs(1) { text.to_owned() } else { format!("{text} (for {})", span(age)) }
 }
 
 /// No other router has been heard since the start.
@@ -314,14 +303,15 @@ pub(super) fn never_heard(of: &Subject<'_>) -> String {
     )
 }
 
-/// The link does not exist yet; `there`: those that do.
-pub(super) fn no_link(choice: &InterfaceChoice, subnet_hint: IpAddr, there: &str) -> String {
+/// The link does not exist yet.
+pub(super) fn no_link(choice: &InterfaceChoice, subnet_hint: IpAddr, interfaces: &Interfaces) -> String {
     match choice {
-        InterfaceChoice::Named(name) => format!("Interface {name} is not there: waiting for it{there}"),
+        InterfaceChoice::Named(name) => {
+            format!("Interface {name} is not there: waiting for it{}", interfaces.listed())
+        }
         InterfaceChoice::Auto => {
-            format!(
-                "No interface has the subnet of {subnet_hint}, and there is no default route: waiting for one{there}"
-            )
+            let none = interfaces.without_subnet_of(subnet_hint);
+            format!("Waiting for an interface: {none}, and there is no default route; set INTERFACE")
         }
     }
 }
@@ -420,10 +410,26 @@ mod tests {
         let of = subject(&settings, &[], &culprits);
         let peer = Peer { address: "10.0.0.11".parse().unwrap(), priority: Priority::new(90).unwrap() };
         for (answer, announcement, done) in [
-            (Timing::Now, Timing::Now, "answered and announced"),
-            (Timing::Now, Timing::Later, "answered; will announce within 1 s"),
-            (Timing::Later, Timing::Now, "announced; our next advert answers it"),
-            (Timing::Later, Timing::Later, "our next advert answers it; will announce within 1 s"),
+            (
+                Timing::Now,
+                Timing::Now,
+                "sent it our advert, and told the neighbors that the addresses are here",
+            ),
+            (
+                Timing::Now,
+                Timing::Later,
+                "sent it our advert; will tell the neighbors within 1 s that the addresses are here",
+            ),
+            (
+                Timing::Later,
+                Timing::Now,
+                "told the neighbors that the addresses are here; our next advert answers it",
+            ),
+            (
+                Timing::Later,
+                Timing::Later,
+                "our next advert answers it; will tell the neighbors within 1 s that the addresses are here",
+            ),
         ] {
             let text = report(&Report::Loser { peer, answer, announcement }, &of);
             assert_eq!(
@@ -445,5 +451,15 @@ mod tests {
             "There is a second VRRP speaker of VRID 51 on 10.0.0.11: its adverts alternate between priority 100 and \
              90; stop one of the two"
         );
+    }
+
+    #[test]
+    fn a_warning_has_its_age_and_the_present_tense_only_while_it_is_true() {
+        let at = |s: u64| Instant::from_millis(s * 1_000);
+        let said =
+            |first, last, now| aged("Two masters", [at(first), at(last)], at(now), Duration::from_secs(4));
+        assert_eq!(said(10, 10, 10), "Two masters");
+        assert_eq!(said(10, 188, 190), "Two masters (for 3 min)");
+        assert_eq!(said(10, 11, 51), "Two masters (last 40 s ago)");
     }
 }

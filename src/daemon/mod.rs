@@ -27,6 +27,7 @@ mod router;
 mod routers;
 mod secondaries;
 mod snapshot;
+mod spare;
 mod subject;
 mod sweep;
 mod telemetry;

@@ -130,8 +130,8 @@ impl Router {
     }
 
     /// Takes the result of its check and returns the events that follow for the state machine.
-    pub(super) fn apply_health(&mut self, result: (Weight, Verdict)) -> Vec<Event<'static>> {
-        self.telemetry.set_health(result);
+    pub(super) fn apply_health(&mut self, now: Instant, result: (Weight, Verdict)) -> Vec<Event<'static>> {
+        self.telemetry.set_health(now, result);
         match effective(self.config.protocol.priority, [result]) {
             Effective::Fault => vec![Event::Fault(Cause::Service)],
             // The priority first: the timer that starts when the fault ends depends on it.
@@ -281,9 +281,9 @@ impl Router {
     }
 
     /// The kernel refused to send the last advert, or one of the last. Returns whether no peer can have received it.
-    pub(super) fn send_failed(&mut self, error: &Error) -> bool {
+    pub(super) fn send_failed(&mut self, now: Instant, error: &Error) -> bool {
         let subject = subject(&self.config, self.binding.as_ref(), &self.watched, &self.culprits);
-        self.telemetry.send_failed(error, &subject);
+        self.telemetry.send_failed(now, error, &subject);
         let text = "no advert could be sent for a master-down interval";
         self.culprits.set(Cause::Send, Culprit::refusal(text, error));
         self.config.protocol.peers.is_empty() || !self.reached
@@ -364,15 +364,15 @@ impl Router {
     ) -> Result<Binding, Unbound> {
         let Some(link) = self.link(network).cloned() else {
             let (choice, hint) = (&self.config.interface, self.config.subnet_hint);
-            return Err(Unbound::NoLink(messages::no_link(choice, hint, &network.interfaces().listed())));
+            return Err(Unbound::NoLink(messages::no_link(choice, hint, network.interfaces())));
         };
         binding::resolve(&self.config, network, &link, self.managed(), virtual_addresses, poller)
     }
 
     /// Records why there is no binding. Logged once until there is one.
-    pub(super) fn set_unbound(&mut self, unbound: &Unbound) {
+    pub(super) fn set_unbound(&mut self, now: Instant, unbound: &Unbound) {
         let subject = subject(&self.config, self.binding.as_ref(), &self.watched, &self.culprits);
-        self.telemetry.unbound(&subject, unbound.level(), unbound.text());
+        self.telemetry.unbound(now, &subject, unbound.level(), unbound.text());
     }
 
     /// There is a binding again, though not yet in use.
@@ -396,7 +396,7 @@ impl Router {
     /// The current warnings, a sentence each.
     pub(super) fn warnings(&self, now: Instant) -> Vec<String> {
         let unfit = self.binding.as_ref().and_then(|binding| binding.unfit.clone()).map(String::from);
-        let mut warnings = self.telemetry.warnings(now, self.role(), &self.subject());
+        let mut warnings = self.telemetry.warnings(now, &self.subject(), &self.instance);
         warnings.extend(self.host.warnings().cloned());
         warnings.extend(unfit);
         warnings

@@ -229,7 +229,8 @@ impl Routers {
     }
 
     fn apply_health(&mut self, id: RouterId, result: (Weight, Verdict)) {
-        for event in self.dispatcher.router_mut(id).apply_health(result) {
+        let now = self.dispatcher.clock().now();
+        for event in self.dispatcher.router_mut(id).apply_health(now, result) {
             self.dispatcher.dispatch(id, event);
         }
     }

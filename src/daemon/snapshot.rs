@@ -105,6 +105,7 @@ pub(super) fn status(
     let mut statuses = vec![];
     for (at, router) in routers.iter().enumerate() {
         let mut status = router_status(router, now, network, &present);
+        status.warnings.extend(router.outside_all_subnets(network));
         status.warnings.extend(routers.left_out(at).map(str::to_owned));
         status.lifeline = process.lifelines.status(router, now);
         status.left_out = routers.left_out(at).is_some();

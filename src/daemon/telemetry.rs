@@ -8,13 +8,16 @@ use log::Level;
 
 use super::messages::{self, Conflict, Reaction, Subject};
 use super::rate_limiter::{Admission, RateLimiter, Warning};
+use super::spare::Spare;
 use super::transition_lines::{Transition, TransitionLines};
-use crate::health::{Verdict, Weight, would_replace};
+use crate::health::{Verdict, Weight};
 use crate::status::{Conflicts, Counters};
 use crate::sys::Error;
 use crate::sys::claims::Claim;
 use crate::time::Instant;
-use crate::vrrp::{Advert, DropReason, Drops, Instance, Interval, Peer, Priority, Report, Role, V3Checksum};
+use crate::vrrp::{
+    Advert, DropReason, Drops, Instance, Interval, Peer, Priority, Report, Role, V3Checksum, Why,
+};
 
 /// Without any advert for this long after the start, the log mentions that a firewall may drop them.
 const SILENCE_NOTICE: Duration = Duration::from_secs(10);
@@ -25,14 +28,14 @@ const ADDRESS_CONFLICT: &str = "address_conflict";
 const OTHER_ADDRESSES: &str = "other_addresses";
 const OTHER_INTERVAL: &str = "other_interval";
 
-/// Whether this backup would take over if the master's service died.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Failover {
-    /// No master has been heard yet, or nothing is checked.
-    Unknown,
-    Possible,
-    /// Why not, in a sentence.
-    Impossible(Box<str>),
+/// The last send error.
+#[derive(Debug)]
+struct SendError {
+    /// The value of `adverts_sent` when it happened.
+    sent: u64,
+    text: String,
+    /// When the first of the series happened.
+    since: Instant,
 }
 
 #[derive(Debug)]
@@ -45,15 +48,13 @@ pub(super) struct Telemetry {
     drops: Drops,
     /// The last advert that was not dropped.
     last_heard: Option<(Instant, Peer)>,
-    health: Option<(Weight, Verdict)>,
-    failover: Failover,
+    spare: Spare,
     limiter: RateLimiter,
     /// A limiter of its own: a flood of dropped adverts must not hide the rest.
     conflicts: RateLimiter,
-    /// Why there is no binding, as logged.
-    unbound: Option<Box<str>>,
-    /// The last send error, and the value of `adverts_sent` when it happened.
-    send_error: Option<Box<(u64, String)>>,
+    /// Why there is no binding, as logged, and since when.
+    unbound: Option<(Box<str>, Instant)>,
+    send_error: Option<Box<SendError>>,
     /// How many of the adverts counted as sent the kernel refused.
     unsent: u64,
     /// When to log that no other router was heard; `None` once one was heard or it was logged.
@@ -71,8 +72,7 @@ impl Telemetry {
             counters: Counters::default(),
             drops: Drops::default(),
             last_heard: None,
-            health: None,
-            failover: Failover::Unknown,
+            spare: Spare::default(),
             limiter: RateLimiter::default(),
             conflicts: RateLimiter::default(),
             unbound: None,
@@ -129,13 +129,9 @@ impl Telemetry {
         self.counters.adverts_sent
     }
 
-    /// Whether this backup would take over if the master's service died; `None` if that is not known.
+    /// Whether this router would take over if the master's service died; `None` if that is not known.
     pub(super) fn failover_possible(&self, role: Role) -> Option<bool> {
-        match (role, &self.failover) {
-            (Role::Backup, Failover::Possible) => Some(true),
-            (Role::Backup, Failover::Impossible(_)) => Some(false),
-            _ => None,
-        }
+        self.spare.possible(role)
     }
 
     /// Whether to log one more occurrence of `topic`: a few times a minute, since two masters that do not hear each
@@ -146,8 +142,8 @@ impl Telemetry {
     }
 
     /// The result of the router's check.
-    pub(super) fn set_health(&mut self, result: (Weight, Verdict)) {
-        self.health = Some(result);
+    pub(super) fn set_health(&mut self, now: Instant, result: (Weight, Verdict)) {
+        self.spare.set_health(now, result);
     }
 
     /// An advert for our VRID came in; it may still be dropped.
@@ -160,7 +156,13 @@ impl Telemetry {
     }
 
     /// An advert was not dropped, and the state machine has handled it. It disproves what was said of its sender before.
-    pub(super) fn accepted(&mut self, now: Instant, instance: &Instance, from: IpAddr, advert: &Advert) {
+    pub(super) fn accepted(
+        &mut self,
+        now: Instant,
+        subject: &Subject<'_>,
+        instance: &Instance,
+        (from, advert): (IpAddr, &Advert),
+    ) {
         self.last_heard = Some((now, Peer { address: from, priority: advert.priority }));
         let settings = instance.settings();
         let same = settings.same_addresses(&advert.addresses);
@@ -177,6 +179,7 @@ impl Telemetry {
             self.limiter.repeat(now, TWO_MASTERS, from);
         } else {
             self.limiter.disprove(|topic, _| topic == TWO_MASTERS);
+            self.judge_failover(now, subject, instance);
         }
     }
 
@@ -184,6 +187,12 @@ impl Telemetry {
     pub(super) fn heard_master(&self, now: Instant, time: Duration) -> Option<Peer> {
         let (at, peer) = self.last_heard?;
         (now.since(at) <= time && peer.priority != Priority::RELEASE).then_some(peer)
+    }
+
+    /// What was heard, if nothing was but adverts that it dropped.
+    pub(super) fn only_dropped(&self, now: Instant) -> Option<String> {
+        let warning = self.conflicts.warnings(now).last().filter(|_| self.last_heard.is_none())?;
+        Some(format!("dropped adverts of {} ({})", warning.peer, warning.topic))
     }
 
     /// What stands between this router and the others. `time`: how long after the last sign of it.
@@ -195,7 +204,7 @@ impl Telemetry {
         let accepted = [OTHER_ADDRESSES, OTHER_INTERVAL];
         let dropped = self.conflicts.warnings(now).filter(recent).find(|w| !accepted.contains(&w.topic));
         Conflicts {
-            unsent: self.send_error().map(str::to_owned),
+            unsent: self.send_error().map(|(text, _)| text.to_owned()),
             rival: peer.filter(|_| all().any(is_rival)).map(|p| (p.address, p.priority.octet())),
             claimed: all().find(|w| w.topic == ADDRESS_CONFLICT).map(|w| w.text.to_owned()),
             dropped: dropped.map(|w| (w.peer, w.topic)),
@@ -209,29 +218,31 @@ impl Telemetry {
     }
 
     /// The kernel refused to send the last advert, or one of the last. Logged once per series of errors.
-    pub(super) fn send_failed(&mut self, error: &Error, subject: &Subject<'_>) {
+    pub(super) fn send_failed(&mut self, now: Instant, error: &Error, subject: &Subject<'_>) {
         let sent = self.counters.adverts_sent;
         let text = messages::send_failed(error);
         // One advert counts once, whatever its number of peers.
-        self.unsent += u64::from(self.send_error.as_ref().is_none_or(|last| last.0 != sent));
-        if self.send_error().is_none() {
+        self.unsent += u64::from(self.send_error.as_ref().is_none_or(|last| last.sent != sent));
+        let since = self.send_error().map(|(_, since)| since);
+        if since.is_none() {
             subject.log_event(Level::Warn, "send_failed", &text);
         }
-        self.send_error = Some(Box::new((sent, text)));
+        self.send_error = Some(Box::new(SendError { sent, text, since: since.unwrap_or(now) }));
     }
 
-    /// Why the last advert could not be sent.
-    fn send_error(&self) -> Option<&str> {
-        let (at, text) = self.send_error.as_deref()?;
-        (at + 1 >= self.counters.adverts_sent).then_some(text)
+    /// Why the last advert could not be sent, and since when.
+    fn send_error(&self) -> Option<(&str, Instant)> {
+        let SendError { sent, text, since } = self.send_error.as_deref()?;
+        (sent + 1 >= self.counters.adverts_sent).then_some((text, *since))
     }
 
     /// There is no binding. Logged once until there is one.
-    pub(super) fn unbound(&mut self, subject: &Subject<'_>, level: Level, text: String) {
+    pub(super) fn unbound(&mut self, now: Instant, subject: &Subject<'_>, level: Level, text: String) {
         if self.unbound.is_none() {
             subject.log_event(level, "interface", &text);
         }
-        self.unbound = Some(text.into());
+        let since = self.unbound.take().map_or(now, |(_, since)| since);
+        self.unbound = Some((text.into(), since));
     }
 
     /// There is a binding.
@@ -297,6 +308,9 @@ impl Telemetry {
         let Transition { from, to, why } = transition;
         self.since = now;
         self.cause = messages::cause(&why, subject).into();
+        if let (Why::Silence(None), Some(dropped)) = (why, self.only_dropped(now)) {
+            self.cause = format!("{}, but {dropped}", self.cause).into();
+        }
         self.counters.became_master += u64::from(to == Role::Master);
         self.counters.released_master += u64::from(from == Role::Master);
         self.transitions.push(transition);
@@ -382,47 +396,30 @@ impl Telemetry {
         self.conflicts.keep_warning(topic, from, conflict);
     }
 
-    /// A backup hears its master's priority, so it can tell before the outage that it would not take over.
     fn judge_failover(&mut self, now: Instant, subject: &Subject<'_>, instance: &Instance) {
-        let (Some(master), Some((weight, verdict))) = (instance.master(), self.health) else { return };
-        // Until its first result our own check does not count.
-        if verdict == Verdict::Unknown {
-            return;
-        }
-        let own = instance.priority();
-        let preempts = subject.settings.preempt || weight == Weight::FAULT;
-        if preempts && would_replace(own, master.priority, weight) {
-            self.failover = Failover::Possible;
-            return;
-        }
-        let obstacle = match (preempts, verdict) {
-            (false, _) => messages::Obstacle::NoPreemption,
-            (true, Verdict::Healthy) => messages::Obstacle::Weight(weight),
-            (true, _) => messages::Obstacle::ServiceDown,
-        };
-        let text = messages::failover_impossible(own, &master, obstacle);
-        let known = matches!(self.failover, Failover::Impossible(_));
-        if !known && self.admits(now, "no_spare", master.address) {
+        if let Some((text, master)) = self.spare.judge(now, subject, instance)
+            && self.admits(now, "no_spare", master.address)
+        {
             subject.log_event(Level::Warn, "no_spare", &text);
         }
-        self.failover = Failover::Impossible(text.into());
     }
 
-    /// The current warnings, a sentence each.
-    pub(super) fn warnings(&self, now: Instant, role: Role, subject: &Subject<'_>) -> Vec<String> {
+    /// The current warnings, a sentence each, with their age.
+    pub(super) fn warnings(&self, now: Instant, subject: &Subject<'_>, instance: &Instance) -> Vec<String> {
+        let (role, settings) = (instance.role(), instance.settings());
+        let recent = settings.master_down(instance.priority(), settings.interval);
+        let aged = |text: &str, first, last| messages::aged(text, [first, last], now, recent);
         let mut warnings = vec![];
-        if let (Role::Backup, Failover::Impossible(text)) = (role, &self.failover) {
-            warnings.push(text.to_string());
-        }
-        if role == Role::Master {
-            warnings.extend(self.send_error().map(str::to_owned));
-        }
-        warnings.extend(self.unbound.as_deref().map(str::to_owned));
+        let spare = self.spare.warning(role, instance.priority(), subject);
+        warnings.extend(spare.map(|(text, since)| aged(&text, since, now)));
+        let unsent = self.send_error().filter(|_| role == Role::Master);
+        warnings.extend(unsent.map(|(text, since)| aged(text, since, now)));
+        warnings.extend(self.unbound.as_ref().map(|(text, since)| aged(text, *since, now)));
         if self.never_heard {
-            warnings.push(messages::never_heard(subject));
+            warnings.push(aged(&messages::never_heard(subject), Instant::START, now));
         }
         let limited = self.limiter.warnings(now).chain(self.conflicts.warnings(now));
-        warnings.extend(limited.map(|warning| warning.text.to_owned()));
+        warnings.extend(limited.map(|warning| aged(warning.text, warning.first, warning.last)));
         warnings
     }
 }

@@ -227,12 +227,11 @@ fn virtual_address(
     found: &mut Findings,
 ) {
     let address = vip.address;
-    let link_local = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
-    // An address with a prefix length adds its own subnet.
-    let is_host = vip.prefix == if address.is_ipv4() { 32 } else { 128 };
     let subnet_link = interfaces.on_subnet_of(address, Some(&link.name));
     let on_link = subnet_link.is_some_and(|other| other.index == link.index);
-    if is_host && !link_local && vip.device.is_none() && !on_link {
+    if vip.needs_subnet() && subnet_link.is_none() && router.interface == InterfaceChoice::Auto {
+        found.add(Level::Warn, false, interfaces.outside_all_subnets(address, &link.name));
+    } else if vip.needs_subnet() && !on_link {
         let other = subnet_link.map_or(String::new(), |other| format!(" (but in one of {})", other.name));
         let text = format!(
             "{address} is in no subnet of {}{other}: other hosts need a route to reach it",

@@ -92,9 +92,12 @@ fn an_interface_that_is_missing_down_or_without_address_is_a_warning() {
         found(&far, &routed),
         [
             "info interface eth0 (auto: the interface of the default route) is up; adverts are sent from 10.0.0.11",
-            "info 192.0.2.2 is in no subnet of eth0: other hosts need a route to reach it"
+            "warn no interface has the subnet of 192.0.2.2 (there are: eth0 10.0.0.11/24): eth0 is used, which has the \
+             default route; correct VIP, or set INTERFACE"
         ]
     );
+    let named = found(&[("VIP", "192.0.2.2")], &routed);
+    assert_eq!(named[1], "info 192.0.2.2 is in no subnet of eth0: other hosts need a route to reach it");
     assert_eq!(
         found(&[("VIP", "fe80::2")], &machine(&[])),
         ["warn interface eth0 has no link-local IPv6 address to send from: the daemon waits for one"]

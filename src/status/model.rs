@@ -213,6 +213,10 @@ pub struct TargetStatus {
     pub name: String,
     /// Whether it runs or responds; `None` before the first result.
     pub passed: Option<bool>,
+    /// How long `passed` has been so.
+    pub passed_ms: u64,
+    /// Why it failed, if there is more to say than that no process has the name.
+    pub reason: Option<String>,
     /// The matching processes, if this is a process name.
     pub pids: Vec<i32>,
     /// Whether this is a process name. Otherwise it is tested over the network.
@@ -340,6 +344,8 @@ pub(crate) mod tests {
                 targets: vec![TargetStatus {
                     name: "haproxy".into(),
                     passed: Some(true),
+                    passed_ms: 120_000,
+                    reason: None,
                     pids: vec![17, 18],
                     is_process: true,
                 }],

@@ -150,7 +150,8 @@ impl Facts<'_> {
             );
             return Some(Serving::trouble(false, "no_service", text));
         }
-        let text = format!("{} DOWN here for {down}; {}", is(&failed(check)), self.elsewhere());
+        let why = reason(check).map_or(String::new(), |reason| format!(" ({reason})"));
+        let text = format!("{} DOWN here for {down}{why}; {}", is(&failed(check)), self.elsewhere());
         Some(Serving::trouble(self.master.is_some(), "service_down", text))
     }
 
@@ -222,6 +223,12 @@ fn failed(check: &CheckStatus) -> Vec<&str> {
     let failed = |target: &&TargetStatus| target.passed == Some(false);
     let names: Vec<_> = check.targets.iter().filter(failed).map(|target| &*target.name).collect();
     if names.is_empty() { names_of(check) } else { names }
+}
+
+/// Why the only failed target failed.
+fn reason(check: &CheckStatus) -> Option<&str> {
+    let mut failed = check.targets.iter().filter(|target| target.passed == Some(false));
+    failed.next().filter(|_| failed.next().is_none())?.reason.as_deref()
 }
 
 /// `haproxy is`, `haproxy and nginx are`

@@ -162,6 +162,9 @@ fn priority(router: &RouterStatus) -> String {
     }
     match router.failover_possible {
         Some(true) => text.push_str(", would take over if the master's service died"),
+        Some(false) if router.check.as_ref().is_some_and(|check| check.verdict == "failed") => {
+            text.push_str(", no working spare: the check fails here");
+        }
         Some(false) => text.push_str(", would NOT take over if the master's service died"),
         None => {}
     }
@@ -239,7 +242,10 @@ fn target(target: &TargetStatus) -> String {
     let state = match target.passed {
         Some(true) if target.pids.is_empty() => "answers".to_owned(),
         Some(true) => format!("runs (pid {})", join(&target.pids, " ")),
-        Some(false) => "FAILED".to_owned(),
+        Some(false) => {
+            let why = target.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+            format!("FAILED for {}{why}", millis(target.passed_ms))
+        }
         None => "no result yet".to_owned(),
     };
     format!("{} {state}", target.name)

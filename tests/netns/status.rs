@@ -164,6 +164,82 @@ fn the_truth_while_haproxy_dies_on_the_master_and_then_on_its_spare() {
     wait_until("the metric says so", seconds(2), || !serving(&hosts[0]));
 }
 
+/// Warnings of a router's first virtual router.
+fn warnings(router: &Router) -> String {
+    json(router)["routers"][0]["warnings"].to_string()
+}
+
+#[test]
+fn the_truth_while_the_addresses_differ_and_after_that_is_mended() {
+    let lab = Lab::new();
+    let hosts = [lab.host("a", 1), lab.host("b", 2)];
+    let a = Router::start(Kind::Ours, &hosts[0], &Node::plain(200));
+    let other = Router::start(Kind::Ours, &hosts[1], &Node::plain(100).with("VIP", "10.77.0.101"));
+    let dropped = "MASTER: 10.77.0.2 is heard but its adverts are dropped (addresses)";
+    says(&a, dropped, "");
+    let scan = "or another cluster uses our VRID: run scan (for ";
+    wait_until("the warning has its age", seconds(4), || warnings(&a).contains(scan));
+    drop(other);
+    says(&a, "10.77.0.100 is here; no check is set; 1 warning", "");
+    assert!(warnings(&a).contains("run scan (last "), "{}", warnings(&a));
+    // One good advert disproves it.
+    let mended = Router::start(Kind::Ours, &hosts[1], &Node::plain(250));
+    mended.wait_master(0, START);
+    says(&a, "10.77.0.2 is master", "");
+    assert_eq!(warnings(&a), "[]");
+    // Whoever hears nothing but adverts that it drops does not say that it heard nobody.
+    drop(a);
+    let a = Router::start(Kind::Ours, &hosts[0], &Node::plain(200).with("VIP", "10.77.0.102"));
+    a.wait_master(0, START);
+    let (_, why) = command(&a, &["why"]);
+    assert!(why.contains("dropped adverts of 10.77.0.2 (addresses); heard no other router"), "{why}");
+}
+
+#[test]
+fn a_firewall_that_makes_two_masters_is_in_line_1_while_it_is_there() {
+    let pair = Pair::plain();
+    pair.b.host.nft("add table ip t");
+    pair.b.host.nft("add chain ip t i { type filter hook input priority 0 ; }");
+    pair.b.host.nft("add rule ip t i ip protocol 112 drop");
+    says(&pair.a, "two masters: 10.77.0.2 (priority 100) is one too and does not receive our adverts", "");
+    // It stays there, although it is reported only once, and has an age.
+    std::thread::sleep(seconds(6));
+    says(&pair.a, "two masters: ", "");
+    assert!(warnings(&pair.a).contains("IP protocol 112) (for "), "{}", warnings(&pair.a));
+    pair.b.host.nft("delete table ip t");
+    says(&pair.b, "10.77.0.1 is master", "");
+    says(&pair.a, "10.77.0.100 is here; no check is set; 1 warning", "");
+    assert!(warnings(&pair.a).contains("IP protocol 112) (last "), "{}", warnings(&pair.a));
+}
+
+#[test]
+fn a_weight_that_is_too_small_is_a_warning_on_the_master_too() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let node = Node::plain(150).with("CHECK_TCP", "127.0.0.1:81").with("CHECK_WEIGHT", "2");
+    let a = Router::start(Kind::Ours, &host, &node);
+    a.wait_master(0, START);
+    let spare =
+        "No spare: the check of tcp 127.0.0.1:81 fails here, and no backup took over from priority 150";
+    wait_until("the master warns", seconds(3), || warnings(&a).contains(spare));
+    assert!(warnings(&a).contains("(now 2)"), "{}", warnings(&a));
+    let (_, text) = command(&a, &["status"]);
+    let line = text.lines().find(|line| line.contains("tcp 127.0.0.1:81 FAILED for ")).expect(&text);
+    assert!(line.ends_with(": Connection refused"), "{line}");
+}
+
+#[test]
+fn an_address_in_no_subnet_is_a_warning_that_stays() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    host.ip("route add default via 10.77.0.254");
+    let node = Node::plain(150).with("VIP", "10.99.0.2").with("INTERFACE", "auto");
+    let a = Router::start(Kind::Ours, &host, &node);
+    let none = "no interface has the subnet of 10.99.0.2 (there are: enp0s3 10.77.0.1/24): enp0s3 is used";
+    a.run.log.wait_for(none, seconds(2));
+    wait_until("it is in the status", seconds(2), || warnings(&a).contains(none));
+}
+
 #[test]
 fn the_truth_in_several_routers_and_families_is_about_the_worst() {
     let lab = Lab::new();

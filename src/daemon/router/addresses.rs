@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use log::Level;
 
 use super::Router;
-use crate::config::VirtualAddress;
+use crate::config::{InterfaceChoice, VirtualAddress};
 use crate::daemon::binding::subject;
 use crate::daemon::network::Network;
 use crate::sys::claims::Claim;
@@ -40,6 +40,17 @@ impl Router {
         let index = self.binding.as_ref().map(|binding| binding.index);
         let place = move |vip: &VirtualAddress| Some((network.device(index?, vip).ok()?, vip.address));
         self.config.all_addresses().filter_map(place)
+    }
+
+    /// That `auto` chose its link for no other reason than the default route.
+    pub(in crate::daemon) fn outside_all_subnets(&self, network: &Network) -> Option<String> {
+        let (binding, interfaces) = (self.binding()?, network.interfaces());
+        let is_outside = |vip: &&VirtualAddress| {
+            vip.needs_subnet() && interfaces.on_subnet_of(vip.address, None).is_none()
+        };
+        let auto = self.config.interface == InterfaceChoice::Auto;
+        let vip = self.config.addresses.iter().find(is_outside).filter(|_| auto)?;
+        Some(interfaces.outside_all_subnets(vip.address, &binding.interface))
     }
 
     /// Another host claims one of its addresses.

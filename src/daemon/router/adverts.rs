@@ -16,7 +16,8 @@ impl Router {
     pub(in crate::daemon) fn heard(&mut self, now: Instant, from: IpAddr, advert: &Advert) {
         let source = self.binding.as_ref().and_then(|binding| binding.source);
         if self.config.protocol.admit(source, from, advert).is_ok() {
-            self.telemetry.accepted(now, &self.instance, from, advert);
+            let subject = subject(&self.config, self.binding.as_ref(), &self.watched, &self.culprits);
+            self.telemetry.accepted(now, &subject, &self.instance, (from, advert));
         }
     }
 

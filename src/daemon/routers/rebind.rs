@@ -59,8 +59,9 @@ impl Routers {
         if unbound.needs_retry(&self.dispatcher.router(id).config().interface) {
             self.retry_later();
         }
+        let now = self.dispatcher.clock().now();
         let router = self.dispatcher.router_mut(id);
-        router.set_unbound(&unbound);
+        router.set_unbound(now, &unbound);
         router.set_culprit(Cause::Interface, unbound.culprit(&router.config().interface));
         match unbound {
             Unbound::Refused(e) if e.is_permission() => Err(e),

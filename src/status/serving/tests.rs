@@ -2,7 +2,14 @@ use super::super::model::TargetStatus;
 use super::*;
 
 fn target(name: &str, passed: bool) -> TargetStatus {
-    TargetStatus { name: name.into(), passed: Some(passed), pids: vec![], is_process: true }
+    TargetStatus {
+        name: name.into(),
+        passed: Some(passed),
+        passed_ms: 3_000,
+        reason: None,
+        pids: vec![],
+        is_process: true,
+    }
 }
 
 fn check(verdict: &'static str, targets: &[(&str, bool)]) -> CheckStatus {
@@ -88,6 +95,17 @@ fn the_targets_that_failed_are_named_and_few_of_many() {
         let text = judge(&Facts { check: Some(&check), ..facts(Role::Backup, OTHER) }).text;
         assert_eq!(text, format!("{named} DOWN here for 3.0 s; 10.0.0.12 is master"));
     }
+}
+
+#[test]
+fn the_reason_of_the_only_failure_is_shown() {
+    let mut check = check("failed", &[("haproxy", true), ("tcp 127.0.0.1:81", false)]);
+    check.targets[1].reason = Some("Connection refused".into());
+    let text = |check: &CheckStatus| judge(&Facts { check: Some(check), ..facts(Role::Backup, OTHER) }).text;
+    let expected = "tcp 127.0.0.1:81 is DOWN here for 3.0 s (Connection refused); 10.0.0.12 is master";
+    assert_eq!(text(&check), expected);
+    check.targets[0].passed = Some(false);
+    assert_eq!(text(&check), "haproxy and tcp 127.0.0.1:81 are DOWN here for 3.0 s; 10.0.0.12 is master");
 }
 
 #[test]
