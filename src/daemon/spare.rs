@@ -51,9 +51,8 @@ impl Spare {
     /// Whether this router would take over if the master's service died; `None` on a master, and if that is not known.
     pub(super) fn possible(&self, role: Role) -> Option<bool> {
         match role {
-            Role::Init | Role::Master => None,
             Role::Backup | Role::Fault if self.is_down() => Some(false),
-            Role::Fault => None,
+            Role::Init | Role::Fault | Role::Master => None,
             Role::Backup => self.found.as_ref().map(|found| found.obstacle.is_none()),
         }
     }

@@ -125,7 +125,7 @@ fn headline(router: &Router) -> String {
 }
 
 fn says(router: &Router, begin: &str, end: &str) {
-    wait_until(&format!("line 1 says {begin} … {end}"), seconds(6), || {
+    wait_until(&format!("line 1 says {begin} … {end}"), seconds(15), || {
         let line = headline(router);
         line.starts_with(begin) && line.contains(end)
     });
@@ -190,7 +190,7 @@ fn the_truth_while_the_addresses_differ_and_after_that_is_mended() {
     // Whoever hears nothing but adverts that it drops does not say that it heard nobody.
     drop(a);
     let a = Router::start(Kind::Ours, &hosts[0], &Node::plain(200).with("VIP", "10.77.0.102"));
-    a.wait_master(0, START);
+    a.run.log.wait_for("Entering MASTER STATE", START);
     let (_, why) = command(&a, &["why"]);
     assert!(why.contains("dropped adverts of 10.77.0.2 (addresses); heard no other router"), "{why}");
 }
@@ -208,7 +208,7 @@ fn a_firewall_that_makes_two_masters_is_in_line_1_while_it_is_there() {
     assert!(warnings(&pair.a).contains("IP protocol 112) (for "), "{}", warnings(&pair.a));
     pair.b.host.nft("delete table ip t");
     says(&pair.b, "10.77.0.1 is master", "");
-    says(&pair.a, "10.77.0.100 is here; no check is set; 1 warning", "");
+    says(&pair.a, "10.77.0.100 is here; no check is set", " warning");
     assert!(warnings(&pair.a).contains("IP protocol 112) (last "), "{}", warnings(&pair.a));
 }
 
@@ -225,7 +225,7 @@ fn a_weight_that_is_too_small_is_a_warning_on_the_master_too() {
     assert!(warnings(&a).contains("(now 2)"), "{}", warnings(&a));
     let (_, text) = command(&a, &["status"]);
     let line = text.lines().find(|line| line.contains("tcp 127.0.0.1:81 FAILED for ")).expect(&text);
-    assert!(line.ends_with(": Connection refused"), "{line}");
+    assert!(line.contains(": Connection refused"), "{line}");
 }
 
 #[test]
@@ -235,9 +235,9 @@ fn an_address_in_no_subnet_is_a_warning_that_stays() {
     host.ip("route add default via 10.77.0.254");
     let node = Node::plain(150).with("VIP", "10.99.0.2").with("INTERFACE", "auto");
     let a = Router::start(Kind::Ours, &host, &node);
-    let none = "no interface has the subnet of 10.99.0.2 (there are: enp0s3 10.77.0.1/24): enp0s3 is used";
-    a.run.log.wait_for(none, seconds(2));
-    wait_until("it is in the status", seconds(2), || warnings(&a).contains(none));
+    let outside = "no interface has the subnet of 10.99.0.2 (there are: enp0s3 10.77.0.1/24): enp0s3 is used";
+    a.run.log.wait_for(outside, seconds(2));
+    wait_until("it is in the status", seconds(2), || warnings(&a).contains(outside));
 }
 
 #[test]
