@@ -26,7 +26,7 @@ demo: ## two nodes on this machine; kills haproxy on the master, shows what a cl
 demo-down: ## remove what `make demo KEEP=1` left running
 	@compose/demo/run.sh down
 
-bench: setup ## failover, load, idle and scale figures beside keepalived, 30 minutes; BENCH=quick: 5
+bench: setup ## failover, load, idle and scale figures beside keepalived, 40 minutes; BENCH=quick: 6
 	cargo bench --locked --target $(shell uname -m)-unknown-linux-musl --bench side_by_side
 
 lint: setup ## formatting, clippy and rustdoc without a warning, crates and licenses, no C in the tree, workflows

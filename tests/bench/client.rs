@@ -17,6 +17,7 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 
 use crate::support::lab::{Host, lock};
+use crate::support::neighbors::Neighbors;
 use crate::support::service::PORT;
 
 /// Time between the starts of two attempts, no matter how the earlier ones fared.
@@ -56,10 +57,13 @@ pub(crate) struct Record {
     pub(crate) longest_pause: Duration,
 }
 
+/// A forgetful client asks for the hardware address of the virtual address this often.
+const FORGET: Duration = Duration::from_millis(50);
+
 /// Sends requests until it is dropped.
 pub(crate) struct Client {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 #[derive(Default)]
@@ -77,7 +81,23 @@ impl Client {
             host.enter();
             Sampler::new(&host.interface, SocketAddr::from((vip, PORT)), of_thread).run();
         });
-        Self { shared, thread: Some(thread) }
+        Self { shared, threads: vec![thread] }
+    }
+
+    /// One that forgets the hardware address of the virtual address again and again.
+    pub(crate) fn forgetful(host: &Host, vip: Ipv4Addr) -> Self {
+        let mut client = Self::start(host, vip);
+        let shared = Arc::clone(&client.shared);
+        let mut neighbors = Neighbors::of(host);
+        client.threads.push(std::thread::spawn(move || {
+            while !shared.ended.load(Relaxed) {
+                if !shared.paused.load(Relaxed) {
+                    neighbors.forget(vip.into());
+                }
+                std::thread::sleep(FORGET);
+            }
+        }));
+        client
     }
 
     /// Starts no attempts until [`Client::resume`]; still receives adverts.
@@ -114,7 +134,7 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         self.shared.ended.store(true, Relaxed);
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
     }

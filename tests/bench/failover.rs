@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::Plan;
 use crate::client::EVERY;
-use crate::events::{Event, GONE, Observation};
+use crate::events::{Event, GONE, Observation, WATCHED};
 use crate::figures::{Spread, ratio, table, time};
 use crate::goals;
 use crate::pair::{CONFIGURATIONS, Configuration, Pair};
@@ -38,10 +38,12 @@ struct Round {
     quick: [usize; 4],
 }
 
-const ROUNDS: [Round; 5] = [
+const ROUNDS: [Round; 7] = [
     Round { part: "service", perform: Pair::service_event, full: [30, 5, 5, 5], quick: [3, 2, 1, 1] },
     Round { part: "sigterm", perform: Pair::sigterm, full: [30, 5, 30, 5], quick: [3, 2, 3, 1] },
-    Round { part: "sigkill", perform: Pair::sigkill, full: [5, 2, 0, 0], quick: [1, 1, 0, 0] },
+    Round { part: "sigkill", perform: Pair::sigkill_and_restart, full: [5, 2, 0, 0], quick: [1, 1, 0, 0] },
+    Round { part: "sigkill", perform: Pair::sigkill, full: [15, 18, 0, 0], quick: [0, 0, 0, 0] },
+    Round { part: "oom", perform: Pair::oom, full: [20, 5, 0, 0], quick: [1, 0, 0, 0] },
     Round { part: "link", perform: Pair::link, full: [3, 3, 0, 0], quick: [1, 1, 0, 0] },
     Round { part: "sigstop", perform: Pair::sigstop, full: [1, 1, 0, 0], quick: [1, 1, 0, 0] },
 ];
@@ -208,10 +210,25 @@ fn other_figures(results: &Results) -> Vec<Vec<String>> {
     };
     let yes = |event, pair, answer: fn(&Observation) -> Option<bool>| {
         let seen = results.of(event, pair);
-        format!("{} of {}", seen.iter().filter(|seen| answer(seen) == Some(true)).count(), seen.len())
+        let answers: Vec<bool> = seen.iter().filter_map(answer).collect();
+        format!("{} of {}", answers.iter().filter(|yes| **yes).count(), answers.len())
     };
     vec![
         both("SIGTERM to exit of PID 1", &|pair| spread(Event::Sigterm, pair, |s| s.exit)),
+        both("SIGKILL: kill to first answer of the successor", &|pair| {
+            spread(Event::Sigkill, pair, |s| s.answered)
+        }),
+        both("SIGKILL: kill to last answer of the dead host to ARP", &|pair| {
+            let silent = results.spread(Event::Sigkill, pair, |seen| seen.silent);
+            watched(silent, WATCHED * 9 / 10, WATCHED)
+        }),
+        both(
+            "SIGKILL: failed requests of a client that asks for the hardware address every 50 ms",
+            &|pair| failed_forgetful(results, Event::Sigkill, pair),
+        ),
+        both("OOM kill: failed requests of such a client", &|pair| {
+            failed_forgetful(results, Event::Oom, pair)
+        }),
         both("SIGKILL: last advert to first answer of the successor", &|pair| {
             spread(Event::Sigkill, pair, |s| s.since_advert)
         }),
@@ -237,11 +254,18 @@ fn other_figures(results: &Results) -> Vec<Vec<String>> {
 }
 
 fn gone(results: &Results, pair: usize) -> String {
-    let gone = results.spread(Event::Sigkill, pair, |seen| seen.gone);
-    gone.map_or_else(
-        || "–".into(),
-        |gone| {
-            if gone.least >= GONE { format!("never (watched {})", time(GONE)) } else { gone.text() }
-        },
-    )
+    watched(results.spread(Event::Sigkill, pair, |seen| seen.gone), GONE, GONE)
+}
+
+/// When something ended; from `never` on it did not.
+fn watched(ended: Option<Spread<Duration>>, never: Duration, watched: Duration) -> String {
+    let text = |ended: Spread<Duration>| {
+        if ended.least >= never { format!("never (watched {})", time(watched)) } else { ended.text() }
+    };
+    ended.map_or_else(|| "–".into(), text)
+}
+
+fn failed_forgetful(results: &Results, event: Event, pair: usize) -> String {
+    let failed = results.spread(event, pair, |seen| seen.failed_forgetful);
+    failed.map_or_else(|| "–".into(), |f| format!("{} ({} to {})", f.median, f.least, f.most))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::events::{Event, Observation};
 use crate::failover::{KEEPALIVED, OUR_BACKUP, OUR_MASTER, OURS, Results};
-use crate::figures::{ratio, time};
+use crate::figures::{Spread, ratio, time};
 use crate::pair::Configuration;
 use crate::support::{millis, seconds};
 
@@ -13,6 +13,8 @@ const SLACK: Duration = millis(60);
 const LEASE_SLACK: Duration = millis(1_500);
 /// When haproxy is killed: at least this many times faster than keepalived.
 const FASTER: u128 = 300;
+/// When it is vrrp-init that is killed.
+const FASTER_DEAD: u128 = 200;
 
 /// The goal in words, the measured value, and whether the goal was met; `None` where nothing was measured.
 struct Goal {
@@ -23,6 +25,7 @@ struct Goal {
 pub(crate) fn table(results: &Results, configuration: &Configuration) -> String {
     let mut goals = killed(results, configuration);
     goals.extend(requests(results));
+    goals.extend(crashed(results, configuration));
     goals.extend(silent(results, configuration));
     goals.extend(link(results));
     let row = |goal: Goal| {
@@ -88,12 +91,67 @@ fn requests(results: &Results) -> Vec<Goal> {
     ]
 }
 
+/// A master that is killed while a backup has a lifeline to it.
+fn crashed(results: &Results, configuration: &Configuration) -> Vec<Goal> {
+    let mut goals = vec![];
+    for (event, name, from) in [
+        (Event::Sigkill, "SIGKILL", " from the kill to the first answer"),
+        (Event::Oom, "OOM kill", " of the outage"),
+    ] {
+        let outage = crash_outage(results, event, OURS);
+        let (median, worst) = (millis(15), millis(60));
+        let failed = results.failed(event, OURS);
+        let forgetful = results.spread(event, OURS, |seen| seen.failed_forgetful);
+        let most = |failed: Option<Spread<usize>>, limit| {
+            failed.map(|f| (format!("median {}, at most {}", f.median, f.most), f.most <= limit))
+        };
+        goals.extend([
+            Goal {
+                name: format!("{name}: median{from} at most {}", time(median)),
+                measured: outage.map(|o| (text(o.median), o.median <= median)),
+            },
+            Goal {
+                name: format!("{name}: worst case{from} at most {}", time(worst)),
+                measured: outage.map(|o| (text(o.most), o.most <= worst)),
+            },
+            Goal { name: format!("{name}: at most 1 failed request"), measured: most(failed, 1) },
+            Goal {
+                name: format!("{name}: at most 2 of a client that asks for the hardware address every 50 ms"),
+                measured: most(forgetful, 2),
+            },
+        ]);
+    }
+    let silence = millis(5);
+    goals.push(Goal {
+        name: format!("SIGKILL: the dead host answers no ARP after {}", time(silence)),
+        measured: results
+            .spread(Event::Sigkill, OURS, |seen| seen.silent)
+            .map(|s| (text(s.most), s.most <= silence)),
+    });
+    let outages = [OURS, KEEPALIVED].map(|pair| crash_outage(results, Event::Sigkill, pair));
+    // With shorter intervals keepalived itself is quicker than that.
+    if let ([Some(ours), Some(theirs)], true) = (outages, configuration.advert >= seconds(1)) {
+        let (ours, theirs) = (ours.median.as_micros(), theirs.median.as_micros());
+        goals.push(Goal {
+            name: format!("SIGKILL: at least {FASTER_DEAD} times faster than keepalived"),
+            measured: Some((ratio(theirs, ours), theirs >= FASTER_DEAD * ours)),
+        });
+    }
+    goals
+}
+
+/// From the kill to the first answer of the successor, or the outage where the time of the kill is not known.
+fn crash_outage(results: &Results, event: Event, pair: usize) -> Option<Spread<Duration>> {
+    let seen = results.of(event, pair);
+    Spread::of(seen.iter().map(|seen| seen.answered.or(seen.outage).unwrap_or(Duration::MAX)))
+}
+
 /// A master that falls silent because its router is killed or paused.
 fn silent(results: &Results, configuration: &Configuration) -> Vec<Goal> {
     let worst = |name: String, event, figure: fn(&Observation) -> Option<Duration>, limit: Duration| Goal {
         name,
         measured: results.spread(event, OURS, figure).map(|spread| {
-            let every = results.of(event, OURS).iter().all(|observation| figure(observation).is_some());
+            let every = results.of(event, OURS).iter().all(|observation| observation.outage.is_some());
             (text(spread.most), every && spread.most <= limit)
         }),
     };
@@ -138,8 +196,8 @@ fn link(results: &Results) -> Vec<Goal> {
 
 /// The goal that `answer` is yes in every repetition.
 fn every(results: &Results, name: &str, event: Event, answer: fn(&Observation) -> Option<bool>) -> Goal {
-    let all = results.of(event, OURS);
-    let yes = all.iter().filter(|observation| answer(observation) == Some(true)).count();
+    let all: Vec<bool> = results.of(event, OURS).iter().filter_map(answer).collect();
+    let yes = all.iter().filter(|yes| **yes).count();
     let measured = (!all.is_empty()).then(|| (format!("{yes} of {}", all.len()), yes == all.len()));
     Goal { name: name.to_owned(), measured }
 }

@@ -13,6 +13,7 @@ use crate::figures::{Spread, decimal, table, time};
 use crate::pair::SEED;
 use crate::report;
 use crate::support::lab::{Host, Lab, to_pid};
+use crate::support::process::Running;
 use crate::support::router::{KEEPALIVED, Kind, OURS, Router};
 use crate::support::service::Haproxy;
 use crate::support::{millis, seconds};
@@ -53,6 +54,10 @@ pub(crate) fn run(plan: &Plan) {
         row("shared libraries", &|n| format!("{} KB", idle[n].libraries / 1_000), ""),
     ];
     let text = table(&["figure", "vrrp-init", "keepalived", "goal"], &rows);
+    let text = format!(
+        "{text}\nA pair of vrrp-init, with and without what notices a crash:\n\n{}",
+        crash_cover(duration)
+    );
     println!("{text}");
     report::write(plan, "idle", &text);
 }
@@ -107,6 +112,69 @@ fn idle(duration: Duration) -> [Idle; 2] {
             libraries: libraries(&pids),
         }
     })
+}
+
+/// What the lifeline and the guard cost a settled pair.
+fn crash_cover(duration: Duration) -> String {
+    const VARIANTS: [(&str, &str, &str); 3] = [
+        ("LIFELINE=false", "LIFELINE", "false"),
+        ("ADDRESS_GUARD=off", "ADDRESS_GUARD", "off"),
+        ("lifeline and guard, the default", "LIFELINE", "true"),
+    ];
+    let labs = VARIANTS.each_ref().map(|_| Lab::new());
+    let start = |lab: &Lab, (_, name, value): (&str, &str, &str)| {
+        [0, 1].map(|n| {
+            let host = lab.host(["a", "b"][n], if n == 0 { 1 } else { 2 });
+            Router::in_container(Kind::Ours, &host, &SEED.node(n).with(name, value))
+        })
+    };
+    let pairs = [0, 1, 2].map(|n: usize| start(&labs[n], VARIANTS[n]));
+    // A new master's announcements end after 5 s, and it is one after 4.
+    std::thread::sleep(seconds(10));
+    let routers: Vec<&Router> = pairs.iter().flatten().collect();
+    let groups: Vec<_> = routers.iter().map(|router| Group::of(&router.run.pids())).collect();
+    let cpu = || groups.iter().map(Group::cpu).collect::<Vec<_>>();
+    let count = || routers.iter().map(|router| switches(&router.run.pids())).collect::<Vec<_>>();
+    let (cpu_before, before, start) = (cpu(), count(), Instant::now());
+    std::thread::sleep(duration);
+    let (cpu_after, after, over) = (cpu(), count(), start.elapsed());
+    let memory: Vec<u64> = routers.iter().map(|router| rss_kb(&router.run)).collect();
+    let idle = |n: usize| Idle {
+        over,
+        cpu: cpu_after[n].saturating_sub(cpu_before[n]),
+        switches: increase(&before[n], &after[n]),
+        pss_kb: 0,
+        processes: 1,
+        libraries: 0,
+    };
+    let more = |n: usize| {
+        (idle(n).switches.saturating_sub(idle(n - 4).switches), memory[n].saturating_sub(memory[n - 4]))
+    };
+    let met = [4, 5]
+        .map(more)
+        .iter()
+        .all(|(wakes, kb)| u128::from(*wakes) * 1_000 <= over.as_millis() && *kb <= 64);
+    let row = |(variant, (name, ..)): (usize, &(&str, &str, &str))| {
+        let mut row = vec![(*name).to_owned()];
+        for n in [2 * variant, 2 * variant + 1] {
+            let idle = idle(n);
+            row.extend([idle.wakes(), time(idle.cpu_per_minute()), format!("{} KB", memory[n])]);
+        }
+        let goal = "at most 1 wake-up per second and 64 KB more than without";
+        let verdict = format!("{goal}: {}", if met { "met" } else { "**missed**" });
+        row.push(if variant == 2 { verdict } else { String::new() });
+        row
+    };
+    let rows: Vec<_> = VARIANTS.iter().enumerate().map(row).collect();
+    let head = ["", "master: wake-ups per second", "CPU time over 60 s", "memory (RSS)"];
+    let head =
+        head.into_iter().chain(["backup: wake-ups per second", "CPU time over 60 s", "memory (RSS)", "goal"]);
+    table(&head.collect::<Vec<_>>(), &rows)
+}
+
+fn rss_kb(run: &Running) -> u64 {
+    let text = run.status("VmRSS");
+    text.split_whitespace().next().and_then(|kb| kb.parse().ok()).expect("a number")
 }
 
 /// A control group of the unified hierarchy: it counts the CPU time of short-lived processes too.

@@ -2,11 +2,13 @@
 //! after each. Does not know what is measured.
 
 use std::fs;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 
 use crate::client::Client;
+use crate::support::asker::Asker;
 use crate::support::lab::{Host, Lab, to_pid};
 use crate::support::process::{Running, children_of};
 use crate::support::router::{Check, Kind, Node, Router};
@@ -166,6 +168,10 @@ pub(crate) struct Pair {
     pub(crate) a: Side,
     pub(crate) b: Side,
     pub(crate) client: Client,
+    /// A client that takes part only where one asks for it.
+    pub(crate) forgetful: Client,
+    /// Asks one host for its hardware address.
+    pub(crate) asker: Arc<Asker>,
     /// Last, because the others live in it.
     _lab: Lab,
 }
@@ -173,19 +179,27 @@ pub(crate) struct Pair {
 impl Pair {
     pub(crate) fn start(kinds: [Kind; 2], configuration: &'static Configuration) -> Self {
         let lab = Lab::new();
-        let (host_a, host_b, asker) = (lab.host("a", 1), lab.host("b", 2), lab.host("client", 250));
-        let client = Client::start(&asker, Node::VIP);
+        let clients = [lab.host("client", 250), lab.host("forgetful", 251)];
+        let asker = Arc::new(Asker::new(&lab.host("asker", 252)));
+        // A bridge passes broadcasts to its newest port first: whoever asks for the address reaches the preferred master
+        // first, also when that one is dead.
+        let host_b = lab.host("b", 2);
+        let host_a = lab.host("a", 1);
+        let client = Client::start(&clients[0], Node::VIP);
+        let forgetful = Client::forgetful(&clients[1], Node::VIP);
         client.pause();
+        forgetful.pause();
         let a = Side::start(kinds[0], host_a, configuration.node(0));
         // Both start with a master-down interval; the preferred one first.
         std::thread::sleep(millis(500));
         let b = Side::start(kinds[1], host_b, configuration.node(1));
-        Self { kinds, configuration, a, b, client, _lab: lab }
+        Self { kinds, configuration, a, b, client, forgetful, asker, _lab: lab }
     }
 
     /// Starts the recovery from an event; [`Pair::settle`] waits for its end.
     pub(crate) fn recover(&mut self) {
         self.client.pause();
+        self.forgetful.pause();
         self.a.host.plug_cable();
         self.a.restore();
         self.b.restore();

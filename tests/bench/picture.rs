@@ -30,11 +30,12 @@ const GRID: [(f64, &str); 3] = [(10.0, "10 ms"), (100.0, "100 ms"), (1_000.0, "1
 const PROGRAMS: [&str; 2] = ["vrrp-init", "keepalived"];
 
 /// The table's events, and what the picture calls them.
-const EVENTS: [(&str, &str); 7] = [
+const EVENTS: [(&str, &str); 8] = [
     ("haproxy killed on the master", "haproxy is killed"),
     ("haproxy started again: failback", "haproxy is back"),
     ("SIGTERM to PID 1 of the master", "docker stop keepalived"),
     ("SIGKILL to PID 1 of the master", "docker kill keepalived"),
+    ("OOM kill of PID 1 of the master", "out of memory: OOM kill"),
     ("link down at the master", "link goes down"),
     ("link up again", "link is back"),
     ("SIGSTOP of the master for 10 s, then SIGCONT", "docker pause keepalived, 10 s"),

@@ -2,7 +2,7 @@
 //! machine, idle cost, and many virtual routers. Knows the product only from outside.
 //!
 //! `BENCH=quick` takes few repetitions; `BENCH_ONLY=` names parts (failover, load, idle, scale) or events (service, sigterm,
-//! sigkill, link, sigstop), separated by commas. Only complete parts of a full run are written to `docs/performance.md`.
+//! sigkill, oom, link, sigstop), separated by commas. Only complete parts of a full run are written to `docs/performance.md`.
 //! `BENCH_ONLY=picture` measures nothing and redraws `docs/failover.svg` from the page's figures.
 #![expect(clippy::disallowed_methods, reason = "a measurement of running programs reads the real clock")]
 
@@ -35,8 +35,10 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    const PARTS: [&str; 10] =
-        ["failover", "service", "sigterm", "sigkill", "link", "sigstop", "load", "idle", "scale", "picture"];
+    const PARTS: [&str; 11] = [
+        "failover", "service", "sigterm", "sigkill", "oom", "link", "sigstop", "load", "idle", "scale",
+        "picture",
+    ];
 
     fn from_environment() -> Self {
         let read = |name| std::env::var(name).unwrap_or_default();

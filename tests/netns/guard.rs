@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::frame::{Wire, ethernet, ip, with_pseudo_header};
+use crate::support::asker::Asker;
 use crate::support::lab::{Host, Lab};
 use crate::support::pair::{Pair, START};
 use crate::support::query::{body, command, with_metrics};
@@ -37,111 +37,36 @@ fn ruleset(host: &Host) -> String {
     host.nft("list ruleset")
 }
 
-/// Asks who has an address, as other hosts do.
-struct Client {
-    wire: Wire,
-    host: Host,
+/// A host that asks.
+fn asker(lab: &Lab) -> Asker {
+    let host = lab.host("client", 250);
+    host.ip("address add fd00::250/64 nodad dev enp0s3");
+    Asker::new(&host)
 }
 
-impl Client {
-    fn new(lab: &Lab) -> Self {
-        let host = lab.host("client", 250);
-        host.ip("address add fd00::250/64 nodad dev enp0s3");
-        Self { wire: Wire::open(&host, "enp0s3"), host }
-    }
-
-    fn question(&self, of: IpAddr) -> Vec<u8> {
-        let own = self.wire.mac;
-        match of {
-            IpAddr::V4(v4) => {
-                let mut arp = vec![0, 1, 8, 0, 6, 4, 0, 1];
-                arp.extend(own);
-                arp.extend(self.host.address.octets());
-                arp.extend([0; 6]);
-                arp.extend(v4.octets());
-                ethernet([0xff; 6], own, 0x0806, &arp)
-            }
-            IpAddr::V6(v6) => {
-                let low = &v6.octets()[13..];
-                let group = Ipv6Addr::new(
-                    0xff02,
-                    0,
-                    0,
-                    0,
-                    0,
-                    1,
-                    0xff00 | u16::from(low[0]),
-                    u16::from_be_bytes([low[1], low[2]]),
-                );
-                let ends =
-                    (IpAddr::from(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0x250)), IpAddr::from(group));
-                let mut message = vec![135, 0, 0, 0, 0, 0, 0, 0];
-                message.extend(v6.octets());
-                message.extend([1, 1]);
-                message.extend(own);
-                let sum = with_pseudo_header(ends, 58, &message);
-                message[2..4].copy_from_slice(&sum.to_be_bytes());
-                ip(([0x33, 0x33, 0xff, low[0], low[1], low[2]], own), ends, 255, 58, &message)
-            }
-        }
-    }
-
-    /// An ARP reply or a neighbor advertisement to us: a gratuitous one is no answer.
-    fn is_answer(&self, frame: &[u8], of: IpAddr) -> bool {
-        if frame[..6] != self.wire.mac {
-            return false;
-        }
-        match of {
-            IpAddr::V4(v4) => {
-                frame[12..14] == [8, 6] && frame[20..22] == [0, 2] && frame[28..32] == v4.octets()
-            }
-            IpAddr::V6(v6) => {
-                frame[12..14] == [0x86, 0xdd]
-                    && frame[20] == 58
-                    && frame[54] == 136
-                    && frame[62..78] == v6.octets()
-            }
-        }
-    }
-
-    /// Whether a host answers within `time`.
-    fn is_answered(&self, of: impl Into<IpAddr>, time: Duration) -> bool {
-        let of = of.into();
-        self.wire.request(&self.question(of), time, |frame| self.is_answer(frame, of)).is_some()
-    }
-
-    /// Kills the router while asking all the time. Returns how long after the kill the last answer came.
-    fn answered_after_kill(&self, router: &mut Router, of: impl Into<IpAddr>) -> Duration {
-        let of = of.into();
-        let pid = Pid::from_raw(i32::try_from(router.run.pid()).expect("a pid"));
-        let question = self.question(of);
-        let ask = |until: Instant| {
-            let mut last = None;
-            while Instant::now() < until {
-                if self.wire.request(&question, millis(1), |frame| self.is_answer(frame, of)).is_some() {
-                    last = Some(Instant::now());
-                }
-            }
-            last
-        };
-        assert!(ask(Instant::now() + millis(50)).is_some(), "{of} is answered before the kill");
-        let killed = Instant::now();
-        kill(pid, Signal::SIGKILL).expect("it runs");
-        let last = ask(killed + millis(500)).map_or(Duration::ZERO, |last| last - killed);
-        router.run.wait_exit(seconds(1));
-        last
-    }
+/// Kills the router while asking all the time. Returns how long after the kill the last answer came.
+fn answered_after_kill(asker: &Asker, router: &mut Router, of: impl Into<IpAddr>) -> Duration {
+    let of = of.into();
+    let pid = Pid::from_raw(i32::try_from(router.run.pid()).expect("a pid"));
+    let question = asker.question(of);
+    let before = asker.last_answer(&question, of, Instant::now() + millis(50));
+    assert!(before.is_some(), "{of} is answered before the kill");
+    let killed = Instant::now();
+    kill(pid, Signal::SIGKILL).expect("it runs");
+    let last = asker.last_answer(&question, of, killed + millis(500));
+    router.run.wait_exit(seconds(1));
+    last.map_or(Duration::ZERO, |last| last - killed)
 }
 
 /// Kills a router of `node` several times, and has each silent at once although the address stays.
 fn is_silent_after_a_kill(vip: impl Into<IpAddr>) {
     let (vip, lab) = (vip.into(), Lab::new());
-    let (client, host) = (Client::new(&lab), lab.host("a", 1));
+    let (client, host) = (asker(&lab), lab.host("a", 1));
     let node = quick().with("VIP", vip.to_string());
     let mut times = vec![];
     for _ in 0..5 {
         let mut router = start(&host, &node);
-        times.push(client.answered_after_kill(&mut router, vip));
+        times.push(answered_after_kill(&client, &mut router, vip));
         assert!(host.holds(vip), "the address is still there");
         assert!(!client.is_answered(vip, millis(50)));
     }
@@ -164,7 +89,7 @@ fn a_host_whose_router_was_killed_answers_no_neighbor_solicitation() {
 #[test]
 fn without_a_guard_the_host_answers_until_its_lease_ends() {
     let lab = Lab::new();
-    let (client, host) = (Client::new(&lab), lab.host("a", 1));
+    let (client, host) = (asker(&lab), lab.host("a", 1));
     for (name, value) in [
         ("ADDRESS_GUARD", "off"),
         ("LIFELINE", "false"),
@@ -184,7 +109,7 @@ fn without_a_guard_the_host_answers_until_its_lease_ends() {
 #[test]
 fn auto_creates_the_guard_but_does_not_silence_a_host_that_no_backup_would_replace_at_once() {
     let lab = Lab::new();
-    let (client, host) = (Client::new(&lab), lab.host("a", 1));
+    let (client, host) = (asker(&lab), lab.host("a", 1));
     let mut router = start(&host, &quick().with("ADDRESS_GUARD", "auto"));
     assert!(ruleset(&host).contains("flags owner"));
     let (_, text) = command(&router, &["status"]);
@@ -197,7 +122,7 @@ fn auto_creates_the_guard_but_does_not_silence_a_host_that_no_backup_would_repla
 #[test]
 fn auto_silences_a_host_while_a_backup_is_there() {
     let mut pair = Pair::start([Kind::Ours; 2], &[Node::plain(200), Node::plain(100)]);
-    let client = Client { wire: Wire::open(&pair.client, "enp0s3"), host: pair.client.clone() };
+    let client = Asker::new(&pair.client);
     let silences = |host: &Host| host.nft("list set arp vrrp-init-10.77.0.100 addresses").contains("expires");
     wait_until("the master is guarded", seconds(2), || silences(&pair.a.host));
     assert!(!silences(&pair.b.host));
@@ -216,7 +141,7 @@ fn auto_silences_a_host_while_a_backup_is_there() {
 #[test]
 fn the_silence_ends_with_the_lease_and_whoever_has_the_address_then_is_heard() {
     let lab = Lab::new();
-    let (client, host) = (Client::new(&lab), lab.host("a", 1));
+    let (client, host) = (asker(&lab), lab.host("a", 1));
     host.ip("address add fd00::1/64 nodad dev enp0s3");
     let mut router = start(&host, &quick().with("VIP", format!("{VIP} {VIP_V6}")));
     wait_until("it holds both", seconds(2), || host.holds(VIP_V6));
@@ -235,7 +160,7 @@ fn the_silence_ends_with_the_lease_and_whoever_has_the_address_then_is_heard() {
 #[test]
 fn a_restarted_router_answers_again_and_replaces_what_the_killed_one_left() {
     let lab = Lab::new();
-    let (client, host) = (Client::new(&lab), lab.host("a", 1));
+    let (client, host) = (asker(&lab), lab.host("a", 1));
     let node = quick().with("VIP_LEASE", "60");
     start(&host, &node).run.kill();
     assert!(ruleset(&host).contains(&VIP.to_string()) && !ruleset(&host).contains("owner"));
@@ -283,7 +208,7 @@ fn a_clean_exit_leaves_the_ruleset_as_it_was() {
 #[test]
 fn a_flushed_ruleset_is_repaired_and_logged_once() {
     let lab = Lab::new();
-    let (client, host) = (Client::new(&lab), lab.host("a", 1));
+    let (client, host) = (asker(&lab), lab.host("a", 1));
     let mut router = start(&host, &quick().with("VIP", format!("{VIP} {VIP_V6}")));
     for _ in 0..2 {
         host.nft("flush ruleset");
@@ -295,7 +220,7 @@ fn a_flushed_ruleset_is_repaired_and_logged_once() {
         });
     }
     assert_eq!(router.run.log.since(0, "Another program removed the address guard").len(), 1);
-    let last = client.answered_after_kill(&mut router, VIP);
+    let last = answered_after_kill(&client, &mut router, VIP);
     assert!(last < millis(400), "{last:?}");
 }
 
@@ -371,7 +296,7 @@ fn endless_damage_costs_one_repair_a_second_and_the_changes_of_others_none() {
 #[test]
 fn two_processes_on_one_host_guard_only_their_own_addresses() {
     let lab = Lab::new();
-    let (client, host) = (Client::new(&lab), lab.host("a", 1));
+    let (client, host) = (asker(&lab), lab.host("a", 1));
     let other = Ipv4Addr::new(10, 77, 0, 101);
     let nodes = [quick(), Node { vrid: 52, vip: other, ..quick() }];
     let mut routers = nodes.each_ref().map(|node| start(&host, node));
@@ -384,14 +309,14 @@ fn two_processes_on_one_host_guard_only_their_own_addresses() {
     routers[1].run.signal(Signal::SIGTERM);
     assert_eq!(routers[1].run.wait_exit(seconds(3)), 0);
     assert!(client.is_answered(VIP, millis(200)));
-    let last = client.answered_after_kill(&mut routers[0], VIP);
+    let last = answered_after_kill(&client, &mut routers[0], VIP);
     assert!(last < millis(400), "{last:?}");
 }
 
 #[test]
 fn keepalived_that_follows_on_the_dead_host_is_heard_when_the_lease_is_over() {
     let lab = Lab::new();
-    let (client, host) = (Client::new(&lab), lab.host("a", 1));
+    let (client, host) = (asker(&lab), lab.host("a", 1));
     let node = Node::plain(200).with("ADDRESS_GUARD", "nft");
     start(&host, &node).run.kill();
     let killed = Instant::now();
@@ -405,7 +330,7 @@ fn keepalived_that_follows_on_the_dead_host_is_heard_when_the_lease_is_over() {
 #[test]
 fn a_refused_guard_is_reported_and_everything_else_works() {
     let lab = Lab::new();
-    let (client, host) = (Client::new(&lab), lab.host("a", 1));
+    let (client, host) = (asker(&lab), lab.host("a", 1));
     // The first address is the name of the guard.
     let first = start(&host, &quick());
     let node = Node { vrid: 52, ..quick() }.with("VIP", format!("{VIP} dev eth9, 10.77.0.101"));

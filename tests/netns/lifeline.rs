@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use crate::support::capture::Capture;
 use crate::support::lab::{Host, Lab};
 use crate::support::many::Many;
+use crate::support::oom::MemoryGroup;
 use crate::support::pair::{Pair, START};
 use crate::support::process::{Launch, Running};
 use crate::support::query::{body, command, with_metrics};
@@ -104,6 +105,25 @@ fn a_killed_master_is_replaced_in_milliseconds() {
     assert!(why.ends_with(" 10.77.0.1 (priority 200) died"), "{why}");
     assert!(after < millis(500), "after {after:?}: silence takes 3.6 s");
     assert_eq!(lifeline(&pair.b), "no backup is connected");
+}
+
+#[test]
+fn a_master_that_the_oom_killer_chooses_or_that_aborts_is_replaced_at_once() {
+    let mut pair = pair();
+    let mark = pair.b.run.log.mark();
+    let victim = pair.a.run.pid();
+    MemoryGroup::with(victim).run_out(victim);
+    pair.a.run.wait_exit(seconds(1));
+    pair.b.run.log.wait_for_after(mark, "Entering MASTER STATE … died", seconds(1));
+
+    // What a panic that aborts ends in. PID 1 would not get it from outside.
+    let Pair { a, b, .. } = &mut pair;
+    *a = Router::ours(&a.host, &a.node, Launch::NotPidOne);
+    a.wait_master(0, START);
+    wait_for_lifeline(b, "10.77.0.1 connected");
+    let mark = b.run.log.mark();
+    a.run.signal(Signal::SIGABRT);
+    b.run.log.wait_for_after(mark, "Entering MASTER STATE … died", seconds(1));
 }
 
 #[test]

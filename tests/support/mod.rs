@@ -3,15 +3,19 @@
 //! * [`lab::Lab`] creates hosts on one bridge; [`process::Running`] runs a program on a host.
 //! * [`router::Router`] is our daemon or Debian's keepalived, [`pair::Pair`] two of them, [`many::Many`] hundreds.
 //! * [`service`] has the services they check, [`query`] the client commands and HTTP pages of our daemon.
+//! * [`asker::Asker`] asks for hardware addresses, [`neighbors::Neighbors`] forgets them; [`oom::MemoryGroup`] runs out of memory.
 //! * [`sampler::Sampler`], [`capture::Capture`] and [`schedule`] observe; [`wire`] makes packets by hand, [`frame`] whole frames.
 //!
 //! Dropping a value ends what it started, also in a panic; [`lab::Lab`] then prints the logs of all programs.
 
+pub(crate) mod asker;
 pub(crate) mod capture;
 pub(crate) mod frame;
 pub(crate) mod lab;
 pub(crate) mod log_table;
 pub(crate) mod many;
+pub(crate) mod neighbors;
+pub(crate) mod oom;
 pub(crate) mod pair;
 pub(crate) mod process;
 pub(crate) mod promtool;

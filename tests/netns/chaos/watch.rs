@@ -1,9 +1,8 @@
 //! What is seen from outside while the faults happen: which kernels have an address, what clients get, and whether the
 //! machine runs its threads in time.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -14,6 +13,7 @@ use super::judge::{FRESH, Poll, Record};
 use super::site::NAMES;
 use crate::support::lab::{Host, enter, lock};
 use crate::support::millis;
+use crate::support::neighbors::Neighbors;
 use crate::support::sampler::here;
 use crate::support::service::PORT;
 
@@ -171,38 +171,4 @@ pub(crate) fn get(vip: IpAddr) -> io::Result<String> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer.split_once("\r\n\r\n").map_or(answer.clone(), |(_, body)| body.to_owned()))
-}
-
-/// An `ip` that waits for commands: one process for all of them.
-struct Neighbors {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
-impl Neighbors {
-    fn of(host: &Host) -> Self {
-        let mut command = Command::new("ip");
-        command.args(["-o", "-n", &host.netns(), "-batch", "-"]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().expect("ip runs");
-        let input = child.stdin.take().expect("stdin is piped");
-        let output = BufReader::new(child.stdout.take().expect("stdout is piped"));
-        Self { child, input, output }
-    }
-
-    /// Returns when the entry is gone: later, that would end the next connection.
-    fn forget(&mut self, vip: IpAddr) {
-        // Not `del`: if there is no entry, `ip` exits. The second command answers with a line.
-        let commands = format!("neighbour flush to {vip} dev enp0s3\nlink show lo\n");
-        self.input.write_all(commands.as_bytes()).expect("ip reads its commands");
-        self.output.read_line(&mut String::new()).expect("ip answers");
-    }
-}
-
-impl Drop for Neighbors {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
