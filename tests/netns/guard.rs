@@ -228,7 +228,7 @@ fn a_flushed_ruleset_is_repaired_and_logged_once() {
 #[test]
 fn partial_damage_is_repaired_at_once_and_logged_once() {
     let lab = Lab::new();
-    let (client, host) = (Client::new(&lab), lab.host("a", 1));
+    let (client, host) = (asker(&lab), lab.host("a", 1));
     let mut router = start(&host, &quick());
     let table = "arp vrrp-init-10.77.0.100";
     // What is listed does not depend on the remaining time.
@@ -260,7 +260,7 @@ fn partial_damage_is_repaired_at_once_and_logged_once() {
     for what in ["changed the address guard in", "removed the address guard from"] {
         assert_eq!(router.run.log.since(0, &format!("Another program {what} nf_tables")).len(), 1);
     }
-    let last = client.answered_after_kill(&mut router, VIP);
+    let last = answered_after_kill(&client, &mut router, VIP);
     assert!(last < millis(400), "{last:?}");
 }
 
