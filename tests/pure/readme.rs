@@ -46,6 +46,31 @@ fn sources(folder: &Path, text: &mut String) {
     }
 }
 
+/// Its image runs keepalived on a file that another program mounts.
+#[test]
+fn no_document_claims_to_replace_the_image_of_ceph() {
+    let mut documents = vec![root().join("README.md")];
+    let found = |folder: &str| fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+    documents.extend(
+        found("docs")
+            .chain(found("compose").flat_map(|path| {
+                fs::read_dir(path).into_iter().flatten().map(|entry| entry.unwrap().path())
+            })),
+    );
+    let mut withdrawn = 0;
+    for path in documents.iter().filter(|path| path.is_file()) {
+        let text = fs::read_to_string(path).unwrap();
+        for paragraph in text.split("\n\n").filter(|text| text.to_lowercase().contains("ceph")) {
+            assert!(joined(paragraph).contains("cannot be replaced"), "{}: {paragraph}", path.display());
+            withdrawn += 1;
+        }
+    }
+    assert_eq!(withdrawn, 1, "docs/migration.md says what a reader with that image should know");
+    let mut source = String::new();
+    sources(&root().join("src"), &mut source);
+    assert!(!source.to_lowercase().contains("ceph"));
+}
+
 #[test]
 fn every_log_line_that_the_readme_quotes_is_printed() {
     let mut source = String::new();

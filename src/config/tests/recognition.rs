@@ -2,6 +2,7 @@
 
 use super::images::only;
 use super::*;
+use crate::config::compat::{PROFILES, Profile};
 
 /// The password and the preemption of the only router, and the messages about `COMPAT`.
 fn outcome(vars: &[(&str, &str)]) -> (Option<String>, bool, Vec<String>) {
@@ -58,8 +59,47 @@ fn where_two_images_fit_no_password_is_guessed() {
     let (auth, preempt, about) = outcome(&[&EDNXZU[..], &[("PASSWORD", "mine")]].concat());
     assert_eq!((auth.as_deref(), preempt), (Some("mine"), false));
     assert!(about[0].contains("indicates the image ednxzu or rmartin16"), "{about:?}");
+    assert!(about[0].contains("set COMPAT=ednxzu or COMPAT=rmartin16 to confirm this"), "{about:?}");
     let open = [&EDNXZU[..], &[("AUTH_TYPE", "none")]].concat();
     assert_eq!((outcome(&open).0, outcome(&open).1), (None, false));
+}
+
+/// Whatever is said about `COMPAT`, as a problem or a warning.
+fn said(vars: &[(&str, &str)]) -> String {
+    let texts = match only(vars) {
+        Ok((_, warnings)) => warnings.iter().map(ToString::to_string).collect(),
+        Err(error) => [problems(Err(error.clone())), warnings_beside_problems(Err(error))].concat(),
+    };
+    texts.into_iter().filter(|text| text.starts_with("COMPAT ")).collect()
+}
+
+#[test]
+fn every_two_images_that_fit_equally_well_are_both_named_with_their_compat() {
+    let largest = |image: &Profile, names: &[&str]| {
+        let found = image.marks.iter().filter(|mark| mark.split(' ').all(|name| names.contains(&name)));
+        found.map(|mark| mark.split(' ').count()).max().unwrap_or(0)
+    };
+    let automatic = || PROFILES.iter().filter(|image| image.automatic);
+    let mut ties = vec![];
+    for (first, second) in automatic().flat_map(|first| automatic().map(move |second| (first, second))) {
+        let marks = first.marks.iter().flat_map(|a| second.marks.iter().map(move |b| [*a, *b]));
+        for [a, b] in marks.filter(|_| first.name < second.name) {
+            let mut names: Vec<_> = a.split(' ').chain(b.split(' ')).collect();
+            names.sort_unstable();
+            names.dedup();
+            let of = |image| largest(image, &names);
+            if of(first) != of(second) || automatic().any(|other| of(other) > of(first)) {
+                continue;
+            }
+            let vars: Vec<_> = names.iter().map(|name| (*name, "10.0.0.2")).collect();
+            let text = said(&vars);
+            for image in [first, second] {
+                assert!(text.contains(&format!("COMPAT={}", image.name)), "{names:?}: {text}");
+            }
+            ties.push((first.name, second.name));
+        }
+    }
+    assert!(ties.contains(&("ednxzu", "rmartin16")) && ties.len() > 3, "{ties:?}");
 }
 
 #[test]
