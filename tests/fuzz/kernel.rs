@@ -19,10 +19,11 @@ pub(super) fn stat(line: &[u8]) {
     let rest =
         line[open + 1..].strip_prefix(stat.comm).and_then(|rest| rest.strip_prefix(b")")).expect("its end");
     assert!(!rest.contains(&b')'), "the comm ends at the last parenthesis");
-    let text = String::from_utf8_lossy(rest);
-    let fields: Vec<_> = text.split_ascii_whitespace().collect();
-    assert_eq!(fields[0].as_bytes(), [stat.state]);
-    assert_eq!((fields[19].parse(), fields[20].parse()), (Ok(stat.start_time), Ok(stat.memory)));
+    // The state may be any octet, also one that is no character.
+    let fields: Vec<_> = rest.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty()).collect();
+    assert_eq!(fields[0], [stat.state]);
+    let number = |at: usize| std::str::from_utf8(fields[at]).ok().and_then(|text| text.parse().ok());
+    assert_eq!((number(19), number(20)), (Some(stat.start_time), Some(stat.memory)));
 }
 
 /// Any comm is read back from the line that the kernel would write.

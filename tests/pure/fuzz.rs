@@ -5,6 +5,13 @@ mod bodies;
 
 use proptest::prelude::*;
 
+/// libFuzzer found that the body, not the parser, took the state for text.
+#[test]
+fn a_line_of_stat_whose_state_is_no_character() {
+    let line = [b"\0" as &[u8], b"4711 (x) \xaa ", "1 ".repeat(18).as_bytes(), b"7 8 0\n"].concat();
+    bodies::proc(&line);
+}
+
 proptest! {
     #[test]
     fn adverts(data in prop::collection::vec(any::<u8>(), 0..120)) {
