@@ -1,6 +1,8 @@
 //! Watches who else claims the virtual addresses, and finds the claims that only the holder may make. On a master
 //! every claim of another host is one; on a backup the master may claim, and only the master.
 
+mod unsettled;
+
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -16,8 +18,10 @@ use crate::sys::netlink::Link;
 use crate::time::Instant;
 use crate::token::{Poller, Token};
 use crate::vrrp::{Family, Role};
+use unsettled::{Unsettled, View};
 
-/// For this long after a takeover the master before may still claim the addresses.
+/// For this long after a takeover, or after an advert that ends its time as master, another router may still claim the
+/// addresses.
 const HANDOVER: Duration = Duration::from_millis(400);
 
 /// The descriptors that a socket leaves to the endpoints, to scans of `/proc` and to connections.
@@ -52,15 +56,6 @@ struct Place {
     answers: (u32, Instant),
 }
 
-/// What the claims that were received mean.
-#[derive(Debug, Default)]
-pub(super) struct Claimed {
-    /// Masters that asked who has their addresses, or rely on one that did, and another host has answered.
-    pub(super) contested: Vec<RouterId>,
-    /// Claims that only another host may make.
-    pub(super) conflicts: Vec<(RouterId, Claim)>,
-}
-
 /// What a claim means to its router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
@@ -77,6 +72,8 @@ pub(super) struct ClaimWatch {
     open: Vec<Open>,
     /// Sorted by link and address.
     places: Vec<Place>,
+    /// Claims that only another host may make, unless an advert explains them.
+    unsettled: Unsettled,
     opened: u32,
     /// When the masters were last followed.
     followed_at: Instant,
@@ -92,6 +89,7 @@ impl ClaimWatch {
             descriptors,
             open: vec![],
             places: vec![],
+            unsettled: Unsettled::default(),
             opened: 0,
             followed_at: Instant::START,
             outdated: false,
@@ -184,19 +182,44 @@ impl ClaimWatch {
         }
     }
 
-    /// The claims that a socket received. Another interface of this host in the same network may answer too.
-    pub(super) fn read(&mut self, id: u32, now: Instant, routers: &[Router], network: &Network) -> Claimed {
-        let mut claimed = Claimed::default();
-        let Some(open) = self.open.iter().find(|open| open.id == id) else { return claimed };
+    /// When [`ClaimWatch::conflicts`] has something.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.unsettled.deadline()
+    }
+
+    /// The claims that are conflicts, and how often each was made.
+    pub(super) fn conflicts(&mut self, now: Instant, routers: &[Router]) -> Vec<(RouterId, Claim, u64)> {
+        self.unsettled.take(now, HANDOVER, |RouterId(n)| {
+            let telemetry = routers[n].telemetry();
+            // What came before belongs to the last election.
+            let heard = routers[n].rival_heard().filter(|heard| *heard >= telemetry.since());
+            (view(&routers[n]), heard)
+        })
+    }
+
+    /// Reads the claims that a socket received. Another interface of this host in the same network may answer too. Returns
+    /// the masters that asked who has their addresses, or rely on one that did, and another host has answered.
+    pub(super) fn read(
+        &mut self,
+        id: u32,
+        now: Instant,
+        routers: &[Router],
+        network: &Network,
+    ) -> Vec<RouterId> {
+        let mut contested = vec![];
+        let Some(open) = self.open.iter().find(|open| open.id == id) else { return contested };
         let (index, claims) = (open.index, open.socket.read());
         for claim in claims.into_iter().filter(|claim| !network.interfaces().has_mac(claim.mac)) {
             let Some(n) = self.place((index, claim.address)) else { continue };
             let place = &mut self.places[n];
             let router = &routers[place.router.0];
             let (role, in_role) = (router.role(), now.since(router.telemetry().since()));
+            let interval = router.instance().settings().interval.duration();
             if claim.is_answer && role == Role::Master {
-                claimed.contested.push(place.router);
-                if !place.answered(now, router.instance().settings().interval.duration()) {
+                contested.push(place.router);
+                // A network where unicast is needed may answer for every address.
+                let is_unicast = !router.config().protocol.peers.is_empty();
+                if !place.answered(now, interval) || is_unicast {
                     continue;
                 }
             }
@@ -208,11 +231,10 @@ impl ClaimWatch {
                     place.master = Some((master, claim.mac));
                     self.outdated = true;
                 }
-                Verdict::Conflict => claimed.conflicts.push((place.router, claim)),
+                Verdict::Conflict => self.unsettled.add(place.router, claim, now, interval, view(router)),
             }
         }
-        claimed.contested = concerned(&claimed.contested, routers);
-        claimed
+        concerned(&contested, routers)
     }
 }
 
@@ -246,6 +268,10 @@ fn concerned(asked: &[RouterId], routers: &[Router]) -> Vec<RouterId> {
     concerned.sort_unstable();
     concerned.dedup();
     concerned
+}
+
+fn view(router: &Router) -> View {
+    (router.role(), master_of(router))
 }
 
 fn master_of(router: &Router) -> Option<IpAddr> {

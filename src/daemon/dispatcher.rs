@@ -163,7 +163,9 @@ impl Dispatcher {
             if let Action::Report(report) = &action {
                 self.record(now, id, report);
             }
+            let acquires = matches!(action, Action::Acquire);
             match self.routers[id.0].perform(now, id, &mut self.network, action, advert) {
+                Performed::Done if acquires => self.families.held(id),
                 Performed::Done => {}
                 Performed::AwaitsRenewal => {
                     self.queue.await_renewal(id, actions);
@@ -178,6 +180,7 @@ impl Dispatcher {
         self.timers.set(id, self.router(id).deadline());
         self.update_partner(id);
         if refused {
+            self.report_refusal(id);
             self.queue.push_next(id, Event::Refused);
         }
     }
@@ -300,13 +303,23 @@ impl Dispatcher {
                 Missing::No => {}
                 Missing::Maybe => maybe = true,
                 Missing::Yes => {
-                    let text = messages::left_out(&self.router(id).subject(), self.router(partner).name());
+                    let text =
+                        messages::left_out(&self.router(id).subject(), self.router(partner).name(), false);
                     self.router(id).log_event(Level::Warn, "left_out", &text);
                     self.families.leave_out(id, text);
                 }
             }
         }
         maybe
+    }
+
+    /// Logs once that a family is left out whose addresses the kernel has always refused.
+    fn report_refusal(&mut self, id: RouterId) {
+        if let Some(partner) = self.families.partner(id).filter(|_| self.families.refused(id)) {
+            let text = messages::left_out(&self.router(id).subject(), self.router(partner).name(), true);
+            self.router(id).log_event(Level::Warn, "left_out", &text);
+            self.families.leave_out(id, text);
+        }
     }
 
     /// The warning that the router's family is left out.

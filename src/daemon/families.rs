@@ -1,4 +1,5 @@
-//! Which address families this host has had since the start. A family that it never had is left out: no fault of this
+//! Which address families this host has had since the start. A family that it never had, or of which the kernel accepted
+//! no virtual address, is left out: no fault of this
 //! host stops the router of the other family. Knows no router.
 
 use std::net::IpAddr;
@@ -20,6 +21,8 @@ struct Presence {
     partner: RouterId,
     /// When the router first had an address to send from.
     came_at: Option<Instant>,
+    /// The kernel has accepted the router's virtual addresses once.
+    held: bool,
     /// The warning that the family is left out, once it was logged.
     left_out: Option<Box<str>>,
 }
@@ -42,6 +45,14 @@ pub(super) fn is_missing(interfaces: &Interfaces, own: Family, index: u32, addre
     family != own && !on_link.any(|known| Family::of(known.address) == family)
 }
 
+/// An address of VIP_EXCLUDED that this host cannot have.
+pub(super) fn address_left_out(address: IpAddr, interface: &str) -> String {
+    let family = Family::of(address);
+    format!(
+        "{address} is left out: {interface} has no {family} address, so {family} is probably disabled there"
+    )
+}
+
 /// The families of the routers that have a partner, in the order of their ids. Most routers have none.
 #[derive(Debug)]
 pub(super) struct Families(Vec<Presence>);
@@ -54,6 +65,7 @@ impl Families {
             router: RouterId(router),
             partner: RouterId(partner),
             came_at: None,
+            held: false,
             left_out: None,
         };
         let pairs = numbered.windows(2).filter(|pair| pair[0].1 == pair[1].1);
@@ -80,12 +92,26 @@ impl Families {
         }
     }
 
+    /// The kernel accepted the router's virtual addresses.
+    pub(super) fn held(&mut self, id: RouterId) {
+        if let Some(presence) = self.get_mut(id) {
+            presence.held = true;
+            presence.left_out = None;
+        }
+    }
+
+    /// The kernel refused the router's virtual addresses. Returns whether it always has, and this is news.
+    pub(super) fn refused(&self, id: RouterId) -> bool {
+        self.get(id).is_some_and(|presence| !presence.held && presence.left_out.is_none())
+    }
+
     /// Whether this cause of FAULT stops the router of the other family as well: another host could serve both.
     pub(super) fn shares(&self, id: RouterId, cause: Cause) -> bool {
         match cause {
             Cause::Partner => false,
             Cause::Source | Cause::Interface => self.came_at(id).is_some(),
-            Cause::Vrid | Cause::Service | Cause::Tracked | Cause::Address | Cause::Send => true,
+            Cause::Address => self.get(id).is_some_and(|presence| presence.held),
+            Cause::Vrid | Cause::Service | Cause::Tracked | Cause::Send => true,
         }
     }
 
@@ -138,6 +164,19 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_address_is_shared_once_the_kernel_accepted_it() {
+        let (v4, v6) = (RouterId(0), RouterId(1));
+        let mut families = Families::new([1, 1].into_iter());
+        assert!(families.refused(v6) && !families.shares(v6, Cause::Address));
+        families.leave_out(v6, "left out".into());
+        assert!(!families.refused(v6), "it was said");
+        families.held(v6);
+        assert_eq!(families.left_out(v6), None);
+        assert!(families.shares(v6, Cause::Address) && !families.refused(v6));
+        assert!(!families.shares(v4, Cause::Address));
+    }
+
+    #[test]
     fn a_family_shares_its_faults_once_it_was_there() {
         let (v4, v6) = (RouterId(0), RouterId(1));
         let mut families = Families::new([1, 1].into_iter());
@@ -148,6 +187,7 @@ mod tests {
         assert_eq!(families.missing(v6, at(12_500)), Missing::Yes);
         assert!(!families.shares(v6, Cause::Source) && families.shares(v4, Cause::Source));
         assert!(families.shares(v6, Cause::Service) && !families.shares(v4, Cause::Partner));
+        assert!(families.shares(v6, Cause::Send) && families.shares(v6, Cause::Tracked));
         families.leave_out(v6, "left out".into());
         assert_eq!(
             (families.missing(v6, at(13_000)), families.left_out(v6)),

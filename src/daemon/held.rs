@@ -87,7 +87,9 @@ impl HeldAddresses {
     pub(super) fn is_final(&self, refusal: &Error, now: Instant) -> bool {
         let lease = self.lease.map_or(0, Lease::seconds);
         let nearly_over = now.since(self.renewed_at) * 4 > Duration::from_secs(lease.into()) * 3;
-        nearly_over || refusal.is_permission() || refusal.source.kind() == io::ErrorKind::InvalidInput
+        let kind = refusal.source.kind();
+        let lasting = matches!(kind, io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported);
+        nearly_over || refusal.is_permission() || lasting
     }
 
     /// Whether the lease ran out between the last two renewals, as it does while this process is paused.

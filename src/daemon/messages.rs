@@ -19,7 +19,7 @@ use crate::status::span;
 use crate::sys::Error;
 use crate::sys::claims::Claim;
 use crate::time::{Instant, millis};
-use crate::vrrp::{Cause, Drain, Family, Peer, Priority, Report, Role, Settings, Timing, Vrid, Why};
+use crate::vrrp::{Cause, Drain, Peer, Priority, Report, Role, Settings, Timing, Vrid, Why};
 
 /// Logs a transition with both states and the cause as keys. `skipped`: how many transitions before it were not logged.
 pub(super) fn log_transition(subject: &Subject<'_>, transition: &Transition, skipped: u32) {
@@ -316,21 +316,15 @@ pub(super) fn no_link(choice: &InterfaceChoice, subnet_hint: IpAddr, interfaces:
     }
 }
 
-/// This host never had an address of the router's family.
-pub(super) fn left_out(of: &Subject<'_>, partner: &str) -> String {
+/// This host never had an address of the router's family, or has always `refused` a virtual one.
+pub(super) fn left_out(of: &Subject<'_>, partner: &str, refused: bool) -> String {
     let Subject { interface, family, .. } = of;
-    format!(
-        "{interface} has had no {family} address to send from since the start: {family} is left out on this host, and \
-         {partner} runs without it"
-    )
-}
-
-/// An address of VIP_EXCLUDED that this host cannot have.
-pub(super) fn address_left_out(address: IpAddr, interface: &str) -> String {
-    let family = Family::of(address);
-    format!(
-        "{address} is left out: {interface} has no {family} address, so {family} is probably disabled there"
-    )
+    let lack = if refused {
+        format!("This host has refused an {family} virtual address")
+    } else {
+        format!("{interface} has had no {family} address to send from")
+    };
+    format!("{lack} since the start: {family} is left out on this host, and {partner} runs without it")
 }
 
 /// Two routers of this process resolved to the same interface, for example one by its name and one by its subnet.
@@ -373,7 +367,15 @@ mod tests {
 
     fn subject<'a>(settings: &'a Settings, watched: &'a [String], culprits: &'a Culprits) -> Subject<'a> {
         let (name, interface) = ("VI_1", "eth0");
-        Subject { name, settings, family: Family::V4, interface, source: None, watched, culprits }
+        Subject {
+            name,
+            settings,
+            family: crate::vrrp::Family::V4,
+            interface,
+            source: None,
+            watched,
+            culprits,
+        }
     }
 
     #[test]

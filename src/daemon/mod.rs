@@ -22,7 +22,6 @@ mod questions;
 mod queue;
 mod rate_limiter;
 mod respond;
-mod route_round;
 mod router;
 mod routers;
 mod secondaries;
@@ -307,7 +306,6 @@ impl Daemon {
             self.reap();
         }
         self.routers.retry(&self.poller);
-        self.routers.follow_routes(&self.poller);
         self.poll_checks();
         let now = self.poller.now();
         if self.notifier.deadline().is_some_and(|at| at <= now) {

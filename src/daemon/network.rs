@@ -12,7 +12,7 @@ use log::Level;
 use super::guard::AddressGuard;
 use super::port::{ANY_LINK, Channel, Port};
 use super::questions::Questions;
-use super::secondaries;
+use super::secondaries::{self, Secondaries};
 use crate::config::{GuardChoice, InterfaceChoice, VirtualAddress};
 use crate::ids::{PortId, RouterId};
 use crate::interfaces::{Interfaces, host_prefix};
@@ -49,6 +49,7 @@ pub(super) struct Network {
     /// The number of ports opened so far: the next port's id.
     opened: u32,
     questions: Questions,
+    secondaries: Secondaries,
 }
 
 /// What the notifications mean for the routers.
@@ -87,6 +88,7 @@ impl Network {
             needs_resync: false,
             opened: 0,
             questions: Questions::default(),
+            secondaries: Secondaries::new(),
         })
     }
 
@@ -350,13 +352,19 @@ impl Network {
 
     /// Before addresses are added: the host's others in their subnets must survive them. Returns what to log.
     pub(super) fn protect_secondaries(&mut self, added: &[Assignment]) -> Vec<(Level, String)> {
-        secondaries::protect(&mut self.netlink, &self.interfaces, added)
+        self.secondaries.protect(&mut self.netlink, &self.interfaces, added)
+    }
+
+    /// The same for addresses that were added before: the kernel does not report that another program changed a setting.
+    pub(super) fn keep_secondaries(&mut self, now: Instant) {
+        self.secondaries.keep(now, &mut self.netlink, &self.interfaces);
     }
 
     /// Removes an address; that it is already gone is no error. What the kernel removes with it is put back at once.
     pub(super) fn remove(&mut self, index: u32, address: IpAddr, prefix: u8) -> Result<(), Error> {
         self.flush();
         self.own_change_pending = true;
+        self.secondaries.forget(index, address, prefix);
         self.netlink.remove(index, address, prefix)?;
         // Before Linux 5.18 no address has a mark, so the table holds it as one of the host.
         self.interfaces.forget(index, address, prefix);

@@ -58,6 +58,8 @@ pub(super) struct Router {
     culprits: Culprits,
     /// The kernel took the last unicast advert for one peer at least.
     reached: bool,
+    /// When the last advert came from a router that it does not follow.
+    rival_heard: Option<Instant>,
     telemetry: Telemetry,
 }
 
@@ -72,6 +74,7 @@ impl Router {
             held: HeldAddresses::new(config.protocol.lease),
             culprits: Culprits::default(),
             reached: false,
+            rival_heard: None,
             telemetry: Telemetry::new(config.protocol.interval),
             config,
         }
@@ -212,7 +215,7 @@ impl Router {
         }
         if missing && is_new {
             let name = interfaces.link(refused.index).map_or("its interface", |link| &link.name);
-            self.log_event(Level::Warn, "left_out", messages::address_left_out(refused.address, name));
+            self.log_event(Level::Warn, "left_out", families::address_left_out(refused.address, name));
         }
         missing
     }
@@ -300,14 +303,13 @@ impl Router {
         }
     }
 
-    /// Asks for one of the addresses: who has one has all. Only in a group: an answer to a unicast router may come from a
-    /// network that answers for every address.
+    /// Asks for one of the addresses: who has one has all. Of unicast peers, those that this link reaches.
     fn solicit(&self, network: &mut Network) {
         let Some(Binding { index, source: Some(source), .. }) = self.binding else { return };
-        let vip =
-            self.config.addresses.iter().find(|vip| network.device(index, vip).is_ok_and(|i| i == index));
-        if let Some(vip) = vip.filter(|_| self.config.protocol.peers.is_empty()) {
-            network.solicit(index, source, vip.address);
+        let on_link = |vip: &&VirtualAddress| network.device(index, vip).is_ok_and(|i| i == index);
+        let vip = self.config.addresses.iter().find(on_link);
+        if let Some(vip) = vip.filter(|_| network.interfaces().has(index, source)) {
+            network.solicit(index, source, vip.address, &self.config.protocol.peers);
         }
     }
 

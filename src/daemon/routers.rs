@@ -12,7 +12,7 @@ use super::dispatcher::{Dispatcher, Notification};
 use super::incoming::Incoming;
 use super::messages;
 use super::network::Network;
-use super::route_round::RouteRound;
+use super::pace::RouteRound;
 use super::router::Router;
 use super::sweep::sweep;
 use super::vrid_table::VridTable;
@@ -145,7 +145,7 @@ impl Routers {
     /// When [`Routers::retry`] or [`Routers::fire_timers`] has something to do.
     pub(super) fn deadline(&mut self) -> Option<Instant> {
         let timer = self.dispatcher.deadline();
-        timer.into_iter().chain(self.retry_at).min()
+        timer.into_iter().chain(self.retry_at).chain(self.claims.deadline()).min()
     }
 
     /// Starts a turn of the loop. Returns the time.
@@ -154,12 +154,17 @@ impl Routers {
         self.dispatcher.clock().start_turn()
     }
 
-    /// Retries whatever no notification would announce.
+    /// Retries whatever no notification would announce, and reports the claims that turned out to be conflicts.
     pub(super) fn retry(&mut self, poller: &Poller) {
         let now = self.dispatcher.clock().exact();
+        let (routers, _) = self.dispatcher.parts();
+        for (id, claim, count) in self.claims.conflicts(now, routers) {
+            routers[id.0].claimed(now, claim, count);
+        }
         if self.retry_at.take_if(|at| *at <= now).is_some() {
             self.network_changed(poller);
         }
+        self.follow_unreported(now, poller);
     }
 
     /// Fires the timers that are due.
@@ -171,11 +176,7 @@ impl Routers {
     pub(super) fn read_claims(&mut self, number: u32) {
         let now = self.dispatcher.clock().exact();
         let (routers, network) = self.dispatcher.parts();
-        let claimed = self.claims.read(number, now, routers, network);
-        for (id, claim) in claimed.conflicts {
-            routers[id.0].claimed(now, claim);
-        }
-        for id in claimed.contested {
+        for id in self.claims.read(number, now, routers, network) {
             self.dispatcher.dispatch(id, Event::Contested);
         }
     }

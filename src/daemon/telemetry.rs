@@ -363,8 +363,9 @@ impl Telemetry {
         subject: &Subject<'_>,
         master: Option<Peer>,
         claim: Claim,
+        count: u64,
     ) {
-        self.counters.address_conflicts += 1;
+        self.counters.address_conflicts += count;
         if self.limiter.record(now, ADDRESS_CONFLICT, claim.address, 1) != Admission::Suppress {
             let text = messages::address_conflict(&claim, master);
             subject.log_event(Level::Warn, "address_conflict", &text);

@@ -55,10 +55,11 @@ pub fn gratuitous_arp(mac: [u8; 6], address: Ipv4Addr, form: Form) -> [u8; ARP_F
     arp(mac.into(), MacAddr::broadcast(), address, operation, address)
 }
 
-/// An ARP probe (RFC 5227 §1.1) to the VRRP routers on the link: "Who has `address`?" A host that has it answers to `mac`
-/// alone.
-pub fn arp_probe(mac: [u8; 6], address: Ipv4Addr) -> [u8; ARP_FRAME] {
-    arp(mac.into(), VRRP_GROUP_MAC, Ipv4Addr::UNSPECIFIED, ArpOperations::Request, address)
+/// An ARP probe (RFC 5227 §1.1) to the VRRP routers on the link, or to the host that is `to`: "Who has `address`?" A host
+/// that has it answers to `mac` alone.
+pub fn arp_probe(mac: [u8; 6], to: Option<[u8; 6]>, address: Ipv4Addr) -> [u8; ARP_FRAME] {
+    let to = to.map_or(VRRP_GROUP_MAC, MacAddr::from);
+    arp(mac.into(), to, Ipv4Addr::UNSPECIFIED, ArpOperations::Request, address)
 }
 
 fn arp(
@@ -80,7 +81,7 @@ fn arp(
     arp.set_operation(operation);
     arp.set_sender_hw_addr(from);
     arp.set_sender_proto_addr(sender);
-    arp.set_target_hw_addr(if to == VRRP_GROUP_MAC { MacAddr::zero() } else { to });
+    arp.set_target_hw_addr(if sender.is_unspecified() { MacAddr::zero() } else { to });
     arp.set_target_proto_addr(target);
     frame
 }
@@ -194,13 +195,14 @@ impl Announcer {
         self.send(address.into(), &neighbor_advertisement(self.mac, address, router))
     }
 
-    /// Asks the VRRP routers on the link whether they have `address`. `source`: an address of ours, of the same family.
+    /// Asks the VRRP routers on the link whether they have `address`. `source`: an address of ours, of the same family. `to`:
+    /// the hardware address of the only host to ask, over IPv4.
     ///
     /// # Errors
     /// The interface is down or gone.
-    pub fn solicit(&self, source: IpAddr, address: IpAddr) -> Result<(), Error> {
+    pub fn solicit(&self, source: IpAddr, address: IpAddr, to: Option<[u8; 6]>) -> Result<(), Error> {
         match (source, address) {
-            (IpAddr::V4(_), IpAddr::V4(v4)) => self.send(address, &arp_probe(self.mac, v4)),
+            (IpAddr::V4(_), IpAddr::V4(v4)) => self.send(address, &arp_probe(self.mac, to, v4)),
             (IpAddr::V6(source), IpAddr::V6(v6)) => {
                 self.send(address, &neighbor_solicitation(self.mac, source, v6))
             }
@@ -286,7 +288,7 @@ mod tests {
     #[test]
     fn a_probe_asks_the_vrrp_routers_and_names_no_sender() {
         #[rustfmt::skip]
-        assert_eq!(arp_probe(MAC, ADDRESS), [
+        assert_eq!(arp_probe(MAC, None, ADDRESS), [
             0x01, 0x00, 0x5e, 0x00, 0x00, 0x12,     // to the group
             0x02, 0x42, 0x0a, 0x00, 0x00, 0x0b,     // from us
             0x08, 0x06,                             // ARP
@@ -295,6 +297,8 @@ mod tests {
             0x02, 0x42, 0x0a, 0x00, 0x00, 0x0b, 0, 0, 0, 0,
             0, 0, 0, 0, 0, 0, 10, 0, 0, 2,
         ]);
+        let to_one = arp_probe(MAC, Some([2; 6]), ADDRESS);
+        assert_eq!((&to_one[..6], &to_one[6..]), (&[2; 6][..], &arp_probe(MAC, None, ADDRESS)[6..]));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::support::router::{Kind, Node, Router};
 use crate::support::{millis, seconds};
 
 /// Sends an ARP packet of `operation` in which this host claims `address`.
-fn claim(host: &Host, address: Ipv4Addr, operation: u8) {
+pub(super) fn claim(host: &Host, address: Ipv4Addr, operation: u8) {
     let wire = Wire::open(host, &host.interface);
     let mut arp = vec![0, 1, 8, 0, 6, 4, 0, operation];
     arp.extend(wire.mac);

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::net::IpAddr;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::support::lab::{Host, Lab};
 use crate::support::pair::{LEASE, LEASE_SLACK, Pair, START};
@@ -166,6 +168,65 @@ fn addresses_that_the_host_gets_in_the_subnet_of_a_virtual_one_survive_it() {
     assert!(host.holds([192, 168, 7, 50]), "also where the kernel removed the virtual address");
 }
 
+/// As networkd and `sysctl -p` do.
+#[test]
+fn promote_secondaries_that_another_program_resets_is_set_again() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    set_promote_secondaries(&host, "0");
+    for lease in ["2", "0"] {
+        let node = Node::plain(200).with("VIP", "192.168.7.1/24").with("VIP_LEASE", lease);
+        let mut router = Router::start(Kind::Ours, &host, &node);
+        router.run.log.wait_for("(VI_1) Entering MASTER STATE", START);
+        for _ in 0..2 {
+            wait_until("it is set", seconds(3), || promote_secondaries(&host) == "1");
+            set_promote_secondaries(&host, "0");
+            // The virtual address stays the primary one.
+            host.ip("address replace 192.168.7.50/24 dev enp0s3");
+        }
+        wait_until("it is set again", seconds(3), || promote_secondaries(&host) == "1");
+        assert_eq!(router.run.log.since(0, "warning: Set promote_secondaries=1 on enp0s3 again").len(), 1);
+        stop(&mut router);
+        assert!(host.holds([192, 168, 7, 50]) && !host.holds([192, 168, 7, 1]));
+        host.ip("address del 192.168.7.50/24 dev enp0s3");
+        set_promote_secondaries(&host, "0");
+    }
+}
+
+#[test]
+fn promote_secondaries_is_set_on_a_link_that_is_made_again_and_kept_on_a_renamed_one() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let setting = |name: &str| {
+        let path = format!("/proc/sys/net/ipv4/conf/{name}/promote_secondaries");
+        host.inside(|| fs::read_to_string(path).unwrap_or_default()).trim().to_owned()
+    };
+    let set = |name: &str| {
+        let path = format!("/proc/sys/net/ipv4/conf/{name}/promote_secondaries");
+        host.inside(|| fs::write(path, "0").unwrap());
+    };
+    let new_link = || {
+        add_eth9(&host);
+        set("eth9");
+    };
+    new_link();
+    let node = Node::plain(200).with("VIP", "10.77.0.100, 192.168.7.1/24 dev eth9");
+    let router = Router::start(Kind::Ours, &host, &node);
+    router.wait_master(0, START);
+    wait_until("it is set", seconds(1), || setting("eth9") == "1");
+    host.ip("link del eth9");
+    router.run.log.wait_for("Entering FAULT STATE", seconds(3));
+    let mark = router.run.log.mark();
+    new_link();
+    router.run.log.wait_for_after(mark, "Entering MASTER STATE", START);
+    wait_until("it is set on the new link", seconds(2), || setting("eth9") == "1");
+    // The name of the setting changes, the address stays until the renaming is noticed.
+    host.ip("link set eth9 name eth8");
+    set("eth8");
+    host.ip("link set eth8 name eth9");
+    wait_until("it is set again", START, || setting("eth9") == "1");
+}
+
 #[test]
 fn promote_secondaries_is_left_alone_where_the_virtual_address_is_no_primary() {
     let lab = Lab::new();
@@ -174,6 +235,7 @@ fn promote_secondaries_is_left_alone_where_the_virtual_address_is_no_primary() {
     for vip in ["10.77.0.100/24", "10.77.0.100", "10.99.0.1/32"] {
         let mut router = Router::start(Kind::Ours, &host, &Node::plain(200).with("VIP", vip));
         router.run.log.wait_for("(VI_1) Entering MASTER STATE", START);
+        std::thread::sleep(millis(2_200));
         assert_eq!(promote_secondaries(&host), "0", "{vip}");
         stop(&mut router);
     }
@@ -184,13 +246,22 @@ fn what_the_kernel_removes_with_a_virtual_address_is_put_back_as_it_was() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     let mut router = subnet_master(&host);
-    set_promote_secondaries(&host, "0");
     host.ip("address add 192.168.7.50/24 brd 192.168.7.255 dev enp0s3 label enp0s3:x");
     host.ip("address add 192.168.7.51/24 dev enp0s3 noprefixroute metric 7");
     host.ip("address add 192.168.8.1/24 dev enp0s3");
     let text = |n: &str| shown(&host, n).replace(" secondary", "");
     let before = [text("192.168.7.50"), text("192.168.7.51"), text("192.168.8.1")];
-    stop(&mut router);
+    // The router sets it again if there is time.
+    let stopped = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stopped.load(Relaxed) {
+                set_promote_secondaries(&host, "0");
+            }
+        });
+        stop(&mut router);
+        stopped.store(true, Relaxed);
+    });
     assert!(!host.holds([192, 168, 7, 1]));
     assert_eq!([text("192.168.7.50"), text("192.168.7.51"), text("192.168.8.1")], before);
     router.run.log.wait_for("warn … 192.168.7.50/24 … added it again", seconds(1));
@@ -203,9 +274,9 @@ fn what_the_kernel_removes_with_the_leftover_of_a_killed_router_is_put_back() {
     let node = Node::plain(200).with("VIP", "192.168.7.1/24").with("VIP_LEASE", "60");
     let mut router = Router::start(Kind::Ours, &host, &node);
     router.run.log.wait_for("(VI_1) Entering MASTER STATE", START);
+    router.run.kill();
     set_promote_secondaries(&host, "0");
     host.ip("address add 192.168.7.50/24 dev enp0s3");
-    router.run.kill();
     let router = Router::start(Kind::Ours, &host, &node);
     router.run.log.wait_for("(VI_1) Removed 192.168.7.1/24", seconds(2));
     assert!(host.holds([192, 168, 7, 50]) && !host.holds([192, 168, 7, 1]));
@@ -216,11 +287,11 @@ fn what_went_with_an_expired_lease_is_put_back_and_what_an_admin_removes_is_not(
     let lab = Lab::new();
     let host = lab.host("a", 1);
     let mut router = subnet_master(&host);
+    router.run.signal(Signal::SIGSTOP);
     set_promote_secondaries(&host, "0");
     host.ip("address add 192.168.7.50/24 dev enp0s3");
     host.ip("address add 192.168.7.51/24 dev enp0s3");
     host.ip("address del 192.168.7.51/24 dev enp0s3");
-    router.run.signal(Signal::SIGSTOP);
     wait_until("the lease ends", LEASE + LEASE_SLACK, || !host.holds([192, 168, 7, 1]));
     assert!(!host.holds([192, 168, 7, 50]), "the kernel removed it: the case to be tested");
     router.run.signal(Signal::SIGCONT);

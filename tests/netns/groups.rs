@@ -195,6 +195,61 @@ fn a_host_without_an_ipv4_address_serves_ipv6() {
     );
 }
 
+/// The host has the family, but not on the link of the virtual address.
+#[test]
+fn a_host_that_refuses_the_virtual_addresses_of_one_family_serves_the_other() {
+    for (prepare, reason) in [
+        (&["addrgenmode none", "mtu 1200"], "MTU of at least 1280"),
+        (&["addrgenmode none", "disable_ipv6"], "sysctl net.ipv6.conf.eth1.disable_ipv6=0"),
+    ] {
+        let lab = Lab::new();
+        let host = lab.host("a", 1);
+        host.ip("link add eth1 type veth peer name eth1p");
+        host.ip("link set eth1p up");
+        for setting in prepare {
+            if *setting == "disable_ipv6" {
+                host.inside(|| fs::write("/proc/sys/net/ipv6/conf/eth1/disable_ipv6", "1").unwrap());
+            } else {
+                host.ip(&format!("link set eth1 {setting}"));
+            }
+        }
+        host.ip("link set eth1 up");
+        let node = Node::plain(200).with("VIP", format!("10.77.0.100, fe80::100, {VIP6} dev eth1"));
+        let router = Router::start(Kind::Ours, &host, &node);
+        let line =
+            router.run.log.wait_for(&format!("(VI_1_v6) cannot add address {VIP6}/128 on eth1"), START).text;
+        assert!(line.contains(reason) && !line.contains("NET_ADMIN"), "{line}");
+        router
+            .run
+            .log
+            .wait_for("warning: (VI_1_v6) This host has refused an IPv6 virtual address", seconds(1));
+        router.run.log.wait_for("(VI_1) Entering MASTER STATE", START);
+        std::thread::sleep(seconds(1));
+        assert!(host.holds(Node::VIP));
+        assert_eq!(router.run.log.since(0, "(VI_1) Entering FAULT STATE"), [""; 0]);
+        assert_eq!(command(&router, &["healthcheck", "--master"]).0, 0);
+    }
+}
+
+/// Another host may have what this one lost.
+#[test]
+fn a_virtual_address_that_is_refused_after_it_was_accepted_takes_the_other_family_with_it() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    host.ip("link add eth1 type veth peer name eth1p");
+    host.ip("link set eth1p up");
+    host.ip("link set eth1 up");
+    let node = Node::plain(200).with("VIP", format!("10.77.0.100, fe80::100, {VIP6} dev eth1"));
+    let router = Router::start(Kind::Ours, &host, &node);
+    for name in ["VI_1", "VI_1_v6"] {
+        router.run.log.wait_for(&format!("({name}) Entering MASTER STATE"), START);
+    }
+    host.inside(|| fs::write("/proc/sys/net/ipv6/conf/eth1/disable_ipv6", "1").unwrap());
+    router.run.log.wait_for("(VI_1) Entering FAULT STATE", seconds(3));
+    assert_eq!(router.run.log.since(0, "left out"), [""; 0]);
+    assert!(!host.holds(Node::VIP));
+}
+
 #[test]
 fn an_excluded_address_of_a_family_that_the_host_lacks_is_left_out_until_it_comes() {
     let lab = Lab::new();

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use super::address_conflict::claim;
 use crate::support::capture::Capture;
 use crate::support::lab::{Host, Lab};
 use crate::support::pair::{LEASE, LEASE_SLACK, Pair, START};
@@ -108,6 +109,9 @@ impl Split {
         let lab = Lab::new();
         let (host_a, host_b, client) = (lab.host("a", 1), lab.host("b", 2), lab.host("client", 250));
         if vip.is_ipv6() {
+            for (host, number) in [(&host_a, 1), (&host_b, 2)] {
+                host.ip(&format!("-6 address add fd00::{number}/64 dev enp0s3 nodad"));
+            }
             wait_link_local(&host_a);
             wait_link_local(&host_b);
             client.ip("-6 address add fd00::250/64 dev enp0s3 nodad");
@@ -159,8 +163,14 @@ fn wait_link_local(host: &Host) {
 
 /// The winner cannot know of the loser from any advert, and the loser gives up at the winner's without one of its own.
 fn the_client_uses_the_winner_after_the_loser_gave_up_silently(loser: Kind, advert_int: &'static str) {
+    over(loser, advert_int, false);
+}
+
+fn over(loser: Kind, advert_int: &'static str, unicast: bool) {
     let of = |vip: IpAddr| {
-        let split = Split::start(loser, vip, advert_int, &[]);
+        let peers = if vip.is_ipv4() { "10.77.0.1 10.77.0.2" } else { "fd00::1 fd00::2" };
+        let more: &[_] = if unicast { &[("UNICAST_PEERS", peers)] } else { &[] };
+        let split = Split::start(loser, vip, advert_int, more);
         block_vrrp(&split.loser.host, &split.winner.host);
         let mark = split.loser.run.log.mark();
         split.set_cut(false);
@@ -197,6 +207,16 @@ fn a_client_uses_the_winner_after_ours_by_the_rfc_gave_up_silently_at_one_advert
 #[test]
 fn a_client_uses_the_winner_after_ours_by_the_rfc_gave_up_silently_at_ten_adverts_a_second() {
     the_client_uses_the_winner_after_the_loser_gave_up_silently(Kind::OursByTheRfc, "0.1");
+}
+
+#[test]
+fn over_unicast_a_client_uses_the_winner_after_the_loser_gave_up_silently_at_one_advert_a_second() {
+    over(Kind::OursByTheRfc, "1", true);
+}
+
+#[test]
+fn over_unicast_a_client_uses_the_winner_after_the_loser_gave_up_silently_at_ten_adverts_a_second() {
+    over(Kind::OursByTheRfc, "0.1", true);
 }
 
 /// Without a guard the kernel of a dead host answers until the lease ends.
@@ -247,6 +267,24 @@ fn a_client_uses_the_winner_of_many_routers_after_the_loser_gave_up_silently() {
     cut(false);
     wait_until("the loser gives up", seconds(3), || count(&loser, mark, "Entering BACKUP STATE"));
     wait_until("the client uses the winner", millis(1_100), || uses(&a));
+}
+
+/// Each hears the other's claim before its advert.
+#[test]
+fn two_masters_of_one_group_that_find_each_other_are_no_address_conflict() {
+    for advert_int in ["1", "0.1"] {
+        let split = Split::start(Kind::Ours, Node::VIP.into(), advert_int, &[]);
+        let marks = [&split.winner, &split.loser].map(|router| router.run.log.mark());
+        split.set_cut(false);
+        for router in [&split.loser, &split.winner] {
+            claim(&router.host, Node::VIP, 1);
+        }
+        split.loser.wait_backup(marks[1], seconds(2));
+        std::thread::sleep(millis(2_500));
+        for (router, mark) in [&split.winner, &split.loser].into_iter().zip(marks) {
+            assert_eq!(router.run.log.since(mark, "Another host"), [""; 0]);
+        }
+    }
 }
 
 /// Two masters that never hear each other do not announce in turn forever, and both say who the other one is.

@@ -52,13 +52,31 @@ impl Network {
         }
     }
 
-    /// Asks the routers on the link whether they have the address. That the question cannot be sent is no news: the advert
-    /// after it cannot either.
-    pub(in crate::daemon) fn solicit(&mut self, index: u32, source: IpAddr, address: IpAddr) {
-        if self.questions.admit((index, Family::of(address)))
-            && let Ok(Some(announcer)) = self.announcer(index)
-        {
-            let _ = announcer.solicit(source, address);
+    /// Asks the routers on the link whether they have the address: all of them, or the unicast `peers` there. That the
+    /// question cannot be sent is no news: the advert after it cannot either.
+    pub(in crate::daemon) fn solicit(
+        &mut self,
+        index: u32,
+        source: IpAddr,
+        address: IpAddr,
+        peers: &[IpAddr],
+    ) {
+        if !self.questions.admit((index, Family::of(address))) {
+            return;
+        }
+        let mut asked = vec![None];
+        if address.is_ipv4() && !peers.is_empty() {
+            asked.clear();
+            for peer in peers {
+                let IpAddr::V4(v4) = *peer else { continue };
+                let found = self.netlink.neighbor(index, v4);
+                asked.extend(self.questions.peer((index, *peer), found).map(Some));
+            }
+        }
+        if let Ok(Some(announcer)) = self.announcer(index) {
+            for to in asked {
+                let _ = announcer.solicit(source, address, to);
+            }
         }
     }
 }

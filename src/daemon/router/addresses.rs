@@ -54,8 +54,8 @@ impl Router {
     }
 
     /// Another host claims one of its addresses.
-    pub(in crate::daemon) fn claimed(&mut self, now: Instant, claim: Claim) {
+    pub(in crate::daemon) fn claimed(&mut self, now: Instant, claim: Claim, count: u64) {
         let subject = subject(&self.config, self.binding.as_ref(), &self.watched, &self.culprits);
-        self.telemetry.claimed(now, &subject, self.instance.master(), claim);
+        self.telemetry.claimed(now, &subject, self.instance.master(), claim, count);
     }
 }

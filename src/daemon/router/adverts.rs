@@ -18,7 +18,15 @@ impl Router {
         if self.config.protocol.admit(source, from, advert).is_ok() {
             let subject = subject(&self.config, self.binding.as_ref(), &self.watched, &self.culprits);
             self.telemetry.accepted(now, &subject, &self.instance, (from, advert));
+            if self.instance.master().is_none_or(|master| master.address != from) {
+                self.rival_heard = Some(now);
+            }
         }
+    }
+
+    /// When the last advert came from a router of the group that this one does not follow.
+    pub(in crate::daemon) fn rival_heard(&self) -> Option<Instant> {
+        self.rival_heard
     }
 
     /// Counts a packet for this router that could not be parsed, and logs it once per sender and reason.

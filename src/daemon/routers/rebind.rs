@@ -8,15 +8,21 @@ use crate::daemon::culprits::Culprit;
 use crate::daemon::messages;
 use crate::ids::RouterId;
 use crate::sys::Error;
+use crate::time::Instant;
 use crate::token::Poller;
 use crate::vrrp::{Cause, Event};
 
 impl Routers {
+    /// Follows what the kernel changes without a notification that we read, whenever this process is awake anyway.
+    pub(super) fn follow_unreported(&mut self, now: Instant, poller: &Poller) {
+        self.dispatcher.network_mut().keep_secondaries(now);
+        self.follow_routes(now, poller);
+    }
+
     /// Binds unicast routers again whose route changed. Routes and rules change without a notification about a link or an
     /// address. The kernel reports them too, but a host with many routes would wake this process for those of others, so
     /// they are looked up when it is awake anyway, as for each advert.
-    pub(in crate::daemon) fn follow_routes(&mut self, poller: &Poller) {
-        let now = self.dispatcher.clock().exact();
+    fn follow_routes(&mut self, now: Instant, poller: &Poller) {
         let count = self.dispatcher.routers().len();
         for id in self.route_round.take(now, count).map(RouterId) {
             let router = self.dispatcher.router(id);

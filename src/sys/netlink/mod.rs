@@ -6,16 +6,17 @@
 mod message;
 mod model;
 mod monitor;
+mod neighbor;
 mod route;
 pub(super) mod socket;
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST,
-    NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
+    NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
 };
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, SockFlag, SockProtocol, send, setsockopt, sockopt};
@@ -25,6 +26,7 @@ use super::Error;
 use message::{Reply, Request, messages};
 pub use model::{Address, Assignment, Change, Link, MARK, Removed};
 pub use monitor::{Monitor, changes_in};
+use neighbor::{NeighborQuery, NeighborReply};
 pub use route::Route;
 use route::{Query, RouteReply};
 use socket::{buffer, is, open, receive};
@@ -200,25 +202,31 @@ impl Netlink {
     /// # Errors
     /// The kernel did not answer.
     pub fn route(&mut self, to: IpAddr, link: Option<u32>) -> Result<Option<Route>, Error> {
-        self.ask_route(to, link).or_else(|error| {
+        self.ask(Query { to, link }).map(|RouteReply(route)| route).or_else(|error| {
             let no_route =
                 [Errno::ENETUNREACH, Errno::EHOSTUNREACH, Errno::EACCES, Errno::EINVAL, Errno::ENODEV];
             if is(&error, &no_route) { Ok(None) } else { Err(Error::doing("find the route to", to)(error)) }
         })
     }
 
-    fn ask_route(&mut self, to: IpAddr, link: Option<u32>) -> io::Result<Option<Route>> {
-        self.send(Query { to, link }, 0)?;
+    /// The hardware address of a host on a link, if the kernel knows it (since Linux 5.0).
+    pub fn neighbor(&mut self, index: u32, address: Ipv4Addr) -> Option<[u8; 6]> {
+        self.ask(NeighborQuery { index, address }).ok().and_then(|NeighborReply(found)| found)
+    }
+
+    /// Sends a question that has one answer.
+    fn ask<R: NetlinkDeserializable>(&mut self, query: impl NetlinkSerializable) -> io::Result<R> {
+        self.send(query, 0)?;
         loop {
             let length = receive(self.socket.as_fd(), &mut self.buffer).map_err(timed_out)?;
-            let Ok(reply) = NetlinkMessage::<RouteReply>::deserialize(&self.buffer[..length]) else {
+            let Ok(reply) = NetlinkMessage::<R>::deserialize(&self.buffer[..length]) else {
                 continue;
             };
             if reply.header.sequence_number != self.sequence {
                 continue;
             }
-            if let NetlinkPayload::InnerMessage(RouteReply(route)) = reply.payload {
-                return Ok(route);
+            if let NetlinkPayload::InnerMessage(reply) = reply.payload {
+                return Ok(reply);
             }
             if let NetlinkPayload::Error(refusal) = reply.payload {
                 return Err(refusal.to_io());
@@ -236,6 +244,7 @@ impl Netlink {
     ) -> Error {
         let link = self.links().unwrap_or_default().into_iter().find(|link| link.index == index);
         let interface = link.map_or_else(|| format!("interface {index}"), |link| link.name);
+        let why = if address.is_ipv6() { without_ipv6(why, &interface) } else { why };
         Error::doing(doing, format_args!("{address}/{prefix} on {interface}"))(why)
     }
 
@@ -312,6 +321,19 @@ impl Answer {
     }
 }
 
+/// Why an interface refuses IPv6 addresses, which the kernel says by errors that mean something else elsewhere. A missing
+/// capability is EPERM.
+fn without_ipv6(why: io::Error, interface: &str) -> io::Error {
+    let reason = if is(&why, &[Errno::EACCES]) {
+        format!("IPv6 is probably disabled there: sysctl net.ipv6.conf.{interface}.disable_ipv6=0 enables it")
+    } else if is(&why, &[Errno::EINVAL, Errno::ENOBUFS]) {
+        "IPv6 needs an MTU of at least 1280 there".into()
+    } else {
+        return why;
+    };
+    io::Error::new(io::ErrorKind::Unsupported, format!("{why}; {reason}"))
+}
+
 fn timed_out(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::WouldBlock {
         io::Error::new(io::ErrorKind::TimedOut, "the kernel did not answer within a second")
@@ -340,6 +362,20 @@ mod tests {
         assert!(!answer.interrupted);
         assert!(answer.take(done(NLM_F_DUMP_INTR, 0)).unwrap());
         assert!(answer.interrupted);
+    }
+
+    #[test]
+    fn an_interface_without_ipv6_is_told_from_a_missing_capability() {
+        let text = |errno: Errno| without_ipv6(errno.into(), "eth1").to_string();
+        let disabled = text(Errno::EACCES);
+        assert!(disabled.contains("sysctl net.ipv6.conf.eth1.disable_ipv6=0"), "{disabled}");
+        assert!(text(Errno::EINVAL).contains("MTU of at least 1280"));
+        assert_eq!(text(Errno::EPERM), io::Error::from(Errno::EPERM).to_string());
+        let said = |errno: Errno| {
+            Error::doing("add address", "fd00::2/128 on eth1")(without_ipv6(errno.into(), "eth1"))
+        };
+        assert!(!said(Errno::EACCES).to_string().contains("NET_ADMIN"));
+        assert!(said(Errno::EPERM).to_string().contains("NET_ADMIN"));
     }
 
     #[test]
