@@ -125,12 +125,15 @@ impl AddressGuard {
     fn create(&mut self, name: String, poller: &Poller) {
         let create = || {
             let guard = Guard::create(name, &self.addresses.iter().collect::<Vec<_>>())?;
-            let monitor = guard.monitor()?;
-            poller.watch(monitor.as_fd(), Token::GuardMonitor)?;
-            Ok((monitor, Worker::start(guard)?))
+            // Without it, a removed table is still noticed at the next renewal.
+            let watched = guard.monitor().and_then(|monitor| {
+                poller.watch(monitor.as_fd(), Token::GuardMonitor)?;
+                Ok(monitor)
+            });
+            Ok((watched.ok(), Worker::start(guard)?))
         };
         match create() {
-            Ok((monitor, worker)) => (self.monitor, self.nft) = (Some(monitor), Some(worker)),
+            Ok((monitor, worker)) => (self.monitor, self.nft) = (monitor, Some(worker)),
             Err::<_, Error>(e) => self.set(GuardKind::None, Some(&e.to_string())),
         }
     }
