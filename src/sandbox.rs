@@ -5,7 +5,7 @@ use log::Level;
 
 use crate::config::{Config, ProgramUser};
 use crate::status::LayerStatus;
-use crate::sys::sandbox::{self, CapabilitySet, Layer, Needs};
+use crate::sys::sandbox::{self, CapabilitySet, Layer, Needs, Purpose};
 use crate::sys::unprivileged::{Rights, User};
 
 /// Below this number, a port needs a capability.
@@ -31,7 +31,9 @@ impl Sandbox {
         if ports.into_iter().any(|port: u16| port < FIRST_FREE_PORT) {
             capabilities |= CapabilitySet::NET_BIND_SERVICE;
         }
-        let needs = Needs { capabilities, other_user: user.is_some(), all_capabilities: None };
+        let runs_programs = config.routers.iter().any(|router| router.notify.is_some());
+        let purpose = if runs_programs { Purpose::Programs(user) } else { Purpose::Alone };
+        let needs = Needs { capabilities, purpose, all_capabilities: None };
         let checks = config.routers.iter().filter_map(|router| router.check.as_ref());
         let watches = checks.into_iter().any(|check| !check.services.is_empty());
         let rights = Rights { restricted: config.sandbox, user };
@@ -59,7 +61,11 @@ impl Sandbox {
             return vec![(Level::Info, "Sandbox: off (SANDBOX=off)".into())];
         }
         let active = self.layers.iter().filter(|layer| layer.missing.is_none());
-        let active: Vec<_> = active.map(|layer| layer.name).collect();
+        let shown = |Layer { name, note, .. }: &Layer| match note {
+            Some(note) => format!("{name} ({note})"),
+            None => (*name).to_owned(),
+        };
+        let active: Vec<_> = active.map(shown).collect();
         let missing = self.layers.iter().filter_map(|layer| Some((layer.name, layer.missing.as_ref()?)));
         let missing = missing.map(|(name, why)| (Level::Warn, format!("Sandbox: without {name}: {why}")));
         [(Level::Info, format!("Sandbox: {}", active.join(", ")))].into_iter().chain(missing).collect()
@@ -68,9 +74,10 @@ impl Sandbox {
     pub(crate) fn status(&self) -> Vec<LayerStatus> {
         let layers = self.layers.iter();
         layers
-            .map(|Layer { name, missing }| LayerStatus {
+            .map(|Layer { name, note, missing }| LayerStatus {
                 layer: name,
                 active: missing.is_none(),
+                note: note.clone(),
                 problem: missing.clone(),
             })
             .collect()

@@ -9,7 +9,7 @@ use crate::sys::Error;
 use crate::sys::namespace::PidNamespace;
 use crate::sys::poller::Clock;
 use crate::sys::reaper;
-use crate::sys::sandbox::{self, CapabilitySet, Needs};
+use crate::sys::sandbox::{self, CapabilitySet, Needs, Purpose};
 use crate::sys::signals::{BlockedSignals, Signal};
 
 /// The most processes reaped before the signals are read again.
@@ -28,7 +28,11 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 pub(super) fn hold() -> Result<(), Failure> {
     let signals = BlockedSignals::block()?;
     // It has no log for what the kernel refuses of it. It ends the processes of other users.
-    sandbox::enter(&Needs { capabilities: CapabilitySet::KILL, other_user: false, all_capabilities: None });
+    sandbox::enter(&Needs {
+        capabilities: CapabilitySet::KILL,
+        purpose: Purpose::Alone,
+        all_capabilities: None,
+    });
     let namespace = PidNamespace::owned();
     output::print_error(&match namespace {
         Some(_) => "Holding this process namespace until SIGTERM or SIGINT",

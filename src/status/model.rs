@@ -44,6 +44,8 @@ pub struct LayerStatus {
     pub layer: &'static str,
     /// Whether it is in force.
     pub active: bool,
+    /// What it amounts to.
+    pub note: Option<String>,
     /// Why it is not.
     pub problem: Option<String>,
 }
@@ -423,8 +425,13 @@ pub(crate) mod tests {
             notify_failures: 0,
             loop_stall_max_us: 1_234_567,
             sandbox: vec![
-                LayerStatus { layer: "capabilities", active: true, problem: None },
-                LayerStatus { layer: "seccomp", active: false, problem: Some("it is refused".into()) },
+                LayerStatus { layer: "capabilities", active: true, note: None, problem: None },
+                LayerStatus {
+                    layer: "seccomp",
+                    active: false,
+                    note: None,
+                    problem: Some("it is refused".into()),
+                },
             ],
             routers: vec![master(), second],
             interfaces: vec![InterfaceStatus {

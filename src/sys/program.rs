@@ -78,6 +78,8 @@ pub(super) fn failure(path: &Path, on: &dyn Display, e: &io::Error) -> Error {
          the image of vrrp-init holds no shell, so use a static program or an image with a shell"
     } else if e.kind() == ErrorKind::NotFound {
         "; give its full path inside the container, and mount it there"
+    } else if e.raw_os_error() == Some(Errno::EPERM as i32) {
+        "; a program that was not configured at the start needs a restart, because of SANDBOX"
     } else if e.kind() == ErrorKind::PermissionDenied {
         "; make it executable (chmod +x), on a mount that is not noexec"
     } else if e.raw_os_error() == Some(Errno::ENOEXEC as i32) {

@@ -54,8 +54,8 @@ fn it_keeps_two_capabilities_in_every_thread_and_cannot_be_dumped() {
     for thread in threads {
         assert_eq!(thread, [NOTHING, BOTH, BOTH, BOTH, NOTHING]);
     }
-    for thread in fields(pid, &["NoNewPrivs"]) {
-        assert_eq!(thread, [1]);
+    for thread in fields(pid, &["NoNewPrivs", "Seccomp", "Seccomp_filters"]) {
+        assert_eq!(thread, [1, 2, 1]);
     }
     let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
     let dumps = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
@@ -65,7 +65,7 @@ fn it_keeps_two_capabilities_in_every_thread_and_cannot_be_dumped() {
         assert_eq!((&layer["active"], &layer["problem"]), (&true.into(), &().into()), "{layer}");
     }
     assert!(command(&router, &["status"]).1.contains("\nsandbox on\n"));
-    router.run.log.wait_for("Sandbox: … capabilities", seconds(1));
+    router.run.log.wait_for("Sandbox: … capabilities … seccomp ( … system calls)", seconds(1));
     let (code, report) = command_in_its_environment(&router, &["check"]);
     assert!(
         code == 0 && report.contains("info  Sandbox: ") && !report.contains("Sandbox: without"),
@@ -174,7 +174,7 @@ fn script(host: &Host, text: &str) -> PathBuf {
 }
 
 /// What a program prints about itself.
-const ABOUT_ITSELF: &str = "grep -E '^(Cap|Uid|Gid|Groups|NoNewPrivs)' /proc/self/status; env";
+const ABOUT_ITSELF: &str = "grep -E '^(Cap|Uid|Gid|Groups|NoNewPrivs|Seccomp)' /proc/self/status; env";
 
 #[test]
 fn a_program_has_no_capability_and_a_known_environment() {
@@ -193,7 +193,15 @@ fn a_program_has_no_capability_and_a_known_environment() {
     for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
         log.wait_for(&format!("{set}:\t0000000000000000"), seconds(1));
     }
-    for line in ["NoNewPrivs:\t1", "Uid:\t0\t0\t0\t0", "WEBHOOK_URL=http://x", "PRIORITY=200", "PATH=/"] {
+    log.wait_for("seccomp (all system calls but … programs inherit", seconds(1));
+    for line in [
+        "NoNewPrivs:\t1",
+        "Seccomp:\t2",
+        "Uid:\t0\t0\t0\t0",
+        "WEBHOOK_URL=http://x",
+        "PRIORITY=200",
+        "PATH=/",
+    ] {
         log.wait_for(line, seconds(1));
     }
     assert_eq!(log.since(0, "DB_PASSWORD"), [""; 0]);
@@ -327,5 +335,5 @@ fn hold_keeps_one_capability() {
     let hold = Running::start(&host, Launch::PidOne, Path::new(OURS), &["hold"], &[]);
     hold.log.wait_for("Holding this process namespace", seconds(2));
     assert_eq!(fields(hold.pid(), &CAPABILITIES)[0], [NOTHING, 1 << 5, 1 << 5, 1 << 5, NOTHING]);
-    assert_eq!(fields(hold.pid(), &["NoNewPrivs"])[0], [1]);
+    assert_eq!(fields(hold.pid(), &["NoNewPrivs", "Seccomp"])[0], [1, 2]);
 }

@@ -10,3 +10,4 @@ mod panic;
 mod poller;
 mod probe;
 mod process;
+mod sandbox;

@@ -1,6 +1,9 @@
 //! Gives up what this process does not need: each layer on its own, because a kernel or a container may refuse some. Does
 //! not know what the process does.
 
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod seccomp;
+
 use std::io;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
@@ -10,14 +13,23 @@ use rustix::thread::{
     remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
 };
 
-use super::unprivileged::CHANGE_USER;
+use super::unprivileged::{CHANGE_USER, User};
+
+/// Whom the seccomp filter must suit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Only this process: all system calls but those that it needs are refused.
+    Alone,
+    /// Also the programs of the operator, which inherit it and may need anything: dangerous system calls are refused. The
+    /// user is the only one that they can become.
+    Programs(Option<User>),
+}
 
 /// What the process needs later.
 #[derive(Clone, Copy, Debug)]
 pub struct Needs {
     pub capabilities: CapabilitySet,
-    /// To run programs as another user.
-    pub other_user: bool,
+    pub purpose: Purpose,
     /// Why all capabilities are needed.
     pub all_capabilities: Option<&'static str>,
 }
@@ -26,6 +38,8 @@ pub struct Needs {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
     pub name: &'static str,
+    /// More about it.
+    pub note: Option<String>,
     /// Why it is not in force; `None` if it is.
     pub missing: Option<String>,
 }
@@ -42,7 +56,23 @@ pub fn enter(needs: &Needs) -> Vec<Layer> {
         ("dumpable", set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(refused)),
         ("core", setrlimit(Resource::Core, limit).map_err(refused)),
     ];
-    layers.into_iter().map(|(name, result)| Layer { name, missing: result.err() }).collect()
+    let simple = layers.map(|(name, result)| Layer { name, note: None, missing: result.err() });
+    // Last, because it refuses some of the calls above.
+    let (note, missing) = match filter_calls(needs.purpose) {
+        Ok(note) => (Some(note), None),
+        Err(why) => (None, Some(why)),
+    };
+    simple.into_iter().chain([Layer { name: "seccomp", note, missing }]).collect()
+}
+
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+fn filter_calls(purpose: Purpose) -> Result<String, String> {
+    seccomp::install(purpose)
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn filter_calls(_: Purpose) -> Result<String, String> {
+    Err("there is no list of system calls for this processor".into())
 }
 
 fn refused(e: impl Into<io::Error>) -> String {
@@ -79,7 +109,10 @@ fn give_up_capabilities(needs: Needs) -> Result<(), String> {
     }
     let effective = now.permitted & needs.capabilities;
     // A thread that runs a program raises them.
-    let spare = if needs.other_user { now.permitted & CHANGE_USER } else { CapabilitySet::empty() };
+    let spare = match needs.purpose {
+        Purpose::Programs(Some(_)) => now.permitted & CHANGE_USER,
+        Purpose::Programs(None) | Purpose::Alone => CapabilitySet::empty(),
+    };
     set_capabilities(None, CapabilitySets { effective, permitted: effective | spare, inheritable })
         .map_err(refused)
 }
