@@ -1,11 +1,13 @@
 //! What the sandbox has to leave to the daemon and to the programs of the operator, according to the configuration.
 //! Restricts nothing itself.
 
+use std::path::{Path, PathBuf};
+
 use log::Level;
 
 use crate::config::{Config, ProgramUser};
 use crate::status::LayerStatus;
-use crate::sys::sandbox::{self, CapabilitySet, Layer, Needs, Purpose};
+use crate::sys::sandbox::{self, CapabilitySet, Files, Layer, Needs, Purpose};
 use crate::sys::unprivileged::{Rights, User};
 
 /// Below this number, a port needs a capability.
@@ -33,7 +35,7 @@ impl Sandbox {
         }
         let runs_programs = config.routers.iter().any(|router| router.notify.is_some());
         let purpose = if runs_programs { Purpose::Programs(user) } else { Purpose::Alone };
-        let needs = Needs { capabilities, purpose, all_capabilities: None };
+        let needs = Needs { files: files(config), capabilities, purpose, all_capabilities: None };
         let checks = config.routers.iter().filter_map(|router| router.check.as_ref());
         let watches = checks.into_iter().any(|check| !check.services.is_empty());
         let rights = Rights { restricted: config.sandbox, user };
@@ -47,7 +49,7 @@ impl Sandbox {
 
     /// Applies it to this process, which must have no second thread. `hidden`: `/proc` is mounted with hidepid.
     pub(crate) fn enter(&mut self, hidden: bool) {
-        let Some(mut needs) = self.needs else { return };
+        let Some(mut needs) = self.needs.clone() else { return };
         if hidden && self.watches {
             needs.all_capabilities =
                 Some("/proc is mounted with hidepid: with fewer, it would hide the services");
@@ -67,7 +69,9 @@ impl Sandbox {
         };
         let active: Vec<_> = active.map(shown).collect();
         let missing = self.layers.iter().filter_map(|layer| Some((layer.name, layer.missing.as_ref()?)));
-        let missing = missing.map(|(name, why)| (Level::Warn, format!("Sandbox: without {name}: {why}")));
+        // Many kernels have no Landlock, and nothing is to be done about it.
+        let level = |name| if name == "landlock" { Level::Info } else { Level::Warn };
+        let missing = missing.map(|(name, why)| (level(name), format!("Sandbox: without {name}: {why}")));
         [(Level::Info, format!("Sandbox: {}", active.join(", ")))].into_iter().chain(missing).collect()
     }
 
@@ -82,4 +86,11 @@ impl Sandbox {
             })
             .collect()
     }
+}
+
+/// The folders, because a file that changes is often another one: Kubernetes exchanges a link next to it.
+fn files(config: &Config) -> Files {
+    let folder = |path: &PathBuf| path.parent().map(Path::to_owned);
+    let read = config.files.iter().filter_map(folder).chain(["/proc".into()]).collect();
+    Files { read, write: config.serve.socket.iter().filter_map(folder).collect() }
 }

@@ -9,7 +9,7 @@ use crate::sys::Error;
 use crate::sys::namespace::PidNamespace;
 use crate::sys::poller::Clock;
 use crate::sys::reaper;
-use crate::sys::sandbox::{self, CapabilitySet, Needs, Purpose};
+use crate::sys::sandbox::{self, CapabilitySet, Files, Needs, Purpose};
 use crate::sys::signals::{BlockedSignals, Signal};
 
 /// The most processes reaped before the signals are read again.
@@ -29,6 +29,7 @@ pub(super) fn hold() -> Result<(), Failure> {
     let signals = BlockedSignals::block()?;
     // It has no log for what the kernel refuses of it. It ends the processes of other users.
     sandbox::enter(&Needs {
+        files: Files { read: vec!["/proc".into()], write: vec![] },
         capabilities: CapabilitySet::KILL,
         purpose: Purpose::Alone,
         all_capabilities: None,

@@ -1,6 +1,8 @@
 //! The command `run`: reads the configuration, checks the capabilities and runs the daemon until it stops. Knows
 //! nothing of the protocol.
 
+use std::path::{Path, PathBuf};
+
 use super::environment::Running;
 use super::failure::{Failure, require};
 use super::panic::release_on_panic;
@@ -8,6 +10,7 @@ use crate::columns::join;
 use crate::config::Config;
 use crate::daemon::{Daemon, Next};
 use crate::logger;
+use crate::preflight::facts::mounted_files;
 use crate::preflight::{Facts, Finding, findings};
 use crate::sys::capabilities::Capability;
 
@@ -22,8 +25,10 @@ pub(super) fn run() -> Result<(), Failure> {
     }
     require(&[Capability::NetAdmin, Capability::NetRaw])?;
     release_on_panic(&config);
+    // The sandbox hides them.
+    let mounted = mounted_files(Path::new("/"));
     let mut daemon = Daemon::start(config.clone())?;
-    log_findings(&config);
+    log_findings(&config, mounted);
     // The daemon has its own copy, of up to a thousand routers.
     drop(config);
     loop {
@@ -37,8 +42,9 @@ pub(super) fn run() -> Result<(), Failure> {
 
 /// Logs the findings that the daemon does not log itself, each sentence once. Facts that cannot be gathered do not
 /// stop the daemon.
-fn log_findings(config: &Config) {
+fn log_findings(config: &Config, mounted: Vec<PathBuf>) {
     let Ok(facts) = Facts::gather(config) else { return };
+    let facts = Facts { mounted, ..facts };
     let mut logged: Vec<String> = vec![];
     for Finding { level, router, text, logged_by_daemon } in findings(config, &facts) {
         if !logged_by_daemon && !logged.contains(&text) {

@@ -24,6 +24,8 @@ mod value;
 mod variable;
 mod variables;
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io;
 use std::num::NonZeroU16;
@@ -183,6 +185,11 @@ fn read(
     read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
 ) -> Result<(Config, Vec<Warning>, RawSets), ConfigError> {
     let mut problems = Problems::default();
+    let files = RefCell::new(BTreeSet::new());
+    let read_file = |path: &Path| {
+        files.borrow_mut().insert(path.to_owned());
+        read_file(path)
+    };
     let (mut environment, is_read) = environment(vars, &read_file, &mut problems);
     if !is_read {
         // What is missing may be in the file.
@@ -194,7 +201,10 @@ fn read(
     report_unknown(&environment, config.is_some(), &mut problems);
     let Problems { problems, warnings } = problems;
     match config {
-        Some(config) => Ok((config, warnings, sets)),
+        Some(config) => {
+            let files = files.into_inner().into_iter().collect();
+            Ok((Config { files, ..config }, warnings, sets))
+        }
         None => Err(ConfigError { problems, warnings }),
     }
 }
@@ -253,7 +263,8 @@ fn config(sets: &RawSets, read_file: ReadFile<'_>, problems: &mut Problems) -> O
     let guard = if is_unneeded { GuardChoice::Unneeded } else { guard? };
     let (programs, sandbox) = (programs?, sandbox?);
     let lifeline = is_on.then_some(port);
-    Some(Config { routers, guard, lifeline, serve: serve?, log: log?, programs, sandbox, env_file })
+    let (serve, log, files) = (serve?, log?, Box::default());
+    Some(Config { routers, guard, lifeline, serve, log, programs, sandbox, env_file, files })
 }
 
 fn serve(reader: &mut Reader<'_>) -> Option<ServeConfig> {

@@ -25,6 +25,8 @@ pub struct Config {
     pub sandbox: bool,
     /// The file of variables, which is read again when it changes.
     pub env_file: Option<PathBuf>,
+    /// The files that were read for it.
+    pub files: Box<[PathBuf]>,
 }
 
 /// How the programs of the operator run.

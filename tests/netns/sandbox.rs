@@ -61,7 +61,9 @@ fn it_keeps_two_capabilities_in_every_thread_and_cannot_be_dumped() {
     let dumps = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(dumps.split_whitespace().filter(|word| *word == "0").count(), 2, "{dumps}");
 
-    for layer in sandbox(&router).as_array().unwrap() {
+    let layers = sandbox(&router);
+    assert_eq!(layers.as_array().unwrap().len(), 7);
+    for layer in layers.as_array().unwrap() {
         assert_eq!((&layer["active"], &layer["problem"]), (&true.into(), &().into()), "{layer}");
     }
     assert!(command(&router, &["status"]).1.contains("\nsandbox on\n"));
@@ -108,7 +110,8 @@ fn with_only_the_two_capabilities_everything_is_in_force() {
         "{program}"
     );
     for layer in sandbox(&router).as_array().unwrap() {
-        assert_eq!(layer["active"], true, "{layer}");
+        // Programs would inherit it.
+        assert_eq!(layer["active"], layer["layer"] != "landlock", "{layer}");
     }
 }
 
@@ -325,6 +328,44 @@ fn the_last_moments_still_work_in_the_sandbox() {
     assert!(!router.holds_vip());
     assert!(!host.kept_run().join("vrrp-init.sock").exists());
     std::thread::sleep(millis(10));
+}
+
+/// As Kubernetes and Docker exchange a secret: the folder stays, the file is another one.
+#[test]
+fn a_file_that_is_exchanged_is_read_again_in_the_sandbox() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let folder = host.file("secrets");
+    fs::create_dir(&folder).unwrap();
+    let file = folder.join("priority");
+    fs::write(&file, "200").unwrap();
+    let node = Node::plain(200).with("PRIORITY", "").with("PRIORITY_FILE", &file);
+    let router = Router::start(Kind::Ours, &host, &node);
+    router.wait_master(0, seconds(8));
+    fs::write(folder.join("new"), "150").unwrap();
+    fs::rename(folder.join("new"), &file).unwrap();
+    router.run.signal(Signal::SIGHUP);
+    router.run.log.wait_for("Reload: … PRIORITY", seconds(2));
+    assert_eq!(router.run.log.since(0, "Reload failed"), [""; 0]);
+}
+
+#[test]
+fn with_hidepid_it_keeps_what_it_needs_to_see_the_services() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let init = Running::start(&host, Launch::PidOne, Path::new("/usr/bin/sleep"), &["600"], &[]);
+    let remount = "mount -o remount,hidepid=2 /proc";
+    let mut shell =
+        Running::start(&host, Launch::Joining(&init), Path::new("/bin/dash"), &["-c", remount], &[]);
+    assert_eq!(shell.wait_exit(seconds(5)), 0);
+    let node = Node { check: Some(Check::each_second("sleep", 2)), ..Node::plain(200) };
+    let router = Router::ours(&host, &node, Launch::Joining(&init));
+    router
+        .run
+        .log
+        .wait_for("warn … Sandbox: without capabilities: /proc is mounted with hidepid", seconds(2));
+    router.run.log.wait_for("priority from 200 to 202", seconds(3));
+    assert_eq!(fields(router.run.pid(), &["NoNewPrivs", "Seccomp"])[0], [1, 2]);
 }
 
 /// It has to signal the processes of others, and nothing else.

@@ -13,16 +13,24 @@ use nix::unistd::Pid;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, Uid, getpid, pidfd_getfd, pidfd_open};
 use rustix::thread::set_thread_uid;
-use vrrp_init::sys::sandbox::{CapabilitySet, Needs, Purpose, enter};
+use vrrp_init::sys::sandbox::{CapabilitySet, Files, Needs, Purpose, enter};
 use vrrp_init::sys::unprivileged::{Rights, User};
 
 use crate::own_process::{inside, rerun};
 
 fn enter_for(purpose: Purpose) {
     // All capabilities, so that only the filter can refuse.
-    let layers = enter(&Needs { capabilities: CapabilitySet::all(), purpose, all_capabilities: None });
-    let seccomp = layers.iter().find(|layer| layer.name == "seccomp").unwrap();
-    assert_eq!(seccomp.missing, None);
+    let layers = enter(&Needs {
+        files: Files { read: vec!["/proc".into()], write: vec!["/tmp".into()] },
+        capabilities: CapabilitySet::all(),
+        purpose,
+        all_capabilities: None,
+    });
+    let missing = |name: &str| layers.iter().find(|layer| layer.name == name).unwrap().missing.as_deref();
+    assert_eq!(missing("seccomp"), None);
+    // The kernels that run these tests have it.
+    let inherited = "programs inherit it, and may use any file";
+    assert_eq!(missing("landlock"), (purpose != Purpose::Alone).then_some(inherited));
 }
 
 fn forbidden_calls_fail() {
@@ -62,6 +70,7 @@ fn alone_it_can_start_no_program_and_touch_nothing_else() {
     enter_for(Purpose::Alone);
     forbidden_calls_fail();
     what_the_daemon_does_works();
+    assert_eq!(File::open("/etc/passwd").unwrap_err().kind(), std::io::ErrorKind::PermissionDenied);
     let refused = Command::new("/bin/true").status().unwrap_err();
     assert_eq!(refused.raw_os_error(), Some(Errno::EPERM as i32));
     let other_family = socket(AddressFamily::Vsock, SockType::Stream, SockFlag::empty(), None);

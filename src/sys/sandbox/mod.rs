@@ -1,10 +1,12 @@
 //! Gives up what this process does not need: each layer on its own, because a kernel or a container may refuse some. Does
 //! not know what the process does.
 
+mod landlock;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod seccomp;
 
 use std::io;
+use std::path::PathBuf;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 pub use rustix::thread::CapabilitySet;
@@ -25,9 +27,18 @@ pub enum Purpose {
     Programs(Option<User>),
 }
 
+/// Files and folders with all that is in them.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    pub read: Vec<PathBuf>,
+    /// Also read.
+    pub write: Vec<PathBuf>,
+}
+
 /// What the process needs later.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Needs {
+    pub files: Files,
     pub capabilities: CapabilitySet,
     pub purpose: Purpose,
     /// Why all capabilities are needed.
@@ -51,27 +62,37 @@ pub fn enter(needs: &Needs) -> Vec<Layer> {
     let layers = [
         ("no_new_privs", set_no_new_privs(true).map_err(refused)),
         // First the bounding set: to change it needs a capability.
-        ("bounding", cut_bounding_set(*needs)),
-        ("capabilities", give_up_capabilities(*needs)),
+        ("bounding", cut_bounding_set(needs)),
+        ("capabilities", give_up_capabilities(needs)),
         ("dumpable", set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(refused)),
         ("core", setrlimit(Resource::Core, limit).map_err(refused)),
     ];
     let simple = layers.map(|(name, result)| Layer { name, note: None, missing: result.err() });
-    // Last, because it refuses some of the calls above.
-    let (note, missing) = match filter_calls(needs.purpose) {
-        Ok(note) => (Some(note), None),
-        Err(why) => (None, Some(why)),
-    };
-    simple.into_iter().chain([Layer { name: "seccomp", note, missing }]).collect()
+    // The filter comes last, because it refuses some of the other calls.
+    let noted = [("landlock", restrict_files(needs)), ("seccomp", filter_calls(needs.purpose))];
+    let noted = noted.map(|(name, result)| match result {
+        Ok(note) => Layer { name, note, missing: None },
+        Err(why) => Layer { name, note: None, missing: Some(why) },
+    });
+    simple.into_iter().chain(noted).collect()
+}
+
+/// It also keeps this process from looking into others: `/proc/PID/exe` is not readable any more.
+fn restrict_files(needs: &Needs) -> Result<Option<String>, String> {
+    match (needs.all_capabilities, needs.purpose) {
+        (Some(why), _) => Err(why.into()),
+        (None, Purpose::Programs(_)) => Err("programs inherit it, and may use any file".into()),
+        (None, Purpose::Alone) => landlock::restrict(&needs.files),
+    }
 }
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-fn filter_calls(purpose: Purpose) -> Result<String, String> {
-    seccomp::install(purpose)
+fn filter_calls(purpose: Purpose) -> Result<Option<String>, String> {
+    seccomp::install(purpose).map(Some)
 }
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-fn filter_calls(_: Purpose) -> Result<String, String> {
+fn filter_calls(_: Purpose) -> Result<Option<String>, String> {
     Err("there is no list of system calls for this processor".into())
 }
 
@@ -80,7 +101,7 @@ fn refused(e: impl Into<io::Error>) -> String {
 }
 
 /// What a program started by this process could gain at most.
-fn cut_bounding_set(needs: Needs) -> Result<(), String> {
+fn cut_bounding_set(needs: &Needs) -> Result<(), String> {
     if let Some(why) = needs.all_capabilities {
         return Err(why.into());
     }
@@ -98,7 +119,7 @@ fn cut_bounding_set(needs: Needs) -> Result<(), String> {
     Ok(())
 }
 
-fn give_up_capabilities(needs: Needs) -> Result<(), String> {
+fn give_up_capabilities(needs: &Needs) -> Result<(), String> {
     // Kernels before 4.3 have no ambient set.
     let _ = clear_ambient_capability_set();
     let now = capabilities(None).map_err(refused)?;

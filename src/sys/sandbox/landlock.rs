@@ -1,0 +1,46 @@
+//! Landlock rules: which files this process can still open, whatever its user may. Knows no file by name.
+
+use std::path::{Path, PathBuf};
+
+use landlock::{
+    ABI, Access as _, AccessFs, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr as _, RulesetCreated,
+    RulesetCreatedAttr as _, RulesetStatus,
+};
+
+use super::Files;
+
+/// The rights of this version, as far as the kernel knows them.
+const VERSION: ABI = ABI::V5;
+
+/// Leaves these files to every thread that the calling thread starts from now on, and no others.
+pub(super) fn restrict(files: &Files) -> Result<Option<String>, String> {
+    let all = AccessFs::from_all(VERSION);
+    let rules = Ruleset::default().handle_access(all).and_then(Ruleset::create).map_err(refused)?;
+    let rules = allow(rules, &files.read, AccessFs::ReadFile | AccessFs::ReadDir)?;
+    let status = allow(rules, &files.write, all)?.restrict_self().map_err(refused)?;
+    match status.ruleset {
+        RulesetStatus::FullyEnforced => Ok(None),
+        RulesetStatus::PartiallyEnforced => Ok(Some("as far as this kernel knows it".into())),
+        RulesetStatus::NotEnforced => Err("the kernel has none (it needs 5.13 and landlock in lsm=)".into()),
+    }
+}
+
+fn allow(
+    rules: RulesetCreated,
+    paths: &[PathBuf],
+    rights: BitFlags<AccessFs>,
+) -> Result<RulesetCreated, String> {
+    paths.iter().try_fold(rules, |rules, path: &PathBuf| {
+        let folder = PathFd::new(path).map_err(|e| unusable(path, &e))?;
+        rules.add_rule(PathBeneath::new(folder, rights)).map_err(refused)
+    })
+}
+
+fn refused(e: impl std::fmt::Display) -> String {
+    format!("the kernel refuses it: {e}")
+}
+
+/// Without a rule for it, the path could not be used later.
+fn unusable(path: &Path, e: &dyn std::fmt::Display) -> String {
+    format!("{} cannot be opened now, and is needed later: {e}", path.display())
+}
