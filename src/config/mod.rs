@@ -20,6 +20,7 @@ mod reader;
 mod router;
 mod suggest;
 mod syntax;
+mod user;
 mod value;
 mod variable;
 mod variables;

@@ -11,7 +11,7 @@ use log::LevelFilter;
 use serde::Deserialize;
 
 use super::model::{GuardChoice, HttpTarget, InterfaceChoice, LogFormat, StateHint, VirtualAddress};
-use super::program::{self, UserName};
+use super::user::{self, UserName};
 use super::value::{self, LeaseChoice, Parsed};
 pub use super::variable::{Default, OnChange, Scope, Variable};
 use super::{address, endpoint};
@@ -389,7 +389,7 @@ variables! {
                keepalived",
     }
     PROGRAM_USER program_user: UserName {
-        parse: single program::user,
+        parse: single user::user,
         scope: Process,
         default: None,
         on_change: Restart,
@@ -397,7 +397,7 @@ variables! {
                of vrrp-init, without any capability",
     }
     PROGRAM_ENV program_env: Vec<String> {
-        parse: list "name" program::name,
+        parse: list "name" user::name,
         scope: Process,
         default: None,
         on_change: Restart,

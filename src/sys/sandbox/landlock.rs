@@ -7,7 +7,7 @@ use landlock::{
     RulesetCreatedAttr as _, RulesetStatus,
 };
 
-use super::Files;
+use super::needs::Files;
 
 /// The rights of this version, as far as the kernel knows them.
 const VERSION: ABI = ABI::V5;

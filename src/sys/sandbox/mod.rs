@@ -2,11 +2,11 @@
 //! not know what the process does.
 
 mod landlock;
+mod needs;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod seccomp;
 
 use std::io;
-use std::path::PathBuf;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 pub use rustix::thread::CapabilitySet;
@@ -15,25 +15,9 @@ use rustix::thread::{
     remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
 };
 
-use super::unprivileged::{CHANGE_USER, User};
+pub use needs::{Files, Purpose};
 
-/// Whom the seccomp filter must suit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// Only this process: all system calls but those that it needs are refused.
-    Alone,
-    /// Also the programs of the operator, which inherit it and may need anything: dangerous system calls are refused. The
-    /// user is the only one that they can become.
-    Programs(Option<User>),
-}
-
-/// Files and folders with all that is in them.
-#[derive(Clone, Debug, Default)]
-pub struct Files {
-    pub read: Vec<PathBuf>,
-    /// Also read.
-    pub write: Vec<PathBuf>,
-}
+use super::unprivileged::CHANGE_USER;
 
 /// What the process needs later.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use nix::errno::Errno;
 use nix::libc::{self, c_long};
 use seccompiler::{apply_filter_all_threads, sock_filter};
 
-use super::Purpose;
+use super::needs::Purpose;
 use crate::sys::unprivileged::User;
 
 /// Installs the filter in every thread, for good, and says how many calls it accepts or refuses.

@@ -1,0 +1,23 @@
+//! What the layers of the sandbox must leave; applies none.
+
+use std::path::PathBuf;
+
+use crate::sys::unprivileged::User;
+
+/// Whom the seccomp filter must suit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Only this process: all system calls but those that it needs are refused.
+    Alone,
+    /// Also the programs of the operator, which inherit it and may need anything: dangerous system calls are refused. The
+    /// user is the only one that they can become.
+    Programs(Option<User>),
+}
+
+/// Files and folders with all that is in them.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    pub read: Vec<PathBuf>,
+    /// Also read.
+    pub write: Vec<PathBuf>,
+}
