@@ -52,31 +52,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_is_a_number_two_numbers_or_a_name() {
-        assert_eq!(user("1000"), Ok(UserName::Ids(ProgramUser { uid: 1000, gid: 1000 })));
-        assert_eq!(user("0:7"), Ok(UserName::Ids(ProgramUser { uid: 0, gid: 7 })));
-        assert_eq!(user("keepalived_script"), Ok(UserName::Name("keepalived_script".into())));
-        for refused in
-            ["", "4294967295", "-1", "1000:", ":5", "a:b", "1000:x", "a b", "-a", "1a", "99999999999"]
-        {
-            assert!(user(refused).is_err(), "{refused}");
-        }
-    }
-
-    #[test]
     fn a_name_is_found_in_passwd() {
         let passwd = b"root:x:0:0:root:/root:/bin/sh\n#daemon:x:1:1\nshort:x:2\n\xff:x:3:3\nweb:x:33:34:,,,:/:/bin/false\n";
         assert_eq!(find(passwd, "root"), Some(ProgramUser { uid: 0, gid: 0 }));
         assert_eq!(find(passwd, "web"), Some(ProgramUser { uid: 33, gid: 34 }));
         assert_eq!([find(passwd, "daemon"), find(passwd, "short"), find(passwd, "x")], [None; 3]);
-    }
-
-    #[test]
-    fn a_variable_is_named_without_its_value() {
-        assert_eq!(name("WEBHOOK_URL"), Ok("WEBHOOK_URL".into()));
-        for refused in ["A=b", "1A", "A-B"] {
-            assert!(name(refused).is_err(), "{refused}");
-        }
     }
 
     proptest! {

@@ -37,3 +37,28 @@ pub(super) fn name(text: &str) -> Value<String> {
     }
     Err("must be the name of an environment variable, without its value".into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_a_number_two_numbers_or_a_name() {
+        assert_eq!(user("1000"), Ok(UserName::Ids(ProgramUser { uid: 1000, gid: 1000 })));
+        assert_eq!(user("0:7"), Ok(UserName::Ids(ProgramUser { uid: 0, gid: 7 })));
+        assert_eq!(user("keepalived_script"), Ok(UserName::Name("keepalived_script".into())));
+        for refused in
+            ["", "4294967295", "-1", "1000:", ":5", "a:b", "1000:x", "a b", "-a", "1a", "99999999999"]
+        {
+            assert!(user(refused).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_variable_is_named_without_its_value() {
+        assert_eq!(name("WEBHOOK_URL"), Ok("WEBHOOK_URL".into()));
+        for refused in ["A=b", "1A", "A-B"] {
+            assert!(name(refused).is_err(), "{refused}");
+        }
+    }
+}
