@@ -21,6 +21,7 @@ mod columns;
 pub mod commands;
 pub mod config;
 pub mod daemon;
+pub mod drain;
 pub mod health;
 mod ids;
 pub mod interfaces;

@@ -66,6 +66,23 @@ impl Timestamp {
         self.since_epoch_ms
     }
 
+    /// The moment that a text in RFC 3339 names; `None` if it names none, or one before 1970.
+    pub fn parse(text: &str) -> Option<Self> {
+        let moment = humantime::parse_rfc3339(text).ok()?;
+        moment.duration_since(UNIX_EPOCH).ok().map(Self::after_epoch)
+    }
+
+    /// The moment `wait` later, at most the end of the year 9999.
+    #[must_use]
+    pub fn after(self, wait: Duration) -> Self {
+        Self::after_epoch(Duration::from_millis(self.since_epoch_ms).saturating_add(wait))
+    }
+
+    /// The time from `earlier` to this moment; zero if `earlier` is later.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.since_epoch_ms.saturating_sub(earlier.since_epoch_ms))
+    }
+
     /// The moment `wait` earlier, but not before 1970.
     #[must_use]
     pub fn before(self, wait: Duration) -> Self {

@@ -28,6 +28,8 @@ pub(crate) enum Token {
     Process(u32),
     /// Names of processes that were read.
     Identities,
+    /// Notices about the folder of the drain file.
+    DrainFile,
     /// A probe of a check, by its index.
     Probe(CheckId, u32),
 }
@@ -51,6 +53,7 @@ impl poller::Token for Token {
             Self::Process(pid) => (5, CheckId(0), pid),
             Self::Probe(check, number) => (6, check, number),
             Self::Identities => (7, CheckId(0), 0),
+            Self::DrainFile => (12, CheckId(0), 0),
         };
         kind << 48 | u64::from(check.0) << 32 | u64::from(number)
     }
@@ -72,6 +75,7 @@ impl poller::Token for Token {
             9 => Self::Lifeline(LifelineId(number)),
             10 => Self::LifelineListener(number),
             11 => Self::GuardMonitor,
+            12 => Self::DrainFile,
             _ => return None,
         })
     }
@@ -97,6 +101,7 @@ mod tests {
             Token::Process(4_194_304),
             Token::Probe(CheckId(u16::MAX), 7),
             Token::Identities,
+            Token::DrainFile,
             Token::Probe(CheckId(1), 7),
         ] {
             assert_eq!(Token::unpack(token.pack()), Some(token));

@@ -4,10 +4,12 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use lexopt::{Arg, Parser};
 
 use crate::config;
+use crate::drain;
 
 /// A command with its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +35,10 @@ pub enum Command {
         /// How long to listen, from 1 to 3600 seconds; `None` for [`SCAN_SECONDS`].
         seconds: Option<u16>,
     },
+    /// Take this node out of service.
+    Drain(DrainOptions),
+    /// Put this node back into service.
+    Undrain,
     /// Own a process namespace for other containers until a signal stops it.
     Hold,
     /// Print the help.
@@ -47,6 +53,15 @@ pub struct HealthQuery {
     pub state: RequiredState,
     /// The name of one router; `None` for all.
     pub router: Option<String>,
+}
+
+/// How to drain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DrainOptions {
+    /// After this time the drain ends by itself.
+    pub time: Option<Duration>,
+    /// Go even if nobody takes over.
+    pub force: bool,
 }
 
 /// The states that pass a health check.
@@ -70,7 +85,7 @@ struct Row {
 }
 
 /// In the order of the documentation.
-static COMMANDS: [Row; 9] = [
+static COMMANDS: [Row; 11] = [
     Row { name: "run", arguments: "", help: "run the daemon (default)", command: Command::Run },
     Row {
         name: "check",
@@ -102,6 +117,13 @@ static COMMANDS: [Row; 9] = [
         help: "listen for 1 to 3600 seconds (default 5), then list the VRRP routers on this network and a free VRID",
         command: Command::Scan { seconds: None },
     },
+    Row {
+        name: "drain",
+        arguments: "[--for TIME] [--force]",
+        help: "hand over and take no part until undrain, or for a TIME such as 10m; exit 1 and stay if no other router takes over, unless --force",
+        command: Command::Drain(DrainOptions { time: None, force: false }),
+    },
+    Row { name: "undrain", arguments: "", help: "take part again", command: Command::Undrain },
     Row {
         name: "hold",
         arguments: "",
@@ -148,6 +170,9 @@ impl Command {
                 (Arg::Long("file"), Some(Self::Check { file: file @ None })) => {
                     *file = Some(path(&mut parser)?);
                 }
+                (Arg::Long("for"), Some(Self::Drain(options))) => {
+                    options.time = Some(drain_time(&mut parser)?);
+                }
                 (Arg::Long(name), Some(command)) => command.set_option(name)?,
                 (Arg::Long(name), None) => return Err(UsageError::unknown("option", &format!("--{name}"))),
                 (Arg::Value(name), None) => command = Some(Self::by_name(&name.to_string_lossy())?),
@@ -165,6 +190,7 @@ impl Command {
     fn set_option(&mut self, name: &str) -> Result<(), UsageError> {
         match (self, name) {
             (Self::Status { json }, "json") => *json = true,
+            (Self::Drain(options), "force") => options.force = true,
             (Self::Healthcheck(query), "ready") => query.state = RequiredState::Ready,
             (Self::Healthcheck(query), "serving") => query.state = RequiredState::Serving,
             (Self::Healthcheck(query), "master") => query.state = RequiredState::Master,
@@ -189,6 +215,14 @@ impl Command {
 fn path(parser: &mut Parser) -> Result<PathBuf, UsageError> {
     let path = parser.value().map_err(|error| UsageError { problem: error.to_string() })?;
     std::path::absolute(&path).map_err(|_| UsageError::unknown("file", &path.to_string_lossy()))
+}
+
+/// The time after `--for`.
+fn drain_time(parser: &mut Parser) -> Result<Duration, UsageError> {
+    let text = parser.value().map_err(|error| UsageError { problem: error.to_string() })?;
+    let text = text.to_string_lossy();
+    let problem = |right| UsageError { problem: format!("--for takes {right}, not {text:?}") };
+    drain::parse_time(&text).map_err(problem)
 }
 
 fn scan_seconds(text: &str) -> Result<u16, UsageError> {
@@ -253,6 +287,29 @@ mod tests {
         }
         assert!(parse(&["scan", "5", "6"]).unwrap_err().contains("unknown argument \"6\""));
         assert!(parse(&["scan", "-1"]).unwrap_err().contains("unknown option \"-1\""));
+    }
+
+    #[test]
+    fn a_drain_may_end_by_itself_and_be_forced() {
+        let drain = |seconds: Option<u64>, force| {
+            Ok(Command::Drain(DrainOptions { time: seconds.map(Duration::from_secs), force }))
+        };
+        assert_eq!(parse(&["drain"]), drain(None, false));
+        assert_eq!(parse(&["drain", "--for", "10m"]), drain(Some(600), false));
+        assert_eq!(parse(&["drain", "--force", "--for=90s"]), drain(Some(90), true));
+        assert_eq!(parse(&["undrain"]), Ok(Command::Undrain));
+        for time in ["0", "0s", "forever", "1e9", "10", ""] {
+            let error = parse(&["drain", "--for", time]).unwrap_err();
+            let what = format!(
+                "vrrp-init: --for takes a time from 1s to 365d, such as 90s, 10m, 2h or 1d, not {time:?}\n"
+            );
+            assert!(error.starts_with(&what), "{error}");
+        }
+        for args in
+            [&["drain", "--for"][..], &["drain", "10m"], &["undrain", "--force"], &["status", "--for", "1s"]]
+        {
+            assert!(parse(args).is_err(), "{args:?}");
+        }
     }
 
     #[test]

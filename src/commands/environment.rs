@@ -44,6 +44,11 @@ pub(super) fn status_socket() -> Option<PathBuf> {
     config::status_socket(std::env::vars_os(), read_file)
 }
 
+/// The path of the drain file, also when another variable is invalid; `None` if it is off.
+pub(super) fn drain_file() -> Option<PathBuf> {
+    config::drain_file(std::env::vars_os(), read_file)
+}
+
 /// The interface of each router, also when another variable is invalid.
 pub(super) fn interfaces() -> Vec<InterfaceChoice> {
     config::interfaces(std::env::vars_os(), read_file)

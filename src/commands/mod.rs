@@ -3,6 +3,7 @@
 
 mod check;
 pub mod cli;
+mod drain;
 mod environment;
 mod failure;
 mod hold;
@@ -30,6 +31,8 @@ pub fn execute(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Command::Status { json: false }) => query::show(Part::Text),
         Ok(Command::Why) => query::show(Part::Why),
         Ok(Command::Healthcheck(query)) => query::healthcheck(&query),
+        Ok(Command::Drain(options)) => drain::drain(options),
+        Ok(Command::Undrain) => drain::undrain(),
         Ok(Command::Hold) => failure::exit(hold::hold()),
         Ok(Command::Help) => print(&cli::help()),
         Ok(Command::Version) => print(cli::VERSION),

@@ -41,7 +41,7 @@ pub(super) fn show(part: Part) -> ExitCode {
             match part {
                 Part::Text | Part::Why => output::print_in_color(text),
                 Part::Json => output::print(&format!("{text}\n")),
-                Part::Health => output::print(text),
+                Part::Health | Part::Drain => output::print(text),
             }
             ExitCode::SUCCESS
         }
@@ -50,6 +50,12 @@ pub(super) fn show(part: Part) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// One part of the daemon's answer.
+pub(super) fn ask_daemon(part: Part) -> Result<String, String> {
+    let document = status_socket().ok_or(QueryError::Off).and_then(|path| ask(path, part));
+    document.map(|document| document.part(part).to_owned()).map_err(|error| error.to_string())
 }
 
 /// Exits with 0 or 1, and prints one line, which Docker keeps.

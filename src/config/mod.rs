@@ -38,8 +38,8 @@ use raw_value::RawSets;
 use reader::Reader;
 use suggest::{looks_like_ours, suggestion};
 use variables::{
-    ADDRESS_GUARD, ENV_FILE, INTERFACE, LIFELINE, LIFELINE_PORT, LOG_FORMAT, LOG_LEVEL, METRICS_LISTEN,
-    SANDBOX, STATUS_SOCKET,
+    ADDRESS_GUARD, DRAIN_FILE, ENV_FILE, INTERFACE, LIFELINE, LIFELINE_PORT, LOG_FORMAT, LOG_LEVEL,
+    METRICS_LISTEN, Row, SANDBOX, STATUS_SOCKET,
 };
 
 pub use change::Change;
@@ -143,10 +143,26 @@ pub fn status_socket(
     vars: impl IntoIterator<Item = (OsString, OsString)>,
     read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
 ) -> Option<PathBuf> {
+    process_value(vars, read_file, &STATUS_SOCKET).flatten()
+}
+
+/// The path of the drain file, also if something else in the environment is wrong; `None`: it is off.
+pub fn drain_file(
+    vars: impl IntoIterator<Item = (OsString, OsString)>,
+    read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
+) -> Option<PathBuf> {
+    process_value(vars, read_file, &DRAIN_FILE).flatten()
+}
+
+fn process_value<T>(
+    vars: impl IntoIterator<Item = (OsString, OsString)>,
+    read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
+    row: &Row<T>,
+) -> Option<T> {
     let mut problems = Problems::default();
     let sets = Environment::sort(vars).raw_sets(&read_file, &mut problems);
-    let set = Reader::new(sets.process(), &mut problems).and_then(|mut reader| reader.value(&STATUS_SOCKET));
-    set.or_else(|| STATUS_SOCKET.default_value()).flatten()
+    let set = Reader::new(sets.process(), &mut problems).and_then(|mut reader| reader.value(row));
+    set.or_else(|| row.default_value())
 }
 
 /// The interface of each router, also if something else in the environment is wrong or missing.
@@ -251,21 +267,20 @@ fn config(sets: &RawSets, read_file: ReadFile<'_>, problems: &mut Problems) -> O
     let process = process.map(|mut reader| {
         let programs = (program::programs(&mut reader, read_file), reader.value(&SANDBOX));
         // What is wrong with its path is noted.
-        let env_file = reader.value(&ENV_FILE);
+        let files = (reader.value(&ENV_FILE), reader.value(&DRAIN_FILE));
         let (serve, log) = (serve(&mut reader), log(&mut reader));
-        (serve, log, reader.value(&ADDRESS_GUARD), lifeline(&mut reader), programs, env_file)
+        (serve, log, reader.value(&ADDRESS_GUARD), lifeline(&mut reader), programs, files)
     });
     for conflict in conflicts::conflicts(&routers) {
         problems.add(conflict);
     }
-    let (serve, log, guard, lifeline, (programs, sandbox), env_file) = process?;
+    let (serve, log, guard, lifeline, (programs, sandbox), (env_file, drain_file)) = process?;
     let (is_on, port) = lifeline?;
     let is_unneeded = guard? == GuardChoice::Auto && !is_on;
     let guard = if is_unneeded { GuardChoice::Unneeded } else { guard? };
-    let (programs, sandbox) = (programs?, sandbox?);
-    let lifeline = is_on.then_some(port);
-    let (serve, log, files) = (serve?, log?, Box::default());
-    Some(Config { routers, guard, lifeline, serve, log, programs, sandbox, env_file, files })
+    let (serve, log, programs, sandbox) = (serve?, log?, programs?, sandbox?);
+    let (lifeline, drain_file, files) = (is_on.then_some(port), drain_file?, Box::default());
+    Some(Config { routers, guard, lifeline, serve, drain_file, log, programs, sandbox, env_file, files })
 }
 
 fn serve(reader: &mut Reader<'_>) -> Option<ServeConfig> {

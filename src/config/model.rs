@@ -19,6 +19,8 @@ pub struct Config {
     /// The TCP port of the lifelines; `None`: there are none.
     pub lifeline: Option<NonZeroU16>,
     pub serve: ServeConfig,
+    /// The absolute path of the file that drains this node; `None`: there is none.
+    pub drain_file: Option<PathBuf>,
     pub log: LogConfig,
     pub programs: ProgramConfig,
     /// Whether the process gives up what it does not need.

@@ -181,15 +181,23 @@ pub(super) fn password(text: &str) -> Parsed<Password> {
 /// `None`: there is none.
 pub(super) fn status_socket(text: &str) -> Value<Option<PathBuf>> {
     // A unix address has room for 108 octets; the health check's socket has a longer name.
-    const LONGEST: usize = 100;
+    path_or_off(text, 100)
+}
+
+pub(super) fn drain_file(text: &str) -> Value<Option<PathBuf>> {
+    // The kernel's limit, with room for the name of a file that replaces it.
+    path_or_off(text, 4_000)
+}
+
+fn path_or_off(text: &str, longest: usize) -> Value<Option<PathBuf>> {
     let text = text.trim();
     if text.eq_ignore_ascii_case(OFF) {
         return Ok(None);
     }
-    if text.starts_with('/') && !text.ends_with('/') && text.len() <= LONGEST {
+    if text.starts_with('/') && !text.ends_with('/') && text.len() <= longest {
         Ok(Some(PathBuf::from(text)))
     } else {
-        Err(format!("must be the absolute path of a file, at most {LONGEST} bytes, or {OFF}"))
+        Err(format!("must be the absolute path of a file, at most {longest} bytes, or {OFF}"))
     }
 }
 
@@ -361,6 +369,15 @@ mod tests {
             let why = "must be the absolute path of a file, at most 100 bytes, or off";
             assert_eq!(status_socket(refused), Err(why.into()), "{refused}");
         }
+    }
+
+    #[test]
+    fn the_drain_file_is_a_path_or_off() {
+        assert_eq!(drain_file("/run/x"), Ok(Some("/run/x".into())));
+        assert_eq!(drain_file("OFF"), Ok(None));
+        let why = "must be the absolute path of a file, at most 4000 bytes, or off";
+        assert_eq!(drain_file("drain"), Err(why.into()));
+        assert!(drain_file(&format!("/{}", "x".repeat(3_999))).is_ok());
     }
 
     #[test]

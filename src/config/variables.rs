@@ -427,6 +427,14 @@ variables! {
         help: "absolute path of a file with a line NAME=VALUE for each variable, which wins over the environment; a \
                change of the file is applied while the daemon runs",
     }
+    DRAIN_FILE drain_file: Option<PathBuf> {
+        parse: single value::drain_file,
+        scope: Process,
+        default: Value("/run/vrrp-init.drain"),
+        on_change: Restart,
+        help: "absolute path of the file that drains this node while it exists: the commands drain and undrain write and \
+               remove it, or `off`",
+    }
     STATUS_SOCKET status_socket: Option<PathBuf> {
         parse: single value::status_socket,
         scope: Process,

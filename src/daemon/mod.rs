@@ -6,6 +6,7 @@ mod claims;
 mod conflict;
 mod culprits;
 mod dispatcher;
+mod drain;
 mod families;
 mod guard;
 mod guarded;
@@ -27,6 +28,7 @@ mod routers;
 mod secondaries;
 mod snapshot;
 mod spare;
+mod startup;
 mod subject;
 mod sweep;
 mod telemetry;
@@ -46,7 +48,6 @@ use crate::ids::CheckId;
 use crate::sandbox::Sandbox;
 use crate::serve::Server;
 use crate::sys::Error;
-use crate::sys::limits::{self, Descriptors};
 use crate::sys::notify::{self, Notifier};
 use crate::sys::poller::Clock;
 use crate::sys::reaper;
@@ -54,12 +55,14 @@ use crate::sys::signals::{Signal, Signals};
 use crate::time::Instant;
 use crate::token::{Poller, Token};
 use crate::vrrp::Role;
+use drain::DrainFile;
 use lifelines::Lifelines;
 use network::Network;
 use pace::{OnRequest, Stall};
 use respond::Pages;
 use routers::Routers;
 use snapshot::ProcessStatus;
+use startup::{descriptors, enter, expire_server};
 
 /// If a deadline was missed by more than this, this process did not run for a while.
 const LATE: Duration = Duration::from_millis(10);
@@ -67,8 +70,6 @@ const LATE: Duration = Duration::from_millis(10);
 /// How long the start waits for the first results of the process checks.
 const FIRST_POLL: Duration = Duration::from_millis(300);
 
-/// With fewer descriptors, not everything may work.
-const FEW_DESCRIPTORS: usize = 64;
 /// The most requests of clients answered in one turn.
 const MOST_RESPONSES: usize = 16;
 /// After this time no further child is reaped in one turn: the kernel looks through all children for one that has ended,
@@ -106,6 +107,7 @@ pub struct Daemon {
     routers: Routers,
     checks: Checks,
     server: Server,
+    drain: DrainFile,
     lifelines: Lifelines,
     notifier: Notifier,
     sandbox: Sandbox,
@@ -120,30 +122,6 @@ pub struct Daemon {
     reap_again: bool,
     /// `None` until a stop is requested.
     stop: Option<Stop>,
-}
-
-/// How many descriptors there are, and one of the mount namespace if they are not few.
-fn descriptors() -> (Descriptors, Option<File>) {
-    let descriptors = limits::raise_descriptors();
-    if descriptors.limit() >= FEW_DESCRIPTORS {
-        return (descriptors, limits::hold_mounts());
-    }
-    log::warn!(event = "descriptors"; "Only {} descriptors may be open; without {FEW_DESCRIPTORS}, some of status, metrics, the report of other holders of the addresses and the immediate notice of a process's end may be missing (docker: --ulimit nofile)", descriptors.limit());
-    (descriptors, None)
-}
-
-fn expire_server(server: &mut Server, now: Instant, poller: &Poller) {
-    for e in server.expire(now, poller) {
-        log::warn!(event = "serving"; "{e}; will retry; everything else works");
-    }
-}
-
-/// Before there is a second thread, and before a socket that receives packets is opened.
-fn enter(sandbox: &mut Sandbox, checks: &Checks) {
-    sandbox.enter(checks.are_hidden_by_hidepid());
-    for (level, sentence) in sandbox.report() {
-        log::log!(level, event = "sandbox"; "{sentence}");
-    }
 }
 
 impl Daemon {
@@ -177,6 +155,7 @@ impl Daemon {
             routers,
             checks,
             lifelines,
+            drain: DrainFile::new(config.drain_file),
             server,
             notifier: Notifier::new(
                 |name| is_passed_on(name, &config.programs.environment),
@@ -195,9 +174,15 @@ impl Daemon {
             log::error!(event = "hidepid"; "/proc is mounted with hidepid: services of other users look dead; remount it without hidepid");
         }
         daemon.poll_first()?;
-        daemon.routers.startup();
-        daemon.run_notifications();
+        daemon.start_routers();
         Ok(daemon)
+    }
+
+    /// A node that is drained starts so.
+    fn start_routers(&mut self) {
+        self.drain.look(&mut self.routers, self.poller.now());
+        self.routers.startup();
+        self.run_notifications();
     }
 
     /// The name and the role of each router, in the order of the configuration.
@@ -255,6 +240,7 @@ impl Daemon {
             Token::Connection(number) => {
                 self.server.connection_ready(number, self.poller.now(), &self.poller);
             }
+            Token::DrainFile => self.drain.ready(self.poller.now()),
             Token::Process(pid) => self.checks.process_ended(pid, self.poller.now()),
             Token::Identities => self.checks.identities_ready(),
             Token::Probe(check, _) => self.check_ready(check, token),
@@ -294,8 +280,8 @@ impl Daemon {
         let (checks, notifier, server) =
             (self.checks.deadline(), self.notifier.deadline(), self.server.deadline());
         let (dump, reload) = (self.dump.deadline(), self.reload.deadline());
-        let lifelines = self.lifelines.deadline();
-        let others = [checks, notifier, server, lifelines, dump, reload, at_once.then_some(now), stop];
+        let (lifelines, drain) = (self.lifelines.deadline(), self.drain.deadline());
+        let others = [drain, checks, notifier, server, lifelines, dump, reload, at_once.then_some(now), stop];
         // Work that could not be done in this turn is due now and does not make the next turn late.
         let others = others.into_iter().flatten().map(|at| at.max(now)).min();
         self.routers.deadline().into_iter().chain(others).min()
@@ -313,6 +299,7 @@ impl Daemon {
             self.report_outcomes(&outcomes);
         }
         expire_server(&mut self.server, now, &self.poller);
+        self.drain.expire(&mut self.routers, now, &self.poller);
         self.routers.fire_timers();
     }
 
@@ -357,8 +344,8 @@ impl Daemon {
         let now = self.poller.now();
         for _ in 0..MOST_RESPONSES {
             let Some((connection, request)) = self.server.next_request() else { return };
-            let process =
-                ProcessStatus::new(self.notify_failures, &self.stall, &self.lifelines, &self.sandbox);
+            let (stall, lifelines, drain) = (&self.stall, &self.lifelines, self.drain.order());
+            let process = ProcessStatus::new(self.notify_failures, stall, lifelines, &self.sandbox, drain);
             let (routers, checks) = (&mut self.routers, &self.checks);
             let (response, took_long) = self.pages.respond(request, routers, checks, now, process);
             self.server.respond(connection, response, now, &self.poller);
@@ -372,7 +359,8 @@ impl Daemon {
     fn dump_status(&mut self) {
         let now = self.poller.now();
         let Some(requests) = self.dump.take(now) else { return };
-        let process = ProcessStatus::new(self.notify_failures, &self.stall, &self.lifelines, &self.sandbox);
+        let (stall, lifelines, drain) = (&self.stall, &self.lifelines, self.drain.order());
+        let process = ProcessStatus::new(self.notify_failures, stall, lifelines, &self.sandbox, drain);
         let status = snapshot::status(&mut self.routers, &self.checks, now, process);
         snapshot::log_status(&self.routers, &status);
         if requests > 1 {

@@ -5,7 +5,7 @@ use super::routers::Routers;
 use super::snapshot::{self, ProcessStatus};
 use crate::checks::Checks;
 use crate::serve::{Page, Request, response};
-use crate::status::{Brief, BriefRouter, Document, metrics};
+use crate::status::{Brief, BriefRouter, DRAINED, Document, metrics};
 use crate::time::Instant;
 use crate::vrrp::Role;
 
@@ -56,7 +56,10 @@ impl Pages {
 
 /// The status line, and the problems if there are any.
 fn verdict(page: Page, brief: &Brief) -> (&'static str, String) {
-    let all = |wanted: &[Role]| brief.routers.iter().all(|router| wanted.contains(&router.state));
+    let takes_part = |router: &BriefRouter| router.serving.cause != DRAINED;
+    let all = |wanted: &[Role]| {
+        brief.routers.iter().all(|router| wanted.contains(&router.state) && takes_part(router))
+    };
     let ok = match page {
         Page::Ready => all(&[Role::Backup, Role::Master]),
         Page::Master => all(&[Role::Master]),
@@ -67,7 +70,8 @@ fn verdict(page: Page, brief: &Brief) -> (&'static str, String) {
         return ("200 OK", "ok\n".into());
     }
     let line = |text: String, BriefRouter { name, state, serving }: &BriefRouter| {
-        let why = if serving.trouble || page == Page::Serving { &serving.text } else { "" };
+        let is_reason = serving.trouble || page == Page::Serving || serving.cause == DRAINED;
+        let why = if is_reason { &serving.text } else { "" };
         let colon = if why.is_empty() { "" } else { ": " };
         text + name + " is " + state.as_str() + colon + why + "\n"
     };

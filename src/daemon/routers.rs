@@ -2,6 +2,7 @@
 //! their state machines; performs no action itself.
 
 mod deaths;
+pub(super) mod drain;
 mod rebind;
 
 use std::net::IpAddr;

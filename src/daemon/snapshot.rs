@@ -11,14 +11,17 @@ use super::lifelines::{self, Lifelines};
 use super::messages::{self, Subject};
 use super::network::Network;
 use super::pace::Stall;
+use super::port::Port;
 use super::router::Router;
-use super::routers::Routers;
+use super::routers::{Routers, drain};
 use crate::checks::Checks;
 use crate::config::VirtualAddress;
+use crate::drain::Order;
 use crate::sandbox::Sandbox;
 use crate::status::{
-    self, AddressStatus, Brief, BriefRouter, CheckStatus, Dropped, Facts, FaultStatus, GuardStatus, Health,
-    HeardStatus, InterfaceStatus, PeerStatus, RouterStatus, Serving, Status,
+    self, AddressStatus, Brief, BriefRouter, CheckStatus, DRAINED, Dropped, Facts, FaultStatus, GuardStatus,
+    Health, HeardStatus, InterfaceStatus, LEAVING, PeerStatus, REFUSED, RouterDrain, RouterStatus, Serving,
+    Status,
 };
 use crate::sys::netlink::Address;
 use crate::sys::poller::wall_clock;
@@ -62,8 +65,7 @@ fn serving(
         state: router.role(),
         addresses: &status::names(settings.addresses.iter().copied()),
         left_out,
-        // The place for a state in which the operator has this host take no part.
-        drained: false,
+        drained: instance.is_drained(),
         problem: problems.first().map(String::as_str),
         faults: &faults,
         check,
@@ -80,6 +82,7 @@ pub(super) struct ProcessStatus<'a> {
     notify_failures: u64,
     longest_turn: Duration,
     sandbox: &'a Sandbox,
+    drain: Option<Order>,
 }
 
 impl<'a> ProcessStatus<'a> {
@@ -88,8 +91,9 @@ impl<'a> ProcessStatus<'a> {
         stall: &Stall,
         lifelines: &'a Lifelines,
         sandbox: &'a Sandbox,
+        drain: Option<Order>,
     ) -> Self {
-        Self { lifelines, notify_failures, longest_turn: stall.longest(), sandbox }
+        Self { lifelines, notify_failures, longest_turn: stall.longest(), sandbox, drain }
     }
 }
 
@@ -109,6 +113,9 @@ pub(super) fn status(
         status.warnings.extend(routers.left_out(at).map(str::to_owned));
         status.lifeline = process.lifelines.status(router, now);
         status.left_out = routers.left_out(at).is_some();
+        if process.drain.is_some() {
+            drain_status(router, &mut status);
+        }
         status.check = router.check().map(|check| checks.status(check, now));
         let mut own = disagreements(router, &status.addresses, network);
         own.extend(elsewhere(router, network, &present));
@@ -118,22 +125,39 @@ pub(super) fn status(
     }
     let counted = statuses.iter().filter(|router| !router.left_out);
     let serving = status::overall(counted.map(|router| (&*router.name, router.state, &router.serving)));
-    let interfaces = network.ports().iter().map(|port| InterfaceStatus {
-        interface: port.interface().to_owned(),
-        dropped: dropped(port.drops()),
-    });
     Status {
         version: env!("CARGO_PKG_VERSION"),
         time: wall_clock(),
         uptime_ms: millis(now.since_start()),
         health: Health { healthy: problems.is_empty(), problems },
         serving,
+        drain: process.drain,
         notify_failures: process.notify_failures,
         loop_stall_max_us: u64::try_from(process.longest_turn.as_micros()).unwrap_or(u64::MAX),
         sandbox: process.sandbox.status(),
         routers: statuses,
-        interfaces: interfaces.collect(),
+        interfaces: interfaces(network),
     }
+}
+
+fn interfaces(network: &Network) -> Vec<InterfaceStatus> {
+    let of = |port: &Port| InterfaceStatus {
+        interface: port.interface().to_owned(),
+        dropped: dropped(port.drops()),
+    };
+    network.ports().iter().map(of).collect()
+}
+
+/// What has become of the order to take no part.
+fn drain_status(router: &Router, status: &mut RouterStatus) {
+    let refusal = drain::refusal(router);
+    status.drain.refused = refusal;
+    status.drain.state = match refusal {
+        _ if router.instance().is_drained() => DRAINED,
+        Some(_) => REFUSED,
+        None => LEAVING,
+    };
+    status.warnings.extend(refusal.map(|why| format!("Not drained: {why}")));
 }
 
 /// Writes the status to the log, as people read it: JSON of many routers would exceed what a pipe holds.
@@ -193,7 +217,6 @@ fn router_status(router: &Router, now: Instant, network: &Network, present: &Pre
     let (subject, role, priority) = (router.subject(), router.role(), instance.priority().octet());
     let in_state = now.since(telemetry.since());
     let source = router.binding().and_then(|binding| binding.source);
-    let own = source.filter(|_| role == Role::Master);
     RouterStatus {
         name: router.name().to_owned(),
         vrid: settings.vrid.octet(),
@@ -211,7 +234,7 @@ fn router_status(router: &Router, now: Instant, network: &Network, present: &Pre
         base_priority: settings.priority.octet(),
         priority,
         preempt: settings.preempt,
-        master: own.map(|address| PeerStatus { address, priority }).or_else(|| instance.master().map(peer)),
+        master: master(router, source),
         heard: telemetry.last_heard().map(|(at, peer)| heard(peer, now.since(at))),
         deadline_ms: instance.deadline().map(|at| millis(at.since(now))),
         addresses: addresses(router, network, present),
@@ -223,9 +246,16 @@ fn router_status(router: &Router, now: Instant, network: &Network, present: &Pre
         check: None,
         counters: telemetry.counters(),
         dropped: dropped(telemetry.drops()),
-        failover_possible: telemetry.failover_possible(role),
+        failover_possible: telemetry.failover_possible(role).filter(|_| !instance.is_drained()),
+        drain: RouterDrain::default(),
         warnings: router.warnings(now),
     }
+}
+
+fn master(router: &Router, source: Option<IpAddr>) -> Option<PeerStatus> {
+    let own = source.filter(|_| router.role() == Role::Master);
+    let ours = own.map(|address| Peer { address, priority: router.instance().priority() });
+    ours.or_else(|| router.instance().master()).map(peer)
 }
 
 fn guard(router: &Router, network: &Network) -> GuardStatus {

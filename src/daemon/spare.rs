@@ -65,6 +65,11 @@ impl Spare {
         subject: &Subject<'_>,
         instance: &Instance,
     ) -> Option<(String, Peer)> {
+        if instance.is_drained() {
+            // It is not meant to.
+            self.found = None;
+            return None;
+        }
         let (Some(master), Some((weight, verdict, _))) = (instance.master(), self.health) else {
             return None;
         };

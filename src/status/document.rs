@@ -1,10 +1,10 @@
-//! The document sent over the status sockets. It holds the snapshot in four forms, so that a client only selects one and
+//! The document sent over the status sockets. It holds the snapshot in five forms, so that a client only selects one and
 //! parses nothing; for a healthcheck it is the first form alone. Knows no socket.
 
 use std::fmt::Write as _;
 
 use super::history::History;
-use super::model::{Brief, BriefRouter, Serving, Status};
+use super::model::{Brief, BriefRouter, DRAINED, LEAVING, NOT_DRAINED, REFUSED, Serving, Status};
 use super::text::{details, headline, table};
 use crate::printable;
 
@@ -30,6 +30,9 @@ pub enum Part {
     Text,
     /// Whether the addresses serve, then the last transitions, one line each.
     Why,
+    /// What has become of a drain ([`NOT_DRAINED`], [`LEAVING`], [`DRAINED`] or [`REFUSED`]), a tab, when it was ordered, a
+    /// tab, and a sentence.
+    Drain,
 }
 
 /// A received document.
@@ -40,7 +43,7 @@ impl Document {
     /// Writes all parts.
     pub fn write(status: &Status, history: &History) -> String {
         let why = format!("Now: {}\n{}", printable::line(&headline(status)), history.sentences());
-        let parts = [health(&status.brief()), status.json(), text(status), why];
+        let parts = [health(&status.brief()), status.json(), text(status), why, drain(status)];
         parts.join(&SEPARATOR.to_string())
     }
 
@@ -52,7 +55,7 @@ impl Document {
     /// `None` if the document is truncated before the end of `last`, the last part that is needed.
     pub fn read(octets: Vec<u8>, last: Part) -> Option<Self> {
         let text = String::from_utf8(octets).ok()?;
-        let separators = if last == Part::Health { 1 } else { Part::Why as usize };
+        let separators = if last == Part::Health { 1 } else { Part::Drain as usize };
         (text.matches(SEPARATOR).count() >= separators).then_some(Self(text))
     }
 
@@ -71,9 +74,33 @@ fn health(brief: &Brief) -> String {
             Serving { .. } => OK,
         };
         let (name, why) = (printable::line(name), printable::line(&serving.text));
-        _ = write!(text, "\n{name} {}\t{serves}\t{why}", state.as_str());
+        let state = if serving.cause == DRAINED { "DRAINED" } else { state.as_str() };
+        _ = write!(text, "\n{name} {state}\t{serves}\t{why}");
     }
     text
+}
+
+fn drain(status: &Status) -> String {
+    let routers = || status.routers.iter().filter(|router| !router.left_out);
+    let Some(order) = &status.drain else {
+        return format!("{NOT_DRAINED}\t\t{}", headline(status));
+    };
+    let is = |state: &str| routers().any(|router| router.drain.state == state);
+    let state = [REFUSED, LEAVING].into_iter().find(|state| is(state)).unwrap_or(DRAINED);
+    let until = order.until.map_or("undrain".to_owned(), |until| until.to_string());
+    let mut text = if state == REFUSED { String::new() } else { format!("{state} until {until}") };
+    for router in
+        routers().filter(|router| state != REFUSED || router.drain.state == REFUSED).take(MAX_DETAILS)
+    {
+        let semicolon = if text.is_empty() { "" } else { "; " };
+        _ = write!(text, "{semicolon}{}: ", printable::line(&router.name));
+        _ = match (router.drain.refused, &router.master) {
+            (Some(why), _) => text.write_str(why),
+            (None, Some(master)) => write!(text, "{} is master", master.address),
+            (None, None) => text.write_str("no master is heard"),
+        };
+    }
+    format!("{state}\t{}\t{text}", order.since)
 }
 
 /// The table and, unless there are too many routers, the details of each.
@@ -89,12 +116,14 @@ fn text(status: &Status) -> String {
 mod tests {
     use super::super::model::tests::status;
     use super::*;
+    use crate::drain::Order;
+    use crate::time::Timestamp;
 
     const HEALTH: &str = "healthy\nVI_1 MASTER\tok\t10.0.0.2 is served here by haproxy\n\
                           VI_2 FAULT\tdown\tFAULT: interface eth1 has no carrier; no master is heard";
 
     #[test]
-    fn a_document_has_its_four_parts() {
+    fn a_document_has_its_five_parts() {
         let octets = Document::write(&status(), &History::default()).into_bytes();
         let document = Document::read(octets, Part::Why).unwrap();
         assert_eq!(document.part(Part::Health), HEALTH);
@@ -102,6 +131,8 @@ mod tests {
         assert!(document.part(Part::Text).contains("VI_1"));
         let now = "Now: VI_2: FAULT: interface eth1 has no carrier; no master is heard\n";
         assert_eq!(document.part(Part::Why), now);
+        let none = "no\t\tVI_2: FAULT: interface eth1 has no carrier; no master is heard";
+        assert_eq!(document.part(Part::Drain), none);
     }
 
     #[test]
@@ -112,6 +143,30 @@ mod tests {
             let document = Document::read(text.into_bytes(), Part::Health).unwrap();
             assert_eq!(document.part(Part::Health), HEALTH);
         }
+    }
+
+    #[test]
+    fn the_worst_router_decides_what_has_become_of_a_drain() {
+        let mut status = status();
+        status.drain = Some(Order { since: Timestamp::default(), ..Order::default() });
+        let mut after = |first, second, refused| {
+            let [a, b] = &mut status.routers[..] else { panic!("two routers") };
+            (a.drain.state, b.drain.state, b.drain.refused) = (first, second, refused);
+            drain(&status)
+        };
+        let since = "1970-01-01T00:00:00.000Z";
+        let text = "until undrain; VI_1: 10.0.0.11 is master; VI_2: no master is heard";
+        assert_eq!(after(DRAINED, DRAINED, None), format!("drained\t{since}\tdrained {text}"));
+        assert_eq!(after(LEAVING, DRAINED, None), format!("leaving\t{since}\tleaving {text}"));
+        let refused = after(LEAVING, REFUSED, Some("nobody took over"));
+        assert_eq!(refused, format!("refused\t{since}\tVI_2: nobody took over"));
+    }
+
+    #[test]
+    fn a_drained_router_is_neither_backup_nor_master_for_a_healthcheck() {
+        let mut brief = status().brief();
+        brief.routers[0].serving.cause = DRAINED;
+        assert!(health(&brief).contains("\nVI_1 DRAINED\tok\t"), "{}", health(&brief));
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::fmt::{self, Write as _};
 
 use super::model::{
-    AddressStatus, FaultStatus, GuardStatus, LayerStatus, RouterStatus, Status, TargetStatus,
+    AddressStatus, DRAINED, FaultStatus, GuardStatus, LayerStatus, RouterStatus, Status, TargetStatus,
 };
+use crate::drain::Order;
 use crate::vrrp::Role;
 
 /// The media type of [`text`].
@@ -73,6 +74,9 @@ const COUNTERS: &[RouterFamily] = &[
         |r| r.counters.other_checksums,
     ),
     (("vrrp_warnings", GAUGE, "Number of current warnings"), |r| r.warnings.len() as u64),
+    (("vrrp_drained", GAUGE, "Whether it takes no part, because an operator drained the node"), |r| {
+        u64::from(r.drain.state == DRAINED)
+    }),
 ];
 
 const COUNTER: &str = "counter";
@@ -105,6 +109,7 @@ pub fn text(status: &Status) -> String {
     for LayerStatus { layer, active, .. } in &status.sandbox {
         page.sample("sandbox", &format_args!("layer=\"{layer}\""), &u8::from(*active));
     }
+    page.drain(status.drain);
     for (family, of) in COUNTERS {
         page.family(family);
         for router in &status.routers {
@@ -135,6 +140,22 @@ impl fmt::Display for Micros {
 struct Page(String);
 
 impl Page {
+    /// Only while there is an order.
+    fn drain(&mut self, order: Option<Order>) {
+        const SINCE: &str = "drain_since_timestamp_seconds";
+        const UNTIL: &str = "drain_until_timestamp_seconds";
+        let times = [
+            (SINCE, "When an operator ordered this node to take no part", order.map(|order| order.since)),
+            (UNTIL, "When that ends by itself", order.and_then(|order| order.until)),
+        ];
+        for (name, help, time) in times {
+            self.family(&(name, GAUGE, help));
+            if let Some(time) = time {
+                self.sample(name, &"", &seconds(time.milliseconds()));
+            }
+        }
+    }
+
     fn family(&mut self, (name, kind, help): &Family) {
         _ = write!(self.0, "# HELP keepalived_{name} {help}\n# TYPE keepalived_{name} {kind}\n");
     }

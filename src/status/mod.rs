@@ -12,9 +12,9 @@ mod text;
 pub use document::{DOWN, Document, MAX_DETAILS, OK, Part, TROUBLE};
 pub use history::{History, Transition};
 pub use model::{
-    AddressStatus, Brief, BriefRouter, CheckStatus, Counters, Dropped, FaultStatus, GuardStatus, Health,
-    HeardStatus, InterfaceStatus, LayerStatus, LifelineStatus, PeerStatus, RouterStatus, Serving, Status,
-    TargetStatus,
+    AddressStatus, Brief, BriefRouter, CheckStatus, Counters, DRAINED, Dropped, FaultStatus, GuardStatus,
+    Health, HeardStatus, InterfaceStatus, LEAVING, LayerStatus, LifelineStatus, NOT_DRAINED, PeerStatus,
+    REFUSED, RouterDrain, RouterStatus, Serving, Status, TargetStatus,
 };
 pub use serving::{Conflicts, Facts, judge, overall};
 pub use text::{details, headline, names, span, table};

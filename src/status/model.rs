@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 
+use crate::drain::Order;
 use crate::printable;
 use crate::time::Timestamp;
 use crate::vrrp::Role;
@@ -18,6 +19,8 @@ pub struct Status {
     pub health: Health,
     /// The verdict on all routers.
     pub serving: Serving,
+    /// The order of an operator to take no part.
+    pub drain: Option<Order>,
     /// How many NOTIFY programs could not be run, failed or were stopped.
     pub notify_failures: u64,
     /// The longest turn of the event loop in microseconds: for so long no advert could be sent or received.
@@ -27,6 +30,15 @@ pub struct Status {
     pub routers: Vec<RouterStatus>,
     pub interfaces: Vec<InterfaceStatus>,
 }
+
+/// It takes part.
+pub const NOT_DRAINED: &str = "no";
+/// As master it waits for a successor.
+pub const LEAVING: &str = "leaving";
+/// It takes no part.
+pub const DRAINED: &str = "drained";
+/// It takes part although it is to be drained.
+pub const REFUSED: &str = "refused";
 
 /// The result of the healthcheck.
 #[derive(Clone, Debug, Serialize)]
@@ -126,7 +138,23 @@ pub struct RouterStatus {
     pub dropped: Dropped,
     /// For a backup: whether it would take over if the master's service died. `None` if unknown.
     pub failover_possible: Option<bool>,
+    pub drain: RouterDrain,
     pub warnings: Vec<String>,
+}
+
+/// What has become of the order of an operator to take no part.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct RouterDrain {
+    /// [`NOT_DRAINED`], [`LEAVING`], [`DRAINED`] or [`REFUSED`].
+    pub state: &'static str,
+    /// Why it takes part all the same.
+    pub refused: Option<&'static str>,
+}
+
+impl Default for RouterDrain {
+    fn default() -> Self {
+        Self { state: NOT_DRAINED, refused: None }
+    }
 }
 
 /// A cause of FAULT, and what is behind it.
@@ -360,6 +388,7 @@ pub(crate) mod tests {
             },
             dropped: Dropped(vec![("ttl", 1)]),
             failover_possible: None,
+            drain: RouterDrain::default(),
             warnings: vec!["Two masters".into()],
         }
     }
@@ -422,6 +451,7 @@ pub(crate) mod tests {
                 text: "VI_2: FAULT: interface eth1 has no carrier; no master is heard".into(),
                 ..in_fault()
             },
+            drain: None,
             notify_failures: 0,
             loop_stall_max_us: 1_234_567,
             sandbox: vec![

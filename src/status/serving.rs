@@ -87,6 +87,9 @@ pub fn overall<'a>(routers: impl Iterator<Item = (&'a str, Role, &'a Serving)>) 
     };
     let bad = worst.trouble || worst.serves == Some(false);
     let text = match alike - 1 {
+        _ if !bad && all.iter().all(|(.., serving)| serving.cause == "drained") => {
+            format!("drained: {}", states(&all))
+        }
         _ if !bad => format!("no problem: {}", states(&all)),
         0 => format!("{name}: {}", worst.text),
         1 => format!("{name}: {} (and 1 more router)", worst.text),

@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::model::{
-    AddressStatus, CheckStatus, Counters, Dropped, GuardStatus, HeardStatus, LayerStatus, LifelineStatus,
-    RouterStatus, Serving, Status, TargetStatus,
+    AddressStatus, CheckStatus, Counters, DRAINED, Dropped, GuardStatus, HeardStatus, LEAVING, LayerStatus,
+    LifelineStatus, RouterStatus, Serving, Status, TargetStatus,
 };
 use crate::columns::{Columns, join};
+use crate::drain::Order;
 use crate::printable;
 use crate::vrrp::Role;
 
@@ -62,11 +63,20 @@ pub fn headline(status: &Status) -> String {
 /// One line that says whether the addresses serve, one about the sandbox, then a table with one row per router.
 pub fn table(status: &Status) -> String {
     let (version, up) = (status.version, millis(status.uptime_ms));
-    let text = format!(
-        "vrrp-init {version}, up {up}: {}\nsandbox {}\n\n",
+    let mut text = format!(
+        "vrrp-init {version}, up {up}: {}\nsandbox {}\n",
         printable::line(&headline(status)),
         sandbox(&status.sandbox)
     );
+    if let Some(Order { since, until, by_command, .. }) = status.drain {
+        let by = if by_command { "command" } else { "file" };
+        _ = write!(text, "drain: ordered by the {by} at {since}, until ");
+        _ = match until {
+            Some(until) => writeln!(text, "{until}"),
+            None => writeln!(text, "undrain"),
+        };
+    }
+    text.push('\n');
     let headings = ["router", "VRID", "interface", "state", "for", "priority", "master", "addresses"];
     let mut rows = Columns::new(&headings);
     for router in &status.routers {
@@ -119,6 +129,7 @@ pub fn details(router: &RouterStatus) -> String {
     for warning in &router.warnings {
         lines.add("warning", warning);
     }
+    drain(router.drain.state, &mut lines);
     lines.add("priority", &priority(router));
     if let (Role::Backup, Some(master)) = (router.state, &router.master) {
         lines.add("master", &format_args!("{} (priority {})", master.address, master.priority));
@@ -144,6 +155,14 @@ pub fn details(router: &RouterStatus) -> String {
     lines.add("counters", &counters(&router.counters));
     lines.add("dropped", &dropped(&router.dropped));
     lines.0
+}
+
+fn drain(state: &str, lines: &mut Lines) {
+    match state {
+        DRAINED => lines.add("drain", &"takes no part"),
+        LEAVING => lines.add("drain", &"waits for another router to take over"),
+        _ => {}
+    }
 }
 
 struct Lines(String);

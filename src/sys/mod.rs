@@ -22,6 +22,7 @@ pub mod sandbox;
 pub mod signals;
 pub mod socket;
 pub mod unprivileged;
+pub mod watched_file;
 
 use std::fmt::Display;
 use std::io;

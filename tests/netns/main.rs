@@ -10,6 +10,7 @@ mod budgets;
 mod chaos;
 mod check;
 mod culprits;
+mod drain;
 mod environment;
 mod failover;
 mod features;

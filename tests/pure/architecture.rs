@@ -12,11 +12,12 @@ use syn::{Attribute, Block, ImplItemFn, ItemFn, ItemImpl, ItemMod, ItemUse, Meta
 use super::imports::{Import, Sources, circles, imports, upward};
 
 /// The paths of the crate that files in a folder may name.
-const ALLOWED: [(&str, &[&str]); 16] = [
+const ALLOWED: [(&str, &[&str]); 17] = [
     ("src/time", &[]),
     ("src/vrrp", &["vrrp", "time"]),
     ("src/lifeline", &["lifeline", "ids", "time"]),
     ("src/health", &["vrrp"]),
+    ("src/drain", &["time"]),
     ("src/config", &["vrrp", "health", "config", "printable"]),
     // The edges know the protocol's constants but not its state.
     ("src/sys", &["sys", "time", "vrrp::Family", "vrrp::GROUP_V", "vrrp::PROTOCOL", "vrrp::TTL"]),
@@ -26,8 +27,8 @@ const ALLOWED: [(&str, &[&str]); 16] = [
     ("src/interfaces", &["sys::netlink", "vrrp::Family"]),
     ("src/unicast", &["interfaces", "sys::netlink", "vrrp::Family"]),
     ("src/token", &["ids", "sys::poller"]),
-    ("src/status", &["status", "columns", "printable", "time", "vrrp::Role"]),
-    ("src/commands/cli", &["config"]),
+    ("src/status", &["status", "columns", "drain", "printable", "time", "vrrp::Role"]),
+    ("src/commands/cli", &["config", "drain"]),
     ("src/commands/scan/heard", &["vrrp", "time"]),
     ("src/commands/scan/table", &["commands::scan::heard", "vrrp", "columns", "time"]),
 ];

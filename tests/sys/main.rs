@@ -11,3 +11,4 @@ mod poller;
 mod probe;
 mod process;
 mod sandbox;
+mod watched_file;

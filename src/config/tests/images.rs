@@ -43,6 +43,7 @@ fn good(name: &str) -> &'static str {
         "PROGRAM_ENV" => "WEBHOOK_URL",
         "SANDBOX" => "off",
         "COMPAT" => "none",
+        "DRAIN_FILE" => "/run/other.drain",
         "STATUS_SOCKET" => "/run/other.sock",
         "ENV_FILE" => "/run/value",
         "METRICS_LISTEN" => ":9165",

@@ -24,7 +24,7 @@ const BEFORE: [(&str, &str); 5] = [
 ];
 
 /// Another value for every variable.
-const AFTER: [(&str, &str); 40] = [
+const AFTER: [(&str, &str); 41] = [
     ("VIP", "10.0.0.3"),
     ("VIRTUAL_ROUTER", "52"),
     ("INTERFACE", "eth0"),
@@ -61,6 +61,7 @@ const AFTER: [(&str, &str); 40] = [
     ("SANDBOX", "off"),
     ("COMPAT", "osixia"),
     ("ENV_FILE", "/run/empty"),
+    ("DRAIN_FILE", "off"),
     ("STATUS_SOCKET", "off"),
     ("METRICS_LISTEN", ":9165"),
     ("LOG_LEVEL", "debug"),

@@ -49,9 +49,9 @@ fn the_master_of_the_article_runs_as_it_is() {
     let lifeline = NonZeroU16::new(9_112);
     let serve = ServeConfig { socket: Some("/run/vrrp-init.sock".into()), metrics: None };
     let (guard, programs, sandbox, env_file) = (GuardChoice::Auto, ProgramConfig::default(), true, None);
-    let files = Box::default();
+    let (routers, drain_file, files) = (vec![router], Some("/run/vrrp-init.drain".into()), Box::default());
     let expected =
-        Config { routers: vec![router], guard, lifeline, serve, log, programs, sandbox, env_file, files };
+        Config { routers, guard, lifeline, serve, drain_file, log, programs, sandbox, env_file, files };
     assert_eq!(config, expected);
 }
 

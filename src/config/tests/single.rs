@@ -33,6 +33,20 @@ fn the_status_socket_is_found_in_an_invalid_environment() {
 }
 
 #[test]
+fn the_drain_file_is_found_in_an_invalid_environment_and_is_not_the_file_of_another_variable() {
+    let file = |vars: &[(&str, &str)]| {
+        let vars = os(&[&[INVALID], vars].concat());
+        drain_file(vars, |path| Ok([path.as_os_str().as_encoded_bytes(), b".drain\n"].concat()))
+    };
+    assert_eq!(file(&[]), Some("/run/vrrp-init.drain".into()));
+    for name in ["DRAIN_FILE", "KEEPALIVED_DRAIN_FILE"] {
+        assert_eq!(file(&[(name, "/run/x")]), Some("/run/x".into()), "{name}");
+        assert_eq!(file(&[(&format!("{name}_FILE"), "/run/x")]), Some("/run/x.drain".into()), "{name}");
+    }
+    assert_eq!(file(&[("DRAIN_FILE", "off")]), None);
+}
+
+#[test]
 fn the_interfaces_are_found_in_an_invalid_environment() {
     assert_eq!(on(&[]), [InterfaceChoice::Auto]);
     for name in ["INTERFACE", "IFACE", "KEEPALIVED_INTERFACE", "VRRP_INTERFACE"] {

@@ -152,8 +152,8 @@ pub(super) fn endpoint(address: IpAddr, index: u32) -> Endpoint {
     Endpoint { address, scope: if is_link_local(address) { index } else { 0 } }
 }
 
-/// The master that a backup follows.
+/// The master that a backup follows in order to replace it.
 pub(in crate::daemon) fn followed(router: &Router) -> Option<Endpoint> {
-    let master = router.instance().master()?;
+    let master = router.instance().master().filter(|_| !router.instance().is_drained())?;
     Some(endpoint(master.address, router.binding()?.index))
 }

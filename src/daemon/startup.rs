@@ -1,0 +1,37 @@
+//! Steps of the start that concern the process and not the routers. Logs what they report.
+
+use std::fs::File;
+
+use crate::checks::Checks;
+use crate::sandbox::Sandbox;
+use crate::serve::Server;
+use crate::sys::limits::{self, Descriptors};
+use crate::time::Instant;
+use crate::token::Poller;
+
+/// With fewer descriptors, not everything may work.
+const FEW_DESCRIPTORS: usize = 64;
+
+/// How many descriptors there are, and one of the mount namespace if they are not few.
+pub(super) fn descriptors() -> (Descriptors, Option<File>) {
+    let descriptors = limits::raise_descriptors();
+    if descriptors.limit() >= FEW_DESCRIPTORS {
+        return (descriptors, limits::hold_mounts());
+    }
+    log::warn!(event = "descriptors"; "Only {} descriptors may be open; without {FEW_DESCRIPTORS}, some of status, metrics, the report of other holders of the addresses and the immediate notice of a process's end may be missing (docker: --ulimit nofile)", descriptors.limit());
+    (descriptors, None)
+}
+
+pub(super) fn expire_server(server: &mut Server, now: Instant, poller: &Poller) {
+    for e in server.expire(now, poller) {
+        log::warn!(event = "serving"; "{e}; will retry; everything else works");
+    }
+}
+
+/// Before there is a second thread, and before a socket that receives packets is opened.
+pub(super) fn enter(sandbox: &mut Sandbox, checks: &Checks) {
+    sandbox.enter(checks.are_hidden_by_hidepid());
+    for (level, sentence) in sandbox.report() {
+        log::log!(level, event = "sandbox"; "{sentence}");
+    }
+}
