@@ -91,6 +91,7 @@ impl Sandbox {
 /// The folders, because a file that changes is often another one: Kubernetes exchanges a link next to it.
 fn files(config: &Config) -> Files {
     let folder = |path: &PathBuf| path.parent().map(Path::to_owned);
-    let read = config.files.iter().filter_map(folder).chain(["/proc".into()]).collect();
+    let read = config.files.iter().chain(&config.drain_file).filter_map(folder);
+    let read = read.chain(["/proc".into()]).collect();
     Files { read, write: config.serve.socket.iter().filter_map(folder).collect() }
 }

@@ -133,21 +133,18 @@ impl Daemon {
         let mut sandbox = Sandbox::new(&config);
         // Before any socket, so that its number is lower.
         let (descriptors, mounts) = descriptors();
-        let signals = Signals::install()?;
-        // Children that ended before the handlers were in place; later ones may be the notifier's.
-        reaper::reap(usize::MAX);
+        let signals = startup::signals()?;
         let poller = Poller::new(Clock::start()?)?;
         let network = Network::open(config.guard)?;
         poller.watch(signals.as_fd(), Token::Signals)?;
         poller.watch(network.monitor_fd(), Token::Netlink)?;
         let mut checks = Checks::new(descriptors)?;
         poller.watch(checks.identities_fd(), Token::Identities)?;
-        let mut server = Server::new(config.serve, descriptors);
-        // Their folder may be one that only root with all capabilities can write.
-        expire_server(&mut server, poller.now(), &poller);
+        let server = startup::server(config.serve, descriptors, &poller);
         enter(&mut sandbox, &checks);
         let routers = Routers::new(config.routers, network, &mut checks, &poller, descriptors)?;
         let lifelines = Lifelines::new(config.lifeline, descriptors, poller.now());
+        let programs = &config.programs.environment;
         let mut daemon = Self {
             _mounts: mounts,
             poller,
@@ -157,10 +154,7 @@ impl Daemon {
             lifelines,
             drain: DrainFile::new(config.drain_file),
             server,
-            notifier: Notifier::new(
-                |name| is_passed_on(name, &config.programs.environment),
-                sandbox.rights(),
-            ),
+            notifier: Notifier::new(|name| is_passed_on(name, programs), sandbox.rights()),
             sandbox,
             notify_failures: 0,
             pages: Pages::default(),
@@ -170,9 +164,7 @@ impl Daemon {
             reap_again: false,
             stop: None,
         };
-        if !daemon.checks.is_empty() && daemon.checks.are_hidden_by_hidepid() {
-            log::error!(event = "hidepid"; "/proc is mounted with hidepid: services of other users look dead; remount it without hidepid");
-        }
+        startup::report_hidepid(&daemon.checks);
         daemon.poll_first()?;
         daemon.start_routers();
         Ok(daemon)

@@ -113,9 +113,7 @@ pub(super) fn status(
         status.warnings.extend(routers.left_out(at).map(str::to_owned));
         status.lifeline = process.lifelines.status(router, now);
         status.left_out = routers.left_out(at).is_some();
-        if process.drain.is_some() {
-            drain_status(router, &mut status);
-        }
+        drain_status(router, process.drain, &mut status);
         status.check = router.check().map(|check| checks.status(check, now));
         let mut own = disagreements(router, &status.addresses, network);
         own.extend(elsewhere(router, network, &present));
@@ -149,7 +147,10 @@ fn interfaces(network: &Network) -> Vec<InterfaceStatus> {
 }
 
 /// What has become of the order to take no part.
-fn drain_status(router: &Router, status: &mut RouterStatus) {
+fn drain_status(router: &Router, order: Option<Order>, status: &mut RouterStatus) {
+    if order.is_none() {
+        return;
+    }
     let refusal = drain::refusal(router);
     status.drain.refused = refusal;
     status.drain.state = match refusal {

@@ -3,9 +3,13 @@
 use std::fs::File;
 
 use crate::checks::Checks;
+use crate::config::ServeConfig;
 use crate::sandbox::Sandbox;
 use crate::serve::Server;
+use crate::sys::Error;
 use crate::sys::limits::{self, Descriptors};
+use crate::sys::reaper;
+use crate::sys::signals::Signals;
 use crate::time::Instant;
 use crate::token::Poller;
 
@@ -33,5 +37,25 @@ pub(super) fn enter(sandbox: &mut Sandbox, checks: &Checks) {
     sandbox.enter(checks.are_hidden_by_hidepid());
     for (level, sentence) in sandbox.report() {
         log::log!(level, event = "sandbox"; "{sentence}");
+    }
+}
+
+pub(super) fn signals() -> Result<Signals, Error> {
+    let signals = Signals::install()?;
+    // Children that ended before the handlers were in place; later ones may be the notifier's.
+    reaper::reap(usize::MAX);
+    Ok(signals)
+}
+
+/// With its listeners: their folder may be one that only root with all capabilities can write.
+pub(super) fn server(config: ServeConfig, descriptors: Descriptors, poller: &Poller) -> Server {
+    let mut server = Server::new(config, descriptors);
+    expire_server(&mut server, poller.now(), poller);
+    server
+}
+
+pub(super) fn report_hidepid(checks: &Checks) {
+    if !checks.is_empty() && checks.are_hidden_by_hidepid() {
+        log::error!(event = "hidepid"; "/proc is mounted with hidepid: services of other users look dead; remount it without hidepid");
     }
 }

@@ -93,23 +93,7 @@ pub fn text(status: &Status) -> String {
     page.sample("healthy", &"", &u64::from(status.health.healthy));
     page.family(&("uptime_seconds", GAUGE, "Time since the start"));
     page.sample("uptime_seconds", &"", &(status.uptime_ms / 1_000));
-    page.family(&(
-        "notify_failures_total",
-        COUNTER,
-        "NOTIFY programs that could not be run, failed or were stopped",
-    ));
-    page.sample("notify_failures_total", &"", &status.notify_failures);
-    page.family(&(
-        "loop_stall_max_seconds",
-        GAUGE,
-        "Longest turn of the event loop since the start; no advert is sent or received meanwhile",
-    ));
-    page.sample("loop_stall_max_seconds", &"", &Micros(status.loop_stall_max_us));
-    page.family(&("sandbox", GAUGE, "Whether a layer of the sandbox is in force"));
-    for LayerStatus { layer, active, .. } in &status.sandbox {
-        page.sample("sandbox", &format_args!("layer=\"{layer}\""), &u8::from(*active));
-    }
-    page.drain(status.drain);
+    page.process(status);
     for (family, of) in COUNTERS {
         page.family(family);
         for router in &status.routers {
@@ -140,6 +124,26 @@ impl fmt::Display for Micros {
 struct Page(String);
 
 impl Page {
+    fn process(&mut self, status: &Status) {
+        self.family(&(
+            "notify_failures_total",
+            COUNTER,
+            "NOTIFY programs that could not be run, failed or were stopped",
+        ));
+        self.sample("notify_failures_total", &"", &status.notify_failures);
+        self.family(&(
+            "loop_stall_max_seconds",
+            GAUGE,
+            "Longest turn of the event loop since the start; no advert is sent or received meanwhile",
+        ));
+        self.sample("loop_stall_max_seconds", &"", &Micros(status.loop_stall_max_us));
+        self.family(&("sandbox", GAUGE, "Whether a layer of the sandbox is in force"));
+        for LayerStatus { layer, active, .. } in &status.sandbox {
+            self.sample("sandbox", &format_args!("layer=\"{layer}\""), &u8::from(*active));
+        }
+        self.drain(status.drain);
+    }
+
     /// Only while there is an order.
     fn drain(&mut self, order: Option<Order>) {
         const SINCE: &str = "drain_since_timestamp_seconds";

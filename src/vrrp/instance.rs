@@ -263,24 +263,6 @@ impl Instance {
         actions
     }
 
-    /// Enters Initialize or FAULT. A master first removes its addresses and then sends priority 0 (RFC 3768 §6.4.3), so
-    /// that no other router adds an address that we still have. It sends it twice: if it were lost, the others would wait
-    /// a Master_Down_Interval.
-    fn leave(&mut self, next: State, why: Why) -> Vec<Action> {
-        let from = self.role();
-        let mut actions = vec![];
-        if from == Role::Master {
-            let release = Action::Send(self.settings.advert(Priority::RELEASE));
-            actions.extend([Action::Release, release.clone(), release]);
-        }
-        self.state = next;
-        self.retries = Retries::default();
-        if from != self.role() {
-            actions.push(transition(from, self.role(), why));
-        }
-        actions
-    }
-
     /// Nothing that is scheduled moves: the next advert is sent at its time, with the new addresses.
     fn reconfigure(&mut self, now: Instant, settings: &Rc<Settings>, acquire: bool) -> Vec<Action> {
         let before = std::mem::replace(&mut self.settings, Rc::clone(settings));

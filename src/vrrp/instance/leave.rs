@@ -6,6 +6,7 @@ use crate::time::Instant;
 use crate::vrrp::backup::Backup;
 use crate::vrrp::event::{Action, Cause, Drain, Peer, Report, Role, Why};
 use crate::vrrp::master::{Leaving, Purpose};
+use crate::vrrp::retries::Retries;
 use crate::vrrp::units::{Interval, Priority};
 
 impl Instance {
@@ -66,6 +67,24 @@ impl Instance {
             self.state = State::Backup(Backup::waiting(now, &self.settings));
         }
         vec![ended]
+    }
+
+    /// Enters Initialize or FAULT. A master first removes its addresses and then sends priority 0 (RFC 3768 §6.4.3), so
+    /// that no other router adds an address that we still have. It sends it twice: if it were lost, the others would wait
+    /// a Master_Down_Interval.
+    pub(super) fn leave(&mut self, next: State, why: Why) -> Vec<Action> {
+        let from = self.role();
+        let mut actions = vec![];
+        if from == Role::Master {
+            let release = Action::Send(self.settings.advert(Priority::RELEASE));
+            actions.extend([Action::Release, release.clone(), release]);
+        }
+        self.state = next;
+        self.retries = Retries::default();
+        if from != self.role() {
+            actions.push(transition(from, self.role(), why));
+        }
+        actions
     }
 
     fn start_to_leave(&mut self, now: Instant, purpose: Purpose, report: Report) -> Vec<Action> {
