@@ -368,6 +368,47 @@ fn with_hidepid_it_keeps_what_it_needs_to_see_the_services() {
     assert_eq!(fields(router.run.pid(), &["NoNewPrivs", "Seccomp"])[0], [1, 2]);
 }
 
+/// Has the kernel end every process of this thread's that makes one of these calls, as a container's seccomp profile may.
+fn kill_for(calls: &[i64]) {
+    let instruction = |code, k, jt, jf| seccompiler::sock_filter { code, jt, jf, k };
+    let mut filter = vec![instruction(0x20, 0, 0, 0)];
+    for call in calls {
+        filter.push(instruction(0x15, u32::try_from(*call).unwrap(), 0, 1));
+        filter.push(instruction(0x06, nix::libc::SECCOMP_RET_KILL_PROCESS, 0, 0));
+    }
+    filter.push(instruction(0x06, nix::libc::SECCOMP_RET_ALLOW, 0, 0));
+    seccompiler::apply_filter(&filter).unwrap();
+}
+
+#[test]
+fn a_profile_that_kills_for_a_call_costs_a_layer_and_not_the_daemon() {
+    let lab = Lab::new();
+    for (number, calls, missing) in [
+        (1, &[nix::libc::SYS_landlock_create_ruleset][..], &["landlock"][..]),
+        (2, &[nix::libc::SYS_landlock_create_ruleset, nix::libc::SYS_seccomp], &["landlock", "seccomp"]),
+        (3, &[nix::libc::SYS_uname], &[]),
+    ] {
+        let host = lab.host(["a", "b", "c"][usize::from(number) - 1], number);
+        std::thread::scope(|scope| {
+            // What a thread started dies with it.
+            let run = || {
+                kill_for(calls);
+                let node =
+                    Node { vrid: 50 + number, vip: [10, 77, 0, 100 + number].into(), ..Node::plain(200) };
+                let router = Router::start(Kind::Ours, &host, &node);
+                router.wait_master(0, seconds(8));
+                let layers = sandbox(&router);
+                let layers = layers.as_array().unwrap().iter().filter(|layer| layer["active"] == false);
+                assert_eq!(layers.map(|layer| &layer["layer"]).collect::<Vec<_>>(), missing);
+                for layer in missing {
+                    router.run.log.wait_for(&format!("without {layer}: the seccomp profile"), seconds(1));
+                }
+            };
+            scope.spawn(run).join().unwrap();
+        });
+    }
+}
+
 /// It has to signal the processes of others, and nothing else.
 #[test]
 fn hold_keeps_one_capability() {

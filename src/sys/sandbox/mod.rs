@@ -5,6 +5,7 @@ mod landlock;
 mod needs;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod seccomp;
+pub mod trial;
 
 use std::io;
 
@@ -42,23 +43,42 @@ pub struct Layer {
 /// Applies every layer to the calling thread, and to the threads and processes that it starts. There should be no other
 /// thread.
 pub fn enter(needs: &Needs) -> Vec<Layer> {
+    apply(needs, &trial::deadly())
+}
+
+/// What fails the same way: the layers by themselves, Landlock, and seccomp.
+const GROUPS: [&str; 3] = ["privileges", "landlock", "seccomp"];
+
+/// The groups in `deadly` are left out.
+fn apply(needs: &Needs, deadly: &[&str]) -> Vec<Layer> {
+    let is_safe = |group: usize| {
+        let dies = deadly.contains(&GROUPS[group]);
+        if dies { Err("the seccomp profile above kills processes that try it".to_owned()) } else { Ok(()) }
+    };
     let limit = Rlimit { current: Some(0), maximum: Some(0) };
-    let layers = [
-        ("no_new_privs", set_no_new_privs(true).map_err(refused)),
-        // First the bounding set: to change it needs a capability.
-        ("bounding", cut_bounding_set(needs)),
-        ("capabilities", give_up_capabilities(needs)),
-        ("dumpable", set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(refused)),
-        ("core", setrlimit(Resource::Core, limit).map_err(refused)),
-    ];
-    let simple = layers.map(|(name, result)| Layer { name, note: None, missing: result.err() });
-    // The filter comes last, because it refuses some of the other calls.
-    let noted = [("landlock", restrict_files(needs)), ("seccomp", filter_calls(needs.purpose))];
-    let noted = noted.map(|(name, result)| match result {
-        Ok(note) => Layer { name, note, missing: None },
-        Err(why) => Layer { name, note: None, missing: Some(why) },
-    });
-    simple.into_iter().chain(noted).collect()
+    let plain = |name, apply: &dyn Fn() -> Result<(), String>| Layer {
+        name,
+        note: None,
+        missing: is_safe(0).and_then(|()| apply()).err(),
+    };
+    let noted = |name, group, apply: &dyn Fn() -> Result<Option<String>, String>| {
+        let (note, missing) = match is_safe(group).and_then(|()| apply()) {
+            Ok(note) => (note, None),
+            Err(why) => (None, Some(why)),
+        };
+        Layer { name, note, missing }
+    };
+    vec![
+        plain("no_new_privs", &|| set_no_new_privs(true).map_err(refused)),
+        // Before the capabilities, because to change it needs one.
+        plain("bounding", &|| cut_bounding_set(needs)),
+        plain("capabilities", &|| give_up_capabilities(needs)),
+        plain("dumpable", &|| set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(refused)),
+        plain("core", &|| setrlimit(Resource::Core, limit).map_err(refused)),
+        noted("landlock", 1, &|| restrict_files(needs)),
+        // Last, because it refuses some of the other calls.
+        noted("seccomp", 2, &|| filter_calls(needs.purpose)),
+    ]
 }
 
 /// It also keeps this process from looking into others: `/proc/PID/exe` is not readable any more.
