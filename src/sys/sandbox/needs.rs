@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use rustix::thread::CapabilitySet;
+
 use crate::sys::unprivileged::User;
 
 /// Whom the seccomp filter must suit.
@@ -20,4 +22,14 @@ pub struct Files {
     pub read: Vec<PathBuf>,
     /// Also read.
     pub write: Vec<PathBuf>,
+}
+
+/// What the process needs later.
+#[derive(Clone, Debug)]
+pub struct Needs {
+    pub files: Files,
+    pub capabilities: CapabilitySet,
+    pub purpose: Purpose,
+    /// Why all capabilities are needed.
+    pub all_capabilities: Option<&'static str>,
 }

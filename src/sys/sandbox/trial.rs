@@ -6,7 +6,10 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 
-use super::{CapabilitySet, Files, GROUPS, Needs, Purpose, apply};
+use rustix::thread::CapabilitySet;
+
+use super::layers::{GROUPS, apply};
+use super::needs::{Files, Needs, Purpose};
 
 /// The first argument of such a process; the groups to try follow.
 const COMMAND: &str = "sandbox-trial";
