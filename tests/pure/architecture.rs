@@ -37,6 +37,8 @@ const ALLOWED: [(&str, &[&str]); 17] = [
 const IMPURE: [&str; 8] =
     ["std::env", "std::fs", "std::time::Instant", "SystemTime", "nix::", "socket2", "log::info", "log::warn"];
 
+/// A table of rows that are read one by one: it is as long as what it lists.
+const TABLE: &str = "src/config/variables.rs";
 /// In lines, without tests.
 const LONGEST_FILE: usize = 430;
 /// In lines, from the signature to the last brace.
@@ -231,7 +233,7 @@ fn files_and_functions_stay_short_enough_to_read() {
     for (path, text) in sources() {
         assert!(text.starts_with("//! "), "{path} does not begin with a description");
         let lines = text.lines().count();
-        if lines > LONGEST_FILE {
+        if lines > LONGEST_FILE && path != TABLE {
             long.push(format!("{path} has {lines} lines without its tests"));
         }
         let functions = functions(&text).into_iter().filter(|(_, lines)| *lines > LONGEST_FUNCTION);
