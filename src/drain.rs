@@ -2,7 +2,6 @@
 //! no file and no clock.
 
 use std::fmt;
-use std::time::Duration;
 
 use serde::Serialize;
 
@@ -10,8 +9,6 @@ use crate::time::Timestamp;
 
 /// The most octets that a drain file has.
 pub const LONGEST: usize = 256;
-/// The longest drain that ends by itself.
-const LONGEST_TIME: u64 = 365 * 86_400;
 
 /// An order to take no part. Displays as the content of the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -60,28 +57,10 @@ impl fmt::Display for Order {
     }
 }
 
-/// A time such as `90s`, `10m`, `2h` or `1d`.
-///
-/// # Errors
-/// What would be right.
-pub fn parse_time(text: &str) -> Result<Duration, &'static str> {
-    let seconds = text.char_indices().next_back().and_then(|(at, unit)| {
-        let unit = match unit {
-            's' => 1,
-            'm' => 60,
-            'h' => 3_600,
-            'd' => 86_400,
-            _ => return None,
-        };
-        let digits = text[..at].bytes().all(|b| b.is_ascii_digit());
-        text[..at].parse::<u64>().ok().filter(|_| digits)?.checked_mul(unit)
-    });
-    let seconds = seconds.filter(|seconds| (1..=LONGEST_TIME).contains(seconds));
-    seconds.map(Duration::from_secs).ok_or("a time from 1s to 365d, such as 90s, 10m, 2h or 1d")
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn at(seconds: u64) -> Timestamp {
@@ -126,32 +105,5 @@ mod tests {
             assert_eq!(Order::read(octets, at(9)), (plain, Some(why.into())));
         }
         assert_eq!(Order::read(&long[1..], at(9)), (plain, None), "one long comment");
-    }
-
-    #[test]
-    fn a_time_has_a_unit_and_a_limit() {
-        for (text, seconds) in [("1s", 1), ("90s", 90), ("10m", 600), ("2h", 7_200), ("365d", 31_536_000)] {
-            assert_eq!(parse_time(text), Ok(Duration::from_secs(seconds)), "{text}");
-        }
-        for text in [
-            "",
-            "0",
-            "0s",
-            "10",
-            "forever",
-            "1e9",
-            "1e9s",
-            "-1m",
-            "+1m",
-            "1.5h",
-            "366d",
-            "99999999999999999999d",
-            "m",
-            "1 m",
-            "é",
-            "1ms",
-        ] {
-            assert!(parse_time(text).is_err(), "{text}");
-        }
     }
 }

@@ -103,6 +103,29 @@ impl Serialize for Timestamp {
     }
 }
 
+/// The longest time that [`parse_span`] reads: a year of 365 days.
+const LONGEST_SPAN: u64 = 365 * 86_400;
+
+/// A time such as `90s`, `10m`, `2h` or `1d`.
+///
+/// # Errors
+/// What would be right.
+pub fn parse_span(text: &str) -> Result<Duration, &'static str> {
+    let seconds = text.char_indices().next_back().and_then(|(at, unit)| {
+        let unit = match unit {
+            's' => 1,
+            'm' => 60,
+            'h' => 3_600,
+            'd' => 86_400,
+            _ => return None,
+        };
+        let is_number = text[..at].bytes().all(|octet| octet.is_ascii_digit());
+        text[..at].parse::<u64>().ok().filter(|_| is_number)?.checked_mul(unit)
+    });
+    let seconds = seconds.filter(|seconds| (1..=LONGEST_SPAN).contains(seconds));
+    seconds.map(Duration::from_secs).ok_or("a time from 1s to 365d, such as 90s, 10m, 2h or 1d")
+}
+
 /// A duration in whole milliseconds, rounded down.
 pub fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
@@ -153,6 +176,31 @@ mod tests {
             last = next;
         }
         assert_eq!(last, (2134, 4, 10));
+    }
+
+    #[test]
+    fn a_span_has_a_number_a_unit_and_a_limit() {
+        for (text, seconds) in [("1s", 1), ("90s", 90), ("10m", 600), ("2h", 7_200), ("365d", 31_536_000)] {
+            assert_eq!(parse_span(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        let wrong = [
+            "",
+            "0s",
+            "10",
+            "1e9s",
+            "-1m",
+            "+1m",
+            "1.5h",
+            "366d",
+            "99999999999999999999d",
+            "m",
+            "1 m",
+            "é",
+            "1ms",
+        ];
+        for text in wrong {
+            assert!(parse_span(text).is_err(), "{text}");
+        }
     }
 
     #[test]

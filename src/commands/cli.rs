@@ -9,7 +9,7 @@ use std::time::Duration;
 use lexopt::{Arg, Parser};
 
 use crate::config;
-use crate::drain;
+use crate::time::parse_span;
 
 /// A command with its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +26,13 @@ pub enum Command {
         /// As JSON instead of text.
         json: bool,
     },
+    /// Show the status on the terminal until a signal stops it.
+    Watch,
     /// Print the last transitions of the running daemon.
-    Why,
+    Why {
+        /// Only those of this time until now.
+        since: Option<Duration>,
+    },
     /// Query the health of the running daemon.
     Healthcheck(HealthQuery),
     /// List the VRRP routers on this network.
@@ -95,15 +100,15 @@ static COMMANDS: [Row; 11] = [
     },
     Row {
         name: "status",
-        arguments: "[--json]",
-        help: "print the state of the running daemon and of its addresses in the kernel",
+        arguments: "[--json | --watch]",
+        help: "print the state of the running daemon and of its addresses in the kernel; --watch: on the whole terminal, again each second",
         command: Command::Status { json: false },
     },
     Row {
         name: "why",
-        arguments: "",
-        help: "print the last transitions with cause and timing",
-        command: Command::Why,
+        arguments: "[--since TIME]",
+        help: "print the last transitions with cause and timing; --since: only those of a TIME until now, such as 90s, 10m, 1h or 2d",
+        command: Command::Why { since: None },
     },
     Row {
         name: "healthcheck",
@@ -171,7 +176,10 @@ impl Command {
                     *file = Some(path(&mut parser)?);
                 }
                 (Arg::Long("for"), Some(Self::Drain(options))) => {
-                    options.time = Some(drain_time(&mut parser)?);
+                    options.time = Some(span(&mut parser, "--for")?);
+                }
+                (Arg::Long("since"), Some(Self::Why { since: since @ None })) => {
+                    *since = Some(span(&mut parser, "--since")?);
                 }
                 (Arg::Long(name), Some(command)) => command.set_option(name)?,
                 (Arg::Long(name), None) => return Err(UsageError::unknown("option", &format!("--{name}"))),
@@ -189,6 +197,10 @@ impl Command {
 
     fn set_option(&mut self, name: &str) -> Result<(), UsageError> {
         match (self, name) {
+            (Self::Status { json: true }, "watch") | (Self::Watch, "json") => {
+                return Err(UsageError { problem: "status takes --json or --watch, not both".into() });
+            }
+            (command @ Self::Status { json: false }, "watch") => *command = Self::Watch,
             (Self::Status { json }, "json") => *json = true,
             (Self::Drain(options), "force") => options.force = true,
             (Self::Healthcheck(query), "ready") => query.state = RequiredState::Ready,
@@ -217,12 +229,11 @@ fn path(parser: &mut Parser) -> Result<PathBuf, UsageError> {
     std::path::absolute(&path).map_err(|_| UsageError::unknown("file", &path.to_string_lossy()))
 }
 
-/// The time after `--for`.
-fn drain_time(parser: &mut Parser) -> Result<Duration, UsageError> {
-    let text = parser.value().map_err(|error| UsageError { problem: error.to_string() })?;
+/// The time after `option`.
+fn span(parser: &mut Parser, option: &str) -> Result<Duration, UsageError> {
+    let text = parser.value().unwrap_or_default();
     let text = text.to_string_lossy();
-    let problem = |right| UsageError { problem: format!("--for takes {right}, not {text:?}") };
-    drain::parse_time(&text).map_err(problem)
+    parse_span(&text).map_err(|right| UsageError { problem: format!("{option} takes {right}, not {text:?}") })
 }
 
 fn scan_seconds(text: &str) -> Result<u16, UsageError> {
@@ -319,10 +330,28 @@ mod tests {
         };
         assert_eq!(parse(&["status"]), Ok(Command::Status { json: false }));
         assert_eq!(parse(&["status", "--json"]), Ok(Command::Status { json: true }));
-        assert_eq!(parse(&["why"]), Ok(Command::Why));
+        assert_eq!(parse(&["status", "--watch"]), Ok(Command::Watch));
+        assert_eq!(parse(&["why"]), Ok(Command::Why { since: None }));
+        let since = Some(Duration::from_hours(1));
+        assert_eq!(parse(&["why", "--since", "1h"]), Ok(Command::Why { since }));
+        assert_eq!(parse(&["why", "--since=3600s"]), Ok(Command::Why { since }));
         assert_eq!(parse(&["healthcheck"]), check(RequiredState::Any, None));
         assert_eq!(parse(&["healthcheck", "--ready"]), check(RequiredState::Ready, None));
         assert_eq!(parse(&["healthcheck", "--master", "VI_2"]), check(RequiredState::Master, Some("VI_2")));
+    }
+
+    #[test]
+    fn a_wrong_time_is_answered_with_an_example() {
+        for args in [&["why", "--since"][..], &["why", "--since", "1"], &["why", "--since=yesterday"]] {
+            let error = parse(args).unwrap_err();
+            let right = "vrrp-init: --since takes a time from 1s to 365d, such as 90s, 10m, 2h or 1d, not \"";
+            assert!(error.starts_with(right), "{error}");
+        }
+        assert!(parse(&["why", "--since", "1h", "--since", "2h"]).is_err());
+        assert!(parse(&["status", "--since", "1h"]).is_err());
+        for args in [["status", "--json", "--watch"], ["status", "--watch", "--json"]] {
+            assert!(parse(&args).unwrap_err().contains("--json or --watch, not both"), "{args:?}");
+        }
     }
 
     #[test]

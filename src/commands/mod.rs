@@ -12,6 +12,7 @@ pub mod panic;
 mod query;
 mod run;
 mod scan;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -34,7 +35,9 @@ pub fn execute(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Command::Scan { seconds }) => failure::exit(scan::scan(seconds.unwrap_or(cli::SCAN_SECONDS))),
         Ok(Command::Status { json: true }) => query::show(Part::Json),
         Ok(Command::Status { json: false }) => query::show(Part::Text),
-        Ok(Command::Why) => query::show(Part::Why),
+        Ok(Command::Watch) => watch::watch(),
+        Ok(Command::Why { since: None }) => query::show(Part::Why),
+        Ok(Command::Why { since: Some(since) }) => query::why_since(since),
         Ok(Command::Healthcheck(query)) => query::healthcheck(&query),
         Ok(Command::Drain(options)) => drain::drain(options),
         Ok(Command::Undrain) => drain::undrain(),

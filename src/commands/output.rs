@@ -13,14 +13,32 @@ pub(super) fn print(text: &str) {
 
 /// Prints `text` with states and problems in color if a terminal shows it, unless NO_COLOR is set (no-color.org).
 pub(super) fn print_in_color(text: &str) {
+    write(&if is_terminal() { painted(text) } else { printable::lines(text) });
+}
+
+/// Whether standard output is a terminal.
+pub(super) fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// `text` as a terminal may show it, in color unless NO_COLOR is set.
+pub(super) fn painted(text: &str) -> String {
     let text = printable::lines(text);
-    let wanted = || std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    write(&if io::stdout().is_terminal() && wanted() { colored(text) } else { text });
+    let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    if wanted { colored(text) } else { text }
 }
 
 fn write(text: &str) {
+    let _ = write_raw(text);
+}
+
+/// Writes what may control a terminal.
+///
+/// # Errors
+/// The terminal is gone.
+pub(super) fn write_raw(text: &str) -> io::Result<()> {
     let mut out = io::stdout();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    out.write_all(text.as_bytes()).and_then(|()| out.flush())
 }
 
 /// The text with states and problems in the colors of ECMA-48.

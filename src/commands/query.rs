@@ -15,7 +15,8 @@ use super::environment::status_socket;
 use super::output;
 use crate::columns::join;
 use crate::config::health_socket;
-use crate::status::{DOWN, Document, OK, Part};
+use crate::status::{DOWN, Document, OK, Part, recent};
+use crate::sys::poller::wall_clock;
 
 /// The daemon's loop never blocks. If it does not answer in this time, it hangs.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -35,7 +36,7 @@ enum QueryError {
 
 /// Prints one part of the daemon's answer.
 pub(super) fn show(part: Part) -> ExitCode {
-    match status_socket().ok_or(QueryError::Off).and_then(|path| ask(path, part)) {
+    match ask_status(part) {
         Ok(document) => {
             let text = document.part(part);
             match part {
@@ -54,8 +55,37 @@ pub(super) fn show(part: Part) -> ExitCode {
 
 /// One part of the daemon's answer.
 pub(super) fn ask_daemon(part: Part) -> Result<String, String> {
-    let document = status_socket().ok_or(QueryError::Off).and_then(|path| ask(path, part));
+    let document = ask_status(part);
     document.map(|document| document.part(part).to_owned()).map_err(|error| error.to_string())
+}
+
+/// Prints whether the addresses serve, and the transitions from `since` ago until now.
+pub(super) fn why_since(since: Duration) -> ExitCode {
+    match ask_status(Part::Why) {
+        Ok(document) => {
+            output::print_in_color(&recent(document.part(Part::Why), wall_clock(), since));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            output::print_error(&format_args!("vrrp-init: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The text of `status`, or why there is none.
+pub(super) fn status_text() -> String {
+    match ask_status(Part::Text) {
+        Ok(document) => document.part(Part::Text).to_owned(),
+        Err(error @ QueryError::NoAnswer { .. }) => {
+            format!("no daemon is running; this asks again each second\n\n{error}")
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
+fn ask_status(part: Part) -> Result<Document, QueryError> {
+    status_socket().ok_or(QueryError::Off).and_then(|path| ask(path, part))
 }
 
 /// Exits with 0 or 1, and prints one line, which Docker keeps.

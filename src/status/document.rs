@@ -2,6 +2,7 @@
 //! parses nothing; for a healthcheck it is the first form alone. Knows no socket.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::history::History;
 use super::model::{Brief, BriefRouter, DRAINED, LEAVING, NOT_DRAINED, REFUSED, Serving, Status};
@@ -28,7 +29,7 @@ pub enum Part {
     Json,
     /// Text for people.
     Text,
-    /// Whether the addresses serve, then the last transitions, one line each.
+    /// Whether the addresses serve, since when the transitions are known, then the last of them, one line each.
     Why,
     /// What has become of a drain ([`NOT_DRAINED`], [`LEAVING`], [`DRAINED`] or [`REFUSED`]), a tab, when it was ordered, a
     /// tab, and a sentence.
@@ -42,7 +43,13 @@ pub struct Document(String);
 impl Document {
     /// Writes all parts.
     pub fn write(status: &Status, history: &History) -> String {
-        let why = format!("Now: {}\n{}", printable::line(&headline(status)), history.sentences());
+        let started = status.time.before(Duration::from_millis(status.uptime_ms));
+        let why = format!(
+            "Now: {}\n{}\n{}",
+            printable::line(&headline(status)),
+            history.reach(started),
+            history.sentences()
+        );
         let parts = [health(&status.brief()), status.json(), text(status), why, drain(status)];
         parts.join(&SEPARATOR.to_string())
     }
@@ -129,7 +136,8 @@ mod tests {
         assert_eq!(document.part(Part::Health), HEALTH);
         assert!(document.part(Part::Json).starts_with("{\"version\":\""));
         assert!(document.part(Part::Text).contains("VI_1"));
-        let now = "Now: VI_2: FAULT: interface eth1 has no carrier; no master is heard\n";
+        let now = "Now: VI_2: FAULT: interface eth1 has no carrier; no master is heard\n\
+                   Known since 1970-01-01T00:00:00.000Z, the start of vrrp-init\n";
         assert_eq!(document.part(Part::Why), now);
         let none = "no\t\tVI_2: FAULT: interface eth1 has no carrier; no master is heard";
         assert_eq!(document.part(Part::Drain), none);

@@ -99,6 +99,16 @@ impl History {
         self.transitions.push_back(transition);
     }
 
+    /// Since when every transition is known; `started`: when the daemon did.
+    pub fn reach(&self, started: Timestamp) -> String {
+        match self.transitions.front() {
+            Some(oldest) if self.transitions.len() >= CAPACITY => {
+                format!("Known since {}, the oldest of the last {CAPACITY} transitions", oldest.time)
+            }
+            _ => format!("Known since {started}, the start of vrrp-init"),
+        }
+    }
+
     /// One line per transition, oldest first.
     pub fn sentences(&self) -> String {
         let mut text = String::new();
@@ -107,6 +117,24 @@ impl History {
         }
         text
     }
+}
+
+/// The part for `why`, with the transitions from `since` before `now` on alone.
+pub fn recent(why: &str, now: Timestamp, since: Duration) -> String {
+    let from = now.before(since).to_string();
+    let (mut text, mut lines) = (String::new(), why.lines());
+    for line in lines.by_ref().take(2) {
+        _ = writeln!(text, "{line}");
+    }
+    let before = text.len();
+    // Times of this form are in the order of their texts.
+    for line in lines.filter(|line| line.split(' ').next() >= Some(from.as_str())) {
+        _ = writeln!(text, "{line}");
+    }
+    if text.len() == before {
+        _ = writeln!(text, "No transition in the last {}, since {from}", span(since));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -152,6 +180,35 @@ mod tests {
         history.record(0, at(4_600), transition("10.0.0.11 fell silent"));
         let expected = "its last advert arrived; priority 11 to 13; 10.0.0.11 fell silent, 3.6 s later\n";
         assert!(history.sentences().ends_with(expected), "{}", history.sentences());
+    }
+
+    #[test]
+    fn recent_transitions_are_selected_by_their_time() {
+        let at = |seconds: u64| Timestamp::after_epoch(Duration::from_secs(1_795_521_784 + seconds));
+        let mut history = History::default();
+        let head = "Now: fine\nKnown since 2026-11-24T12:03:04.000Z, the start of vrrp-init\n";
+        let part =
+            |history: &History| format!("Now: fine\n{}\n{}", history.reach(at(0)), history.sentences());
+        assert_eq!(part(&history), head);
+        for n in [10, 20, 3_600] {
+            history.record(0, Instant::START, Transition { time: at(n), ..transition(&format!("at {n}")) });
+        }
+        let select = |now, since| recent(&part(&history), at(now), Duration::from_secs(since));
+        let causes = |text: &str| {
+            let rest = text.strip_prefix(head).unwrap();
+            rest.lines()
+                .map(|line| line.rsplit_once(": ").map_or(line, |(_, cause)| cause).to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(causes(&select(3_700, 7_200)), ["at 10", "at 20", "at 3600"]);
+        assert_eq!(causes(&select(3_620, 3_600)), ["at 20", "at 3600"], "the first moment counts");
+        let none = "No transition in the last 1 min 30 s, since 2026-11-24T13:03:14.000Z";
+        assert_eq!(select(3_700, 90), format!("{head}{none}\n"));
+        for n in 0..CAPACITY {
+            history.record(0, Instant::START, Transition { time: at(4_000), ..transition(&n.to_string()) });
+        }
+        let oldest = "Known since 2026-11-24T13:09:44.000Z, the oldest of the last 200 transitions";
+        assert_eq!(history.reach(at(0)), oldest);
     }
 
     #[test]

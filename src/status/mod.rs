@@ -10,7 +10,7 @@ mod serving;
 mod text;
 
 pub use document::{DOWN, Document, MAX_DETAILS, OK, Part, TROUBLE};
-pub use history::{History, Transition};
+pub use history::{History, Transition, recent};
 pub use model::{
     AddressStatus, Brief, BriefRouter, CheckStatus, Counters, DRAINED, Dropped, FaultStatus, GuardStatus,
     Health, HeardStatus, InterfaceStatus, LEAVING, LayerStatus, LifelineStatus, NOT_DRAINED, PeerStatus,

@@ -7,10 +7,10 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::support::lab::Lab;
+use crate::support::lab::{Host, Lab};
 use crate::support::many::Many;
 use crate::support::pair::{Pair, START};
-use crate::support::process::{Launch, Running};
+use crate::support::process::{Launch, Running, children_of};
 use crate::support::query::{body, command, connect, get, page, with_metrics};
 use crate::support::router::{Kind, Node, OURS, Router};
 use crate::support::service::Haproxy;
@@ -83,6 +83,75 @@ fn why_names_who_died_and_who_took_over_when() {
     }
     let (_, text) = command(&b, &["why"]);
     assert!(text.lines().last().unwrap().contains("VI_1 MASTER after "), "{text}");
+}
+
+#[test]
+fn why_can_be_limited_to_the_recent_past_and_says_since_when_it_knows() {
+    let lab = Lab::new();
+    let router = Router::start(Kind::Ours, &lab.host("a", 1), &Node::plain(200));
+    router.wait_master(0, START);
+    let (code, text) = command(&router, &["why", "--since", "1h"]);
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(code, 0);
+    assert!(lines[0].starts_with("Now: ") && lines[1].starts_with("Known since "), "{text}");
+    assert!(
+        lines[1].ends_with(", the start of vrrp-init") && lines[3].contains(" VI_1 MASTER after "),
+        "{text}"
+    );
+    std::thread::sleep(millis(1_100));
+    let (code, text) = command(&router, &["why", "--since=1s"]);
+    assert!(code == 0 && text.lines().count() == 3, "{text}");
+    assert!(text.lines().last().unwrap().starts_with("No transition in the last 1.0 s, since 20"), "{text}");
+    let (code, text) = command(&router, &["why", "--since", "1"]);
+    assert!(code == 64 && text.contains("such as 90s, 10m, 2h or 1d, not \"1\""), "{text}");
+}
+
+/// `status --watch` in a terminal of 6 lines that util-linux' script makes.
+fn watch(host: &Host, before: &str, socket: &Path) -> Running {
+    let shell = format!("stty rows 6 cols 40; exec {before} {OURS} status --watch");
+    let env = [("STATUS_SOCKET".into(), socket.into())];
+    let script = Path::new("/usr/bin/script");
+    Running::start(host, Launch::NotPidOne, script, &["-qefc", &shell, "/dev/null"], &env)
+}
+
+#[test]
+fn a_watch_outlives_the_daemon_and_leaves_the_terminal_as_it_was() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let socket = host.file("watched.sock");
+    for signal in ["INT", "TERM"] {
+        let until = format!("timeout --foreground --preserve-status -s {signal} 7");
+        let mut watch = watch(&host, &until, &socket);
+        watch.log.wait_for("no daemon is running", seconds(3));
+        let node = Node::plain(200).with("STATUS_SOCKET", &socket);
+        let mut router = Router::start(Kind::Ours, &host, &node);
+        watch.log.wait_for(concat!("vrrp-init ", env!("CARGO_PKG_VERSION"), ", up "), seconds(3));
+        watch.log.wait_for(" more lines", seconds(3));
+        let mark = watch.log.mark();
+        router.run.kill();
+        watch.log.wait_for_after(mark, "no daemon is running", seconds(3));
+        assert_eq!(watch.wait_exit(seconds(10)), 0);
+        let text = watch.log.whole(seconds(1));
+        assert!(text.starts_with("\u{1b}[?1049h\u{1b}[?25l\u{1b}[?7l"), "{text:?}");
+        assert!(text.ends_with("\u{1b}[?7h\u{1b}[?25h\u{1b}[?1049l"), "{text:?}");
+    }
+}
+
+#[test]
+fn a_watch_ends_with_its_terminal_and_needs_one() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let socket = host.file("watched.sock");
+    let mut watch = watch(&host, "", &socket);
+    watch.log.wait_for("no daemon is running", seconds(3));
+    let child = children_of(watch.pid())[0];
+    assert!(fs::read_link(format!("/proc/{child}/exe")).is_ok_and(|exe| exe == Path::new(OURS)));
+    watch.kill();
+    wait_until("the watch has ended", seconds(3), || fs::read_link(format!("/proc/{child}/exe")).is_err());
+    let args = ["status", "--watch"];
+    let mut piped = Running::start(&host, Launch::NotPidOne, Path::new(OURS), &args, &[]);
+    assert_eq!(piped.wait_exit(seconds(2)), 64);
+    piped.log.wait_for("status --watch needs a terminal … docker exec -it", seconds(1));
 }
 
 #[test]

@@ -28,7 +28,7 @@ const ALLOWED: [(&str, &[&str]); 17] = [
     ("src/unicast", &["interfaces", "sys::netlink", "vrrp::Family"]),
     ("src/token", &["ids", "sys::poller"]),
     ("src/status", &["status", "columns", "drain", "printable", "time", "vrrp::Role"]),
-    ("src/commands/cli", &["config", "drain"]),
+    ("src/commands/cli", &["config", "time"]),
     ("src/commands/scan/heard", &["vrrp", "time"]),
     ("src/commands/scan/table", &["commands::scan::heard", "vrrp", "columns", "time"]),
 ];
