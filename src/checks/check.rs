@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::outcome::{CheckContext, Outcome};
+use super::outcome::{CheckContext, Concern, Outcome};
 use super::probe::ProbeTask;
 use super::process::ServiceProcesses;
 use super::table::{ProcessTable, ScanId};
@@ -101,7 +101,8 @@ impl Check {
     ) -> Outcome {
         let mut outcome = Outcome::default();
         let ran = self.processes.all_run();
-        self.processes.update(now, context.table, &mut outcome.changes);
+        let changes = self.processes.update(now, context.table);
+        (outcome.changes, outcome.warnings) = (changes.facts, changes.warnings);
         let runs = self.processes.all_run();
         let polled = self.scan.take_if(|scan| *scan <= id).is_some();
         if ran && !runs {
@@ -112,16 +113,26 @@ impl Check {
             }
         } else if polled {
             self.scan_error_reported = false;
-            self.start_probes(now, runs, context, &mut outcome);
+            let missed = self.processes.miss(now, context.table).into_iter();
+            outcome.warnings.extend(missed.map(Concern::Missing));
+            // A process that is stopped is not gone: it fails one look after the other.
+            self.start_probes(now, self.processes.all_work(), context, &mut outcome);
         }
         self.record(now, outcome)
     }
 
-    fn record(&mut self, now: Instant, outcome: Outcome) -> Outcome {
+    fn record(&mut self, now: Instant, mut outcome: Outcome) -> Outcome {
         if outcome.verdict.is_some() {
             self.since = now;
         }
+        let probes_pass = self.probes.iter().all(ProbeTask::passed);
+        outcome.is_early = probes_pass && self.processes.are_awaited();
         outcome
+    }
+
+    /// The current warnings, a sentence each, with when it began and was last seen to be true.
+    pub(super) fn warnings(&self, now: Instant) -> impl Iterator<Item = (String, [Instant; 2])> {
+        self.processes.warnings(now)
     }
 
     /// The regular poll: a scan, then the probes. It counts as one result, once every probe has ended. While the last poll

@@ -24,7 +24,7 @@ use crate::time::Instant;
 use crate::token::{Poller, Token};
 use check::Check;
 use outcome::CheckContext;
-pub(crate) use outcome::Outcome;
+pub(crate) use outcome::{Concern, Outcome};
 use table::{ProcessTable, ScanId};
 use watches::{Updated, Watches};
 
@@ -173,6 +173,11 @@ impl Checks {
     /// The weight and the current verdict.
     pub(crate) fn result(&self, id: CheckId) -> (Weight, Verdict) {
         self.check(id).result()
+    }
+
+    /// The current warnings, a sentence each, with when it began and was last seen to be true.
+    pub(crate) fn warnings(&self, id: CheckId, now: Instant) -> impl Iterator<Item = (String, [Instant; 2])> {
+        self.check(id).warnings(now)
     }
 
     /// The results of the last poll.

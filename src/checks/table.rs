@@ -25,6 +25,18 @@ const PATIENCE: Duration = Duration::from_millis(250);
 const BURST: usize = 5;
 const RESCAN_INTERVAL: Duration = Duration::from_millis(200);
 
+/// So many processes without a service are looked at, and so many names of them reported.
+const EXAMINED: usize = 256;
+const BYSTANDERS: usize = 5;
+
+/// The processes beside those of the services.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Bystanders {
+    /// None but those of this program.
+    None,
+    Named(Vec<String>),
+}
+
 /// Identifies a scan by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ScanId(u64);
@@ -48,6 +60,8 @@ pub(super) struct ProcessTable {
     known: Vec<Known>,
     /// By name, the matching processes.
     found: Vec<Vec<Process>>,
+    /// The pids of matching processes that a signal has stopped.
+    stopped: Vec<i32>,
     phase: Phase,
     /// The number of scans that have begun.
     begun: u64,
@@ -76,6 +90,7 @@ struct Scan {
     depth: Depth,
     known: Vec<Known>,
     found: Vec<Vec<Process>>,
+    stopped: Vec<i32>,
     repeated: usize,
     /// The last pid whose comm was read again.
     last_repeated: i32,
@@ -93,6 +108,7 @@ impl ProcessTable {
             names: Names::default(),
             known: vec![],
             found: vec![],
+            stopped: vec![],
             phase: Phase::Idle,
             begun: 0,
             requested: None,
@@ -120,6 +136,18 @@ impl ProcessTable {
     #[cfg(test)]
     pub(super) fn reads(&self) -> usize {
         self.reads
+    }
+
+    /// Whether a signal had stopped the process at the last scan.
+    pub(super) fn is_stopped(&self, process: Process) -> bool {
+        self.stopped.contains(&process.pid)
+    }
+
+    /// Some of the processes that match no service.
+    pub(super) fn bystanders(&self) -> Bystanders {
+        let others = self.known.iter().filter(|known| !known.matches()).take(EXAMINED);
+        let names = self.procfs.program_names(others.map(Known::pid), BYSTANDERS);
+        if names.is_empty() { Bystanders::None } else { Bystanders::Named(names) }
     }
 
     /// The same for each name.
@@ -224,7 +252,15 @@ impl ProcessTable {
         let found = vec![vec![]; self.found.len()];
         let last_repeated = self.repeat_after;
         let known = Vec::with_capacity(self.known.len());
-        Ok(Scan { listing: self.procfs.list()?, depth, known, found, repeated: 0, last_repeated })
+        Ok(Scan {
+            listing: self.procfs.list()?,
+            depth,
+            known,
+            found,
+            stopped: vec![],
+            repeated: 0,
+            last_repeated,
+        })
     }
 
     /// Returns whether the listing has ended.
@@ -274,6 +310,7 @@ impl ProcessTable {
         if !known.has_comm(&status.comm) {
             return self.examine(listed, scan);
         }
+        scan.stopped.extend(status.is_stopped.then_some(listed.pid));
         for (before, after) in self.found.iter().zip(&mut scan.found) {
             if before.contains(&status.process) {
                 insert(after, status.process, |process| process.pid);
@@ -291,6 +328,7 @@ impl ProcessTable {
         let named = self.names.with_comm(&comm);
         if !named.is_empty() {
             let Some(status) = self.status(listed.pid)? else { return Ok(()) };
+            scan.stopped.extend(status.is_stopped.then_some(listed.pid));
             for at in &named {
                 insert(&mut scan.found[*at], status.process, |process| process.pid);
             }
@@ -327,6 +365,7 @@ impl ProcessTable {
         }
         self.known = scan.known;
         self.found = scan.found;
+        self.stopped = scan.stopped;
         // Not before: the listing has a descriptor of its own, and there may be few.
         self.error = self.reader.start().err();
     }

@@ -185,7 +185,7 @@ variables! {
         scope: Inherited,
         default: None,
         on_change: Live,
-        help: "names of the processes to check, separated by commas, spaces or newlines; all of them must be running",
+        help: "names of the processes to check, separated by commas, spaces or newlines; all of them must be running. It sees a death, not a hang: set CHECK_HTTP or CHECK_TCP beside it",
     }
     CHECK_TCP check_tcp: Vec<SocketAddr> {
         parse: list "host:port" endpoint::tcp,

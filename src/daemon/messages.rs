@@ -10,7 +10,7 @@ use log::Level;
 pub(super) use super::conflict::{Conflict, Reaction};
 pub(super) use super::subject::Subject;
 use super::transition_lines::Transition;
-use crate::checks::Outcome;
+use crate::checks::{Concern, Outcome};
 use crate::columns::join;
 use crate::config::InterfaceChoice;
 use crate::health::Verdict;
@@ -84,8 +84,14 @@ pub(super) fn log_outcome(subject: &Subject<'_>, outcome: &Outcome) {
     for change in &outcome.changes {
         subject.log_event(Level::Info, "service", change);
     }
+    for concern in &outcome.warnings {
+        match concern {
+            Concern::Missing(text) => subject.log_event(Level::Warn, "service_missing", text),
+            Concern::CrashLoop(text) => subject.log_event(Level::Warn, "crash_loop", text),
+        }
+    }
     let names = subject.watched.join(", ");
-    match outcome.verdict {
+    match outcome.verdict.filter(|verdict| *verdict != Verdict::Failed || !outcome.is_early) {
         Some(Verdict::Healthy) => {
             subject.log_event(Level::Info, "check", format_args!("Check of {names} succeeded"));
         }

@@ -28,6 +28,9 @@ use crate::sys::poller::wall_clock;
 use crate::time::{Instant, millis};
 use crate::vrrp::{Cause, Drops, Peer, Role};
 
+/// A crash loop is in the present tense for so long after the last end.
+const CRASH_LOOP: Duration = Duration::from_secs(30);
+
 /// The part that a healthcheck needs.
 pub(super) fn brief(routers: &mut Routers, checks: &Checks, now: Instant) -> Brief {
     let (present, mut problems) = present(routers);
@@ -109,8 +112,9 @@ pub(super) fn status(
     let mut statuses = vec![];
     for (at, router) in routers.iter().enumerate() {
         let mut status = router_status(router, now, network, &present);
-        status.warnings.extend(router.outside_all_subnets(network));
-        status.warnings.extend(routers.left_out(at).map(str::to_owned));
+        let others = router.outside_all_subnets(network).into_iter();
+        status.warnings.extend(others.chain(routers.left_out(at).map(str::to_owned)));
+        status.warnings.extend(check_warnings(router, checks, now));
         status.lifeline = process.lifelines.status(router, now);
         status.left_out = routers.left_out(at).is_some();
         drain_status(router, process.drain, &mut status);
@@ -159,6 +163,12 @@ fn drain_status(router: &Router, order: Option<Order>, status: &mut RouterStatus
         None => LEAVING,
     };
     status.warnings.extend(refusal.map(|why| format!("Not drained: {why}")));
+}
+
+/// What its check has to say, with its age.
+fn check_warnings(router: &Router, checks: &Checks, now: Instant) -> Vec<String> {
+    let warnings = router.check().into_iter().flat_map(|check| checks.warnings(check, now));
+    warnings.map(|(text, [first, last])| messages::aged(&text, [first, last], now, CRASH_LOOP)).collect()
 }
 
 /// Writes the status to the log, as people read it: JSON of many routers would exceed what a pipe holds.

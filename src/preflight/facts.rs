@@ -16,6 +16,10 @@ use crate::sys::process::ProcFs;
 use crate::sys::{Error, program, route};
 use crate::vrrp::Family;
 
+/// So many processes are looked at for the names of programs, and so many names reported.
+const EXAMINED: usize = 256;
+const NAMED: usize = 5;
+
 /// The machine at this moment.
 #[derive(Debug, Default)]
 pub struct Facts {
@@ -45,6 +49,8 @@ pub struct Processes {
     pub services: Vec<(String, Vec<i32>)>,
     /// vrrp-init sees only its own processes.
     pub alone: bool,
+    /// Some of the programs that run here.
+    pub programs: Vec<String>,
     /// `/proc` is mounted with hidepid.
     pub hidden: bool,
     /// Services in this network namespace, as far as the kernel permits reading it.
@@ -162,6 +168,8 @@ impl Processes {
         Ok(Self {
             services,
             alone: procfs.is_alone()?,
+            programs: procfs
+                .program_names(procfs.list()?.flatten().map(|listed| listed.pid).take(EXAMINED), NAMED),
             hidden: procfs.hides_processes()?,
             same_network,
             nonlocal_bind: [Family::V4, Family::V6].map(route::nonlocal_bind),

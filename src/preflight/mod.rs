@@ -8,6 +8,7 @@ use std::path::Path;
 
 use log::Level;
 
+use crate::columns::join;
 use crate::config::{CheckConfig, Config, GuardChoice, InterfaceChoice, RouterConfig, VirtualAddress};
 use crate::health::{Effective, Verdict, Weight, effective};
 use crate::interfaces::Interfaces;
@@ -288,7 +289,11 @@ fn service(name: &str, pids: &[i32], processes: &Processes, found: &mut Findings
             );
             found.add(Level::Warn, true, text);
         }
-        [] => found.add(Level::Warn, true, format!("{name} is not seen among the processes here")),
+        [] => {
+            let programs = join(&processes.programs, ", ");
+            let here = if programs.is_empty() { String::new() } else { format!(" (here run: {programs})") };
+            found.add(Level::Warn, true, format!("{name} is not seen among the processes here{here}"));
+        }
     }
     if processes.same_network.iter().any(|known| known == name) {
         nonlocal_bind(name, processes, found);

@@ -179,6 +179,9 @@ fn a_service_is_seen_or_hidden_or_in_another_namespace() {
     assert_eq!(service(seen(&[17], false)), "info haproxy runs: pid 17");
     assert_eq!(service(seen(&[17, 18, 19], false)), "info haproxy runs: pid 17 and 2 more");
     assert_eq!(service(seen(&[], false)), "warn haproxy is not seen among the processes here");
+    let mut others = seen(&[], false);
+    others.processes.as_mut().unwrap().programs = vec!["nginx".into(), "sh".into()];
+    assert_eq!(service(others), "warn haproxy is not seen among the processes here (here run: nginx, sh)");
     assert_eq!(
         service(seen(&[], true)),
         "warn haproxy is not seen, nor any process but vrrp-init: if its container is running, it lacks \

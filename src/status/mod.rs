@@ -13,8 +13,8 @@ pub use document::{DOWN, Document, MAX_DETAILS, OK, Part, TROUBLE};
 pub use history::{History, Transition, recent};
 pub use model::{
     AddressStatus, Brief, BriefRouter, CheckStatus, Counters, DRAINED, Dropped, FaultStatus, GuardStatus,
-    Health, HeardStatus, InterfaceStatus, LEAVING, LayerStatus, LifelineStatus, NOT_DRAINED, PeerStatus,
-    REFUSED, RouterDrain, RouterStatus, Serving, Status, TargetStatus,
+    Health, HeardStatus, InterfaceStatus, LEAVING, LayerStatus, LifelineStatus, NOT_DRAINED, NOT_SEEN_YET,
+    PeerStatus, REFUSED, RouterDrain, RouterStatus, Serving, Status, TargetStatus,
 };
 pub use serving::{Conflicts, Facts, judge, overall};
 pub use text::{details, headline, names, span, table};

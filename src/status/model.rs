@@ -236,6 +236,9 @@ pub struct CheckStatus {
     pub targets: Vec<TargetStatus>,
 }
 
+/// Why a process fails that may still be on its way, in [`TargetStatus::reason`].
+pub const NOT_SEEN_YET: &str = "not seen yet";
+
 /// One process, port or page that a check tests.
 #[derive(Clone, Debug, Serialize)]
 pub struct TargetStatus {

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::model::{CheckStatus, Serving, TargetStatus};
+use super::model::{CheckStatus, NOT_SEEN_YET, Serving, TargetStatus};
 use super::text::span;
 use crate::columns::join;
 use crate::vrrp::Role;
@@ -153,6 +153,10 @@ impl Facts<'_> {
             );
             return Some(Serving::trouble(false, "no_service", text));
         }
+        if failed_targets(check).next().is_some() && failed_targets(check).all(is_awaited) {
+            let text = format!("{} not seen yet; {}", is(&failed(check)), self.elsewhere());
+            return Some(Serving::quiet(self.master.is_some(), "check_unknown", text));
+        }
         let why = reason(check).map_or(String::new(), |reason| format!(" ({reason})"));
         let text = format!("{} DOWN here for {down}{why}; {}", is(&failed(check)), self.elsewhere());
         Some(Serving::trouble(self.master.is_some(), "service_down", text))
@@ -221,16 +225,23 @@ fn names_of(check: &CheckStatus) -> Vec<&str> {
     check.targets.iter().map(|target| &*target.name).collect()
 }
 
+fn is_awaited(target: &TargetStatus) -> bool {
+    target.reason.as_deref() == Some(NOT_SEEN_YET)
+}
+
+fn failed_targets(check: &CheckStatus) -> impl Iterator<Item = &TargetStatus> {
+    check.targets.iter().filter(|target| target.passed == Some(false))
+}
+
 /// The targets that failed last. If there is none, the check waits for more results.
 fn failed(check: &CheckStatus) -> Vec<&str> {
-    let failed = |target: &&TargetStatus| target.passed == Some(false);
-    let names: Vec<_> = check.targets.iter().filter(failed).map(|target| &*target.name).collect();
+    let names: Vec<_> = failed_targets(check).map(|target| &*target.name).collect();
     if names.is_empty() { names_of(check) } else { names }
 }
 
 /// Why the only failed target failed.
 fn reason(check: &CheckStatus) -> Option<&str> {
-    let mut failed = check.targets.iter().filter(|target| target.passed == Some(false));
+    let mut failed = failed_targets(check);
     failed.next().filter(|_| failed.next().is_none())?.reason.as_deref()
 }
 

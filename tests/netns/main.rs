@@ -32,6 +32,7 @@ mod sandbox;
 mod scan;
 mod second_speaker;
 mod sending;
+mod services;
 mod status;
 #[path = "../support/mod.rs"]
 mod support;

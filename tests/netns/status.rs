@@ -164,9 +164,9 @@ fn healthcheck_distinguishes_alive_ready_and_master() {
     router.run.log.wait_for("Entering FAULT STATE", seconds(2));
     // A FAULT because the service is down: a restart would kill everything else that runs here.
     for (args, code, begin) in [
-        (&["healthcheck"][..], 0, "alive, VI_1 FAULT: haproxy is DOWN here for "),
-        (&["healthcheck", "--ready"], 1, "not ready: VI_1 FAULT: haproxy is DOWN here for "),
-        (&["healthcheck", "--serving"], 1, "not serving: VI_1 FAULT: haproxy is DOWN here for "),
+        (&["healthcheck"][..], 0, "alive, VI_1 FAULT: haproxy is "),
+        (&["healthcheck", "--ready"], 1, "not ready: VI_1 FAULT: haproxy is "),
+        (&["healthcheck", "--serving"], 1, "not serving: VI_1 FAULT: haproxy is "),
     ] {
         let (exit, text) = command(&router, args);
         assert!(exit == code && text.starts_with(begin) && text.ends_with("; no master is heard"), "{text}");

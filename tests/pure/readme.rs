@@ -13,7 +13,7 @@ const QUOTED: [&str; 22] = [
     "No spare: if the service of ",
     " is too small; it must be above",
     "with PREEMPT=false, we follow it no matter how low its priority drops",
-    "is not seen, nor any process but vrrp-init",
+    "was not seen since the start, nor any process but vrrp-init",
     "/proc is mounted with hidepid",
     "Changing effective priority from ",
     " fell silent",

@@ -109,6 +109,21 @@ fn the_reason_of_the_only_failure_is_shown() {
 }
 
 #[test]
+fn a_service_that_may_still_be_on_its_way_is_no_trouble_except_on_a_master() {
+    let mut check = check("failed", &[("haproxy", false), ("tcp 127.0.0.1:81", true)]);
+    check.targets[0].reason = Some(NOT_SEEN_YET.into());
+    let with = |state, master| Facts { check: Some(&check), ..facts(state, master) };
+    let text = "haproxy is not seen yet; 10.0.0.12 is master";
+    assert(&with(Role::Backup, OTHER), Some(true), false, "check_unknown", text);
+    let text = "haproxy is not seen yet; no master is heard";
+    assert(&with(Role::Fault, None), Some(false), false, "check_unknown", text);
+    assert_eq!(judge(&with(Role::Master, None)).cause, "no_service");
+    let mut check = check.clone();
+    check.targets[1].passed = Some(false);
+    assert_eq!(judge(&Facts { check: Some(&check), ..facts(Role::Backup, OTHER) }).cause, "service_down");
+}
+
+#[test]
 fn a_check_without_a_result_is_neither_up_nor_down() {
     let unknown = check("unknown", &[("haproxy", false)]);
     let with = |state, master| Facts { check: Some(&unknown), ..facts(state, master) };

@@ -110,6 +110,8 @@ impl fmt::Debug for Comm {
 pub struct Status {
     pub process: Process,
     pub comm: Comm,
+    /// A signal has stopped it.
+    pub is_stopped: bool,
     /// It has no address space, and so neither arguments nor an executable.
     pub is_kernel_thread: bool,
 }
@@ -186,6 +188,7 @@ impl ProcFs {
         Ok((!stat.is_dead()).then(|| Status {
             process: Process { pid, start_time: stat.start_time },
             comm: Comm::new(stat.comm),
+            is_stopped: stat.is_stopped(),
             is_kernel_thread: stat.is_kernel_thread(),
         }))
     }
@@ -240,6 +243,23 @@ impl ProcFs {
             })?;
         }
         Ok(found)
+    }
+
+    /// The names of the programs among these processes, each once, except our own, Docker's init and kernel threads; at most
+    /// `most`.
+    pub fn program_names(&self, pids: impl Iterator<Item = i32>, most: usize) -> Vec<String> {
+        const OWN: [&[u8]; 2] = [b"vrrp-init", b"docker-init"];
+        let mut names: Vec<String> = vec![];
+        for pid in pids {
+            let status = self.status(pid).ok().flatten();
+            let program = status.filter(|status| !status.is_kernel_thread && !OWN.contains(&&*status.comm));
+            let name = program.map(|status| String::from_utf8_lossy(&status.comm).into_owned());
+            names.extend(name.filter(|name| !names.contains(name)));
+            if names.len() >= most {
+                break;
+            }
+        }
+        names
     }
 
     /// Whether we see no other process, except those of our own program.

@@ -35,6 +35,12 @@ impl<'a> Stat<'a> {
         matches!(self.state, b'Z' | b'X' | b'x')
     }
 
+    /// A signal has stopped it (SIGSTOP, SIGTSTP), and it does nothing until SIGCONT. The freezer of a control group, which
+    /// `docker pause` uses, does not show here.
+    pub fn is_stopped(&self) -> bool {
+        self.state == b'T'
+    }
+
     /// Kernel threads have no address space, and so neither arguments nor an executable.
     pub fn is_kernel_thread(&self) -> bool {
         self.memory == 0
@@ -170,6 +176,9 @@ pub(super) mod tests {
         let dead = |state| Stat { comm: b"x", state, start_time: 1, memory: 0 }.is_dead();
         assert!(dead(b'Z') && dead(b'X') && dead(b'x'));
         assert!(b"RSDTtIPKW".iter().all(|&state| !dead(state)));
+        let stopped = |state| Stat { comm: b"x", state, start_time: 1, memory: 0 }.is_stopped();
+        // A traced process stops at each system call.
+        assert!(stopped(b'T') && b"RSDtIPKWZX".iter().all(|&state| !stopped(state)));
     }
 
     #[test]
