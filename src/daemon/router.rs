@@ -133,13 +133,17 @@ impl Router {
     }
 
     /// Takes the result of its check and returns the events that follow for the state machine.
-    pub(super) fn apply_health(&mut self, now: Instant, result: (Weight, Verdict)) -> Vec<Event<'static>> {
-        self.telemetry.set_health(now, result);
+    pub(super) fn apply_health(&self, result: (Weight, Verdict)) -> Vec<Event<'static>> {
         match effective(self.config.protocol.priority, [result]) {
             Effective::Fault => vec![Event::Fault(Cause::Service)],
             // The priority first: the timer that starts when the fault ends depends on it.
             Effective::Priority(priority) => vec![Event::Priority(priority), Event::Clear(Cause::Service)],
         }
+    }
+
+    /// Takes the same result for what an operator is told. A service that may still be on its way has none yet.
+    pub(super) fn note_health(&mut self, now: Instant, result: (Weight, Verdict)) {
+        self.telemetry.set_health(now, result);
     }
 
     /// Hands an event to the state machine.

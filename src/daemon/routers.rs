@@ -221,6 +221,11 @@ impl Routers {
                 self.dispatcher.note(*id, change.clone());
             }
         }
+        let told = if outcome.is_early { Verdict::Unknown } else { result.1 };
+        let now = self.dispatcher.clock().now();
+        for id in &ids {
+            self.dispatcher.router_mut(*id).note_health(now, (result.0, told));
+        }
         if outcome.verdict.is_some() {
             for id in ids {
                 self.apply_health(id, result);
@@ -231,8 +236,7 @@ impl Routers {
     }
 
     fn apply_health(&mut self, id: RouterId, result: (Weight, Verdict)) {
-        let now = self.dispatcher.clock().now();
-        for event in self.dispatcher.router_mut(id).apply_health(now, result) {
+        for event in self.dispatcher.router(id).apply_health(result) {
             self.dispatcher.dispatch(id, event);
         }
     }

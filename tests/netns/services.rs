@@ -52,16 +52,18 @@ fn a_service_that_was_never_seen_is_no_failure_for_ten_seconds_and_then_comes_wi
     wait_until("line 1 knows that it may come", seconds(2), || {
         said(&alone).contains(": haproxy is not seen yet; ")
     });
-    std::thread::sleep(seconds(8));
+    std::thread::sleep(seconds(4));
     for router in [&wrong, &alone] {
-        assert_eq!(router.run.log.since(0, "Check of"), Vec::<String>::new());
+        for said in ["heck of", "No spare", "No working spare"] {
+            assert_eq!(router.run.log.since(0, said), Vec::<String>::new());
+        }
         assert_eq!(router.run.log.since(0, "not seen since"), Vec::<String>::new());
     }
     let cure =
         "haproxi was not seen since the start: docker start haproxi, or correct SERVICE (here run: haproxy)";
-    wrong.run.log.wait_for(&format!("warn … {cure}"), seconds(6));
+    wrong.run.log.wait_for(&format!("warn … {cure}"), seconds(10));
     let cure = "haproxy was not seen since the start, nor any process but vrrp-init: docker start haproxy; if its container";
-    alone.run.log.wait_for(&format!("warn … {cure}"), seconds(6));
+    alone.run.log.wait_for(&format!("warn … {cure}"), seconds(10));
     let status = said(&alone);
     assert!(
         status.contains("haproxy is DOWN here for ") && status.contains("(not seen since the start)"),
