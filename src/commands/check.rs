@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::{environment, output};
 use crate::columns::join;
 use crate::config::{Config, GuardChoice, Plan, RouterConfig, Setting};
-use crate::preflight::{Facts, Finding, Processes, findings};
+use crate::preflight::{Facts, Finding, Processes, findings, listen};
 use crate::printable;
 use crate::sandbox::Sandbox;
 use crate::sys::nftables::Guard;
@@ -21,6 +21,7 @@ pub(super) fn check(file: Option<&Path>) -> Result<(), Failure> {
     let (config, warnings, settings) = environment::explain(file)?;
     let mut facts = Facts::gather(&config)?;
     facts.neighbors = route::neighbors();
+    facts.wire = listen(&config, &facts)?;
     if config.guard != GuardChoice::Off {
         let addresses = config.routers.iter().flat_map(RouterConfig::all_addresses);
         let addresses: Vec<_> = addresses.map(|vip| vip.address).collect();

@@ -7,6 +7,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use super::wire::Wire;
 use crate::config::{Config, InterfaceChoice};
 use crate::interfaces::Interfaces;
 use crate::sandbox::Sandbox;
@@ -38,6 +39,8 @@ pub struct Facts {
     pub mounted: Vec<PathBuf>,
     /// Why the kernel would refuse the address guard, if it would. Only for `check`.
     pub guard: Option<Result<(), Error>>,
+    /// What was heard on the wire, which takes a second. Only for `check`.
+    pub wire: Option<Wire>,
     /// `None` if `/proc` was not read.
     pub processes: Option<Processes>,
 }
@@ -86,6 +89,7 @@ impl Facts {
             guard: None,
             programs: broken_programs(config),
             mounted: mounted_files(Path::new("/")),
+            wire: None,
             processes: None,
         })
     }

@@ -2,6 +2,10 @@
 //! the operator. Reads and changes nothing on the machine.
 
 pub mod facts;
+mod holders;
+mod link;
+mod listen;
+mod wire;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -16,6 +20,11 @@ use crate::sys::netlink::{Link, MARK, Route};
 use crate::unicast::{self, Unicast};
 use crate::vrrp::{Family, Priority};
 pub use facts::{Facts, Processes};
+pub use holders::dropped_here;
+use holders::holders;
+use link::chosen_link;
+pub(crate) use listen::listen;
+pub use wire::Wire;
 
 /// One fact that the operator should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,26 +144,14 @@ fn interface(router: &RouterConfig, facts: &Facts, found: &mut Findings) {
     other_interfaces(router, interfaces, found);
     for vip in &router.addresses {
         virtual_address(router, vip, link, interfaces, found);
-        for (_, mac) in facts.neighbors.iter().filter(|(address, _)| *address == vip.address) {
+        let asked = facts.wire.as_ref().is_some_and(|wire| wire.asked.contains(&(link.index, vip.address)));
+        for (_, mac) in facts.neighbors.iter().filter(|(address, _)| !asked && *address == vip.address) {
             let text = format!("{} is answered by {mac}, according to the neighbor table", vip.address);
             found.add(Level::Info, true, text);
         }
     }
-}
-
-/// The router's interface, and how `auto` found it.
-fn chosen_link<'a>(router: &RouterConfig, facts: &'a Facts) -> (Option<&'a Link>, String) {
-    let (interfaces, hint) = (&facts.interfaces, router.subnet_hint);
-    match &router.interface {
-        InterfaceChoice::Named(name) => (interfaces.named(name), String::new()),
-        InterfaceChoice::Auto => {
-            let route = facts.default_routes[usize::from(hint.is_ipv6())].as_deref();
-            let default = || route.and_then(|name| interfaces.named(name)).filter(|link| !link.loopback);
-            match interfaces.on_subnet_of(hint, None) {
-                Some(link) => (Some(link), format!(" (auto: its subnet contains {hint})")),
-                None => (default(), " (auto: the interface of the default route)".into()),
-            }
-        }
+    for (level, text) in facts.wire.iter().flat_map(|wire| holders(router, link, wire)) {
+        found.add(level, false, text);
     }
 }
 

@@ -21,6 +21,7 @@ pub mod route;
 pub mod sandbox;
 pub mod signals;
 pub mod socket;
+pub mod tap;
 pub mod terminal;
 pub mod unprivileged;
 pub mod watched_file;

@@ -196,7 +196,7 @@ impl Announcer {
     }
 
     /// Asks the VRRP routers on the link whether they have `address`. `source`: an address of ours, of the same family. `to`:
-    /// the hardware address of the only host to ask, over IPv4.
+    /// the hardware address of the only host to ask, or that of all, over IPv4.
     ///
     /// # Errors
     /// The interface is down or gone.
@@ -226,11 +226,14 @@ fn packet_socket(interface: &str) -> io::Result<(OwnedFd, [u8; 6])> {
     Ok((socket, mac))
 }
 
+/// The address of a packet socket on the interface.
+pub(super) fn link_address(interface: &str) -> io::Result<LinkAddr> {
+    let mut entries = getifaddrs()?.filter(|entry| entry.interface_name == interface);
+    Ok(entries.find_map(|entry| entry.address?.as_link_addr().copied()).ok_or(Errno::ENODEV)?)
+}
+
 pub(super) fn link(interface: &str) -> io::Result<(LinkAddr, [u8; 6])> {
-    let link = getifaddrs()?
-        .filter(|entry| entry.interface_name == interface)
-        .find_map(|entry| entry.address?.as_link_addr().copied())
-        .ok_or(Errno::ENODEV)?;
+    let link = link_address(interface)?;
     match link.addr() {
         Some(mac) if link.hatype() == ARPHRD_ETHER && link.halen() == mac.len() => Ok((link, mac)),
         _ => Err(io::Error::new(io::ErrorKind::Unsupported, "it is not an Ethernet interface")),

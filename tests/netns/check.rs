@@ -97,6 +97,58 @@ fn an_empty_pid_namespace_is_reported_with_the_way_to_share_one() {
 }
 
 #[test]
+fn a_check_asks_who_has_the_address_and_knows_the_master() {
+    let lab = Lab::new();
+    let (host, other) = (lab.host("a", 1), lab.host("b", 2));
+    let node = Node::plain(11).with("VIP", "10.77.0.100 fd00::100");
+    let answered = |lines: &[String]| {
+        let lines = lines.iter().filter(|line| line.contains(" is answered by "));
+        lines.cloned().collect::<Vec<_>>()
+    };
+    let (lines, code) = check(&host, Launch::PidOne, &node);
+    assert_eq!((answered(&lines), code), (vec![], 0), "nobody has it");
+    other.ip("address add 10.77.0.100/32 dev enp0s3");
+    other.ip("address add fd00::100/128 dev enp0s3 nodad");
+    let (lines, code) = check(&host, Launch::PidOne, &node);
+    let by = format!(
+        "is answered by {}: another host has it, which sends no adverts of VRID 51: remove it there",
+        other.mac()
+    );
+    assert_eq!(
+        answered(&lines),
+        [format!("warn (VI_1) 10.77.0.100 {by}"), format!("warn (VI_1_v6) fd00::100 {by}")]
+    );
+    assert_eq!(code, 0, "a warning fails no check");
+    other.ip("address flush dev enp0s3 to 10.77.0.100");
+    other.ip("-6 address delete fd00::100/128 dev enp0s3");
+    let master = Router::start(Kind::Ours, &other, &Node { vrid: 51, ..node.clone() });
+    master.run.log.wait_for("(VI_1) Entering MASTER STATE", seconds(8));
+    master.run.log.wait_for("(VI_1_v6) Entering MASTER STATE", seconds(8));
+    let (lines, _) = check(&host, Launch::PidOne, &node);
+    let known = answered(&lines);
+    assert!(
+        known[0].starts_with("info (VI_1) 10.77.0.100 ") && known[1].starts_with("info (VI_1_v6) fd00::100 ")
+    );
+    assert!(
+        known[0].ends_with(": the master 10.77.0.2 has it") && known[1].contains(": the master fe80::"),
+        "{known:?}"
+    );
+    host.nft("add table inet t");
+    host.nft("add chain inet t in { type filter hook input priority 0 ; }");
+    host.nft("add rule inet t in meta l4proto 112 drop");
+    let (lines, _) = check(&host, Launch::PidOne, &node);
+    let dropped = "and are dropped by this host's firewall (accept IP protocol 112)";
+    let route = "or by rp_filter if the route to 10.77.0.2 is not over enp0s3";
+    has(&lines, &format!("warn (VI_1) adverts of 10.77.0.2 reach enp0s3 {dropped}, {route}"));
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("warn (VI_1_v6) adverts of fe80::") && line.ends_with(dropped))
+    );
+    assert_eq!(answered(&lines), known, "it is known from before the firewall");
+}
+
+#[test]
 fn a_missing_interface_is_a_warning() {
     let lab = Lab::new();
     let host = lab.host("a", 1);

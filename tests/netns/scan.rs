@@ -120,7 +120,10 @@ fn a_scan_lists_every_sender_and_every_conflict() {
     ];
     assert_eq!(problems(&scan), expected);
     scan.log.wait_for("Free VRID: 1", seconds(1));
-    scan.log.wait_for("A scan does not hear backups … unicast adverts … adverts of this host.", seconds(1));
+    scan.log.wait_for(
+        "A scan does not hear backups … unicast adverts to other hosts … adverts of this host.",
+        seconds(1),
+    );
 }
 
 #[test]
@@ -152,6 +155,50 @@ fn beside_a_running_daemon_a_scan_disturbs_nothing_and_names_what_it_cannot_rece
         assert!(gap < millis(1_100), "adverts {gap:?} apart");
     }
     assert_eq!(ours.run.log.since(mark, "Entering"), Vec::<String>::new());
+}
+
+#[test]
+fn adverts_that_this_hosts_firewall_drops_are_heard_all_the_same() {
+    let lab = Lab::new();
+    let (master, third) = (lab.host("a", 1), lab.host("third", 251));
+    let ours = Router::start(Kind::Ours, &master, &Node::plain(200).with("VIP", "10.77.0.100 fd00::100"));
+    ours.run.log.wait_for("(VI_1) Entering MASTER STATE", START);
+    ours.run.log.wait_for("(VI_1_v6) Entering MASTER STATE", START);
+    third.nft("add table inet t");
+    third.nft("add chain inet t in { type filter hook input priority 0 ; }");
+    third.nft("add rule inet t in meta l4proto 112 ip saddr 10.77.0.1 drop");
+    let client = lab.host("client", 250);
+    let [multicast, unicast] = [60, 61].map(|vrid| Message { vrid, ..Message::default() }.bytes());
+    let stranger = Ipv4Addr::new(10, 77, 0, 77);
+    let listen = |args: &[&str]| {
+        let mut scan = scan(&third, Launch::NotPidOne, args, &[]);
+        scan.log.wait_for("Listening for VRRP", seconds(2));
+        std::thread::sleep(millis(200));
+        client.send(255, &[], &multicast);
+        client.send_to(third.address, stranger, 64, &unicast);
+        assert_eq!(scan.wait_exit(seconds(4)), 0);
+        scan
+    };
+    let sentence = "reach enp0s3 and are dropped by this host's firewall (accept IP protocol 112)";
+    let some = listen(&["2"]);
+    let dropped = format!(
+        "enp0s3 IPv4 VRID 51: adverts of 10.77.0.1 {sentence}, or by rp_filter if the route to 10.77.0.1 is not over enp0s3"
+    );
+    assert_eq!(problems(&some), [dropped]);
+    assert_eq!(rows(&some).len(), 3, "{:?}", rows(&some));
+    assert!(rows(&some).contains(&"enp0s3 IPv4 61 2 10.77.0.77 250 1 s none right 10.77.0.100".to_owned()));
+    third.nft("add rule inet t in meta l4proto 112 drop");
+    let all = listen(&["2"]);
+    all.log.wait_for("No adverts passed this host's firewall.", seconds(1));
+    let lines = problems(&all);
+    assert!(lines.len() == 4 && lines.iter().all(|line| line.contains(sentence)), "{lines:#?}");
+    for (family, vrid) in [("IPv4", 51), ("IPv6", 51), ("IPv4", 60), ("IPv4", 61)] {
+        assert!(
+            lines.iter().any(|line| line.starts_with(&format!("enp0s3 {family} VRID {vrid}: "))),
+            "{lines:#?}"
+        );
+    }
+    all.log.wait_for("Free VRID: 1", seconds(1));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Collects adverts by sender, with the faults of each and conflicts between them. Knows no clock and no socket, and
 //! trusts no packet.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ pub(super) struct Heard {
     /// In the order of their keys.
     pub(super) speakers: Vec<Speaker>,
     pub(super) unreadable: Vec<Unreadable>,
+    /// What reached an interface before the firewall: the interface, the source and the VRID.
+    arrived: BTreeSet<(usize, IpAddr, u8)>,
     /// Packets from addresses beyond the limit.
     pub(super) unlisted: u64,
 }
@@ -82,7 +85,7 @@ impl Heard {
         };
         let family = Family::of(from);
         let mut faults = [None; FAULTS];
-        if envelope.ttl != TTL {
+        if envelope.ttl != TTL && envelope.to.is_multicast() {
             faults[DropReason::Ttl as usize] = Some(envelope.ttl);
         }
         let parsed = Advert::parse(octets, Envelope { ttl: TTL, ..envelope });
@@ -96,6 +99,25 @@ impl Heard {
             faults[reason as usize] = Some(value);
         }
         self.record(now, ((interface, family, header.vrid), from, header.version), claims, &faults);
+    }
+
+    /// Records a packet that arrived on `interface`, whether or not the firewall lets it pass.
+    pub(super) fn arrived(&mut self, interface: usize, from: IpAddr, vrid: u8) {
+        if self.arrived.len() < MAX_SOURCES {
+            self.arrived.insert((interface, from, vrid));
+        }
+    }
+
+    /// What arrived, but did not pass the firewall.
+    pub(super) fn dropped(&self) -> Vec<(usize, IpAddr, u8)> {
+        let passed = |&&(interface, from, vrid): &&(usize, IpAddr, u8)| {
+            let (speakers, unreadable) = (&self.speakers, &self.unreadable);
+            speakers.iter().any(|s| (s.group.0, s.from, s.group.2) == (interface, from, vrid))
+                || unreadable.iter().any(|u| (u.interface, u.from) == (interface, from))
+        };
+        // If not all that passed are known, nothing is said.
+        let arrived = self.arrived.iter().filter(|_| self.unlisted == 0);
+        arrived.filter(|one| !passed(one)).copied().collect()
     }
 
     /// Records a packet that is not a VRRP message.
@@ -145,10 +167,11 @@ impl Heard {
         self.speakers.chunk_by(|a, b| a.group == b.group)
     }
 
-    /// The lowest VRID that was not heard and is not among `ours`.
+    /// The lowest VRID that did not arrive and is not among `ours`.
     pub(super) fn free_vrid(&self, ours: &[Vrid]) -> Option<Vrid> {
-        let is_free =
-            |vrid: &Vrid| !ours.contains(vrid) && self.speakers.iter().all(|s| s.group.2 != vrid.octet());
+        let heard = self.speakers.iter().map(|speaker| speaker.group.2);
+        let in_use: BTreeSet<u8> = heard.chain(self.arrived.iter().map(|(_, _, vrid)| *vrid)).collect();
+        let is_free = |vrid: &Vrid| !ours.contains(vrid) && !in_use.contains(&vrid.octet());
         (1..=u8::MAX).filter_map(Vrid::new).find(is_free)
     }
 }
@@ -316,6 +339,23 @@ mod tests {
             hear(&mut heard, 0, "10.0.0.11", &advert(n, 100));
         }
         assert_eq!(heard.free_vrid(&[]), None);
+    }
+
+    #[test]
+    fn what_arrives_and_is_not_received_was_dropped() {
+        let mut heard = Heard::default();
+        let from = |n| IpAddr::from([10, 0, 0, n]);
+        for n in [11, 12, 13] {
+            heard.arrived(0, from(n), 51);
+        }
+        heard.arrived(1, from(11), 51);
+        hear(&mut heard, 0, "10.0.0.11", &advert(51, 100));
+        heard.unreadable(0, from(12), "the packet is a fragment");
+        assert_eq!(heard.dropped(), [(0, from(13), 51), (1, from(11), 51)]);
+        heard.arrived(0, from(13), 1);
+        assert_eq!(heard.free_vrid(&[]), Vrid::new(2), "one that is dropped is in use");
+        heard.unlisted = 1;
+        assert_eq!(heard.dropped(), []);
     }
 
     #[test]

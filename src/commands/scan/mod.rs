@@ -19,11 +19,16 @@ use crate::sys::netlink::{Link, MARK, Netlink};
 use crate::sys::poller::{Clock, Poller};
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::socket::{BUFFER, Received, Socket};
+use crate::sys::tap::{Arrival, Tap};
 use crate::time::Instant;
-use crate::vrrp::{Envelope, Vrid};
+use crate::vrrp::{Envelope, Family, Vrid};
 use heard::Heard;
 
 const SIGNALS: u64 = u64::MAX;
+/// The token of the first tap.
+const TAPS: u64 = 1 << 32;
+/// How long a packet that has arrived may take through the firewall.
+const SETTLE: Duration = Duration::from_millis(50);
 /// The most packets read from one socket before the clock is read again.
 const PACKETS: usize = 64;
 
@@ -50,6 +55,7 @@ pub(super) fn scan(seconds: u16) -> Result<(), Failure> {
         }
     }
     let stopped_after = stopped.then(|| poller.now().since(start));
+    listeners.settle(&poller, &mut buffer, &mut heard)?;
     output::print(&report(&heard, &host, &listeners.unavailable, stopped_after));
     Ok(())
 }
@@ -120,6 +126,8 @@ fn named(choices: Vec<InterfaceChoice>) -> Option<Vec<String>> {
 /// The sockets, each with the index of its interface. A token is the index of a socket.
 struct Listeners {
     sockets: Vec<(usize, Socket)>,
+    /// They hear before the firewall.
+    taps: Vec<(usize, Tap)>,
     /// Why an interface receives nothing.
     unavailable: Vec<String>,
 }
@@ -127,13 +135,17 @@ struct Listeners {
 impl Listeners {
     /// An interface without IPv6 is not an error, but a missing capability is.
     fn open(links: &[Link], poller: &Poller) -> Result<Self, Error> {
-        let mut listeners = Self { sockets: vec![], unavailable: vec![] };
+        let mut listeners = Self { sockets: vec![], taps: vec![], unavailable: vec![] };
         for (at, Link { name, index, up, .. }) in links.iter().enumerate() {
             if !up {
                 listeners.unavailable.push(format!("{name} is down"));
             }
-            for open in [Socket::open_v4, Socket::open_v6] {
-                match open(name, *index) {
+            for family in [Family::V4, Family::V6] {
+                if let Ok(tap) = Tap::open(name, family) {
+                    poller.watch(tap.as_fd(), TAPS + listeners.taps.len() as u64)?;
+                    listeners.taps.push((at, tap));
+                }
+                match Socket::open_for_all(name, *index, family) {
                     Ok(socket) => {
                         poller.watch(socket.as_fd(), listeners.sockets.len() as u64)?;
                         listeners.sockets.push((at, socket));
@@ -146,7 +158,25 @@ impl Listeners {
         Ok(listeners)
     }
 
+    /// Receives what has passed the firewall meanwhile, and nothing else.
+    fn settle(&mut self, poller: &Poller, buffer: &mut [u8], heard: &mut Heard) -> Result<(), Error> {
+        self.taps.clear();
+        let end = poller.now() + SETTLE;
+        while poller.now() < end {
+            for token in poller.wait(Some(end))? {
+                self.receive(token, poller, buffer, heard);
+            }
+        }
+        Ok(())
+    }
+
     fn receive(&mut self, token: u64, poller: &Poller, buffer: &mut [u8], heard: &mut Heard) {
+        let tap = token.checked_sub(TAPS).and_then(|at| self.taps.get(usize::try_from(at).ok()?));
+        if let Some((interface, tap)) = tap {
+            for Arrival { from, vrid, .. } in tap.read(PACKETS) {
+                heard.arrived(*interface, from, vrid);
+            }
+        }
         let Some((interface, socket)) = usize::try_from(token).ok().and_then(|at| self.sockets.get(at))
         else {
             return;
@@ -205,7 +235,9 @@ fn report(heard: &Heard, host: &Host, unavailable: &[String], after: Option<Dura
         _ = writeln!(text, "Stopped after {}.{} s", after.as_secs(), after.subsec_millis() / 100);
     }
     let names = host.names();
-    if heard.speakers.is_empty() {
+    if heard.speakers.is_empty() && !heard.dropped().is_empty() {
+        text += "\nNo adverts passed this host's firewall.\n";
+    } else if heard.speakers.is_empty() {
         text += "\nNo adverts were heard: there is no master, or a firewall drops VRRP (IP protocol 112).\n";
     } else {
         _ = write!(text, "\n{}", table::table(heard, &names));
@@ -218,7 +250,7 @@ fn report(heard: &Heard, host: &Host, unavailable: &[String], after: Option<Dura
         _ = writeln!(text, "\nUnavailable:\n  {}", unavailable.join("\n  "));
     }
     _ = writeln!(text, "\n{}", table::free(heard.free_vrid(&host.vrids)));
-    text += "A scan does not hear backups, which send nothing, unicast adverts, or adverts of this host";
+    text += "A scan does not hear backups, which send nothing, unicast adverts to other hosts, or adverts of this host";
     text += &in_line(" (this container: VRID ", &host.vrids, ")");
     text += &in_line(".\nThis host is a master: it holds ", &host.added, "");
     text += ".\n";
@@ -247,7 +279,7 @@ mod tests {
 No adverts were heard: there is no master, or a firewall drops VRRP (IP protocol 112).
 
 Free VRID: 1
-A scan does not hear backups, which send nothing, unicast adverts, or adverts of this host.
+A scan does not hear backups, which send nothing, unicast adverts to other hosts, or adverts of this host.
 "
         );
     }
@@ -271,7 +303,7 @@ Unavailable:
   eth1 is down
 
 Free VRID: 2
-A scan does not hear backups, which send nothing, unicast adverts, or adverts of this host (this container: VRID 1, 52).
+A scan does not hear backups, which send nothing, unicast adverts to other hosts, or adverts of this host (this container: VRID 1, 52).
 This host is a master: it holds 10.0.0.2.
 "
         );

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::heard::{Heard, Speaker};
 use crate::columns::Columns;
+use crate::preflight::dropped_here;
 use crate::vrrp::{DropReason, Family, V3Checksum, Version, Vrid};
 
 const HEADINGS: [&str; 10] =
@@ -80,6 +81,10 @@ pub(super) fn problems(heard: &Heard, interfaces: &[String]) -> String {
         for speaker in group {
             faults(speaker, &prefix, &mut text);
         }
+    }
+    for (interface, from, vrid) in heard.dropped() {
+        let name = &interfaces[interface];
+        _ = writeln!(text, "  {name} {} VRID {vrid}: {}", Family::of(from), dropped_here(from, name));
     }
     for unreadable in &heard.unreadable {
         let (interface, from, why) = (&interfaces[unreadable.interface], unreadable.from, &unreadable.why);

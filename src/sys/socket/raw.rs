@@ -69,6 +69,21 @@ impl Socket {
         })
     }
 
+    /// Joins the group of `family` on `interface`, which has the index `index`, and receives also what arrives there for any
+    /// address of this host. Needs `NET_RAW`, and for IPv6 what [`Socket::open_v6`] needs.
+    pub fn open_for_all(interface: &str, index: u32, family: Family) -> Result<Self, Error> {
+        match family {
+            Family::V4 => Self::open(Some(interface), Ipv4Addr::UNSPECIFIED.into(), |socket| {
+                socket.set_multicast_all_v4(false)?;
+                socket.join_multicast_v4_n(&GROUP_V4, &InterfaceIndexOrAddress::Index(index))
+            }),
+            Family::V6 => Self::open(Some(interface), Ipv6Addr::UNSPECIFIED.into(), |socket| {
+                socket.set_multicast_all_v6(false)?;
+                socket.join_multicast_v6(&GROUP_V6, index)
+            }),
+        }
+    }
+
     /// Receives packets to `source` that arrive on `interface`; with `None` it receives on every interface and sends as
     /// the routes lead. The address may be added later, or removed and added again. Needs `NET_RAW`.
     pub fn open_unicast(interface: Option<&str>, source: IpAddr) -> Result<Self, Error> {
