@@ -3,14 +3,17 @@
 
 use nix::errno::Errno;
 use nix::libc::{self, c_long};
-use seccompiler::{apply_filter_all_threads, sock_filter};
+use seccompiler::{Error, apply_filter_all_threads, sock_filter};
 
 use super::needs::Purpose;
 use crate::sys::unprivileged::User;
 
 /// Installs the filter in every thread, for good, and says how many calls it accepts or refuses.
 pub(super) fn install(purpose: Purpose) -> Result<String, String> {
-    apply_filter_all_threads(&filter(purpose)).map_err(|e| format!("the kernel refuses it: {e}"))?;
+    apply_filter_all_threads(&filter(purpose)).map_err(|e| match e {
+        Error::Seccomp(e) | Error::Prctl(e) => format!("the kernel refuses it: {e}"),
+        Error::Backend(_) | Error::EmptyFilter | Error::ThreadSync(_) => "the kernel refuses it".into(),
+    })?;
     Ok(match purpose {
         Purpose::Alone => format!("{} system calls", ALLOWED.len() + CONDITIONAL),
         Purpose::Programs(_) => {
