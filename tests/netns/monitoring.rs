@@ -8,7 +8,7 @@ use std::fs;
 use crate::support::lab::{Host, Lab};
 use crate::support::pair::START;
 use crate::support::promtool::{document, promtool};
-use crate::support::query::{body, with_metrics};
+use crate::support::query::{body, command, with_metrics};
 use crate::support::router::{Kind, Node, Router};
 use crate::support::service::Haproxy;
 use crate::support::wire::Message;
@@ -21,7 +21,7 @@ const ADDED: [&str; 2] = ["job", "instance"];
 /// A preferred host `a` and its backup `b`, watching haproxy, with an excluded address, after some dropped packets.
 struct Observed {
     hosts: [Host; 2],
-    _routers: [Router; 2],
+    routers: [Router; 2],
     _services: [Haproxy; 2],
     _lab: Lab,
 }
@@ -45,7 +45,7 @@ impl Observed {
                 && tells(&b, "keepalived_vrrp_failover_possible")
                 && [&a, &b].iter().all(|host| tells(host, "auth_mismatch") && tells(host, "reason=\"vrid\""))
         });
-        Self { hosts: [a, b], _routers: routers, _services: services, _lab: lab }
+        Self { hosts: [a, b], routers, _services: services, _lab: lab }
     }
 }
 
@@ -127,7 +127,15 @@ fn every_name_and_label_of_dashboard_and_alerts_is_in_the_metrics_and_every_quer
     for page in &pages {
         promtool(&["check", "metrics"], page);
     }
-    let both = pages.concat();
+    // Times of a drain are there only while there is one.
+    let [_, drained] = &observed.routers;
+    assert_eq!(command(drained, &["drain", "--for", "1h"]).0, 0);
+    let mut both = pages.concat();
+    wait_until("the drain is in the metrics", seconds(3), || {
+        let page = body(&drained.host, "/metrics");
+        both.push_str(&page);
+        page.contains("\nkeepalived_drain_until_timestamp_seconds ")
+    });
     let known = families(&both);
     let queries = dashboard();
     let alerts = alerts();

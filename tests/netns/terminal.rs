@@ -100,6 +100,7 @@ fn the_answer_of_another_program_controls_no_terminal() {
         format!("{{\"x\":\"{evil}\"}}"),
         format!("text{evil}\n"),
         format!("why{evil}\n"),
+        format!("drained\t\tdrain{evil}"),
     ];
     let answer = answer.join("\0");
     std::thread::spawn(move || {
