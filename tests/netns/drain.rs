@@ -366,6 +366,32 @@ fn several_routers_drain_together_or_not_at_all() {
     wait_until("VI_1 is back", master_down(200) + seconds(1), || a.holds_vip() && !b.holds_vip());
 }
 
+/// Both families of one VIP go, and come back; a node whose service is down drains as well.
+#[test]
+fn both_families_drain_and_so_does_a_node_in_fault() {
+    let lab = Lab::new();
+    let hosts = [lab.host("a", 1), lab.host("b", 2)];
+    let node = |priority| Node::plain(priority).with("VIP", "10.77.0.100 fd00::100");
+    let [a, b] =
+        [(&hosts[0], 200), (&hosts[1], 100)].map(|(host, p)| Router::start(Kind::Ours, host, &node(p)));
+    let v6: std::net::Ipv6Addr = "fd00::100".parse().unwrap();
+    let all_at = |router: &Router| router.holds_vip() && router.host.holds(v6);
+    wait_until("a has both", START, || all_at(&a));
+    std::thread::sleep(QUIET);
+    let text = run(&a, &["drain"]);
+    assert!(text.contains("VI_1: 10.77.0.2 is master; VI_1_v6: fe80:"), "{text}");
+    assert!(all_at(&b) && !a.holds_vip() && !a.host.holds(v6));
+    assert!(run(&a, &["status"]).lines().next().unwrap().ends_with(": drained: 2 BACKUP"));
+    run(&a, &["undrain"]);
+    wait_until("a has both again", master_down(200) + seconds(1), || all_at(&a));
+
+    let down = Router::start(Kind::Ours, &lab.host("c", 3), &Node::plain(50).with("SERVICE", "nothing"));
+    down.run.log.wait_for_after(0, "Entering FAULT STATE", seconds(2));
+    assert!(run(&down, &["drain"]).contains("drained until undrain"));
+    assert!(run(&down, &["healthcheck"]).contains("DRAINED"));
+    run(&down, &["undrain"]);
+}
+
 #[test]
 fn a_drain_that_cannot_be_says_why() {
     let lab = Lab::new();
