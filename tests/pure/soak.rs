@@ -36,7 +36,7 @@ fn what_stays_the_same_is_no_leak_and_a_peak_is_none_either() {
 
 #[test]
 fn a_slow_leak_of_memory_or_descriptors_is_found() {
-    let memory = missed(|n| Sample { rss_kb: 900 + n / 3, ..steady() });
+    let memory = missed(|n| Sample { rss_kb: 900 + n / 2, ..steady() });
     assert!(memory.len() == 2 && memory[0].contains("host a: RSS"), "{memory:?}");
     let descriptors = missed(|n| Sample { descriptors: 29 + n / 100, ..steady() });
     assert!(descriptors.len() == 2 && descriptors[1].contains("host b: descriptors"), "{descriptors:?}");

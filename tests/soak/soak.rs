@@ -75,7 +75,7 @@ fn run(time: Duration, seed: u64) -> bool {
     let start = Instant::now();
     let mut hosts = Hosts::new(HOSTS);
     let sampler = Sampler::start(&hosts, SAMPLES);
-    let (mut holds, mut said) = (true, 0);
+    let (mut holds, mut said, mut filled) = (true, 0, None);
     for number in 0.. {
         let left = time.saturating_sub(start.elapsed());
         if number > 0 && left < seconds(60) {
@@ -84,7 +84,10 @@ fn run(time: Duration, seed: u64) -> bool {
         // The router of the better host may die in the first half alone, that of the other one in the second half.
         let second_half = start.elapsed() + left.min(SEQUENCE) / 2 > time / 2;
         let plan = Plan::on(HOSTS, seed + number, left.min(SEQUENCE) * 2 / 5);
-        let steps = at_a_low_rate(&plan, number > 0, usize::from(!second_half));
+        let mut steps = at_a_low_rate(&plan, number > 0, usize::from(!second_half));
+        if filled.replace(second_half) != Some(second_half) {
+            fill(&mut steps, left / 10);
+        }
         let watch = Watch::start(&hosts);
         if number > 0 {
             let starts = (0..HOSTS.programs.len()).map(|host| (Duration::ZERO, Act::Start(host)));
@@ -104,6 +107,23 @@ fn run(time: Duration, seed: u64) -> bool {
         hosts.print(start);
     }
     holds
+}
+
+/// Puts moves of the addresses behind the first check, for so long at most. The daemons keep their last 200 transitions:
+/// afterwards that memory is no longer new.
+fn fill(steps: &mut Vec<(Duration, Step)>, most: Duration) {
+    const EACH: Duration = seconds(5);
+    const MOVES: u32 = 60;
+    let first = steps.iter().position(|(_, step)| *step == Step::Check).map_or(0, |check| check + 1);
+    let begin = steps[first - 1].0 + EACH;
+    let moves = (0..MOVES).map(|n| begin + EACH * n).take_while(|at| *at < begin + most);
+    let moves: Vec<_> = moves
+        .flat_map(|at| [(at, Act::KillService(0)), (at + EACH / 3, Act::StartService(0))])
+        .map(|(at, act)| (at, Step::Act(act)))
+        .collect();
+    let longer = moves.last().map_or(Duration::ZERO, |(at, _)| (*at + EACH).saturating_sub(begin));
+    steps[first..].iter_mut().for_each(|(at, _)| *at += longer);
+    steps.splice(first..first, moves);
 }
 
 /// The steps, with a rest after each check. The router of `spared` never ends; if they run already, none starts at first.
