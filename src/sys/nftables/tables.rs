@@ -37,6 +37,7 @@ const NFTA_SET_ELEM_LIST_SET: u16 = 2;
 pub(super) const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
 const NFTA_SET_ELEM_KEY: u16 = 1;
 const NFTA_SET_ELEM_TIMEOUT: u16 = 4;
+const NFTA_SET_ELEM_EXPIRATION: u16 = 5;
 const NFTA_EXPR_NAME: u16 = 1;
 const NFTA_EXPR_DATA: u16 = 2;
 const NFTA_PAYLOAD_DREG: u16 = 1;
@@ -323,8 +324,11 @@ fn element(list: &mut Attributes<'_>, address: IpAddr, time: Option<Duration>) {
     list.nested(NFTA_LIST_ELEM, &|element| {
         element.nested(NFTA_SET_ELEM_KEY, &|key| key.octets(NFTA_DATA_VALUE, &octets(address)));
         if let Some(time) = time {
-            let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-            element.octets(NFTA_SET_ELEM_TIMEOUT, &milliseconds.to_be_bytes());
+            // Zero would be for ever. The kernel begins the same time anew only if it is told when it ends.
+            let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
+            for attribute in [NFTA_SET_ELEM_TIMEOUT, NFTA_SET_ELEM_EXPIRATION] {
+                element.octets(attribute, &milliseconds.to_be_bytes());
+            }
         }
     });
 }
