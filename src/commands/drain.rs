@@ -50,7 +50,7 @@ fn try_to_drain(DrainOptions { time, force }: DrainOptions) -> Result<String, St
     let until = time.map(|time| wall_clock().after(time));
     let order = Order { until, force, by_command: true, ..Order::default() };
     let since = replace(&path, &order.to_string())?.to_string();
-    let outcome = wait_for(|answer| answer.since == since && answer.state != LEAVING);
+    let outcome = wait_for(&|answer| answer.since == since && answer.state != LEAVING);
     match outcome {
         Ok(Answer { state, text, .. }) if state == DRAINED => Ok(text),
         Ok(Answer { text, .. }) => Err(format!("not drained: {text}{}", taken_back(&path))),
@@ -63,7 +63,7 @@ fn taken_back(path: &Path) -> String {
     match remove(path) {
         Ok(_) => {
             // Why it does not follow has been said, if it does not.
-            let _ = wait_for(|answer| answer.state == NOT_DRAINED);
+            let _ = wait_for(&|answer| answer.state == NOT_DRAINED);
             "; the drain is taken back".into()
         }
         Err(e) => format!("; {e}"),
@@ -73,7 +73,7 @@ fn taken_back(path: &Path) -> String {
 fn try_to_undrain() -> Result<String, String> {
     let path = path()?;
     let was_there = remove(&path)?;
-    let Answer { text, .. } = wait_for(|answer| answer.state == NOT_DRAINED)?;
+    let Answer { text, .. } = wait_for(&|answer| answer.state == NOT_DRAINED)?;
     Ok(if was_there { format!("undrained: {text}") } else { format!("was not drained: {text}") })
 }
 
@@ -97,7 +97,7 @@ impl Answer {
     }
 }
 
-fn wait_for(is_it: impl Fn(&Answer) -> bool) -> Result<Answer, String> {
+fn wait_for(is_it: &dyn Fn(&Answer) -> bool) -> Result<Answer, String> {
     let poller: Poller<Token> = Poller::new(Clock::start()?)?;
     let end = poller.now() + TIMEOUT;
     loop {
