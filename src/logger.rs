@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use log::kv::{self, Key, VisitSource};
 use log::{Level, Log, Metadata, Record};
@@ -24,13 +24,24 @@ use crate::time::Timestamp;
 /// # Errors
 /// A logger is already installed.
 pub fn install(config: &LogConfig) -> Result<(), log::SetLoggerError> {
-    log::set_boxed_logger(Box::new(Logger { config: *config, lost: AtomicU64::new(0) }))?;
-    log::set_max_level(config.level);
+    log::set_logger(&LOGGER)?;
+    configure(config);
     Ok(())
 }
 
+/// Writes every further record in this way.
+pub fn configure(config: &LogConfig) {
+    LOGGER.json.store(config.format == LogFormat::Json, Ordering::Relaxed);
+    LOGGER.time.store(config.time, Ordering::Relaxed);
+    log::set_max_level(config.level);
+}
+
+static LOGGER: Logger =
+    Logger { json: AtomicBool::new(false), time: AtomicBool::new(false), lost: AtomicU64::new(0) };
+
 struct Logger {
-    config: LogConfig,
+    json: AtomicBool,
+    time: AtomicBool,
     /// Lines dropped since the last one that was written.
     lost: AtomicU64,
 }
@@ -45,15 +56,16 @@ impl Log for Logger {
             return;
         }
         let mut lines = String::new();
-        let now = self.config.time.then(wall_clock);
+        let now = self.time.load(Ordering::Relaxed).then(wall_clock);
+        let format = if self.json.load(Ordering::Relaxed) { LogFormat::Json } else { LogFormat::Text };
         let lost = self.lost.load(Ordering::Relaxed);
         if lost > 0 {
             let message = format_args!("{lost} log lines were lost: standard error was not read");
             let keys = [("event", "lines_lost")];
             let record = Record::builder().level(Level::Warn).key_values(&keys).args(message).build();
-            lines = line(self.config.format, now, &record);
+            lines = line(format, now, &record);
         }
-        lines.push_str(&line(self.config.format, now, record));
+        lines.push_str(&line(format, now, record));
         truncate(&mut lines);
         if write(io::stderr(), &lines) {
             self.lost.store(0, Ordering::Relaxed);

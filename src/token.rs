@@ -30,6 +30,8 @@ pub(crate) enum Token {
     Identities,
     /// Notices about the folder of the drain file.
     DrainFile,
+    /// Changes of the file of variables.
+    EnvFile,
     /// A probe of a check, by its index.
     Probe(CheckId, u32),
 }
@@ -54,6 +56,7 @@ impl poller::Token for Token {
             Self::Probe(check, number) => (6, check, number),
             Self::Identities => (7, CheckId(0), 0),
             Self::DrainFile => (12, CheckId(0), 0),
+            Self::EnvFile => (13, CheckId(0), 0),
         };
         kind << 48 | u64::from(check.0) << 32 | u64::from(number)
     }
@@ -76,6 +79,7 @@ impl poller::Token for Token {
             10 => Self::LifelineListener(number),
             11 => Self::GuardMonitor,
             12 => Self::DrainFile,
+            13 => Self::EnvFile,
             _ => return None,
         })
     }
@@ -102,6 +106,7 @@ mod tests {
             Token::Probe(CheckId(u16::MAX), 7),
             Token::Identities,
             Token::DrainFile,
+            Token::EnvFile,
             Token::Probe(CheckId(1), 7),
         ] {
             assert_eq!(Token::unpack(token.pack()), Some(token));

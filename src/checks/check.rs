@@ -18,6 +18,7 @@ use crate::token::Token;
 
 #[derive(Debug)]
 pub(super) struct Check {
+    id: CheckId,
     config: Rc<CheckConfig>,
     health: Health,
     next_poll: Instant,
@@ -37,6 +38,7 @@ impl Check {
     /// The first poll is due at once.
     pub(super) fn new(id: CheckId, config: Rc<CheckConfig>, table: &mut ProcessTable) -> Self {
         Self {
+            id,
             health: Health::new(config.weight, config.rise, config.fall),
             next_poll: Instant::START,
             processes: ServiceProcesses::new(&config.services, table),
@@ -49,6 +51,10 @@ impl Check {
         }
     }
 
+    pub(super) fn id(&self) -> CheckId {
+        self.id
+    }
+
     pub(super) fn config(&self) -> &Rc<CheckConfig> {
         &self.config
     }
@@ -57,6 +63,11 @@ impl Check {
     pub(super) fn names(&self) -> Vec<String> {
         let probes = self.probes.iter().map(ToString::to_string);
         self.processes.names().cloned().chain(probes).collect()
+    }
+
+    /// The numbers of its services in the table.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = usize> {
+        self.processes.numbers()
     }
 
     /// When the next poll is due, or a probe times out. The scan has its own deadline.

@@ -102,6 +102,11 @@ impl Known {
         due
     }
 
+    /// The names are other ones: it is read again at the next scan. An answer that is under way is about the old ones.
+    pub(super) fn look_again(&mut self) {
+        (self.age, self.asked, self.ask_in, self.request) = (0, 0, 0, None);
+    }
+
     /// Its arguments could not be read.
     pub(super) fn ask_soon(&mut self) {
         self.ask_in = 0;
@@ -115,17 +120,26 @@ fn hash(comm: &[u8]) -> u64 {
     })
 }
 
-/// The names that are looked for.
+/// The names that are looked for. A number that is not in use has an empty name, which no process matches.
 #[derive(Debug, Default)]
 pub(super) struct Names(Vec<String>);
 
 impl Names {
     /// Returns its number.
     pub(super) fn add(&mut self, name: &str) -> usize {
-        self.0.iter().position(|known| known == name).unwrap_or_else(|| {
-            self.0.push(name.to_owned());
-            self.0.len() - 1
-        })
+        let at = |name: &str| self.0.iter().position(|known| known == name);
+        if let Some(number) = at(name) {
+            return number;
+        }
+        let number = at("").unwrap_or(self.len());
+        self.0.resize(self.len().max(number + 1), String::new());
+        name.clone_into(&mut self.0[number]);
+        number
+    }
+
+    /// Gives up the name of this number. Returns whether there was one.
+    pub(super) fn remove(&mut self, number: usize) -> bool {
+        !std::mem::take(&mut self.0[number]).is_empty()
     }
 
     pub(super) fn len(&self) -> usize {

@@ -39,7 +39,8 @@ pub(crate) struct Checks {
     watches: Watches,
     /// How often the last scan was repeated.
     retries: u8,
-    all: Vec<Check>,
+    /// `None`: no router has it any more.
+    all: Vec<Option<Check>>,
 }
 
 impl Checks {
@@ -60,17 +61,28 @@ impl Checks {
 
     /// The check of this configuration, made if there is none; `config` is then shared with it.
     pub(crate) fn add(&mut self, config: &mut Rc<CheckConfig>) -> CheckId {
-        let at = self.all.iter().position(|check| check.config() == config).unwrap_or_else(|| {
-            let id = id(self.all.len());
-            self.all.push(Check::new(id, Rc::clone(config), &mut self.table));
-            self.all.len() - 1
-        });
-        config.clone_from(self.all[at].config());
+        let known = self.all.iter().flatten().find(|check| check.config() == config);
+        if let Some(known) = known {
+            config.clone_from(known.config());
+            return known.id();
+        }
+        let at = self.all.iter().position(Option::is_none).unwrap_or(self.all.len());
+        self.all.resize_with(self.all.len().max(at + 1), || None);
+        self.all[at] = Some(Check::new(id(at), Rc::clone(config), &mut self.table));
         id(at)
     }
 
-    fn check(&self, id: CheckId) -> &Check {
-        &self.all[usize::from(id.0)]
+    /// Removes every other check.
+    pub(crate) fn keep(&mut self, used: &[CheckId]) {
+        for check in &mut self.all {
+            check.take_if(|check| !used.contains(&check.id()));
+        }
+        let numbers: Vec<_> = self.all.iter().flatten().flat_map(Check::numbers).collect();
+        self.table.keep(&numbers);
+    }
+
+    fn check(&self, id: CheckId) -> Option<&Check> {
+        self.all.get(usize::from(id.0))?.as_ref()
     }
 
     /// Whether processes are looked for in a `/proc` that hides those of other users.
@@ -80,12 +92,12 @@ impl Checks {
 
     /// Whether nothing is checked.
     pub(crate) fn is_empty(&self) -> bool {
-        self.all.is_empty()
+        !self.all.iter().any(Option::is_some)
     }
 
     /// When [`Checks::due`] or [`Checks::scan`] has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.all.iter().map(Check::deadline).chain(self.table.deadline()).min()
+        self.all.iter().flatten().map(Check::deadline).chain(self.table.deadline()).min()
     }
 
     /// Whether a scan is running.
@@ -95,14 +107,15 @@ impl Checks {
 
     /// The checks that are due.
     pub(crate) fn due(&self, now: Instant) -> Vec<CheckId> {
-        let due = |at: &usize| self.all[*at].deadline() <= now;
-        (0..self.all.len()).filter(due).map(id).collect()
+        let due = self.all.iter().flatten().filter(|check| check.deadline() <= now);
+        due.map(Check::id).collect()
     }
 
     /// Does what is due for the check: the regular poll, and probes that timed out.
     pub(crate) fn expire(&mut self, id: CheckId, now: Instant, poller: &Poller) -> Outcome {
         let mut context = CheckContext { table: &mut self.table, poller };
-        self.all[usize::from(id.0)].expire(now, &mut context)
+        let check = self.all.get_mut(usize::from(id.0)).and_then(Option::as_mut);
+        check.map(|check| check.expire(now, &mut context)).unwrap_or_default()
     }
 
     /// Does a bounded part of the scan of `/proc`. Once it has ended, returns what that means for each check.
@@ -127,9 +140,9 @@ impl Checks {
         poller: &Poller,
     ) -> Vec<(CheckId, Outcome)> {
         let mut context = CheckContext { table: &mut self.table, poller };
-        let checks = self.all.iter_mut().enumerate();
+        let checks = self.all.iter_mut().flatten();
         let mut outcomes: Vec<_> =
-            checks.map(|(at, check)| (id(at), check.scanned(now, scan, &mut context))).collect();
+            checks.map(|check| (check.id(), check.scanned(now, scan, &mut context))).collect();
         if let Some((_, outcome)) = outcomes.first_mut() {
             outcome.errors.extend(error);
         }
@@ -161,28 +174,28 @@ impl Checks {
     /// A probe can make progress.
     pub(crate) fn ready(&mut self, id: CheckId, token: Token, now: Instant, poller: &Poller) -> Outcome {
         let mut context = CheckContext { table: &mut self.table, poller };
-        let check = self.all.get_mut(usize::from(id.0));
+        let check = self.all.get_mut(usize::from(id.0)).and_then(Option::as_mut);
         check.map(|check| check.ready(now, token, &mut context)).unwrap_or_default()
     }
 
     /// The names of its services and targets, as the operator wrote them.
     pub(crate) fn names(&self, id: CheckId) -> Vec<String> {
-        self.check(id).names()
+        self.check(id).map(Check::names).unwrap_or_default()
     }
 
     /// The weight and the current verdict.
     pub(crate) fn result(&self, id: CheckId) -> (Weight, Verdict) {
-        self.check(id).result()
+        self.check(id).map_or((Weight::FAULT, Verdict::Unknown), Check::result)
     }
 
     /// The current warnings, a sentence each, with when it began and was last seen to be true.
     pub(crate) fn warnings(&self, id: CheckId, now: Instant) -> impl Iterator<Item = (String, [Instant; 2])> {
-        self.check(id).warnings(now)
+        self.check(id).into_iter().flat_map(move |check| check.warnings(now))
     }
 
     /// The results of the last poll.
-    pub(crate) fn status(&self, id: CheckId, now: Instant) -> CheckStatus {
-        self.check(id).status(now)
+    pub(crate) fn status(&self, id: CheckId, now: Instant) -> Option<CheckStatus> {
+        self.check(id).map(|check| check.status(now))
     }
 }
 

@@ -69,6 +69,11 @@ impl ServiceProcesses {
         self.services.iter().map(|service| &service.name)
     }
 
+    /// The numbers of the names in the table.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = usize> {
+        self.services.iter().map(|service| service.number)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.services.is_empty()
     }

@@ -1,6 +1,8 @@
 //! The processes that match the services of all checks, found by scans of `/proc` that never wait for another process:
 //! a turn of the event loop does a bounded part of a scan, and what may block is read by a thread. Knows no check.
 
+mod names;
+
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -119,14 +121,6 @@ impl ProcessTable {
         })
     }
 
-    /// Looks for this name as well, from the next scan. Returns its number.
-    pub(super) fn add(&mut self, name: &str) -> usize {
-        let number = self.names.add(name);
-        self.found.resize(self.names.len(), vec![]);
-        self.reader.look_for(self.names.all());
-        number
-    }
-
     /// The processes with the name of that number at the last scan, by pid.
     pub(super) fn processes(&self, number: usize) -> &[Process] {
         self.found.get(number).map_or(&[], |list| list)
@@ -237,7 +231,8 @@ impl ProcessTable {
         };
         let Phase::Awaiting(until) = self.phase else { return Ok(false) };
         self.take_answers();
-        let all_run = self.found.iter().all(|list| !list.is_empty());
+        let mut found = self.names.all().iter().zip(&self.found);
+        let all_run = found.all(|(name, list)| name.is_empty() || !list.is_empty());
         if let Some(e) = self.error.take_if(|_| !all_run) {
             return Err(e);
         }

@@ -268,3 +268,44 @@ fn a_folder_that_cannot_be_read_is_an_error_and_not_a_dead_service() {
     assert_eq!(error, format!("cannot read {}/10: not what proc(5) describes", proc.0.display()));
     assert_eq!(pids(&table), [[10]], "the last result stays");
 }
+
+/// The process that a service matches by its arguments alone, which a thread reads.
+#[test]
+fn names_come_and_go_without_a_gap_for_the_others() {
+    let proc = Fixture::new("other-names");
+    for (pid, comm, cmdline) in
+        [(10, "python3", "/usr/bin/gunicorn\0"), (11, "haproxy", "haproxy\0"), (12, "sh", "/bin/nginx\0")]
+    {
+        proc.run(pid, comm);
+        proc.arguments(pid, cmdline);
+    }
+    let mut table = proc.table(&["gunicorn", "haproxy"]);
+    // So often that nothing is read again without a reason.
+    for n in 0..20 {
+        assert_eq!(scan(&mut table, Instant::from_millis(n)), [[10], [11]]);
+    }
+    assert_eq!(table.add("nginx"), 2);
+    let before = pids(&table);
+    assert_eq!(before, [vec![10], vec![11], vec![]], "nothing is forgotten");
+    assert_eq!(scan(&mut table, Instant::from_millis(30)), [[10], [11], [12]]);
+    table.keep(&[1, 2]);
+    assert_eq!(scan(&mut table, Instant::from_millis(40)), [vec![], vec![11], vec![12]]);
+    assert_eq!(table.add("sh"), 0, "its number is used again");
+    assert_eq!(scan(&mut table, Instant::from_millis(50)), [[12], [11], [12]]);
+}
+
+#[test]
+fn a_scan_begins_again_when_the_names_change() {
+    let proc = Fixture::new("names-midway");
+    for pid in 2..1_002 {
+        proc.run(pid, "haproxy");
+    }
+    let mut table = proc.table(&["haproxy"]);
+    let now = Instant::from_millis(5);
+    let first = table.request(now);
+    assert!(table.advance(now).is_none(), "it is running");
+    table.add("nginx");
+    let (ended, result) = (0..1_000_000).find_map(|_| try_scan(&mut table, now)).unwrap();
+    assert!(ended > first && result.is_ok());
+    assert_eq!(pids(&table).iter().map(Vec::len).collect::<Vec<_>>(), [1_000, 0]);
+}

@@ -67,6 +67,11 @@ impl Running {
         Ok((config, warnings, Self(texts)))
     }
 
+    /// This runs from now on.
+    pub(super) fn replace(&mut self, texts: EffectiveTexts) {
+        self.0 = texts;
+    }
+
     /// What follows from the present content of the files.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ mod hold;
 mod output;
 pub mod panic;
 mod query;
+mod reload;
 mod run;
 mod scan;
 mod watch;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::environment::Running;
 use super::failure::{Failure, require};
 use super::panic::release_on_panic;
-use crate::columns::join;
+use super::reload::Reload;
 use crate::config::Config;
 use crate::daemon::{Daemon, Next};
 use crate::logger;
@@ -20,7 +20,7 @@ pub(super) fn run() -> Result<(), Failure> {
     // It fails only if a logger is installed already, which then stays.
     let _ = logger::install(&config.log);
     log::info!(event = "start"; "Starting vrrp-init {}", env!("CARGO_PKG_VERSION"));
-    for warning in warnings {
+    for warning in &warnings {
         log::log!(warning.level, event = "configuration"; "{warning}");
     }
     require(&[Capability::NetAdmin, Capability::NetRaw])?;
@@ -31,10 +31,12 @@ pub(super) fn run() -> Result<(), Failure> {
     log_findings(&config, mounted);
     // The daemon has its own copy, of up to a thousand routers.
     drop(config);
+    let mut reload = Reload::new(running, warnings.iter().map(ToString::to_string));
+    drop(warnings);
     loop {
         match daemon.turn()? {
             Next::Turn => {}
-            Next::Reload => reload(&running),
+            Next::Reload(trigger) => reload.reload(&mut daemon, trigger),
             Next::Stopped => return Ok(()),
         }
     }
@@ -55,22 +57,6 @@ fn log_findings(config: &Config, mounted: Vec<PathBuf>) {
                 None => log::log!(level, event = "preflight"; "{text}"),
             }
             logged.push(text);
-        }
-    }
-}
-
-/// SIGHUP: logs which variables changed. A change takes effect at the next start.
-fn reload(running: &Running) {
-    match running.plan() {
-        Err(error) => {
-            log::error!(event = "reload"; "Reload failed, the running configuration stays in use: {error}");
-        }
-        Ok(plan) if plan.applied.is_empty() && plan.restart.is_empty() => {
-            log::info!(event = "reload"; "Reload: the configuration has not changed");
-        }
-        Ok(plan) => {
-            let changed = join(plan.applied.iter().chain(&plan.restart), ", ");
-            log::warn!(event = "reload"; "Reload: {changed} changed; restart this container to apply the change");
         }
     }
 }

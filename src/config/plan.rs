@@ -8,7 +8,7 @@ use super::effective::EffectiveTexts;
 use super::model::Config;
 use super::problems::Warning;
 use super::raw_value::{Effective, RawSets, RawValue};
-use super::variables::{OnChange, PRIORITY, Scope, VARIABLES};
+use super::variables::{NOTIFY, OnChange, PRIORITY, SANDBOX, Scope, VARIABLES};
 use crate::vrrp::Priority;
 
 /// What a new reading means for the running process.
@@ -31,8 +31,14 @@ pub(super) fn merge(old: &RawSets, new: &RawSets) -> RawSets {
     let numbers = |sets: &RawSets| sets.routers().map(|router| router.number()).collect::<BTreeSet<_>>();
     let (before, after) = (numbers(old), numbers(new));
     let mut merged = new.clone();
+    // Without a program at the start, the sandbox permits none.
+    let is_off = old.process().get(&SANDBOX).is_some_and(|raw| SANDBOX.parse(&raw.text).value == Some(false));
+    let programs = is_off || old.routers().any(|router| router.get(&NOTIFY).is_some());
     for set in std::iter::once(&mut merged.first).chain(&mut merged.further) {
         let number = set.number;
+        if !programs {
+            set.replace(&NOTIFY, None);
+        }
         let Some(known) = old.set(number) else { continue };
         let stays = before.contains(&number) && after.contains(&number);
         for variable in VARIABLES.iter().filter(|variable| variable.on_change == OnChange::Restart) {

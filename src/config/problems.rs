@@ -66,6 +66,14 @@ pub struct ConfigError {
     pub warnings: Vec<Warning>,
 }
 
+impl ConfigError {
+    /// The problems, a sentence on one line each.
+    pub fn sentences(&self) -> Vec<String> {
+        let sentence = |problem: &Problem| format!("{} {}", problem.subject(), printable::line(&problem.why));
+        self.problems.iter().map(sentence).collect()
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let problems = self.problems.iter().map(|problem| (problem.subject(), printable::line(&problem.why)));

@@ -57,7 +57,7 @@ impl fmt::Display for Conflict<'_> {
         }
         f.write_str(match (reaction, reason) {
             (Reaction::Accept, DropReason::Interval) => "; while it is master, we use its interval",
-            (Reaction::Accept, _) => "; another cluster may be using our VRID",
+            (Reaction::Accept, _) => "; change VIP on both, unless another cluster is using our VRID",
             (Reaction::Drop, DropReason::Addresses) => {
                 "; until they agree, both can be master at once; or another cluster uses our VRID: run scan"
             }

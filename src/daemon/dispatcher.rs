@@ -1,6 +1,8 @@
 //! Hands events to the state machines and performs their actions, in order and without recursion; decides nothing and
 //! knows no descriptor.
 
+mod membership;
+
 use std::time::Duration;
 use std::vec::IntoIter;
 
@@ -53,7 +55,7 @@ impl Dispatcher {
             clock: BatchClock::new(clock),
             timers: Timers::new(configs.len()),
             families: Families::new(configs.iter().map(|config| config.number)),
-            routers: configs.into_iter().map(Router::new).collect(),
+            routers: configs.into_iter().map(|config| Router::new(config, Instant::START)).collect(),
             queue: Queue::default(),
             network,
             history: History::default(),
@@ -63,8 +65,16 @@ impl Dispatcher {
         }
     }
 
+    /// Of the routers that have not left.
     pub(super) fn ids(&self) -> impl Iterator<Item = RouterId> + use<> {
-        (0..self.routers.len()).map(RouterId)
+        let ids: Vec<_> = self.present().map(|(id, _)| id).collect();
+        ids.into_iter()
+    }
+
+    /// The routers that have not left.
+    pub(super) fn present(&self) -> impl Iterator<Item = (RouterId, &Router)> {
+        let all = self.routers.iter().enumerate().map(|(at, router)| (RouterId(at), router));
+        all.filter(|(_, router)| !router.is_gone())
     }
 
     pub(super) fn routers(&self) -> &[Router] {

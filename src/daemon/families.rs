@@ -58,20 +58,28 @@ pub(super) fn address_left_out(address: IpAddr, interface: &str) -> String {
 pub(super) struct Families(Vec<Presence>);
 
 impl Families {
-    /// `numbers`: one for each router. The routers of the two families of one `VIP` share it, and are neighbors.
+    /// `numbers`: one for each router. The routers of the two families of one `VIP` share it.
     pub(super) fn new(numbers: impl Iterator<Item = u16>) -> Self {
-        let numbered: Vec<_> = numbers.enumerate().collect();
-        let presence = |router, partner| Presence {
-            router: RouterId(router),
-            partner: RouterId(partner),
-            came_at: None,
-            held: false,
-            left_out: None,
+        let mut families = Self(vec![]);
+        families.update(numbers.enumerate().map(|(router, number)| (RouterId(router), number)));
+        families
+    }
+
+    /// Follows other routers. What is known of those that keep their partner stays.
+    pub(super) fn update(&mut self, numbers: impl Iterator<Item = (RouterId, u16)>) {
+        let mut numbered: Vec<_> = numbers.collect();
+        numbered.sort_by_key(|(router, number)| (*number, *router));
+        let mut before = std::mem::take(&mut self.0);
+        let mut add = |router, partner| {
+            let known = before.iter().position(|known| (known.router, known.partner) == (router, partner));
+            let unknown = Presence { router, partner, came_at: None, held: false, left_out: None };
+            self.0.push(known.map_or(unknown, |at| before.swap_remove(at)));
         };
-        let pairs = numbered.windows(2).filter(|pair| pair[0].1 == pair[1].1);
-        Self(
-            pairs.flat_map(|pair| [presence(pair[0].0, pair[1].0), presence(pair[1].0, pair[0].0)]).collect(),
-        )
+        for pair in numbered.windows(2).filter(|pair| pair[0].1 == pair[1].1) {
+            add(pair[0].0, pair[1].0);
+            add(pair[1].0, pair[0].0);
+        }
+        self.0.sort_by_key(|presence| presence.router);
     }
 
     /// The router of the other family of the same `VIP`.
@@ -174,6 +182,19 @@ mod tests {
         assert_eq!(families.left_out(v6), None);
         assert!(families.shares(v6, Cause::Address) && !families.refused(v6));
         assert!(!families.shares(v4, Cause::Address));
+    }
+
+    #[test]
+    fn partners_come_and_go_and_the_others_are_remembered() {
+        let router = |id, number| (RouterId(id), number);
+        let mut families = Families::new([1, 1, 2].into_iter());
+        families.came(RouterId(0), Instant::START);
+        families.update([router(0, 1), router(1, 1), router(2, 2), router(3, 2)].into_iter());
+        let partners = [0, 1, 2, 3].map(|id| families.partner(RouterId(id)).map(|RouterId(id)| id));
+        assert_eq!(partners, [Some(1), Some(0), Some(3), Some(2)]);
+        assert!(families.shares(RouterId(0), Cause::Source), "it was there");
+        families.update([router(0, 1), router(2, 2), router(3, 2)].into_iter());
+        assert_eq!((families.partner(RouterId(0)), families.ids().len()), (None, 2));
     }
 
     #[test]

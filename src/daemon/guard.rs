@@ -1,6 +1,7 @@
 //! The guard of the virtual addresses: which ones the kernel silences when this process dies, and for how long. Knows no
 //! state machine.
 
+use std::net::IpAddr;
 use std::os::fd::AsFd as _;
 use std::time::Duration;
 
@@ -57,6 +58,8 @@ pub(super) struct AddressGuard {
     /// A backup would take over at once.
     needed: bool,
     nft: Option<Worker>,
+    /// The families that it was created for.
+    created: Vec<Family>,
     /// It has a job.
     is_busy: bool,
     /// What other programs did to the tables.
@@ -70,6 +73,9 @@ pub(super) struct AddressGuard {
     addresses: GuardedAddresses,
     /// When it was last logged that another program removed the guard, and changed it.
     logged_at: [Option<Instant>; 2],
+    /// Those that the kernel does not let pass yet, and how many of them the present job is about.
+    new: Vec<IpAddr>,
+    passing: usize,
 }
 
 impl AddressGuard {
@@ -79,6 +85,7 @@ impl AddressGuard {
             choice,
             needed: false,
             nft: None,
+            created: vec![],
             is_busy: false,
             monitor: None,
             damage: None,
@@ -87,6 +94,8 @@ impl AddressGuard {
             states: vec![],
             addresses: GuardedAddresses::default(),
             logged_at: [None; 2],
+            new: vec![],
+            passing: 0,
         }
     }
 
@@ -110,6 +119,7 @@ impl AddressGuard {
             self.states.push((family, GuardState { kind, why }));
         }
         self.addresses = GuardedAddresses::new(addresses);
+        self.created.extend([Family::V4, Family::V6].iter().filter(|family| self.addresses.has(**family)));
         let first = routers.flat_map(|router| &router.addresses).next().map(|vip| vip.address);
         if let Some(first) = first.filter(|_| !self.addresses.is_empty()) {
             if descriptors.limit() < DESCRIPTORS {
@@ -120,6 +130,24 @@ impl AddressGuard {
             }
         }
         self.log();
+    }
+
+    /// Follows other addresses of the routers. A family that had no guarded address at the start gets no guard.
+    pub(super) fn update<'a>(&mut self, routers: impl Iterator<Item = &'a RouterConfig> + Clone) {
+        for family in [Family::V4, Family::V6] {
+            let is_new = !self.states.iter().any(|(known, _)| *known == family);
+            if is_new && routers.clone().any(|router| router.family() == family) {
+                let why = Some(format!("{family} had no address at the start; a restart adds its guard"));
+                self.states.push((family, GuardState { kind: GuardKind::None, why }));
+            }
+        }
+        if self.nft.is_some() {
+            let fast = routers.filter(|router| router.unguarded(self.choice).is_none());
+            let addresses = fast.flat_map(RouterConfig::all_addresses).map(|vip| vip.address);
+            let added =
+                self.addresses.update(addresses.filter(|a| self.created.contains(&Family::of(*a))).collect());
+            self.new.extend(added);
+        }
     }
 
     fn create(&mut self, name: String, poller: &Poller) {
@@ -202,13 +230,17 @@ impl AddressGuard {
             self.repairing = self.damage.take();
             let restore = self.repairing.is_some();
             if restore || !silences.is_empty() {
-                worker.start_job(Job { restore, silences });
+                self.passing = self.new.len();
+                worker.start_job(Job { restore, pass: self.new.clone(), silences });
                 self.is_busy = true;
             }
         }
     }
 
     fn finished(&mut self, result: &Result<(), Error>, now: Instant) {
+        if result.is_ok() {
+            self.new.drain(..self.passing);
+        }
         let repaired = self.repairing.take();
         if repaired.is_none() && result.as_ref().is_err_and(is_gone) {
             self.damage = Some(Damage::Removed);

@@ -37,6 +37,20 @@ impl GuardedAddresses {
         Self { all: addresses.into_iter().map(guarded).collect(), any_due: false }
     }
 
+    /// Follows other addresses. What is known of those that stay remains. Returns the new ones.
+    pub(super) fn update(&mut self, addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+        let before = std::mem::replace(self, Self::new(addresses));
+        self.any_due = before.any_due;
+        let mut added = vec![];
+        for guarded in &mut self.all {
+            match before.all.binary_search_by_key(&guarded.address, |known| known.address) {
+                Ok(at) => *guarded = before.all[at],
+                Err(_) => added.push(guarded.address),
+            }
+        }
+        added
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = IpAddr> {
         self.all.iter().map(|guarded| guarded.address)
     }
@@ -125,6 +139,16 @@ mod tests {
         assert_eq!(two.take_due(at(12)), [silence(2, 5, true)]);
         two.held(address(2), LEASE, at(17));
         assert_eq!(two.take_due(at(17)), [silence(2, 5, false)], "the kernel has forgotten it");
+    }
+
+    #[test]
+    fn addresses_come_and_go_and_the_others_are_remembered() {
+        let mut two = two();
+        two.held(address(2), LEASE, at(10));
+        assert_eq!(two.update(vec![address(3), address(2)]), [address(3)]);
+        two.held(address(1), LEASE, at(10));
+        two.held(address(3), LEASE, at(10));
+        assert_eq!(two.take_due(at(10)), [silence(2, 5, false), silence(3, 5, false)]);
     }
 
     #[test]

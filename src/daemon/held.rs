@@ -98,6 +98,17 @@ impl HeldAddresses {
         self.renewed_after >= Duration::from_secs(lease.into())
     }
 
+    /// How long the kernel keeps an address from the next renewal on.
+    pub(super) fn set_lease(&mut self, lease: Option<Lease>) {
+        self.lease = lease;
+    }
+
+    /// Removes these addresses, each with its prefix length. Returns the errors; none of them stops the rest.
+    pub(super) fn release_some(&mut self, gone: &[(IpAddr, u8)], network: &mut Network) -> Vec<Error> {
+        let held = self.addresses.extract_if(.., |(_, address, prefix)| gone.contains(&(*address, *prefix)));
+        held.filter_map(|(index, address, prefix)| network.remove(index, address, prefix).err()).collect()
+    }
+
     /// Removes every address, the last one first. Returns the errors; none of them stops the rest.
     pub(super) fn release(&mut self, network: &mut Network) -> Vec<Error> {
         let addresses = std::mem::take(&mut self.addresses).into_iter().rev();

@@ -7,6 +7,7 @@ mod conflict;
 mod culprits;
 mod dispatcher;
 mod drain;
+mod env_file;
 mod families;
 mod guard;
 mod guarded;
@@ -16,12 +17,15 @@ mod incoming;
 mod lifelines;
 mod messages;
 mod network;
+mod notifications;
 mod pace;
 mod pages;
 mod port;
 mod questions;
 mod queue;
 mod rate_limiter;
+mod reconfiguration;
+mod reload;
 mod respond;
 mod router;
 mod routers;
@@ -40,15 +44,13 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use log::Level;
-
 use crate::checks::{Checks, Outcome};
-use crate::config::{Config, is_passed_on};
+use crate::config::{Config, RouterConfig, is_passed_on};
 use crate::ids::CheckId;
 use crate::sandbox::Sandbox;
 use crate::serve::Server;
 use crate::sys::Error;
-use crate::sys::notify::{self, Notifier};
+use crate::sys::notify::Notifier;
 use crate::sys::poller::Clock;
 use crate::sys::reaper;
 use crate::sys::signals::{Signal, Signals};
@@ -58,7 +60,10 @@ use crate::vrrp::Role;
 use drain::DrainFile;
 use lifelines::Lifelines;
 use network::Network;
+use notifications::Notifications;
 use pace::{OnRequest, Stall};
+use reload::Reload;
+pub use reload::{Outcome as Reloaded, Trigger};
 use respond::Pages;
 use routers::Routers;
 use snapshot::ProcessStatus;
@@ -83,8 +88,9 @@ const NOTIFY_DEADLINE: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     Turn,
-    /// SIGHUP: the caller reads the configuration's files again.
-    Reload,
+    /// SIGHUP, or the file of variables has changed: the caller reads the configuration's files again, and says what came
+    /// of it with [`Daemon::reloaded`].
+    Reload(Trigger),
     Stopped,
 }
 
@@ -109,15 +115,13 @@ pub struct Daemon {
     server: Server,
     drain: DrainFile,
     lifelines: Lifelines,
-    notifier: Notifier,
+    notifications: Notifications,
     sandbox: Sandbox,
-    notify_failures: u64,
     pages: Pages,
     stall: Stall,
     /// SIGUSR1: the status in the log.
     dump: OnRequest,
-    /// SIGHUP.
-    reload: OnRequest,
+    reload: Reload,
     /// More children may have ended than were reaped.
     reap_again: bool,
     /// `None` until a stop is requested.
@@ -143,8 +147,9 @@ impl Daemon {
         let server = startup::server(config.serve, descriptors, &poller);
         enter(&mut sandbox, &checks);
         let routers = Routers::new(config.routers, network, &mut checks, &poller, descriptors)?;
+        let reload = Reload::new(config.env_file, &poller);
         let lifelines = Lifelines::new(config.lifeline, descriptors, poller.now());
-        let programs = &config.programs.environment;
+        let passed = |name: &_| is_passed_on(name, &config.programs.environment);
         let mut daemon = Self {
             _mounts: mounts,
             poller,
@@ -154,13 +159,12 @@ impl Daemon {
             lifelines,
             drain: DrainFile::new(config.drain_file),
             server,
-            notifier: Notifier::new(|name| is_passed_on(name, programs), sandbox.rights()),
+            notifications: Notifications::new(Notifier::new(passed, sandbox.rights())),
             sandbox,
-            notify_failures: 0,
             pages: Pages::default(),
             stall: Stall::default(),
             dump: OnRequest::default(),
-            reload: OnRequest::default(),
+            reload,
             reap_again: false,
             stop: None,
         };
@@ -179,7 +183,7 @@ impl Daemon {
 
     /// The name and the role of each router, in the order of the configuration.
     pub fn roles(&self) -> impl Iterator<Item = (&str, Role)> {
-        self.routers.iter().map(|router| (router.name(), router.role()))
+        self.routers.iter().map(|(_, router)| (router.name(), router.role()))
     }
 
     /// Waits for the next event and handles it.
@@ -208,12 +212,27 @@ impl Daemon {
         self.dump_status();
         let ended = self.poller.now();
         self.stall.record(now, ended);
-        let reload = self.reload.take(ended).is_some();
-        Ok(match (self.is_stopped(), reload) {
-            (true, _) => Next::Stopped,
-            (false, true) => Next::Reload,
-            (false, false) => Next::Turn,
-        })
+        if self.is_stopped() {
+            return Ok(Next::Stopped);
+        }
+        // One change at a time: a router that has left hands over first.
+        let settled =
+            self.stop.is_none() && self.routers.follow_configuration(&mut self.checks, &self.poller);
+        let reload = if settled { self.reload.take(ended) } else { None };
+        Ok(reload.map_or(Next::Turn, Next::Reload))
+    }
+
+    /// Runs with other routers, checks and addresses from now on; everything else is as before. A router that is no longer
+    /// among them hands over as on a stop.
+    pub fn reconfigure(&mut self, routers: Vec<RouterConfig>) {
+        self.routers.reconfigure(routers);
+        self.routers.follow_configuration(&mut self.checks, &self.poller);
+        self.run_notifications();
+    }
+
+    /// What came of [`Next::Reload`].
+    pub fn reloaded(&mut self, outcome: Reloaded) {
+        self.reload.record(self.poller.now(), outcome);
     }
 
     /// One descriptor is ready.
@@ -235,6 +254,7 @@ impl Daemon {
             Token::DrainFile => self.drain.ready(self.poller.now()),
             Token::Process(pid) => self.checks.process_ended(pid, self.poller.now()),
             Token::Identities => self.checks.identities_ready(),
+            Token::EnvFile => self.reload.file_ready(self.poller.now()),
             Token::Probe(check, _) => self.check_ready(check, token),
         }
     }
@@ -259,7 +279,7 @@ impl Daemon {
             Stop::Notifications(until) => until,
         };
         self.stop = Some(Stop::Notifications(until));
-        self.notifier.deadline().is_none() || until <= now
+        self.notifications.deadline().is_none() || until <= now
     }
 
     fn deadline(&mut self) -> Option<Instant> {
@@ -270,9 +290,12 @@ impl Daemon {
             Some(Stop::Routers) | None => None,
         };
         let (checks, notifier, server) =
-            (self.checks.deadline(), self.notifier.deadline(), self.server.deadline());
-        let (dump, reload) = (self.dump.deadline(), self.reload.deadline());
-        let (lifelines, drain) = (self.lifelines.deadline(), self.drain.deadline());
+            (self.checks.deadline(), self.notifications.deadline(), self.server.deadline());
+        // Until a configuration is in use, no other is read.
+        let waits = self.stop.is_some() || self.routers.is_reconfiguring();
+        let reload = self.reload.deadline().filter(|_| !waits);
+        let (dump, lifelines, drain) =
+            (self.dump.deadline(), self.lifelines.deadline(), self.drain.deadline());
         let others = [drain, checks, notifier, server, lifelines, dump, reload, at_once.then_some(now), stop];
         // Work that could not be done in this turn is due now and does not make the next turn late.
         let others = others.into_iter().flatten().map(|at| at.max(now)).min();
@@ -286,10 +309,7 @@ impl Daemon {
         self.routers.retry(&self.poller);
         self.poll_checks();
         let now = self.poller.now();
-        if self.notifier.deadline().is_some_and(|at| at <= now) {
-            let outcomes = self.notifier.expire(now);
-            self.report_outcomes(&outcomes);
-        }
+        self.notifications.expire(now);
         expire_server(&mut self.server, now, &self.poller);
         self.drain.expire(&mut self.routers, now, &self.poller);
         self.routers.fire_timers();
@@ -337,7 +357,8 @@ impl Daemon {
         for _ in 0..MOST_RESPONSES {
             let Some((connection, request)) = self.server.next_request() else { return };
             let (stall, lifelines, drain) = (&self.stall, &self.lifelines, self.drain.order());
-            let process = ProcessStatus::new(self.notify_failures, stall, lifelines, &self.sandbox, drain);
+            let (failures, process) = (self.notifications.failures(), (&self.sandbox, &self.reload));
+            let process = ProcessStatus::new(failures, stall, lifelines, process, drain);
             let (routers, checks) = (&mut self.routers, &self.checks);
             let (response, took_long) = self.pages.respond(request, routers, checks, now, process);
             self.server.respond(connection, response, now, &self.poller);
@@ -352,7 +373,8 @@ impl Daemon {
         let now = self.poller.now();
         let Some(requests) = self.dump.take(now) else { return };
         let (stall, lifelines, drain) = (&self.stall, &self.lifelines, self.drain.order());
-        let process = ProcessStatus::new(self.notify_failures, stall, lifelines, &self.sandbox, drain);
+        let (failures, process) = (self.notifications.failures(), (&self.sandbox, &self.reload));
+        let process = ProcessStatus::new(failures, stall, lifelines, process, drain);
         let status = snapshot::status(&mut self.routers, &self.checks, now, process);
         snapshot::log_status(&self.routers, &status);
         if requests > 1 {
@@ -383,8 +405,7 @@ impl Daemon {
                 log::debug!(event = "reaped"; "Reaped {process}");
             }
             let now = self.poller.now();
-            let outcomes = self.notifier.reaped(now, &reaped);
-            self.report_outcomes(&outcomes);
+            self.notifications.reaped(now, &reaped);
             if !self.reap_again || now >= until {
                 return;
             }
@@ -393,19 +414,7 @@ impl Daemon {
 
     /// Starts the NOTIFY programs for the transitions since the last call.
     fn run_notifications(&mut self) {
-        for notification in self.routers.take_notifications() {
-            let now = self.poller.now();
-            let outcomes = self.notifier.queue(now, &notification.program, notification.arguments);
-            self.report_outcomes(&outcomes);
-        }
-    }
-
-    /// Logs the outcomes of NOTIFY programs.
-    fn report_outcomes(&mut self, outcomes: &[notify::Outcome]) {
-        for outcome in outcomes {
-            let level = if outcome.is_success() { Level::Info } else { Level::Warn };
-            self.notify_failures += u64::from(outcome.is_failure());
-            log::log!(level, event = "notify"; "{outcome}");
-        }
+        let now = self.poller.now();
+        self.notifications.run(now, self.routers.take_notifications());
     }
 }

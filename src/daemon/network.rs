@@ -268,6 +268,11 @@ impl Network {
         self.ports.iter().any(|port| port.serves(index, channel))
     }
 
+    /// Closes the sockets that serve none of these channels on these links.
+    pub(super) fn keep_ports(&mut self, used: &[(u32, Channel)]) {
+        self.ports.retain(|port| used.contains(&(port.index, port.channel)));
+    }
+
     /// The link and the channel of a port; `None` once it is closed.
     pub(super) fn location(&self, id: PortId) -> Option<(u32, Channel)> {
         self.ports.iter().find(|port| port.id == id).map(|port| (port.index, port.channel))

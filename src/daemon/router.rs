@@ -3,6 +3,7 @@
 
 mod addresses;
 mod adverts;
+mod reconfigure;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -19,9 +20,8 @@ use super::messages::{self, Subject};
 use super::network::Network;
 use super::port::Channel;
 use super::telemetry::Telemetry;
-use crate::checks::Checks;
 use crate::config::{RouterConfig, VirtualAddress};
-use crate::health::{Effective, Verdict, Weight, effective};
+use crate::health::{Verdict, Weight};
 use crate::ids::{CheckId, RouterId};
 use crate::interfaces::Interfaces;
 use crate::sys::Error;
@@ -49,6 +49,8 @@ pub(super) struct Router {
     config: RouterConfig,
     instance: Instance,
     check: Option<CheckId>,
+    /// The result of a check that is in effect, until there is another one.
+    result: Option<(Weight, Verdict)>,
     /// What the check watches, in the operator's words.
     watched: Vec<String>,
     /// `None` while it has no link or no sockets.
@@ -61,13 +63,26 @@ pub(super) struct Router {
     /// When the last advert came from a router that it does not follow.
     rival_heard: Option<Instant>,
     telemetry: Telemetry,
+    place: Place,
+}
+
+/// Whether a router is in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Configured,
+    /// No longer; it is stopping.
+    Leaving,
+    /// No longer; another router may take its id.
+    Gone,
 }
 
 impl Router {
-    pub(super) fn new(config: RouterConfig) -> Self {
+    /// A router that is configured `now`.
+    pub(super) fn new(config: RouterConfig, now: Instant) -> Self {
         Self {
             instance: Instance::new(Rc::clone(&config.protocol)),
             check: None,
+            result: None,
             watched: vec![],
             binding: None,
             host: HostAddresses::new(config.protocol.priority == Priority::OWNER),
@@ -75,7 +90,8 @@ impl Router {
             culprits: Culprits::default(),
             reached: false,
             rival_heard: None,
-            telemetry: Telemetry::new(config.protocol.interval),
+            telemetry: Telemetry::new(now, config.protocol.interval),
+            place: Place::Configured,
             config,
         }
     }
@@ -121,29 +137,6 @@ impl Router {
     /// When [`Event::Timer`] is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.instance.deadline().into_iter().chain(self.telemetry.deadline()).min()
-    }
-
-    /// Registers its check, which it shares with the routers that have the same check configuration.
-    pub(super) fn share_check(&mut self, checks: &mut Checks) {
-        if let Some(config) = &mut self.config.check {
-            let check = checks.add(config);
-            self.check = Some(check);
-            self.watched = checks.names(check);
-        }
-    }
-
-    /// Takes the result of its check and returns the events that follow for the state machine.
-    pub(super) fn apply_health(&self, result: (Weight, Verdict)) -> Vec<Event<'static>> {
-        match effective(self.config.protocol.priority, [result]) {
-            Effective::Fault => vec![Event::Fault(Cause::Service)],
-            // The priority first: the timer that starts when the fault ends depends on it.
-            Effective::Priority(priority) => vec![Event::Priority(priority), Event::Clear(Cause::Service)],
-        }
-    }
-
-    /// Takes the same result for what an operator is told. A service that may still be on its way has none yet.
-    pub(super) fn note_health(&mut self, now: Instant, result: (Weight, Verdict)) {
-        self.telemetry.set_health(now, result);
     }
 
     /// Hands an event to the state machine.

@@ -4,6 +4,7 @@
 mod deaths;
 pub(super) mod drain;
 mod rebind;
+mod reconfigure;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use super::incoming::Incoming;
 use super::messages;
 use super::network::Network;
 use super::pace::RouteRound;
+use super::reconfiguration::Reconfiguration;
 use super::router::Router;
 use super::sweep::sweep;
 use super::vrid_table::VridTable;
@@ -51,6 +53,7 @@ pub(super) struct Routers {
     rebound: bool,
     /// The kernel's notifications could not be read; it is in the log.
     netlink_failed: bool,
+    reconfiguration: Reconfiguration,
 }
 
 impl Routers {
@@ -75,6 +78,7 @@ impl Routers {
             route_round: RouteRound::new(),
             rebound: false,
             netlink_failed: false,
+            reconfiguration: Reconfiguration::default(),
         };
         let (all, network) = routers.dispatcher.parts();
         for router in all {
@@ -88,10 +92,7 @@ impl Routers {
         let mut forbidden = Ok(());
         for id in routers.dispatcher.ids() {
             forbidden = forbidden.and(routers.rebind(id, poller));
-            // A service with weight 0 counts as failed until its first check.
-            if let Some(check) = routers.dispatcher.router(id).check() {
-                routers.apply_health(id, checks.result(check));
-            }
+            routers.apply_first_health(id, checks);
         }
         routers.watch_claims(poller);
         // What a killed predecessor left is gone.
@@ -109,6 +110,7 @@ impl Routers {
 
     /// Stops every router as on SIGTERM: a master may first wait for its successor. A second call does not wait.
     pub(super) fn stop(&mut self) {
+        self.reconfiguration = Reconfiguration::default();
         self.dispatch_to_all(&Event::Shutdown);
     }
 
@@ -117,13 +119,16 @@ impl Routers {
         self.dispatcher.routers().iter().all(|router| router.role() == Role::Init)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Router> {
-        self.dispatcher.routers().iter()
+    /// In the order of their numbers.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (RouterId, &Router)> {
+        let mut present: Vec<_> = self.dispatcher.present().collect();
+        present.sort_by_key(|(_, router)| router.key());
+        present.into_iter()
     }
 
-    /// The warning that the family of the router at this place is left out.
-    pub(super) fn left_out(&self, at: usize) -> Option<&str> {
-        self.dispatcher.left_out(RouterId(at))
+    /// The warning that the family of the router is left out.
+    pub(super) fn left_out(&self, id: RouterId) -> Option<&str> {
+        self.dispatcher.left_out(id)
     }
 
     pub(super) fn network(&self) -> &Network {
@@ -146,7 +151,8 @@ impl Routers {
     /// When [`Routers::retry`] or [`Routers::fire_timers`] has something to do.
     pub(super) fn deadline(&mut self) -> Option<Instant> {
         let timer = self.dispatcher.deadline();
-        timer.into_iter().chain(self.retry_at).chain(self.claims.deadline()).min()
+        let others = [self.retry_at, self.claims.deadline(), self.reconfiguration.deadline()];
+        timer.into_iter().chain(others.into_iter().flatten()).min()
     }
 
     /// Starts a turn of the loop. Returns the time.
@@ -235,8 +241,15 @@ impl Routers {
         }
     }
 
+    /// A service with weight 0 counts as failed until its first check.
+    fn apply_first_health(&mut self, id: RouterId, checks: &Checks) {
+        if let Some(check) = self.dispatcher.router(id).check() {
+            self.apply_health(id, checks.result(check));
+        }
+    }
+
     fn apply_health(&mut self, id: RouterId, result: (Weight, Verdict)) {
-        for event in self.dispatcher.router(id).apply_health(result) {
+        for event in self.dispatcher.router_mut(id).apply_health(result) {
             self.dispatcher.dispatch(id, event);
         }
     }

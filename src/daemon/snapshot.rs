@@ -12,6 +12,7 @@ use super::messages::{self, Subject};
 use super::network::Network;
 use super::pace::Stall;
 use super::port::Port;
+use super::reload::Reload;
 use super::router::Router;
 use super::routers::{Routers, drain};
 use crate::checks::Checks;
@@ -35,12 +36,12 @@ const CRASH_LOOP: Duration = Duration::from_secs(30);
 pub(super) fn brief(routers: &mut Routers, checks: &Checks, now: Instant) -> Brief {
     let (present, mut problems) = present(routers);
     let mut all = vec![];
-    for (at, router) in routers.iter().enumerate() {
+    for (id, router) in routers.iter() {
         let addresses = addresses(router, routers.network(), &present);
         let mut own = disagreements(router, &addresses, routers.network());
         own.extend(elsewhere(router, routers.network(), &present));
-        if routers.left_out(at).is_none() {
-            let check = router.check().map(|check| checks.status(check, now));
+        if routers.left_out(id).is_none() {
+            let check = router.check().and_then(|check| checks.status(check, now));
             let serving = serving(router, now, false, &own, check.as_ref());
             all.push(BriefRouter { name: router.name().to_owned(), state: router.role(), serving });
         }
@@ -85,6 +86,7 @@ pub(super) struct ProcessStatus<'a> {
     notify_failures: u64,
     longest_turn: Duration,
     sandbox: &'a Sandbox,
+    reload: &'a Reload,
     drain: Option<Order>,
 }
 
@@ -93,10 +95,10 @@ impl<'a> ProcessStatus<'a> {
         notify_failures: u64,
         stall: &Stall,
         lifelines: &'a Lifelines,
-        sandbox: &'a Sandbox,
+        (sandbox, reload): (&'a Sandbox, &'a Reload),
         drain: Option<Order>,
     ) -> Self {
-        Self { lifelines, notify_failures, longest_turn: stall.longest(), sandbox, drain }
+        Self { lifelines, notify_failures, longest_turn: stall.longest(), sandbox, reload, drain }
     }
 }
 
@@ -110,23 +112,22 @@ pub(super) fn status(
     let (present, mut problems) = present(routers);
     let network = routers.network();
     let mut statuses = vec![];
-    for (at, router) in routers.iter().enumerate() {
+    for (id, router) in routers.iter() {
         let mut status = router_status(router, now, network, &present);
         let others = router.outside_all_subnets(network).into_iter();
-        status.warnings.extend(others.chain(routers.left_out(at).map(str::to_owned)));
-        status.warnings.extend(check_warnings(router, checks, now));
+        let others = others.chain(routers.left_out(id).map(str::to_owned));
+        status.warnings.extend(others.chain(check_warnings(router, checks, now)));
         status.lifeline = process.lifelines.status(router, now);
-        status.left_out = routers.left_out(at).is_some();
+        status.left_out = routers.left_out(id).is_some();
+        status.check = router.check().and_then(|check| checks.status(check, now));
         drain_status(router, process.drain, &mut status);
-        status.check = router.check().map(|check| checks.status(check, now));
         let mut own = disagreements(router, &status.addresses, network);
         own.extend(elsewhere(router, network, &present));
         status.serving = serving(router, now, status.left_out, &own, status.check.as_ref());
         problems.extend(own);
         statuses.push(status);
     }
-    let counted = statuses.iter().filter(|router| !router.left_out);
-    let serving = status::overall(counted.map(|router| (&*router.name, router.state, &router.serving)));
+    let serving = overall(&statuses);
     Status {
         version: env!("CARGO_PKG_VERSION"),
         time: wall_clock(),
@@ -137,9 +138,15 @@ pub(super) fn status(
         notify_failures: process.notify_failures,
         loop_stall_max_us: u64::try_from(process.longest_turn.as_micros()).unwrap_or(u64::MAX),
         sandbox: process.sandbox.status(),
+        configuration: process.reload.status(now),
         routers: statuses,
         interfaces: interfaces(network),
     }
+}
+
+fn overall(routers: &[RouterStatus]) -> Serving {
+    let counted = routers.iter().filter(|router| !router.left_out);
+    status::overall(counted.map(|router| (&*router.name, router.state, &router.serving)))
 }
 
 fn interfaces(network: &Network) -> Vec<InterfaceStatus> {
@@ -177,7 +184,7 @@ pub(super) fn log_status(routers: &Routers, status: &Status) {
         log::info!(event = "status"; "{line}");
     }
     let few = status.routers.len() <= status::MAX_DETAILS;
-    for (router, status) in routers.iter().zip(&status.routers).filter(|_| few) {
+    for ((_, router), status) in routers.iter().zip(&status.routers).filter(|_| few) {
         for line in status::details(status).lines().skip(1) {
             router.log_event(Level::Info, "status", line.trim_start());
         }

@@ -37,8 +37,12 @@ enum Obstacle {
 }
 
 impl Spare {
-    /// The result of the router's check.
-    pub(super) fn set_health(&mut self, now: Instant, (weight, verdict): (Weight, Verdict)) {
+    /// The result of the router's check; `None` without one.
+    pub(super) fn set_health(&mut self, now: Instant, result: Option<(Weight, Verdict)>) {
+        let Some((weight, verdict)) = result else {
+            *self = Self::default();
+            return;
+        };
         let since = self.health.filter(|known| known.1 == verdict).map_or(now, |(.., since)| since);
         self.health = Some((weight, verdict, since));
     }
@@ -195,7 +199,7 @@ mod tests {
         let mut all = vec![];
         for (n, (weight, verdict)) in (0..).zip(results) {
             let now = Instant::from_millis(n * 1_000);
-            spare.set_health(now, (Weight::new(*weight).unwrap(), *verdict));
+            spare.set_health(now, Some((Weight::new(*weight).unwrap(), *verdict)));
             let _ = spare.judge(now, &subject, &instance);
             let warning = spare.warning(Role::Backup, instance.priority(), &subject);
             all.push((
@@ -242,7 +246,7 @@ mod tests {
         let [(possible, _)] = said(10, 11, true, &[(2, Verdict::Failed)])[..] else { panic!("one") };
         assert_eq!(possible, Some(false));
         let mut spare = Spare::default();
-        spare.set_health(Instant::START, (Weight::FAULT, Verdict::Failed));
+        spare.set_health(Instant::START, Some((Weight::FAULT, Verdict::Failed)));
         assert_eq!(
             [Role::Fault, Role::Master, Role::Init].map(|role| spare.possible(role)),
             [Some(false), None, None]

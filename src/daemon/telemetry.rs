@@ -64,9 +64,9 @@ pub(super) struct Telemetry {
 }
 
 impl Telemetry {
-    pub(super) fn new(interval: Interval) -> Self {
+    pub(super) fn new(now: Instant, interval: Interval) -> Self {
         Self {
-            since: Instant::START,
+            since: now,
             cause: Box::default(),
             transitions: TransitionLines::new(),
             counters: Counters::default(),
@@ -78,7 +78,7 @@ impl Telemetry {
             unbound: None,
             send_error: None,
             unsent: 0,
-            silence_at: Some(Instant::START + SILENCE_NOTICE.max(interval.duration() * 4)),
+            silence_at: Some(now + SILENCE_NOTICE.max(interval.duration() * 4)),
             never_heard: false,
         }
     }
@@ -141,8 +141,8 @@ impl Telemetry {
         self.limiter.record(now, topic, peer, LIMIT) != Admission::Suppress
     }
 
-    /// The result of the router's check.
-    pub(super) fn set_health(&mut self, now: Instant, result: (Weight, Verdict)) {
+    /// The result of the router's check; `None` without one.
+    pub(super) fn set_health(&mut self, now: Instant, result: Option<(Weight, Verdict)>) {
         self.spare.set_health(now, result);
     }
 

@@ -67,6 +67,11 @@ impl Timers {
         Self { queue: BinaryHeap::new(), queued: vec![None; routers] }
     }
 
+    /// There may be routers with a higher id.
+    pub(super) fn grow(&mut self, routers: usize) {
+        self.queued.resize(routers.max(self.queued.len()), None);
+    }
+
     /// The router's deadline is now `at`.
     pub(super) fn set(&mut self, id: RouterId, at: Option<Instant>) {
         let Some(at) = at else { return };

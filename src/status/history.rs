@@ -81,6 +81,11 @@ impl History {
         self.facts.insert(place, Fact { router, at, text });
     }
 
+    /// Another router has this number from now on.
+    pub fn forget_evidence(&mut self, router: usize) {
+        self.facts.retain(|fact| fact.router != router);
+    }
+
     /// Records a transition of `router`, which happened `at`. Adds its evidence to `transition`, which has none yet.
     pub fn record(&mut self, router: usize, at: Instant, mut transition: Transition) {
         let mut first = None;

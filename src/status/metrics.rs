@@ -1,11 +1,14 @@
 //! The snapshot in Prometheus' text format, with the names of keepalived's exporter where it has one. Knows no socket.
 
 use std::fmt::{self, Write as _};
+use std::time::Duration;
 
 use super::model::{
-    AddressStatus, DRAINED, FaultStatus, GuardStatus, LayerStatus, RouterStatus, Status, TargetStatus,
+    AddressStatus, DRAINED, FaultStatus, GuardStatus, LayerStatus, ReloadStatus, RouterStatus, Status,
+    TargetStatus,
 };
 use crate::drain::Order;
+use crate::time::Timestamp;
 use crate::vrrp::Role;
 
 /// The media type of [`text`].
@@ -87,12 +90,10 @@ pub fn text(status: &Status) -> String {
     let mut page = Page(String::new());
     page.family(&("build_info", GAUGE, "Version of vrrp-init"));
     page.sample("build_info", &format_args!("version=\"{}\"", status.version), &1);
-    page.family(&("up", GAUGE, "Status"));
-    page.sample("up", &"", &1);
-    page.family(&("healthy", GAUGE, "Whether state and kernel agree, as in vrrp-init healthcheck"));
-    page.sample("healthy", &"", &u64::from(status.health.healthy));
-    page.family(&("uptime_seconds", GAUGE, "Time since the start"));
-    page.sample("uptime_seconds", &"", &(status.uptime_ms / 1_000));
+    page.single(&("up", GAUGE, "Status"), &1);
+    let healthy = ("healthy", GAUGE, "Whether state and kernel agree, as in vrrp-init healthcheck");
+    page.single(&healthy, &u64::from(status.health.healthy));
+    page.single(&("uptime_seconds", GAUGE, "Time since the start"), &(status.uptime_ms / 1_000));
     page.process(status);
     for (family, of) in COUNTERS {
         page.family(family);
@@ -125,23 +126,16 @@ struct Page(String);
 
 impl Page {
     fn process(&mut self, status: &Status) {
-        self.family(&(
-            "notify_failures_total",
-            COUNTER,
-            "NOTIFY programs that could not be run, failed or were stopped",
-        ));
-        self.sample("notify_failures_total", &"", &status.notify_failures);
-        self.family(&(
-            "loop_stall_max_seconds",
-            GAUGE,
-            "Longest turn of the event loop since the start; no advert is sent or received meanwhile",
-        ));
-        self.sample("loop_stall_max_seconds", &"", &Micros(status.loop_stall_max_us));
+        let help = "NOTIFY programs that could not be run, failed or were stopped";
+        self.single(&("notify_failures_total", COUNTER, help), &status.notify_failures);
+        let help = "Longest turn of the event loop since the start; no advert is sent or received meanwhile";
+        self.single(&("loop_stall_max_seconds", GAUGE, help), &Micros(status.loop_stall_max_us));
         self.family(&("sandbox", GAUGE, "Whether a layer of the sandbox is in force"));
         for LayerStatus { layer, active, .. } in &status.sandbox {
             self.sample("sandbox", &format_args!("layer=\"{layer}\""), &u8::from(*active));
         }
         self.drain(status.drain);
+        self.configuration(&status.configuration, status.time);
     }
 
     /// Only while there is an order.
@@ -164,6 +158,12 @@ impl Page {
         _ = write!(self.0, "# HELP keepalived_{name} {help}\n# TYPE keepalived_{name} {kind}\n");
     }
 
+    /// A family with one sample, without labels.
+    fn single(&mut self, family: &Family, value: &dyn fmt::Display) {
+        self.family(family);
+        self.sample(family.0, &"", value);
+    }
+
     fn sample(&mut self, name: &str, labels: &dyn fmt::Display, value: &dyn fmt::Display) {
         let labels = labels.to_string();
         _ = if labels.is_empty() {
@@ -171,6 +171,20 @@ impl Page {
         } else {
             writeln!(self.0, "keepalived_{name}{{{labels}}} {value}")
         };
+    }
+
+    fn configuration(&mut self, reload: &ReloadStatus, time: Timestamp) {
+        const TIME: &str = "config_last_reload_success_timestamp_seconds";
+        self.family(&("config_reloads_total", COUNTER, "Changed configurations, applied or refused"));
+        self.sample("config_reloads_total", &"result=\"applied\"", &reload.applied);
+        self.sample("config_reloads_total", &"result=\"refused\"", &reload.refused);
+        let last =
+            ("config_last_reload_successful", GAUGE, "Whether the configuration was right when last read");
+        self.single(&last, &u8::from(reload.refused_ms.is_none()));
+        self.family(&(TIME, GAUGE, "When a changed configuration was last applied"));
+        if let Some(at) = reload.applied_ms.map(|ago| time.before(Duration::from_millis(ago))) {
+            self.sample(TIME, &"", &(at.milliseconds() / 1_000));
+        }
     }
 
     /// One sample per address, like keepalived's exporter.

@@ -14,7 +14,7 @@ pub use history::{History, Transition, recent};
 pub use model::{
     AddressStatus, Brief, BriefRouter, CheckStatus, Counters, DRAINED, Dropped, FaultStatus, GuardStatus,
     Health, HeardStatus, InterfaceStatus, LEAVING, LayerStatus, LifelineStatus, NOT_DRAINED, NOT_SEEN_YET,
-    PeerStatus, REFUSED, RouterDrain, RouterStatus, Serving, Status, TargetStatus,
+    PeerStatus, REFUSED, ReloadStatus, RouterDrain, RouterStatus, Serving, Status, TargetStatus,
 };
 pub use serving::{Conflicts, Facts, judge, overall};
 pub use text::{details, headline, names, span, table};

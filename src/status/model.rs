@@ -27,6 +27,7 @@ pub struct Status {
     pub loop_stall_max_us: u64,
     /// The layers of the sandbox; empty with `SANDBOX=off`.
     pub sandbox: Vec<LayerStatus>,
+    pub configuration: ReloadStatus,
     pub routers: Vec<RouterStatus>,
     pub interfaces: Vec<InterfaceStatus>,
 }
@@ -48,6 +49,23 @@ pub struct Health {
     pub healthy: bool,
     /// The reasons if not healthy, each a sentence.
     pub problems: Vec<String>,
+}
+
+/// What came of reading the configuration again, after SIGHUP or a change of `ENV_FILE`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ReloadStatus {
+    /// How many times a changed one was applied.
+    pub applied: u64,
+    /// How many times it was refused.
+    pub refused: u64,
+    /// The time since it was last applied.
+    pub applied_ms: Option<u64>,
+    /// How long it has been wrong; `None` if it is right.
+    pub refused_ms: Option<u64>,
+    /// What is wrong with it.
+    pub problems: Vec<String>,
+    /// The changes that take effect at the next start.
+    pub needs_restart: Vec<String>,
 }
 
 /// One layer of the sandbox.
@@ -466,6 +484,14 @@ pub(crate) mod tests {
                     problem: Some("it is refused".into()),
                 },
             ],
+            configuration: ReloadStatus {
+                applied: 2,
+                refused: 1,
+                applied_ms: Some(90_000),
+                refused_ms: Some(60_000),
+                problems: vec!["PRIORITY=300  must be 1 to 254".into()],
+                needs_restart: vec!["ADVERT_INT 1 -> 2".into()],
+            },
             routers: vec![master(), second],
             interfaces: vec![InterfaceStatus {
                 interface: "eth0".into(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::model::{
     AddressStatus, CheckStatus, Counters, DRAINED, Dropped, GuardStatus, HeardStatus, LEAVING, LayerStatus,
-    LifelineStatus, RouterStatus, Serving, Status, TargetStatus,
+    LifelineStatus, ReloadStatus, RouterStatus, Serving, Status, TargetStatus,
 };
 use crate::columns::{Columns, join};
 use crate::drain::Order;
@@ -46,6 +46,19 @@ fn sandbox(layers: &[LayerStatus]) -> String {
     if missing.is_empty() { "on".into() } else { format!("on, but {}", printable::line(&missing)) }
 }
 
+/// What is wrong with the configuration or waits for a restart, each line ended.
+fn configuration(reload: &ReloadStatus) -> String {
+    let mut text = String::new();
+    if let Some(ms) = reload.refused_ms {
+        let problems = printable::line(&reload.problems.join("; "));
+        _ = writeln!(text, "configuration refused {} ago, the one before is in use: {problems}", millis(ms));
+    }
+    if !reload.needs_restart.is_empty() {
+        _ = writeln!(text, "a restart is needed for {}", printable::line(&reload.needs_restart.join(", ")));
+    }
+    text
+}
+
 /// Whether the addresses serve, and the number of warnings, unless the verdict is one of them.
 pub fn headline(status: &Status) -> String {
     if !status.health.healthy {
@@ -60,13 +73,14 @@ pub fn headline(status: &Status) -> String {
     }
 }
 
-/// One line that says whether the addresses serve, one about the sandbox, then a table with one row per router.
+/// One line that says whether the addresses serve, one about the sandbox, those about a configuration that is not in use, then a table with one row per router.
 pub fn table(status: &Status) -> String {
     let (version, up) = (status.version, millis(status.uptime_ms));
     let mut text = format!(
-        "vrrp-init {version}, up {up}: {}\nsandbox {}\n",
+        "vrrp-init {version}, up {up}: {}\nsandbox {}\n{}",
         printable::line(&headline(status)),
-        sandbox(&status.sandbox)
+        sandbox(&status.sandbox),
+        configuration(&status.configuration)
     );
     if let Some(Order { since, until, by_command, .. }) = status.drain {
         let by = if by_command { "command" } else { "file" };
@@ -316,7 +330,7 @@ mod tests {
     #[test]
     fn the_table_has_a_row_for_each_router() {
         let text = table(&status());
-        let expected = "vrrp-init 0.1.0, up 2 min: VI_2: FAULT: interface eth1 has no carrier; no master is heard\nsandbox on, but without seccomp: it is refused\n\n\
+        let expected = "vrrp-init 0.1.0, up 2 min: VI_2: FAULT: interface eth1 has no carrier; no master is heard\nsandbox on, but without seccomp: it is refused\nconfiguration refused 1 min ago, the one before is in use: PRIORITY=300  must be 1 to 254\na restart is needed for ADVERT_INT 1 -> 2\n\n\
             router  VRID  interface  state   for    priority  master     addresses\n\
             VI_1    51    eth0       MASTER  1.5 s  13        this host  10.0.0.2 here\n\
             VI_2    52    eth1       FAULT   1 min  100       -          fd00::1 and 2 more not here\n";

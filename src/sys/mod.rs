@@ -3,6 +3,7 @@
 pub mod capabilities;
 pub mod claims;
 pub mod identity_reader;
+pub mod inotify;
 pub mod lifeline;
 pub mod limits;
 pub mod listener;

@@ -5,6 +5,7 @@
 //! discarded moves no timer.
 
 mod leave;
+mod reconfigure;
 
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
@@ -261,18 +262,6 @@ impl Instance {
             actions.extend(self.clear(now, Cause::Address));
         }
         actions
-    }
-
-    /// Nothing that is scheduled moves: the next advert is sent at its time, with the new addresses.
-    fn reconfigure(&mut self, now: Instant, settings: &Rc<Settings>, acquire: bool) -> Vec<Action> {
-        let before = std::mem::replace(&mut self.settings, Rc::clone(settings));
-        if self.former.is_empty() && !before.same_addresses(&settings.addresses) {
-            // After several changes, the others still have those before the first.
-            self.former.clone_from(&before.addresses);
-        }
-        let State::Master(master) = &mut self.state else { return vec![] };
-        master.reconfigure(now, &before, settings);
-        if acquire { vec![Action::Acquire, master.restart_announcements(now)] } else { vec![] }
     }
 
     /// A master whose priority falls yields: priority 0 starts the skew of every backup, and the advert after it stops those

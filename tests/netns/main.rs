@@ -27,6 +27,7 @@ mod one_router;
 mod packets;
 mod partition;
 mod pid1;
+mod reload;
 mod routers;
 mod sandbox;
 mod scan;

@@ -109,7 +109,10 @@ fn each_variable_is_applied_or_waits_as_its_row_says() {
     for (name, value) in AFTER {
         let variable = VARIABLES.iter().find(|variable| variable.name == name).unwrap();
         let others = BEFORE.iter().copied().filter(|(known, _)| *known != name);
-        let plan = plan(&BEFORE, &others.chain([(name, value)]).collect::<Vec<_>>());
+        let others: Vec<_> =
+            others.chain([("NOTIFY", "/before")]).filter(|(known, _)| *known != name).collect();
+        let before = [&BEFORE[..], &[("NOTIFY", "/before")]].concat();
+        let plan = plan(&before, &[&others[..], &[(name, value)]].concat());
         let (now, later) = (names_of(&plan.applied), names_of(&plan.restart));
         // What it implies follows its own row.
         match (name, variable.on_change) {
@@ -135,6 +138,21 @@ fn what_needs_a_restart_keeps_its_value_and_the_rest_is_applied() {
     // Compared with what runs, not with what was read.
     let again = plan.texts.plan(os(&vars), |_| Ok(vec![])).unwrap();
     assert_eq!((again.applied, again.restart), (vec![], plan.restart));
+}
+
+/// The sandbox then permits programs.
+#[test]
+fn a_program_can_be_changed_only_if_there_was_one_at_the_start() {
+    let with = |vars: &[(&'static str, &'static str)]| [&BEFORE[..], vars].concat();
+    let second = [("VIP_2", "10.0.0.3"), ("VIRTUAL_ROUTER_2", "52")];
+    let added = with(&[&second[..], &[("NOTIFY", "/one"), ("NOTIFY_2", "/two")]].concat());
+    let plan_of = |before: &[_]| {
+        let plan = plan(before, &added);
+        (names_of(&plan.applied).join(" "), names_of(&plan.restart).join(" "))
+    };
+    assert_eq!(plan_of(&BEFORE), ("VIP_2".into(), "NOTIFY".into()));
+    assert_eq!(plan_of(&with(&[("SANDBOX", "off")])), ("VIP_2 NOTIFY".into(), "SANDBOX".into()));
+    assert_eq!(plan_of(&with(&[("NOTIFY", "/zero")])), ("VIP_2 NOTIFY".into(), String::new()));
 }
 
 #[test]

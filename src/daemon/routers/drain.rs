@@ -13,6 +13,7 @@ const OWNER: &str = "its addresses are the host's own, which answers for them in
 impl Routers {
     /// Has all routers take no part. `by`: who wants it.
     pub(in crate::daemon) fn drain(&mut self, force: bool, by: &str) {
+        self.reconfiguration.drained = true;
         for id in self.dispatcher.ids() {
             let router = self.dispatcher.router(id);
             if is_bound(router) {
@@ -27,6 +28,7 @@ impl Routers {
 
     /// Has all routers take part again.
     pub(in crate::daemon) fn undrain(&mut self) {
+        self.reconfiguration.drained = false;
         for id in self.dispatcher.ids() {
             self.dispatcher.note(id, "undrained".into());
         }

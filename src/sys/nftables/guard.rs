@@ -56,15 +56,25 @@ impl Guard {
             guard.families.clear();
             return Err(error);
         }
-        for family in guard.families.clone() {
+        guard.pass(addresses)?;
+        Ok(guard)
+    }
+
+    /// Lets packets for these addresses pass while the process lives, from now on. None of a family that had no address at
+    /// the creation.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn pass(&mut self, addresses: &[IpAddr]) -> Result<(), Error> {
+        for family in self.families.clone() {
             let of_family: Vec<_> = of(family, addresses.iter().copied(), |address| *address).collect();
             for chunk in of_family.chunks(MOST) {
                 let mut batch = Batch::new();
-                guard.tables(family).pass(&mut batch, chunk);
-                guard.commit("create", batch, true)?;
+                self.tables(family).pass(&mut batch, chunk);
+                self.commit("create", batch, true)?;
             }
         }
-        Ok(guard)
+        Ok(())
     }
 
     /// Has the kernel examine what [`Guard::create`] does, and changes nothing.

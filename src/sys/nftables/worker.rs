@@ -1,6 +1,7 @@
 //! Renews the guard on a thread of its own: the kernel changes nf_tables for one process at a time, and a firewall of many
 //! thousand rules that is being loaded would hold up the caller. Does not decide which addresses.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -14,6 +15,8 @@ const STACK: usize = 64 * 1024;
 pub struct Job {
     /// First, the tables that drop packets are created again.
     pub restore: bool,
+    /// Then these addresses, which are new, are let pass while the process lives.
+    pub pass: Vec<IpAddr>,
     pub silences: Vec<Silence>,
 }
 
@@ -82,10 +85,11 @@ impl Shared {
     fn work(&self, mut guard: Guard) {
         let mut desk = self.lock();
         while !desk.is_over {
-            if let Some(Job { restore, silences }) = desk.job.take() {
+            if let Some(Job { restore, pass, silences }) = desk.job.take() {
                 drop(desk);
                 let restored = if restore { guard.restore() } else { Ok(()) };
                 let result = restored
+                    .and_then(|()| guard.pass(&pass))
                     .and_then(|()| silences.chunks(MOST).try_for_each(|silences| guard.silence(silences)));
                 desk = self.lock();
                 desk.result = Some(result);
