@@ -1,6 +1,7 @@
 //! The table of environment variables, one row each: name, aliases, scope, default, secrecy, parser and help; reads
 //! no environment.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32};
 use std::ops::Deref;
@@ -104,27 +105,29 @@ macro_rules! variables {
                 is_list: is_list!($kind),
                 same: |a, b| same(parser!($kind $($what)? $parse), a, b),
             },
-            text: |raw| raw.$field.as_deref(),
+            text: |raw| raw.text(stringify!($field)),
             parse: parser!($kind $($what)? $parse),
         };)*
 
         /// Every variable, in the order of the documentation.
         pub static VARIABLES: &[&Variable] = &[$(&$name.variable,)*];
 
-        /// The texts of one router's variables, as envy fills them. All are text: serde would stop at the first value
-        /// that it cannot parse, without the name it was set under. A password is among them, so this is never
-        /// displayed.
-        #[derive(Deserialize)]
-        pub(super) struct Raw {
-            $($field: Option<String>,)*
-        }
-
         #[cfg(test)]
         pub(super) const FIELDS: &[&str] = &[$(stringify!($field),)*];
     };
 }
 
+/// The texts of one router's variables by field, as envy reads them. All are text: serde would stop at the first value
+/// that it cannot parse, without the name it was set under. A password is among them, so this is never displayed.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(super) struct Raw(BTreeMap<String, String>);
+
 impl Raw {
+    fn text(&self, field: &str) -> Option<&str> {
+        self.0.get(field).map(String::as_str)
+    }
+
     /// From the names and texts of what is set.
     pub(super) fn from_texts(
         texts: impl Iterator<Item = (&'static str, String)>,
