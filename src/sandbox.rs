@@ -33,7 +33,7 @@ impl Sandbox {
         if ports.into_iter().any(|port: u16| port < FIRST_FREE_PORT) {
             capabilities |= CapabilitySet::NET_BIND_SERVICE;
         }
-        let runs_programs = config.routers.iter().any(|router| router.notify.is_some());
+        let runs_programs = config.programs().next().is_some();
         let purpose = if runs_programs { Purpose::Programs(user) } else { Purpose::Alone };
         let needs = Needs { files: files(config), capabilities, purpose, all_capabilities: None };
         let checks = config.routers.iter().filter_map(|router| router.check.as_ref());

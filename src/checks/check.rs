@@ -7,12 +7,15 @@ use std::time::Duration;
 use super::outcome::{CheckContext, Concern, Outcome};
 use super::probe::ProbeTask;
 use super::process::ServiceProcesses;
+use super::script::ScriptTask;
 use super::table::{ProcessTable, ScanId};
 use crate::config::CheckConfig;
 use crate::health::{Health, Verdict, Weight};
 use crate::ids::CheckId;
 use crate::status::CheckStatus;
 use crate::sys::Error;
+use crate::sys::launcher::Launcher;
+use crate::sys::reaper::Reaped;
 use crate::time::{Instant, millis};
 use crate::token::Token;
 
@@ -24,6 +27,7 @@ pub(super) struct Check {
     next_poll: Instant,
     processes: ServiceProcesses,
     probes: Vec<ProbeTask>,
+    script: Option<ScriptTask>,
     /// The scan that the current poll waits for.
     scan: Option<ScanId>,
     /// An error of reading `/proc` has been reported since the last success.
@@ -36,13 +40,20 @@ pub(super) struct Check {
 
 impl Check {
     /// The first poll is due at once.
-    pub(super) fn new(id: CheckId, config: Rc<CheckConfig>, table: &mut ProcessTable) -> Self {
+    pub(super) fn new(
+        id: CheckId,
+        config: Rc<CheckConfig>,
+        table: &mut ProcessTable,
+        launcher: &Launcher,
+    ) -> Self {
+        let script = config.script.as_ref();
         Self {
             id,
             health: Health::new(config.weight, config.rise, config.fall),
             next_poll: Instant::START,
             processes: ServiceProcesses::new(&config.services, table),
             probes: ProbeTask::all(&config, id),
+            script: script.map(|program| ScriptTask::new(program, config.timeout, launcher)),
             scan: None,
             scan_error_reported: false,
             pending: None,
@@ -62,7 +73,8 @@ impl Check {
     /// The names of its services and targets, as the operator wrote them.
     pub(super) fn names(&self) -> Vec<String> {
         let probes = self.probes.iter().map(ToString::to_string);
-        self.processes.names().cloned().chain(probes).collect()
+        let script = self.script.as_ref().map(ToString::to_string);
+        self.processes.names().cloned().chain(probes).chain(script).collect()
     }
 
     /// The numbers of its services in the table.
@@ -70,20 +82,24 @@ impl Check {
         self.processes.numbers()
     }
 
-    /// When the next poll is due, or a probe times out. The scan has its own deadline.
+    /// When the next poll is due, or a probe or the program times out. The scan has its own deadline.
     pub(super) fn deadline(&self) -> Instant {
-        self.probes.iter().filter_map(ProbeTask::deadline).fold(self.next_poll, Instant::min)
+        let script = self.script.as_ref().and_then(ScriptTask::deadline);
+        self.probes.iter().filter_map(ProbeTask::deadline).chain(script).fold(self.next_poll, Instant::min)
     }
 
     pub(super) fn result(&self) -> (Weight, Verdict) {
         (self.health.weight(), self.health.verdict())
     }
 
-    /// Polls if that is due, and ends the probes that timed out.
+    /// Polls if that is due, and ends the probes and the program if they timed out.
     pub(super) fn expire(&mut self, now: Instant, context: &mut CheckContext<'_>) -> Outcome {
         let mut outcome = Outcome::default();
         for probe in self.probes.iter_mut().filter(|probe| probe.deadline().is_some_and(|at| at <= now)) {
             probe.advance(now, context.poller, &mut outcome);
+        }
+        if let Some(script) = &mut self.script {
+            script.expire(now, &mut outcome);
         }
         self.finish_poll(&mut outcome);
         if self.next_poll <= now {
@@ -97,6 +113,16 @@ impl Check {
         let mut outcome = Outcome::default();
         if let Some(probe) = self.probes.iter_mut().find(|probe| probe.token() == token) {
             probe.advance(now, context.poller, &mut outcome);
+            self.finish_poll(&mut outcome);
+        }
+        self.record(now, outcome)
+    }
+
+    /// These children have ended.
+    pub(super) fn reaped(&mut self, now: Instant, reaped: &[Reaped]) -> Outcome {
+        let mut outcome = Outcome::default();
+        if let Some(script) = &mut self.script {
+            script.reaped(now, reaped, &mut outcome);
             self.finish_poll(&mut outcome);
         }
         self.record(now, outcome)
@@ -172,21 +198,27 @@ impl Check {
         for probe in &mut self.probes {
             probe.start(now, self.config.timeout, context.poller, outcome);
         }
+        if let Some(script) = &mut self.script {
+            script.start(now, outcome);
+        }
         self.finish_poll(outcome);
     }
 
     fn finish_poll(&mut self, outcome: &mut Outcome) {
-        if self.probes.iter().any(|probe| probe.deadline().is_some()) {
+        let is_running = self.probes.iter().any(|probe| probe.deadline().is_some());
+        if is_running || self.script.as_ref().is_some_and(ScriptTask::is_pending) {
             return;
         }
         let Some(services_passed) = self.pending.take() else { return };
-        let passed = services_passed && self.probes.iter().all(ProbeTask::passed);
+        let probes_passed = self.probes.iter().all(ProbeTask::passed);
+        let passed = services_passed && probes_passed && self.script.as_ref().is_none_or(ScriptTask::passed);
         outcome.verdict = self.health.observe(passed).or(outcome.verdict);
     }
 
     /// The results of the last poll.
     pub(super) fn status(&self, now: Instant) -> CheckStatus {
         let probes = self.probes.iter().map(|probe| probe.status(now));
+        let script = self.script.as_ref().map(|script| script.status(now));
         CheckStatus {
             weight: self.health.weight().get(),
             verdict: match self.health.verdict() {
@@ -195,7 +227,7 @@ impl Check {
                 Verdict::Failed => "failed",
             },
             verdict_ms: millis(now.since(self.since)),
-            targets: self.processes.status(now).chain(probes).collect(),
+            targets: self.processes.status(now).chain(probes).chain(script).collect(),
         }
     }
 }

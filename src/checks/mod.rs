@@ -5,6 +5,7 @@ mod known;
 mod outcome;
 mod probe;
 mod process;
+mod script;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -18,8 +19,10 @@ use crate::health::{Verdict, Weight};
 use crate::ids::CheckId;
 use crate::status::CheckStatus;
 use crate::sys::Error;
+use crate::sys::launcher::Launcher;
 use crate::sys::limits::Descriptors;
 use crate::sys::process::{ProcFs, Process};
+use crate::sys::reaper::Reaped;
 use crate::time::Instant;
 use crate::token::{Poller, Token};
 use check::Check;
@@ -37,6 +40,7 @@ pub(crate) struct Checks {
     procfs: ProcFs,
     table: ProcessTable,
     watches: Watches,
+    launcher: Launcher,
     /// How often the last scan was repeated.
     retries: u8,
     /// `None`: no router has it any more.
@@ -44,14 +48,15 @@ pub(crate) struct Checks {
 }
 
 impl Checks {
-    /// No checks yet.
+    /// No checks yet. Their programs are started with `launcher`.
     ///
     /// # Errors
     /// `/proc` cannot be opened, or the process is out of descriptors.
-    pub(crate) fn new(descriptors: Descriptors) -> Result<Self, Error> {
+    pub(crate) fn new(descriptors: Descriptors, launcher: Launcher) -> Result<Self, Error> {
         let procfs = ProcFs::new("/proc")?;
         let table = ProcessTable::new(procfs.clone())?;
-        Ok(Self { procfs, table, watches: Watches::new(descriptors), retries: 0, all: vec![] })
+        let watches = Watches::new(descriptors);
+        Ok(Self { procfs, table, watches, launcher, retries: 0, all: vec![] })
     }
 
     /// Readable while [`Checks::identities_ready`] is due.
@@ -68,7 +73,7 @@ impl Checks {
         }
         let at = self.all.iter().position(Option::is_none).unwrap_or(self.all.len());
         self.all.resize_with(self.all.len().max(at + 1), || None);
-        self.all[at] = Some(Check::new(id(at), Rc::clone(config), &mut self.table));
+        self.all[at] = Some(Check::new(id(at), Rc::clone(config), &mut self.table, &self.launcher));
         id(at)
     }
 
@@ -176,6 +181,12 @@ impl Checks {
         let mut context = CheckContext { table: &mut self.table, poller };
         let check = self.all.get_mut(usize::from(id.0)).and_then(Option::as_mut);
         check.map(|check| check.ready(now, token, &mut context)).unwrap_or_default()
+    }
+
+    /// These children have ended. Returns what that means for each check.
+    pub(crate) fn reaped(&mut self, now: Instant, reaped: &[Reaped]) -> Vec<(CheckId, Outcome)> {
+        let outcomes = self.all.iter_mut().flatten().map(|check| (check.id(), check.reaped(now, reaped)));
+        outcomes.filter(|(_, outcome)| !outcome.is_empty()).collect()
     }
 
     /// The names of its services and targets, as the operator wrote them.

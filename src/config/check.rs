@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::model::CheckConfig;
 use super::reader::Reader;
 use super::variables::{
-    CHECK_FALL, CHECK_HTTP, CHECK_INTERVAL, CHECK_RISE, CHECK_TCP, CHECK_TIMEOUT, CHECK_WEIGHT, SERVICE,
+    CHECK_FALL, CHECK_HTTP, CHECK_INTERVAL, CHECK_RISE, CHECK_SCRIPT, CHECK_TCP, CHECK_TIMEOUT, CHECK_WEIGHT, SERVICE,
     VARIABLES,
 };
 use crate::health::Weight;
@@ -21,17 +21,19 @@ pub(super) fn check(priority: Option<Priority>, reader: &mut Reader<'_>) -> Opti
     let services = reader.value(&SERVICE).unwrap_or_default();
     let tcp = reader.value(&CHECK_TCP).unwrap_or_default();
     let http = reader.value(&CHECK_HTTP).unwrap_or_default();
-    if !reader.has_text(&SERVICE) && !reader.has_text(&CHECK_TCP) && !reader.has_text(&CHECK_HTTP) {
+    let script = reader.value(&CHECK_SCRIPT);
+    let lists = [reader.has_text(&SERVICE), reader.has_text(&CHECK_TCP), reader.has_text(&CHECK_HTTP)];
+    if !lists.contains(&true) && !reader.has_text(&CHECK_SCRIPT) {
         for variable in VARIABLES.iter().filter(|variable| variable.name.starts_with("CHECK_")) {
             reader.unused(
                 variable,
-                "has no effect: nothing is checked without SERVICE, CHECK_TCP or CHECK_HTTP",
+                "has no effect: nothing is checked without SERVICE, CHECK_TCP, CHECK_HTTP or CHECK_SCRIPT",
             );
         }
         return None;
     }
-    if tcp.is_empty() && http.is_empty() {
-        reader.unused(&CHECK_TIMEOUT, "has no effect: it applies to CHECK_TCP and CHECK_HTTP only");
+    if tcp.is_empty() && http.is_empty() && !reader.has_text(&CHECK_SCRIPT) {
+        reader.unused(&CHECK_TIMEOUT, "has no effect: it applies to CHECK_TCP, CHECK_HTTP and CHECK_SCRIPT only");
     }
     let (interval, weight) = (interval?, weight?);
     if priority == Some(Priority::OWNER) && weight != Weight::FAULT {
@@ -40,5 +42,5 @@ pub(super) fn check(priority: Option<Priority>, reader: &mut Reader<'_>) -> Opti
     }
     let timeout = timeout.unwrap_or(interval);
     let (rise, fall) = (rise?, fall?);
-    Some(Rc::new(CheckConfig { services, tcp, http, interval, timeout, weight, rise, fall }))
+    Some(Rc::new(CheckConfig { services, tcp, http, script: script.map(Into::into), interval, timeout, weight, rise, fall }))
 }

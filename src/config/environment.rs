@@ -259,7 +259,7 @@ struct Texts<'a> {
 impl Texts<'_> {
     /// One set, and the name that asks for a password, if there is one.
     fn raw_set(&mut self, number: u16, mut set: Vec<Named>) -> (RawSet, Option<String>) {
-        let mut converter = Converter::new(number);
+        let mut converter = Converter::new(number, self.names.are_foreign());
         set.sort_by_key(|named| named.name.order);
         let mut set = set.into_iter().peekable();
         while let Some(named) = set.next() {

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::health::Weight;
-use crate::vrrp::{self, Family, Priority};
+use crate::vrrp::{self, Family, Priority, Role};
 
 /// Everything the operator decided. Defaults are filled in: an `Option` in here never means "the default".
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,54 @@ pub struct Config {
     pub env_file: Option<PathBuf>,
     /// The files that were read for it.
     pub files: Box<[PathBuf]>,
+}
+
+impl Config {
+    /// The programs of the operator, with the names of their variables.
+    pub fn programs(&self) -> impl Iterator<Item = (&'static str, &Command)> {
+        self.routers.iter().flat_map(|router| {
+            let script = router.check.iter().filter_map(|check| check.script.as_ref());
+            router.notify.all().chain(script.map(|program| ("CHECK_SCRIPT", program)))
+        })
+    }
+}
+
+/// A program by absolute path, and its first arguments.
+pub(super) type Command = Box<[String]>;
+
+/// The programs that run on transitions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NotifyConfig {
+    /// On each.
+    pub any: Option<Command>,
+    pub master: Option<Command>,
+    pub backup: Option<Command>,
+    pub fault: Option<Command>,
+    pub stop: Option<Command>,
+}
+
+impl NotifyConfig {
+    /// Those that run when a router takes this role, in this order: as in keepalived, the one of all transitions is last.
+    pub fn on(&self, role: Role) -> impl Iterator<Item = &Command> {
+        let own = match role {
+            Role::Master => &self.master,
+            Role::Backup => &self.backup,
+            Role::Fault => &self.fault,
+            Role::Init => &self.stop,
+        };
+        own.iter().chain(&self.any)
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&'static str, &Command)> {
+        let all = [
+            ("NOTIFY", &self.any),
+            ("NOTIFY_MASTER", &self.master),
+            ("NOTIFY_BACKUP", &self.backup),
+            ("NOTIFY_FAULT", &self.fault),
+            ("NOTIFY_STOP", &self.stop),
+        ];
+        all.into_iter().filter_map(|(name, program)| Some((name, program.as_ref()?)))
+    }
 }
 
 /// How the programs of the operator run.
@@ -93,8 +141,7 @@ pub struct RouterConfig {
     pub track: Box<[String]>,
     /// The source address of unicast adverts, of the family of `addresses`; `None`: the interface's own address.
     pub unicast_source: Option<IpAddr>,
-    /// The program to run on each transition, by absolute path, and its first arguments.
-    pub notify: Option<Box<[String]>>,
+    pub notify: NotifyConfig,
     /// `None`: nothing is checked.
     pub check: Option<Rc<CheckConfig>>,
 }
@@ -185,8 +232,8 @@ impl fmt::Display for VirtualAddress {
     }
 }
 
-/// What is checked, how often, and what follows a failure. At least one of the three lists is not empty, and every
-/// item of each must pass.
+/// What is checked, how often, and what follows a failure. At least one of the lists is not empty, or there is a program;
+/// all of it must pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckConfig {
     /// Names of processes that must run, each once.
@@ -195,9 +242,11 @@ pub struct CheckConfig {
     pub tcp: Vec<SocketAddr>,
     /// Pages that must answer with 2xx or 3xx, each once.
     pub http: Vec<HttpTarget>,
+    /// A program that must exit with 0, by absolute path, and its arguments.
+    pub script: Option<Command>,
     /// Time between two checks, 1 ms to one day.
     pub interval: Duration,
-    /// How long a connection may take, 1 ms to one day; it may be longer than `interval`.
+    /// How long a connection or the program may take, 1 ms to one day; it may be longer than `interval`.
     pub timeout: Duration,
     pub weight: Weight,
     /// Consecutive passes that make the check healthy.

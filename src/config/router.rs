@@ -6,11 +6,11 @@ use std::rc::Rc;
 
 use super::address::is_link_local;
 use super::check;
-use super::model::{CheckConfig, RouterConfig, VirtualAddress, default_name};
+use super::model::{CheckConfig, NotifyConfig, RouterConfig, VirtualAddress, default_name};
 use super::reader::Reader;
 use super::value::LeaseChoice;
 use super::variables::{
-    ADVERT_INT, AUTH_PASS, FAST_FAILOVER, GARP_REFRESH, INSTANCE_NAME, INTERFACE, NOTIFY, PREEMPT,
+    ADVERT_INT, AUTH_PASS, FAST_FAILOVER, GARP_REFRESH, INSTANCE_NAME, INTERFACE, NOTIFY, NOTIFY_BACKUP, NOTIFY_FAULT, NOTIFY_MASTER, NOTIFY_STOP, PREEMPT,
     PREEMPT_DELAY, PRIORITY, STATE, TRACK_INTERFACE, UNICAST_PEERS, UNICAST_SRC_IP, V3_CHECKSUM, VIP,
     VIP_EXCLUDED, VIP_LEASE, VIRTUAL_ROUTER, VRRP_VERSION, full_name,
 };
@@ -38,7 +38,7 @@ fn common(reader: &mut Reader<'_>) -> Option<RouterConfig> {
     let check = check::check(protocol.as_ref().map(|protocol| protocol.priority), reader);
     let track = reader.value(&TRACK_INTERFACE).unwrap_or_default();
     let name = reader.value(&INSTANCE_NAME);
-    let notify = reader.value(&NOTIFY);
+    let notify = notify(reader);
     let protocol = protocol?;
     if !protocol.preempt {
         warn_without_preemption(&protocol, check.as_deref(), reader);
@@ -55,9 +55,20 @@ fn common(reader: &mut Reader<'_>) -> Option<RouterConfig> {
         excluded: Box::default(),
         track: track.into(),
         unicast_source: None,
-        notify: notify.map(Into::into),
+        notify,
         check,
     })
+}
+
+fn notify(reader: &mut Reader<'_>) -> NotifyConfig {
+    let mut program = |row| reader.value(row).map(Into::into);
+    NotifyConfig {
+        any: program(&NOTIFY),
+        master: program(&NOTIFY_MASTER),
+        backup: program(&NOTIFY_BACKUP),
+        fault: program(&NOTIFY_FAULT),
+        stop: program(&NOTIFY_STOP),
+    }
 }
 
 fn protocol(reader: &mut Reader<'_>) -> Option<Settings> {

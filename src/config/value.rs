@@ -237,6 +237,16 @@ pub(super) fn command(text: &str) -> Value<Vec<String>> {
     }
 }
 
+/// The same for a check: what only a shell understands would make the check a different one.
+pub(super) fn script(text: &str) -> Value<Vec<String>> {
+    match text.chars().find(|c| "|&;<>$`".contains(*c)) {
+        Some(c) => Err(format!(
+            "contains {c}, but does not run in a shell: put the commands into a file that begins with #!, and set its path"
+        )),
+        None => command(text),
+    }
+}
+
 pub(super) fn boolean(text: &str) -> Value<bool> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" => Ok(true),

@@ -191,6 +191,14 @@ variables! {
         help: "pages that must answer with 2xx or 3xx, such as `http://localhost:8080/health`; no https, \
                and names other than localhost are not resolved",
     }
+    CHECK_SCRIPT check_script: Vec<String> {
+        parse: single value::script,
+        aliases: "OPENSHIFT_HA_CHECK_SCRIPT CHECK_SCRIPT_PATH",
+        scope: Inherited,
+        default: None, on_change: Live,
+        help: "program that must exit with 0, by absolute path, with its arguments; it runs without a shell and without \
+               any capability, and its output is discarded",
+    }
     CHECK_INTERVAL check_interval: Duration {
         parse: single value::check_interval,
         aliases: "KUBE_APISERVER_CHK_INTERVAL OPENSHIFT_HA_CHECK_INTERVAL",
@@ -207,7 +215,7 @@ variables! {
     CHECK_TIMEOUT check_timeout: Duration {
         parse: single value::check_interval,
         scope: Inherited, default: Same(CHECK_INTERVAL.variable.name), on_change: Live,
-        help: "seconds that CHECK_TCP and CHECK_HTTP wait for an answer, 0.001 to 86400",
+        help: "seconds that CHECK_TCP and CHECK_HTTP wait for an answer, and that CHECK_SCRIPT may run, 0.001 to 86400",
     }
     CHECK_RISE check_rise: NonZeroU32 {
         parse: single value::count,
@@ -330,10 +338,34 @@ variables! {
                without a shell and gets `INSTANCE name STATE priority` as further arguments, as in \
                keepalived",
     }
+    NOTIFY_MASTER notify_master: Vec<String> {
+        parse: single value::command,
+        scope: Inherited,
+        default: None, on_change: Live,
+        help: "the same for transitions to MASTER only; it runs before that of NOTIFY",
+    }
+    NOTIFY_BACKUP notify_backup: Vec<String> {
+        parse: single value::command,
+        scope: Inherited,
+        default: None, on_change: Live,
+        help: "the same for transitions to BACKUP only; it runs before that of NOTIFY",
+    }
+    NOTIFY_FAULT notify_fault: Vec<String> {
+        parse: single value::command,
+        scope: Inherited,
+        default: None, on_change: Live,
+        help: "the same for transitions to FAULT only; it runs before that of NOTIFY",
+    }
+    NOTIFY_STOP notify_stop: Vec<String> {
+        parse: single value::command,
+        scope: Inherited,
+        default: None, on_change: Live,
+        help: "the same for the end of vrrp-init only; it must end within a second",
+    }
     PROGRAM_USER program_user: UserName {
         parse: single user::user,
         scope: Process, default: None, on_change: Restart,
-        help: "user that the programs of NOTIFY run as: `1000`, `1000:1000` or a name in /etc/passwd; unset: the user \
+        help: "user that the programs of CHECK_SCRIPT and NOTIFY run as: `1000`, `1000:1000` or a name in /etc/passwd; unset: the user \
                of vrrp-init, without any capability",
     }
     PROGRAM_ENV program_env: Vec<String> {

@@ -23,7 +23,7 @@ use crate::sys::poller::{Clock, wall_clock};
 use crate::time::Instant;
 use crate::vrrp::{Action, Advert, Cause, Event, Report, Role, Why};
 
-/// A transition for which the router's NOTIFY program must run.
+/// A program of the router that must run after a transition.
 #[derive(Debug)]
 pub(super) struct Notification {
     /// The program's absolute path and its first arguments.
@@ -268,7 +268,7 @@ impl Dispatcher {
             delay: Duration::ZERO,
         };
         self.history.record(id.0, now, transition);
-        if let Some(program) = router.config().notify.clone() {
+        for program in router.config().notify.on(to).cloned() {
             self.notifications.push(Notification { program, arguments: router.notify_arguments(to) });
         }
     }

@@ -50,6 +50,7 @@ use crate::ids::CheckId;
 use crate::sandbox::Sandbox;
 use crate::serve::Server;
 use crate::sys::Error;
+use crate::sys::launcher::Launcher;
 use crate::sys::notify::Notifier;
 use crate::sys::poller::Clock;
 use crate::sys::reaper;
@@ -142,14 +143,15 @@ impl Daemon {
         let network = Network::open(config.guard)?;
         poller.watch(signals.as_fd(), Token::Signals)?;
         poller.watch(network.monitor_fd(), Token::Netlink)?;
-        let mut checks = Checks::new(descriptors)?;
+        let passed = |name: &_| is_passed_on(name, &config.programs.environment);
+        let launcher = Launcher::new(passed, sandbox.rights());
+        let mut checks = Checks::new(descriptors, launcher.clone())?;
         poller.watch(checks.identities_fd(), Token::Identities)?;
         let server = startup::server(config.serve, descriptors, &poller);
         enter(&mut sandbox, &checks);
         let routers = Routers::new(config.routers, network, &mut checks, &poller, descriptors)?;
         let reload = Reload::new(config.env_file, &poller);
         let lifelines = Lifelines::new(config.lifeline, descriptors, poller.now());
-        let passed = |name: &_| is_passed_on(name, &config.programs.environment);
         let mut daemon = Self {
             _mounts: mounts,
             poller,
@@ -159,7 +161,7 @@ impl Daemon {
             lifelines,
             drain: DrainFile::new(config.drain_file),
             server,
-            notifications: Notifications::new(Notifier::new(passed, sandbox.rights())),
+            notifications: Notifications::new(Notifier::new(launcher)),
             sandbox,
             pages: Pages::default(),
             stall: Stall::default(),
@@ -406,6 +408,9 @@ impl Daemon {
             }
             let now = self.poller.now();
             self.notifications.reaped(now, &reaped);
+            for (check, outcome) in self.checks.reaped(now, &reaped) {
+                self.apply_outcome(check, outcome);
+            }
             if !self.reap_again || now >= until {
                 return;
             }

@@ -33,7 +33,7 @@ pub struct Facts {
     pub(crate) routes: Vec<(IpAddr, Option<Route>)>,
     /// The neighbor table: IPv4 addresses with the hardware address that last answered for them. Only for `check`.
     pub neighbors: Vec<(IpAddr, String)>,
-    /// The NOTIFY programs that could not be run, and the sentences that say why.
+    /// The sentences that say why a program of NOTIFY or CHECK_SCRIPT could not be run.
     pub programs: Vec<String>,
     /// Configuration files of other images, which vrrp-init does not read.
     pub mounted: Vec<PathBuf>,
@@ -98,8 +98,10 @@ impl Facts {
 /// One sentence for each program that could not be run.
 fn broken_programs(config: &Config) -> Vec<String> {
     let mut broken: Vec<String> = vec![];
-    for name in config.routers.iter().filter_map(|router| router.notify.as_ref()?.first()) {
-        let why = program::check(Path::new(name), Sandbox::new(config).rights()).err().map(String::from);
+    let rights = Sandbox::new(config).rights();
+    for (variable, program) in config.programs() {
+        let path = Path::new(program.first().map_or("", String::as_str));
+        let why = program::check(path, rights).err().map(|e| format!("{variable}: {e}"));
         broken.extend(why.filter(|why| !broken.contains(why)));
     }
     broken

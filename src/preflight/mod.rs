@@ -58,7 +58,7 @@ pub fn findings(config: &Config, facts: &Facts) -> Vec<Finding> {
         }
     }
     for why in &facts.programs {
-        found.add(Level::Warn, false, format!("NOTIFY: {why}"));
+        found.add(Level::Warn, false, why.clone());
     }
     for path in &facts.mounted {
         found.add(Level::Warn, false, unread(path));

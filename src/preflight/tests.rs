@@ -255,7 +255,7 @@ fn a_check_of_another_host_is_named() {
 #[test]
 fn a_broken_program_and_a_file_that_is_not_read_are_named_once() {
     let facts = Facts {
-        programs: vec!["cannot run /notify: not found".into()],
+        programs: vec!["NOTIFY: cannot run /notify: not found".into()],
         mounted: vec!["/etc/keepalived/keepalived.conf".into()],
         ..machine(&[])
     };

@@ -2,24 +2,16 @@
 //! mean.
 
 use std::collections::VecDeque;
-use std::env;
-use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fmt;
-use std::fs::File;
-use std::io::{self, ErrorKind};
-use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStrExt;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawnp};
-use nix::sys::signal::{SigSet, Signal, killpg};
-use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
+use super::launcher::{Launcher, Output, is_child};
 use super::reaper::{How, Reaped};
-use super::unprivileged::Rights;
 use super::{Error, program};
 use crate::time::Instant;
 
@@ -94,17 +86,11 @@ impl fmt::Display for Outcome {
 }
 
 /// The current run and the queue. Never blocks, except while a program is started.
-///
-/// A program gets the variables that are meant for it, an empty standard input, and our standard output for its standard
-/// output and error. Its output is therefore in the container's log, but cannot fill our standard error, to which we write
-/// the log. It leads its own process group, and no signal is blocked or ignored.
 #[derive(Debug)]
 pub struct Notifier {
     running: Option<Running>,
     waiting: VecDeque<Run>,
-    /// The environment of a program, each entry as `NAME=value`.
-    environment: Vec<CString>,
-    rights: Rights,
+    launcher: Launcher,
 }
 
 #[derive(Debug)]
@@ -124,13 +110,9 @@ enum Stage {
 }
 
 impl Notifier {
-    /// An idle notifier. Programs get the variables whose names are passed on, and these rights.
-    pub fn new(is_passed_on: impl Fn(&OsStr) -> bool, rights: Rights) -> Self {
-        let passed_on = env::vars_os().filter(|(name, _)| is_passed_on(name));
-        let line = |(name, value): (OsString, OsString)| [name.as_bytes(), b"=", value.as_bytes()].concat();
-        // Our own environment was passed as C strings, so no entry contains a NUL.
-        let environment = passed_on.map(line).filter_map(|line| CString::new(line).ok()).collect();
-        Self { running: None, waiting: VecDeque::new(), environment, rights }
+    /// An idle notifier, which starts programs with this launcher.
+    pub fn new(launcher: Launcher) -> Self {
+        Self { running: None, waiting: VecDeque::new(), launcher }
     }
 
     /// Runs `program` with `arguments` after its own, now or after those in the queue. If more than [`WAITING`] runs of the
@@ -179,12 +161,12 @@ impl Notifier {
         match running.stage {
             Stage::Started => {
                 running.stage = Stage::Terminated;
-                signal(self.rights, running.pid, Signal::SIGTERM);
+                self.launcher.signal(running.pid, Signal::SIGTERM);
                 vec![Outcome::Overdue(running.run.clone())]
             }
             Stage::Terminated => {
                 running.stage = Stage::Killed;
-                signal(self.rights, running.pid, Signal::SIGKILL);
+                self.launcher.signal(running.pid, Signal::SIGKILL);
                 Vec::new()
             }
             Stage::Killed => {
@@ -203,7 +185,7 @@ impl Notifier {
             if stopped {
                 // Its own children may have survived SIGTERM. Its pid was freed a moment ago, and the kernel assigns all
                 // others before it is used again, so the process group is still this one or does not exist.
-                signal(self.rights, pid, Signal::SIGKILL);
+                self.launcher.signal(pid, Signal::SIGKILL);
             }
             outcomes.push(Outcome::Finished { run, how, stopped });
         }
@@ -215,7 +197,7 @@ impl Notifier {
         while self.running.is_none()
             && let Some(run) = self.waiting.pop_front()
         {
-            match self.spawn(&run) {
+            match self.launcher.start(run.program.iter().chain(&run.arguments), Output::Log) {
                 Ok(pid) => {
                     self.running = Some(Running { run, pid, stage: Stage::Started, until: now + LIMIT });
                 }
@@ -223,47 +205,6 @@ impl Notifier {
             }
         }
     }
-
-    /// Does not wait for the child: the reaper takes its status. Uses `posix_spawn`, because with `std::process` a child
-    /// would inherit the signals that were blocked when we were started.
-    fn spawn(&self, run: &Run) -> io::Result<Pid> {
-        let arguments = run.program.iter().chain(&run.arguments);
-        let arguments =
-            arguments.map(|argument| CString::new(argument.as_str())).collect::<Result<Vec<_>, _>>()?;
-        let path = arguments.first().ok_or(ErrorKind::InvalidInput)?;
-        program::check_writers(Path::new(OsStr::from_bytes(path.to_bytes())), self.rights)?;
-        self.rights.run(|| posix_spawn_leader(path, &arguments, &self.environment))
-    }
-}
-
-/// Starts a program as the leader of a process group.
-fn posix_spawn_leader(path: &CStr, arguments: &[CString], environment: &[CString]) -> io::Result<Pid> {
-    let mut descriptors = PosixSpawnFileActions::init()?;
-    let nothing = File::open("/dev/null").map_err(|e| io::Error::other(format!("/dev/null: {e}")))?;
-    descriptors.add_dup2(nothing.as_raw_fd(), 0)?;
-    descriptors.add_dup2(1, 2)?;
-    let mut attributes = PosixSpawnAttr::init()?;
-    attributes.set_flags(
-        PosixSpawnFlags::POSIX_SPAWN_SETPGROUP
-            | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK
-            | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF,
-    )?;
-    attributes.set_pgroup(Pid::from_raw(0))?;
-    attributes.set_sigmask(&SigSet::empty())?;
-    attributes.set_sigdefault(&SigSet::all())?;
-    Ok(posix_spawnp(path, &descriptors, &attributes, arguments, environment)?)
-}
-
-/// Whether `pid` is our child, running or not yet reaped. Leaves its status for the reaper.
-fn is_child(pid: Pid) -> bool {
-    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    waitid(Id::Pid(pid), flags) != Err(Errno::ECHILD)
-}
-
-/// With the rights of the program, whose user is another. Errors are ignored: the group has no member left, or only ones
-/// that changed their user.
-fn signal(rights: Rights, group: Pid, signal: Signal) {
-    let _ = rights.run(|| Ok(killpg(group, signal)?));
 }
 
 fn start_error(run: &Run, e: &io::Error) -> Error {

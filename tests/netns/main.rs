@@ -31,6 +31,7 @@ mod reload;
 mod routers;
 mod sandbox;
 mod scan;
+mod scripts;
 mod second_speaker;
 mod sending;
 mod services;

@@ -12,3 +12,4 @@ mod probe;
 mod process;
 mod sandbox;
 mod watched_file;
+mod script;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use vrrp_init::config::is_passed_on;
+use vrrp_init::sys::launcher::Launcher;
 use vrrp_init::sys::notify::{GRACE, LIMIT, Notifier, Outcome, WAITING};
 use vrrp_init::sys::poller::{Clock, Poller};
 use vrrp_init::sys::reaper::{How, Reaped, reap};
@@ -57,7 +58,10 @@ impl Loop {
         Self {
             poller,
             signals,
-            notifier: Notifier::new(|name| is_passed_on(name, &["EXTRA".into(), "AUTH_PASS".into()]), rights),
+            notifier: Notifier::new(Launcher::new(
+                |name| is_passed_on(name, &["EXTRA".into(), "AUTH_PASS".into()]),
+                rights,
+            )),
             dir,
         }
     }

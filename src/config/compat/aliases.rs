@@ -95,7 +95,7 @@ static CONVERTED: &[Alias] = &[
         Conversion::Missing(
             "has no equivalent here: set SERVICE to the process, CHECK_TCP to its port or CHECK_HTTP to a page",
         ),
-        "CHECK_SCRIPT OPENSHIFT_HA_CHECK_SCRIPT CONTAINERS_TO_CHECK KEEPALIVED_KUBE_APISERVER_CHECK",
+        "CONTAINERS_TO_CHECK KEEPALIVED_KUBE_APISERVER_CHECK",
     ),
     alias(
         None,

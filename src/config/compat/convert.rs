@@ -9,18 +9,21 @@ use crate::config::problems::Problems;
 use crate::config::raw_value::{RawSet, RawValue};
 use crate::config::syntax::ARRAY_MARKS;
 use crate::config::value::{self, boolean};
-use crate::config::variables::{AUTH_PASS, PREEMPT_DELAY, UNICAST_SRC_IP, Variable};
+use crate::config::variables::{AUTH_PASS, CHECK_SCRIPT, PREEMPT_DELAY, UNICAST_SRC_IP, Variable};
 
 /// Converts the texts of one set, taken in the order of the tables.
 pub(in crate::config) struct Converter {
     set: RawSet,
     /// Values that are incomplete, or that modify a value that may come later.
     held: Vec<(Conversion, RawValue)>,
+    /// The environment was written for another image.
+    is_foreign: bool,
 }
 
 impl Converter {
-    pub(in crate::config) fn new(number: u16) -> Self {
-        Self { set: RawSet { number, values: vec![], unusable: vec![], cure: None }, held: vec![] }
+    pub(in crate::config) fn new(number: u16, is_foreign: bool) -> Self {
+        let set = RawSet { number, values: vec![], unusable: vec![], cure: None };
+        Self { set, held: vec![], is_foreign }
     }
 
     /// `variable` is set, but to nothing usable.
@@ -78,6 +81,12 @@ impl Converter {
 
     /// Two texts for one variable count as one if they are equal, and as a contradiction if not.
     fn set(&mut self, mut raw: RawValue, problems: &mut Problems) {
+        // Other images run it in a shell.
+        if self.is_foreign && raw.variable.name == CHECK_SCRIPT.name && value::script(&raw.text).is_err() {
+            let why = "needs a shell and is not run: put the commands into a file that begins with #!, and set \
+                       CHECK_SCRIPT to its path";
+            return problems.warn(log::Level::Warn, &raw.name, why);
+        }
         let Variable { secret, is_list, .. } = *raw.variable;
         if is_list && let Some(list) = array(&raw.text) {
             raw.text = list;

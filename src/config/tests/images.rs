@@ -38,7 +38,7 @@ fn good(name: &str) -> &'static str {
         "PREEMPT" | "FAST_FAILOVER" | "LIFELINE" => "false",
         "UNICAST_PEERS" | "UNICAST_SRC_IP" => "10.0.0.11",
         "VIP_EXCLUDED" => "10.0.0.9",
-        "NOTIFY" => "/notify",
+        "NOTIFY" | "NOTIFY_MASTER" | "NOTIFY_BACKUP" | "NOTIFY_FAULT" | "NOTIFY_STOP" | "CHECK_SCRIPT" => "/notify",
         "ADDRESS_GUARD" => "nft",
         "PROGRAM_ENV" => "WEBHOOK_URL",
         "SANDBOX" => "off",
@@ -313,7 +313,7 @@ fn what_has_no_equivalent_is_said_with_what_has() {
         "has no equivalent here: set SERVICE to the process, CHECK_TCP to its port or CHECK_HTTP to a page";
     let outcome = plain(&[
         ("KEEPALIVED_AUTOCONF", "true"),
-        ("KEEPALIVED_CHECK_SCRIPT", "/check.sh"),
+        ("CONTAINERS_TO_CHECK", "web"),
         ("KEEPALIVED_CUSTOM_CONFIG", "false"),
         ("KEEPALIVED_CONF", "/etc/keepalived.conf"),
         ("MCAST_GROUP", "224.0.0.99"),
@@ -325,7 +325,7 @@ fn what_has_no_equivalent_is_said_with_what_has() {
         [
             "KEEPALIVED_AUTOCONF has no effect here and is ignored",
             "KEEPALIVED_CONF is ignored: your own keepalived.conf is not read; set its values as variables instead",
-            &format!("KEEPALIVED_CHECK_SCRIPT {instead}"),
+            &format!("CONTAINERS_TO_CHECK {instead}"),
             "MCAST_GROUP is ignored: adverts are sent to the VRRP group, or to UNICAST_PEERS",
         ]
     );

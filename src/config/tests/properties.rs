@@ -83,7 +83,7 @@ fn valid(router: &RouterConfig) -> Result<(), TestCaseError> {
     prop_assert!(protocol.version == Version::V3 || listed[0].is_ipv4());
     let nothing = |c: &CheckConfig| c.services.is_empty() && c.tcp.is_empty() && c.http.is_empty();
     prop_assert!(!router.check.as_deref().is_some_and(nothing));
-    prop_assert!(router.notify.as_ref().is_none_or(|words| words[0].starts_with('/')));
+    prop_assert!(router.notify.any.as_ref().is_none_or(|words| words[0].starts_with('/')));
     Ok(())
 }
 

@@ -1,6 +1,10 @@
 //! The variables of one router that say how it speaks, whom to, and what it watches and tells.
 
 use super::*;
+use super::images::only;
+use super::syntax::router_ignoring_warnings;
+use crate::config::model::NotifyConfig;
+use crate::vrrp::Role;
 
 /// TX-15: below a second is not for VRRPv2; TX-16: 0 and more than 40.95 s are not for VRRPv3.
 #[test]
@@ -243,10 +247,10 @@ fn one_advert_must_carry_the_whole_vip() {
 
 #[test]
 fn notify_is_a_program_and_its_arguments() {
-    let notify = |value| router(with(&[("NOTIFY", value)])).notify.unwrap();
+    let notify = |value| router(with(&[("NOTIFY", value)])).notify.any.unwrap();
     assert_eq!(*notify("/notify"), ["/notify"]);
     assert_eq!(*notify(" /bin/notify  -v\ta,b "), ["/bin/notify", "-v", "a,b"]);
-    assert_eq!(router(with(&[])).notify, None);
+    assert_eq!(router(with(&[])).notify, NotifyConfig::default());
     for value in ["notify.sh", "./notify", "~/notify"] {
         refused("NOTIFY", value, "must begin with the absolute path of a program, such as /notify");
     }
@@ -255,6 +259,44 @@ fn notify_is_a_program_and_its_arguments() {
         "/bin/sh -c 'echo'",
         "contains quotes, but does not run in a shell: arguments are split only at white space",
     );
+}
+
+#[test]
+fn each_state_may_have_a_program_of_its_own_before_that_of_all() {
+    let vars = [("NOTIFY", "/any"), ("NOTIFY_MASTER", "/master -m"), ("NOTIFY_STOP", "/stop")];
+    let notify = router(with(&vars)).notify;
+    let on = |role| notify.on(role).map(|program| program.join(" ")).collect::<Vec<_>>();
+    assert_eq!(on(Role::Master), ["/master -m", "/any"]);
+    assert_eq!(on(Role::Init), ["/stop", "/any"]);
+    assert_eq!((on(Role::Backup), on(Role::Fault)), (vec!["/any".to_owned()], vec!["/any".to_owned()]));
+}
+
+#[test]
+fn a_check_script_is_a_program_and_never_a_command_of_a_shell() {
+    let script = |vars: &[(&str, &str)]| router(with(vars)).check.map(|check| check.script.clone().unwrap());
+    assert_eq!(script(&[("CHECK_SCRIPT", " /check.sh  -v ")]).unwrap().join(","), "/check.sh,-v");
+    for value in ["check.sh", "'/check.sh'x", "curl localhost"] {
+        assert!(!problems(with(&[("CHECK_SCRIPT", value)])).is_empty(), "{value}");
+    }
+    for (value, c) in [("/a | /b", '|'), ("/a && /b", '&'), ("/a > /b", '>'), ("/a $X", '$'), ("/a; /b", ';')] {
+        let why = format!(
+            "contains {c}, but does not run in a shell: put the commands into a file that begins with #!, and set its path"
+        );
+        refused("CHECK_SCRIPT", value, &why);
+    }
+    // Under another image's names, such a value is no reason not to start.
+    let image = |name, value| only(&[("VIRTUAL_IP", "10.0.0.2"), ("VRID", "51"), (name, value)]);
+    for (name, value) in [("CHECK_SCRIPT", "iptables -nL | grep :80"), ("OPENSHIFT_HA_CHECK_SCRIPT", "curl a")] {
+        let outcome = image(name, value);
+        assert!(router_ignoring_warnings(outcome.clone()).check.is_none(), "{name}");
+        let expected = format!(
+            "{name} needs a shell and is not run: put the commands into a file that begins with #!, and set CHECK_SCRIPT to \
+             its path"
+        );
+        assert!(warnings(outcome).contains(&expected), "{name}");
+    }
+    let check = router_ignoring_warnings(image("CHECK_SCRIPT_PATH", "/check.sh")).check.unwrap();
+    assert_eq!(**check.script.as_ref().unwrap(), ["/check.sh"]);
 }
 
 #[test]
@@ -305,6 +347,6 @@ fn check_timeout_is_the_interval_unless_set() {
     assert_eq!(problems(vars("CHECK_TIMEOUT", "0")), ["CHECK_TIMEOUT=0  must be 0.001 to 86400 seconds"]);
     assert_eq!(
         warnings(with(&[("SERVICE", "haproxy"), ("CHECK_TIMEOUT", "1")])),
-        ["CHECK_TIMEOUT has no effect: it applies to CHECK_TCP and CHECK_HTTP only"]
+        ["CHECK_TIMEOUT has no effect: it applies to CHECK_TCP, CHECK_HTTP and CHECK_SCRIPT only"]
     );
 }

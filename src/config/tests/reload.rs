@@ -24,7 +24,7 @@ const BEFORE: [(&str, &str); 5] = [
 ];
 
 /// Another value for every variable.
-const AFTER: [(&str, &str); 41] = [
+const AFTER: [(&str, &str); 46] = [
     ("VIP", "10.0.0.3"),
     ("VIRTUAL_ROUTER", "52"),
     ("INTERFACE", "eth0"),
@@ -33,6 +33,7 @@ const AFTER: [(&str, &str); 41] = [
     ("SERVICE", "nginx"),
     ("CHECK_TCP", "localhost:81"),
     ("CHECK_HTTP", "http://localhost"),
+    ("CHECK_SCRIPT", "/check.sh"),
     ("CHECK_INTERVAL", "2"),
     ("CHECK_WEIGHT", "2"),
     ("CHECK_TIMEOUT", "5"),
@@ -56,6 +57,10 @@ const AFTER: [(&str, &str); 41] = [
     ("GARP_REFRESH", "60"),
     ("INSTANCE_NAME", "web"),
     ("NOTIFY", "/notify"),
+    ("NOTIFY_MASTER", "/notify"),
+    ("NOTIFY_BACKUP", "/notify"),
+    ("NOTIFY_FAULT", "/notify"),
+    ("NOTIFY_STOP", "/notify"),
     ("PROGRAM_USER", "1000"),
     ("PROGRAM_ENV", "WEBHOOK_URL"),
     ("SANDBOX", "off"),

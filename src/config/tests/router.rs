@@ -1,6 +1,7 @@
 //! The variables of one router, without those of the protocol, and of the log.
 
 use super::*;
+use crate::config::model::NotifyConfig;
 
 #[test]
 fn the_master_of_the_article_runs_as_it_is() {
@@ -33,11 +34,12 @@ fn the_master_of_the_article_runs_as_it_is() {
         excluded: [].into(),
         track: [].into(),
         unicast_source: None,
-        notify: None,
+        notify: NotifyConfig::default(),
         check: Some(Rc::new(CheckConfig {
             services: vec!["haproxy".into()],
             tcp: vec![],
             http: vec![],
+            script: None,
             interval: Duration::from_secs(2),
             timeout: Duration::from_secs(2),
             weight: Weight::new(2).unwrap(),
@@ -298,8 +300,8 @@ fn a_check_of_nothing_is_a_warning() {
     assert_eq!(
         warnings(with(&[("CHECK_WEIGHT", "2"), ("CHECK_FALL", "2")])),
         [
-            "CHECK_WEIGHT has no effect: nothing is checked without SERVICE, CHECK_TCP or CHECK_HTTP",
-            "CHECK_FALL has no effect: nothing is checked without SERVICE, CHECK_TCP or CHECK_HTTP"
+            "CHECK_WEIGHT has no effect: nothing is checked without SERVICE, CHECK_TCP, CHECK_HTTP or CHECK_SCRIPT",
+            "CHECK_FALL has no effect: nothing is checked without SERVICE, CHECK_TCP, CHECK_HTTP or CHECK_SCRIPT"
         ]
     );
 }

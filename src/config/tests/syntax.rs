@@ -83,7 +83,7 @@ fn a_blank_value_is_unset() {
     assert_eq!(router_ignoring_warnings(outcome).protocol.auth, None);
 }
 
-fn router_ignoring_warnings(outcome: Outcome) -> RouterConfig {
+pub(super) fn router_ignoring_warnings(outcome: Outcome) -> RouterConfig {
     outcome.unwrap().0.routers.remove(0)
 }
 
