@@ -42,6 +42,7 @@ impl ProbeTask {
             address: page.address,
             host: page.host.clone(),
             path: page.path.clone(),
+            statuses: config.statuses.clone(),
         };
         let targets = config.tcp.iter().copied().map(Target::Tcp).chain(config.http.iter().map(page));
         (0_u32..)

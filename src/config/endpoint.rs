@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::model::HttpTarget;
-use super::value::Value;
+use super::model::{HttpTarget, StatusRange};
+use super::value::{self, Value};
 
 const HTTP_PORT: u16 = 80;
 
@@ -38,6 +38,25 @@ pub(super) fn http(text: &str) -> Value<HttpTarget> {
     }
     let root = if path.starts_with('/') { "" } else { "/" };
     Ok(HttpTarget { address, host: host.to_owned(), path: format!("{root}{path}") })
+}
+
+/// The text of a `Host` header: a name or an address, with or without a port.
+pub(super) fn host(text: &str) -> Value<String> {
+    let is_host = |b: u8| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b);
+    if !text.is_empty() && text.bytes().all(is_host) {
+        return Ok(text.to_owned());
+    }
+    Err("must be a name or an address, with a port or without, such as www.example.org".into())
+}
+
+/// `204`, or `200-299`.
+pub(super) fn status(text: &str) -> Value<StatusRange> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let code = |text: &str| value::integer(text).filter(|code| (100..=599).contains(code));
+    match (code(first), code(last)) {
+        (Some(first), Some(last)) if first <= last => Ok(first..=last),
+        _ => Err("must be a status of 100 to 599, or a range such as 200-299".into()),
+    }
 }
 
 /// `None` for a name other than `localhost`, for port 0, and for a missing port where there is no `usual_port`.
@@ -142,6 +161,28 @@ mod tests {
         }
         for text in ["http://localhost/é", "http://localhost/\u{1}"] {
             refused(text, "must have a path of ASCII characters; encode others as in %C3%A9");
+        }
+    }
+
+    #[test]
+    fn statuses_are_numbers_or_ranges() {
+        assert_eq!((status("204"), status("200-299")), (Ok(204..=204), Ok(200..=299)));
+        for text in ["", "99", "600", "2xx", "299-200", "200-", "-200", "200-299-300"] {
+            assert_eq!(
+                status(text).unwrap_err(),
+                "must be a status of 100 to 599, or a range such as 200-299",
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_host_header_is_one_word_that_ends_no_line() {
+        for text in ["www.example.org", "10.0.0.7:8080", "[::1]:80", "a_b"] {
+            assert_eq!(host(text).as_deref(), Ok(text));
+        }
+        for text in ["", "a b", "a\r\nX: y", "http://a", "ü", "a/b", "u@a"] {
+            assert!(host(text).is_err(), "{text:?}");
         }
     }
 

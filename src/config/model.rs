@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -240,8 +241,9 @@ pub struct CheckConfig {
     pub services: Vec<String>,
     /// Ports that must accept a connection, each once.
     pub tcp: Vec<SocketAddr>,
-    /// Pages that must answer with 2xx or 3xx, each once.
+    /// Pages that must answer with one of `statuses`, each once.
     pub http: Vec<HttpTarget>,
+    pub statuses: Vec<StatusRange>,
     /// A program that must exit with 0, by absolute path, and its arguments.
     pub script: Option<Command>,
     /// Time between two checks, 1 ms to one day.
@@ -255,12 +257,15 @@ pub struct CheckConfig {
     pub fall: NonZeroU32,
 }
 
+/// Some statuses of HTTP, 100 to 599.
+pub(super) type StatusRange = RangeInclusive<u16>;
+
 /// A page to request over plain HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpTarget {
     /// The server's address.
     pub address: SocketAddr,
-    /// The `Host` header, as it was written: `127.0.0.1:8080`, `localhost`, `[::1]`. Plain ASCII.
+    /// The `Host` header: `CHECK_HTTP_HOST`, or as in the URL: `127.0.0.1:8080`, `localhost`, `[::1]`. Plain ASCII.
     pub host: String,
     /// The request target: at least `/`, with the query if there is one. ASCII without spaces and control
     /// characters.

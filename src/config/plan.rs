@@ -9,8 +9,8 @@ use super::model::Config;
 use super::problems::Warning;
 use super::raw_value::{Effective, RawSets, RawValue};
 use super::variables::{
-    CHECK_SCRIPT, NOTIFY, NOTIFY_BACKUP, NOTIFY_FAULT, NOTIFY_MASTER, NOTIFY_STOP, OnChange, PRIORITY, SANDBOX,
-    Scope, VARIABLES,
+    CHECK_SCRIPT, NOTIFY, NOTIFY_BACKUP, NOTIFY_FAULT, NOTIFY_MASTER, NOTIFY_STOP, OnChange, PRIORITY,
+    SANDBOX, Scope, VARIABLES,
 };
 use crate::vrrp::Priority;
 
@@ -36,8 +36,7 @@ pub(super) fn merge(old: &RawSets, new: &RawSets) -> RawSets {
     let mut merged = new.clone();
     // Without a program at the start, the sandbox permits none.
     let is_off = old.process().get(&SANDBOX).is_some_and(|raw| SANDBOX.parse(&raw.text).value == Some(false));
-    let programs =
-        [&CHECK_SCRIPT, &NOTIFY, &NOTIFY_MASTER, &NOTIFY_BACKUP, &NOTIFY_FAULT, &NOTIFY_STOP];
+    let programs = [&CHECK_SCRIPT, &NOTIFY, &NOTIFY_MASTER, &NOTIFY_BACKUP, &NOTIFY_FAULT, &NOTIFY_STOP];
     let has_any = |router: Effective<'_>| programs.iter().any(|program| router.get(program).is_some());
     let are_permitted = is_off || old.routers().any(has_any);
     for set in std::iter::once(&mut merged.first).chain(&mut merged.further) {

@@ -11,7 +11,9 @@ use std::time::Duration;
 use log::LevelFilter;
 use serde::Deserialize;
 
-use super::model::{GuardChoice, HttpTarget, InterfaceChoice, LogFormat, StateHint, VirtualAddress};
+use super::model::{
+    GuardChoice, HttpTarget, InterfaceChoice, LogFormat, StateHint, StatusRange, VirtualAddress,
+};
 use super::user::{self, UserName};
 use super::value::{self, LeaseChoice, Parsed};
 pub use super::variable::{Default, OnChange, Scope, Variable};
@@ -188,8 +190,20 @@ variables! {
     CHECK_HTTP check_http: Vec<HttpTarget> {
         parse: list "URL" endpoint::http,
         scope: Inherited, default: None, on_change: Live,
-        help: "pages that must answer with 2xx or 3xx, such as `http://localhost:8080/health`; no https, \
+        help: "pages that must answer with a status of CHECK_HTTP_STATUS, such as `http://localhost:8080/health`; no https, \
                and names other than localhost are not resolved",
+    }
+    CHECK_HTTP_HOST check_http_host: String {
+        parse: single endpoint::host,
+        scope: Inherited,
+        default: None, on_change: Live,
+        help: "`Host` header of CHECK_HTTP, such as `www.example.org`; unset: the host of the URL",
+    }
+    CHECK_HTTP_STATUS check_http_status: Vec<StatusRange> {
+        parse: list "status" endpoint::status,
+        scope: Inherited,
+        default: Value("200-399"), on_change: Live,
+        help: "statuses with which CHECK_HTTP passes, such as `200-299,301`",
     }
     CHECK_SCRIPT check_script: Vec<String> {
         parse: single value::script,

@@ -69,9 +69,7 @@ impl Script {
         timeout: Duration,
     ) -> Result<Self, String> {
         match launcher.start(program.iter(), Output::Discarded) {
-            Ok(pid) => {
-                Ok(Self { launcher: launcher.clone(), pid, stage: Stage::Started(now + timeout) })
-            }
+            Ok(pid) => Ok(Self { launcher: launcher.clone(), pid, stage: Stage::Started(now + timeout) }),
             Err(e) => {
                 let path = program.first().map_or("", String::as_str);
                 Err(program::failure(Path::new(path), &path, &e).source.to_string())

@@ -66,7 +66,8 @@ fn a_hostile_program_fails_in_time_and_delays_no_advert() {
         log.display(),
     );
     let program = script(&host, "check.sh", &text);
-    let node = checked(100, program.to_str().unwrap()).with("CHECK_WEIGHT", "20").with("CHECK_TIMEOUT", "0.5");
+    let node =
+        checked(100, program.to_str().unwrap()).with("CHECK_WEIGHT", "20").with("CHECK_TIMEOUT", "0.5");
     let mut router = Router::start(Kind::Ours, &host, &node);
     router.wait_master(0, START);
     router.run.log.wait_for("priority from 100 to 120", seconds(1));
@@ -85,7 +86,9 @@ fn a_hostile_program_fails_in_time_and_delays_no_advert() {
     router.run.signal(Signal::SIGTERM);
     assert_eq!(router.run.wait_exit(seconds(3)), 0);
     wait_until("nothing of it is left", seconds(2), || {
-        let cmdlines = fs::read_dir("/proc").unwrap().filter_map(|entry| fs::read(entry.unwrap().path().join("cmdline")).ok());
+        let cmdlines = fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| fs::read(entry.unwrap().path().join("cmdline")).ok());
         let path = program.to_str().unwrap().as_bytes().to_vec();
         !cmdlines.into_iter().any(|line| line.windows(path.len()).any(|part| part == path))
     });

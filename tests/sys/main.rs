@@ -11,5 +11,5 @@ mod poller;
 mod probe;
 mod process;
 mod sandbox;
-mod watched_file;
 mod script;
+mod watched_file;

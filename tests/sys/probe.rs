@@ -53,7 +53,7 @@ fn ask(target: &Target, timeout: Duration) -> Answer {
 }
 
 fn http(address: SocketAddr) -> Target {
-    Target::Http { address, host: address.to_string(), path: "/health".to_owned() }
+    Target::Http { address, host: address.to_string(), path: "/health".to_owned(), statuses: vec![200..=399] }
 }
 
 fn listener() -> (TcpListener, SocketAddr) {
@@ -110,6 +110,22 @@ fn a_connection_passes_tcp_over_either_family() {
     })
     .join()
     .unwrap();
+}
+
+#[test]
+fn only_the_given_statuses_pass() {
+    for (line, passes) in [("204 x", true), ("301 x", true), ("200 OK", false), ("302 x", false)] {
+        let text: &'static str = format!("HTTP/1.1 {line}\r\n\r\n").leak();
+        let (address, server) = serve(move |stream| stream.write_all(text.as_bytes()).unwrap());
+        let target = Target::Http {
+            address,
+            host: "www.example.org".into(),
+            path: "/".into(),
+            statuses: vec![204..=204, 301..=301],
+        };
+        assert_eq!(ask(&target, PATIENCE).step == Poll::Passed, passes, "{line}");
+        assert!(server.join().unwrap().contains("\r\nHost: www.example.org\r\n"));
+    }
 }
 
 #[test]

@@ -85,7 +85,9 @@ impl Loop {
         let end = self.poller.now() + Duration::from_secs(2);
         while self.poller.now() < end {
             reap(usize::MAX);
-            let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
+            let pids = fs::read_dir("/proc")
+                .unwrap()
+                .filter_map(|entry| entry.unwrap().file_name().into_string().ok());
             if pids.filter(|name| name.bytes().all(|b| b.is_ascii_digit())).count() == 1 {
                 return true;
             }

@@ -31,6 +31,7 @@ fn good(name: &str) -> &'static str {
         "INTERFACE" | "TRACK_INTERFACE" => "eth7",
         "STATE" => "MASTER",
         "SERVICE" | "INSTANCE_NAME" => "haproxy",
+        "CHECK_HTTP_STATUS" => "204",
         "CHECK_TCP" => "127.0.0.1:80",
         "CHECK_HTTP" => "http://127.0.0.1/",
         "VRRP_VERSION" => "3",
@@ -38,7 +39,9 @@ fn good(name: &str) -> &'static str {
         "PREEMPT" | "FAST_FAILOVER" | "LIFELINE" => "false",
         "UNICAST_PEERS" | "UNICAST_SRC_IP" => "10.0.0.11",
         "VIP_EXCLUDED" => "10.0.0.9",
-        "NOTIFY" | "NOTIFY_MASTER" | "NOTIFY_BACKUP" | "NOTIFY_FAULT" | "NOTIFY_STOP" | "CHECK_SCRIPT" => "/notify",
+        "NOTIFY" | "NOTIFY_MASTER" | "NOTIFY_BACKUP" | "NOTIFY_FAULT" | "NOTIFY_STOP" | "CHECK_SCRIPT" => {
+            "/notify"
+        }
         "ADDRESS_GUARD" => "nft",
         "PROGRAM_ENV" => "WEBHOOK_URL",
         "SANDBOX" => "off",

@@ -1,8 +1,8 @@
 //! The variables of one router that say how it speaks, whom to, and what it watches and tells.
 
-use super::*;
 use super::images::only;
 use super::syntax::router_ignoring_warnings;
+use super::*;
 use crate::config::model::NotifyConfig;
 use crate::vrrp::Role;
 
@@ -278,7 +278,8 @@ fn a_check_script_is_a_program_and_never_a_command_of_a_shell() {
     for value in ["check.sh", "'/check.sh'x", "curl localhost"] {
         assert!(!problems(with(&[("CHECK_SCRIPT", value)])).is_empty(), "{value}");
     }
-    for (value, c) in [("/a | /b", '|'), ("/a && /b", '&'), ("/a > /b", '>'), ("/a $X", '$'), ("/a; /b", ';')] {
+    for (value, c) in [("/a | /b", '|'), ("/a && /b", '&'), ("/a > /b", '>'), ("/a $X", '$'), ("/a; /b", ';')]
+    {
         let why = format!(
             "contains {c}, but does not run in a shell: put the commands into a file that begins with #!, and set its path"
         );
@@ -286,7 +287,9 @@ fn a_check_script_is_a_program_and_never_a_command_of_a_shell() {
     }
     // Under another image's names, such a value is no reason not to start.
     let image = |name, value| only(&[("VIRTUAL_IP", "10.0.0.2"), ("VRID", "51"), (name, value)]);
-    for (name, value) in [("CHECK_SCRIPT", "iptables -nL | grep :80"), ("OPENSHIFT_HA_CHECK_SCRIPT", "curl a")] {
+    for (name, value) in
+        [("CHECK_SCRIPT", "iptables -nL | grep :80"), ("OPENSHIFT_HA_CHECK_SCRIPT", "curl a")]
+    {
         let outcome = image(name, value);
         assert!(router_ignoring_warnings(outcome.clone()).check.is_none(), "{name}");
         let expected = format!(
@@ -314,7 +317,12 @@ fn ports_and_pages_are_checks_without_any_service() {
     let check = router(with(&vars)).check.unwrap();
     assert_eq!(check.services, [""; 0]);
     assert_eq!(check.tcp, ["127.0.0.1:80", "[::1]:443"].map(|a| a.parse().unwrap()));
-    assert_eq!(check.http[0].path, "/up");
+    assert_eq!((&*check.http[0].path, &*check.http[0].host), ("/up", "127.0.0.1"));
+    let more = [("CHECK_HTTP_HOST", "www.example.org"), ("CHECK_HTTP_STATUS", "200-299,301")];
+    let check = router(with(&[&vars[..], &more].concat())).check.unwrap();
+    assert_eq!((&*check.http[0].host, &check.statuses[..]), ("www.example.org", &[200..=299, 301..=301][..]));
+    let without = with(&[("SERVICE", "a"), more[1]]);
+    assert_eq!(warnings(without), ["CHECK_HTTP_STATUS has no effect without CHECK_HTTP"]);
     assert_eq!((check.interval, check.timeout), (Duration::from_secs(1), Duration::from_secs(1)));
     for (name, value, why) in [
         (

@@ -24,7 +24,7 @@ const BEFORE: [(&str, &str); 5] = [
 ];
 
 /// Another value for every variable.
-const AFTER: [(&str, &str); 46] = [
+const AFTER: [(&str, &str); 48] = [
     ("VIP", "10.0.0.3"),
     ("VIRTUAL_ROUTER", "52"),
     ("INTERFACE", "eth0"),
@@ -33,6 +33,8 @@ const AFTER: [(&str, &str); 46] = [
     ("SERVICE", "nginx"),
     ("CHECK_TCP", "localhost:81"),
     ("CHECK_HTTP", "http://localhost"),
+    ("CHECK_HTTP_HOST", "web"),
+    ("CHECK_HTTP_STATUS", "204"),
     ("CHECK_SCRIPT", "/check.sh"),
     ("CHECK_INTERVAL", "2"),
     ("CHECK_WEIGHT", "2"),

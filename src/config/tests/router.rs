@@ -39,6 +39,7 @@ fn the_master_of_the_article_runs_as_it_is() {
             services: vec!["haproxy".into()],
             tcp: vec![],
             http: vec![],
+            statuses: vec![200..=399],
             script: None,
             interval: Duration::from_secs(2),
             timeout: Duration::from_secs(2),

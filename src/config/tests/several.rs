@@ -175,7 +175,9 @@ fn what_only_another_router_uses_is_no_warning() {
     assert_eq!(warnings(two(&[("CHECK_FALL", "2"), ("SERVICE_2", "haproxy")])), [""; 0]);
     assert_eq!(
         warnings(two(&[("CHECK_FALL_2", "2")])),
-        ["CHECK_FALL_2 has no effect: nothing is checked without SERVICE, CHECK_TCP, CHECK_HTTP or CHECK_SCRIPT"]
+        [
+            "CHECK_FALL_2 has no effect: nothing is checked without SERVICE, CHECK_TCP, CHECK_HTTP or CHECK_SCRIPT"
+        ]
     );
 }
 

@@ -5,6 +5,7 @@ pub mod http;
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
@@ -27,14 +28,15 @@ const OURS: [Errno; 3] = [Errno::ENOBUFS, Errno::ENOMEM, Errno::EADDRNOTAVAIL];
 pub enum Target {
     /// A connection must be accepted.
     Tcp(SocketAddr),
-    /// A GET must be answered with status 2xx or 3xx.
+    /// A GET must be answered with one of these statuses.
     Http {
         /// The address to connect to.
         address: SocketAddr,
-        /// The `Host` header: the URL's host, with its port unless that is 80.
+        /// The `Host` header.
         host: String,
         /// The request target: path and query, starting with `/`.
         path: String,
+        statuses: Vec<RangeInclusive<u16>>,
     },
 }
 
@@ -73,6 +75,8 @@ pub enum Poll {
 pub struct Probe {
     stream: TcpStream,
     state: ConnState,
+    /// Those that pass.
+    statuses: Vec<RangeInclusive<u16>>,
     timeout: Duration,
     deadline: Instant,
 }
@@ -113,7 +117,11 @@ impl Probe {
             Err(e) if !is(&e, &[Errno::EINPROGRESS, Errno::EINTR]) => ConnState::Refused(e.to_string()),
             Ok(()) | Err(_) => ConnState::Connecting { request },
         };
-        Ok(Self { stream: socket.into(), state, timeout, deadline: now + timeout })
+        let statuses = match target {
+            Target::Http { statuses, .. } => statuses.clone(),
+            Target::Tcp(_) => vec![],
+        };
+        Ok(Self { stream: socket.into(), state, statuses, timeout, deadline: now + timeout })
     }
 
     /// When to call [`Probe::poll`] even if nothing has happened.
@@ -164,7 +172,7 @@ impl Probe {
                     }
                     Err(e) if e.kind() == ErrorKind::Interrupted => {}
                     outcome => {
-                        if let Some(result) = judge(answer, outcome? == 0) {
+                        if let Some(result) = judge(answer, outcome? == 0, &self.statuses) {
                             return Ok(result);
                         }
                     }
@@ -238,10 +246,12 @@ fn read(stream: &mut TcpStream, answer: &mut Vec<u8>) -> io::Result<usize> {
 }
 
 /// The result, or `None` while the response is incomplete.
-fn judge(answer: &[u8], closed: bool) -> Option<Poll> {
+fn judge(answer: &[u8], closed: bool, passing: &[RangeInclusive<u16>]) -> Option<Poll> {
     let failed = |reason: &str| Some(Poll::Failed(reason.to_owned()));
     match http::status_line(answer) {
-        StatusLine::Status(200..=399) => Some(Poll::Passed),
+        StatusLine::Status(status) if passing.iter().any(|range| range.contains(&status)) => {
+            Some(Poll::Passed)
+        }
         StatusLine::Status(status) => Some(Poll::Failed(format!("answered with status {status:03}"))),
         StatusLine::Malformed => failed("answered, but not in HTTP"),
         StatusLine::TooLong => failed("answered with a first line of more than 256 octets"),
@@ -263,7 +273,12 @@ mod tests {
     #[test]
     fn targets_display_as_an_operator_writes_them() {
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
-        let http = Target::Http { address, host: "localhost".to_owned(), path: "/health".to_owned() };
+        let http = Target::Http {
+            address,
+            host: "localhost".to_owned(),
+            path: "/health".to_owned(),
+            statuses: vec![],
+        };
         assert_eq!(Target::Tcp(address).to_string(), "tcp 127.0.0.1:80");
         assert_eq!(http.to_string(), "http://127.0.0.1:80/health");
         let six = Target::Tcp("[::1]:443".parse().unwrap());
@@ -277,7 +292,13 @@ mod tests {
         socket.connect(&socket.local_addr().unwrap()).unwrap();
         let deadline = Instant::from_millis(1000);
         let state = ConnState::Connecting { request: Vec::new() };
-        let mut probe = Probe { stream: socket.into(), state, timeout: Duration::from_secs(1), deadline };
+        let mut probe = Probe {
+            stream: socket.into(),
+            state,
+            statuses: vec![],
+            timeout: Duration::from_secs(1),
+            deadline,
+        };
         assert_eq!(probe.poll(Instant::START), Poll::Failed("Connection refused (os error 111)".to_owned()));
     }
 
@@ -285,7 +306,8 @@ mod tests {
     fn host_and_path_cannot_add_another_request() {
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
         for (host, path) in [("a", "/ HTTP/1.0"), ("a", "/\r\nX: y"), ("a\nX: y", "/"), ("a", "/\0")] {
-            let target = Target::Http { address, host: host.to_owned(), path: path.to_owned() };
+            let target =
+                Target::Http { address, host: host.to_owned(), path: path.to_owned(), statuses: vec![] };
             let error = Probe::start(&target, Instant::START, Duration::from_secs(1)).unwrap_err();
             assert!(error.to_string().ends_with("a space or control character in host or path"), "{error}");
         }
