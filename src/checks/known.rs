@@ -148,7 +148,9 @@ impl Names {
 
     /// The numbers of the names that are this comm.
     pub(super) fn with_comm(&self, comm: &[u8]) -> Vec<usize> {
-        let is_named = |at: &usize| !comm.is_empty() && self.0[*at].as_bytes() == comm;
+        // Those are a program and a user.
+        let is_name = !comm.is_empty() && !comm.starts_with(b"/") && !comm.starts_with(b"user:");
+        let is_named = |at: &usize| is_name && self.0[*at].as_bytes() == comm;
         (0..self.len()).filter(is_named).collect()
     }
 

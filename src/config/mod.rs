@@ -260,7 +260,7 @@ fn config(sets: &RawSets, read_file: ReadFile<'_>, problems: &mut Problems) -> O
     let mut routers = vec![];
     for effective in sets.routers() {
         if let Some(mut reader) = Reader::new(effective, problems) {
-            routers.extend(router::routers(&mut reader));
+            routers.extend(router::routers(&mut reader, read_file));
         }
     }
     let process = Reader::new(sets.process(), problems);

@@ -16,23 +16,25 @@ pub(super) fn programs(reader: &mut Reader<'_>, read_file: ReadFile<'_>) -> Opti
     let user = match reader.value(&PROGRAM_USER) {
         None => None,
         Some(UserName::Ids(user)) => Some(user),
-        Some(UserName::Name(name)) => match read_file(Path::new(PASSWD)) {
-            Ok(passwd) => {
-                let user = find(&passwd, &name);
-                if user.is_none() {
-                    reader.refuse_text(&PROGRAM_USER, format!("is not in {PASSWD}; a number always works"));
-                }
-                Some(user?)
-            }
-            Err(e) => {
-                let why =
-                    format!("cannot be found, because {PASSWD} cannot be read ({e}); a number always works");
-                reader.refuse_text(&PROGRAM_USER, why);
-                return None;
-            }
-        },
+        Some(UserName::Name(name)) => {
+            let user = find_user(&name, read_file).map_err(|why| reader.refuse_text(&PROGRAM_USER, why));
+            Some(user.ok()?)
+        }
     };
     Some(ProgramConfig { user, environment })
+}
+
+/// The user with this name.
+///
+/// # Errors
+/// The rest of a sentence that begins with the name.
+pub(super) fn find_user(name: &str, read_file: ReadFile<'_>) -> Result<ProgramUser, String> {
+    match read_file(Path::new(PASSWD)) {
+        Ok(passwd) => find(&passwd, name).ok_or_else(|| format!("is not in {PASSWD}; a number always works")),
+        Err(e) => {
+            Err(format!("cannot be found, because {PASSWD} cannot be read ({e}); a number always works"))
+        }
+    }
 }
 
 /// passwd(5): `name:password:uid:gid:…`.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::address::is_link_local;
 use super::check;
+use super::environment::ReadFile;
 use super::model::{CheckConfig, NotifyConfig, RouterConfig, VirtualAddress, default_name};
 use super::reader::Reader;
 use super::value::LeaseChoice;
@@ -19,9 +20,9 @@ use crate::health::Weight;
 use crate::vrrp::{Family, Interval, Lease, Priority, Settings, Version};
 
 /// Empty once a problem is noted.
-pub(super) fn routers(reader: &mut Reader<'_>) -> Vec<RouterConfig> {
+pub(super) fn routers(reader: &mut Reader<'_>, read_file: ReadFile<'_>) -> Vec<RouterConfig> {
     let per_family = PerFamily::read(reader);
-    let common = common(reader);
+    let common = common(reader, read_file);
     let (Some(per_family), Some(common)) = (per_family, common) else { return vec![] };
     let families = [Family::V4, Family::V6].into_iter().filter(|family| per_family.has(*family));
     let routers: Vec<_> = families.map(|family| per_family.router(family, common.clone(), reader)).collect();
@@ -32,11 +33,11 @@ pub(super) fn routers(reader: &mut Reader<'_>) -> Vec<RouterConfig> {
 }
 
 /// What the routers of both families have in common; the rest is still empty. `None` once a problem is noted.
-fn common(reader: &mut Reader<'_>) -> Option<RouterConfig> {
+fn common(reader: &mut Reader<'_>, read_file: ReadFile<'_>) -> Option<RouterConfig> {
     let protocol = protocol(reader);
     let interface = reader.value(&INTERFACE);
     let state_hint = reader.value(&STATE);
-    let check = check::check(protocol.as_ref().map(|protocol| protocol.priority), reader);
+    let check = check::check(protocol.as_ref().map(|protocol| protocol.priority), reader, read_file);
     let track = reader.value(&TRACK_INTERFACE).unwrap_or_default();
     let name = reader.value(&INSTANCE_NAME);
     let notify = notify(reader);

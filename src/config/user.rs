@@ -1,4 +1,4 @@
-//! The texts of `PROGRAM_USER` and `PROGRAM_ENV` as types; looks no user up.
+//! The texts of `PROGRAM_USER`, `PROGRAM_ENV` and `SERVICE` as types; looks no user up.
 
 use super::model::ProgramUser;
 use super::value::Value;
@@ -36,6 +36,25 @@ pub(super) fn name(text: &str) -> Value<String> {
         return Ok(text.to_owned());
     }
     Err("must be the name of an environment variable, without its value".into())
+}
+
+/// A process name, as `killall` takes it, a program's absolute path, or `user:` and a user.
+pub(super) fn service(text: &str) -> Value<String> {
+    // A compose list entry SERVICE="haproxy" keeps its quotes; no process would ever match.
+    if text.contains(['"', '\'']) {
+        return Err("must be the name of a process, without quotes".into());
+    }
+    if let Some(name) = text.strip_prefix("user:") {
+        return match user(name) {
+            Ok(UserName::Name(_)) => Ok(text.to_owned()),
+            Ok(UserName::Ids(_)) if !name.contains(':') => Ok(text.to_owned()),
+            _ => Err("must have a user's number or name after user:, such as user:33".into()),
+        };
+    }
+    if text.contains('/') && (!text.starts_with('/') || text.ends_with('/')) {
+        return Err("must be the name of a process, or the absolute path of its program".into());
+    }
+    Ok(text.to_owned())
 }
 
 #[cfg(test)]

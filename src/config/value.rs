@@ -315,19 +315,6 @@ pub(super) fn one_word(text: &str) -> Value<String> {
     Ok(text.to_owned())
 }
 
-/// A process name, as `killall` takes it.
-pub(super) fn service(text: &str) -> Value<String> {
-    if let Some((_, name)) = text.rsplit_once('/') {
-        let such = if name.is_empty() { String::new() } else { format!(": {name}") };
-        return Err(format!("must be the name of a process, not a path{such}"));
-    }
-    // A compose list entry SERVICE="haproxy" keeps its quotes; no process would ever match.
-    if text.contains(['"', '\'']) {
-        return Err("must be the name of a process, without quotes".into());
-    }
-    Ok(text.to_owned())
-}
-
 pub(super) fn log_level(text: &str) -> Value<LevelFilter> {
     match text.trim().to_ascii_lowercase().as_str() {
         "error" => Ok(LevelFilter::Error),
@@ -441,7 +428,7 @@ mod tests {
         #[test]
         fn no_text_makes_a_parser_panic(text in any::<String>()) {
             let _ = (seconds(&text), check_interval(&text), advert_interval(&text));
-            let _ = (service(&text), interface(&text), one_word(&text));
+            let _ = (interface(&text), one_word(&text));
             let _ = (password(&text), command(&text), refresh(&text));
         }
     }

@@ -176,10 +176,12 @@ variables! {
         help: "1 to 254; the node with the highest priority becomes master; 255 is for the address owner",
     }
     SERVICE service: Vec<String> {
-        parse: list "process name" value::service,
+        parse: list "process name" user::service,
         aliases: "CHECK_PROCESS",
         scope: Inherited, default: None, on_change: Live,
-        help: "names of the processes to check, separated by commas, spaces or newlines; all of them must be running. It sees a death, not a hang: set CHECK_HTTP or CHECK_TCP beside it",
+        help: "names of the processes to check, separated by commas, spaces or newlines, or `/usr/sbin/nginx` for the \
+               program itself, or `user:33` or `user:name` for any process of a user; all of them must be running. It \
+               sees a death, not a hang: set CHECK_HTTP or CHECK_TCP beside it",
     }
     CHECK_TCP check_tcp: Vec<SocketAddr> {
         parse: list "host:port" endpoint::tcp,
@@ -195,21 +197,18 @@ variables! {
     }
     CHECK_HTTP_HOST check_http_host: String {
         parse: single endpoint::host,
-        scope: Inherited,
-        default: None, on_change: Live,
+        scope: Inherited, default: None, on_change: Live,
         help: "`Host` header of CHECK_HTTP, such as `www.example.org`; unset: the host of the URL",
     }
     CHECK_HTTP_STATUS check_http_status: Vec<StatusRange> {
         parse: list "status" endpoint::status,
-        scope: Inherited,
-        default: Value("200-399"), on_change: Live,
+        scope: Inherited, default: Value("200-399"), on_change: Live,
         help: "statuses with which CHECK_HTTP passes, such as `200-299,301`",
     }
     CHECK_SCRIPT check_script: Vec<String> {
         parse: single value::script,
         aliases: "OPENSHIFT_HA_CHECK_SCRIPT CHECK_SCRIPT_PATH",
-        scope: Inherited,
-        default: None, on_change: Live,
+        scope: Inherited, default: None, on_change: Live,
         help: "program that must exit with 0, by absolute path, with its arguments; it runs without a shell and without \
                any capability, and its output is discarded",
     }
@@ -354,26 +353,22 @@ variables! {
     }
     NOTIFY_MASTER notify_master: Vec<String> {
         parse: single value::command,
-        scope: Inherited,
-        default: None, on_change: Live,
+        scope: Inherited, default: None, on_change: Live,
         help: "the same for transitions to MASTER only; it runs before that of NOTIFY",
     }
     NOTIFY_BACKUP notify_backup: Vec<String> {
         parse: single value::command,
-        scope: Inherited,
-        default: None, on_change: Live,
+        scope: Inherited, default: None, on_change: Live,
         help: "the same for transitions to BACKUP only; it runs before that of NOTIFY",
     }
     NOTIFY_FAULT notify_fault: Vec<String> {
         parse: single value::command,
-        scope: Inherited,
-        default: None, on_change: Live,
+        scope: Inherited, default: None, on_change: Live,
         help: "the same for transitions to FAULT only; it runs before that of NOTIFY",
     }
     NOTIFY_STOP notify_stop: Vec<String> {
         parse: single value::command,
-        scope: Inherited,
-        default: None, on_change: Live,
+        scope: Inherited, default: None, on_change: Live,
         help: "the same for the end of vrrp-init only; it must end within a second",
     }
     PROGRAM_USER program_user: UserName {

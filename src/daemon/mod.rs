@@ -151,14 +151,13 @@ impl Daemon {
         enter(&mut sandbox, &checks);
         let routers = Routers::new(config.routers, network, &mut checks, &poller, descriptors)?;
         let reload = Reload::new(config.env_file, &poller);
-        let lifelines = Lifelines::new(config.lifeline, descriptors, poller.now());
         let mut daemon = Self {
             _mounts: mounts,
+            lifelines: Lifelines::new(config.lifeline, descriptors, poller.now()),
             poller,
             signals,
             routers,
             checks,
-            lifelines,
             drain: DrainFile::new(config.drain_file),
             server,
             notifications: Notifications::new(Notifier::new(launcher)),

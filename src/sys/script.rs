@@ -92,7 +92,7 @@ impl Script {
 
     /// If the deadline has passed, asks it to end, and then ends it.
     pub fn expire(&mut self, now: Instant) {
-        if !self.deadline().is_some_and(|at| at <= now) {
+        if self.deadline().is_none_or(|at| at > now) {
             return;
         }
         let (signal, next) = match self.stage {

@@ -5,7 +5,8 @@ use std::net::Ipv6Addr;
 use nix::libc::{in6_addr, in6_pktinfo};
 use nix::sys::socket::ControlMessageOwned;
 use vrrp_init::sys::process::text::{
-    Arguments, PAGE, Stat, executable_name, hides_processes, pid_from_name, whole_arguments,
+    Arguments, PAGE, Stat, effective_user, executable_name, hides_processes, pid_from_name, runs_program,
+    whole_arguments,
 };
 use vrrp_init::sys::socket::ipv6::destination;
 use vrrp_init::sys::socket::{Datagram, ipv4};
@@ -70,6 +71,9 @@ pub(super) fn arguments(choices: &mut Choices<'_>) {
     let is_script = name.len() > 15 && name[..15] == *comm && first == name;
     assert_eq!(parsed.have_name(name, comm), zeroth == name || is_script);
     assert!(!executable_name(&cmdline).contains(&b'/'));
+    assert!(cmdline.is_empty() || runs_program(&cmdline, &cmdline, name) || cmdline.ends_with(b" (deleted)"));
+    let uid = effective_user(&cmdline);
+    assert!(uid.is_none() || cmdline.windows(4).any(|part| part == b"Uid:"));
     assert!(pid_from_name(name).is_none_or(|pid| pid >= 0));
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::log_table::documented;
 use crate::promtool::{document, promtool};
 
 #[test]
@@ -26,4 +27,22 @@ fn every_alert_has_its_row_with_the_time_after_which_it_fires() {
         };
         assert!(row.starts_with(&format!("{} | {after} |", alert.lines().next().unwrap())), "{row}\n{alert}");
     }
+}
+
+#[test]
+fn the_rules_for_the_log_name_events_that_are_logged() {
+    let rules = fs::read_to_string(document("loki.yml")).unwrap();
+    let events = documented();
+    let mut known = 0;
+    for rule in rules.lines().filter_map(|line| line.split_once("| event =")) {
+        let names = rule.1.split('"').nth(1).unwrap();
+        for name in names.split('|') {
+            assert!(events.contains_key(name), "{name}");
+            known += 1;
+        }
+        if let Some((_, level)) = rule.1.split_once("level = \"") {
+            assert!(events[names].contains(level.split('"').next().unwrap()), "{names}");
+        }
+    }
+    assert_eq!(known, rules.matches("event =").count() + 3, "one of the rules has four events");
 }

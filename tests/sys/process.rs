@@ -122,6 +122,22 @@ fn a_process_is_found_by_its_comm() {
 }
 
 #[test]
+fn a_process_is_found_by_the_path_of_its_program_and_by_its_user() {
+    const USER: u32 = 54_321;
+    let programs = Programs::new("u");
+    let path = programs.copy("/bin/sleep", &programs.short());
+    let text = path.to_str().unwrap();
+    let running = Running::start(sleep(&path).arg0("something else").uid(USER));
+    let other = Running::start(sleep("/bin/sleep").arg0(text));
+    assert_eq!(pids(text), [running.pid()], "not the one that only calls itself so");
+    let by_user = pids(&format!("user:{USER}"));
+    assert!(by_user == [running.pid()], "{by_user:?}");
+    assert!(!pids("user:0").contains(&running.pid()) && pids("user:0").contains(&other.pid()));
+    assert!(!pids("user:0").contains(&2), "kernel threads are no programs");
+    assert_eq!(pids("user:54322"), [0_i32; 0]);
+}
+
+#[test]
 fn a_process_is_found_by_the_last_part_of_its_zeroth_argument() {
     let programs = Programs::new("a");
     let name = programs.long();

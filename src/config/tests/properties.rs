@@ -81,7 +81,9 @@ fn valid(router: &RouterConfig) -> Result<(), TestCaseError> {
     prop_assert!(protocol.interval.fits(protocol.version));
     prop_assert!(protocol.version == Version::V2 || protocol.auth.is_none());
     prop_assert!(protocol.version == Version::V3 || listed[0].is_ipv4());
-    let nothing = |c: &CheckConfig| c.services.is_empty() && c.tcp.is_empty() && c.http.is_empty();
+    let nothing = |c: &CheckConfig| {
+        c.services.is_empty() && c.tcp.is_empty() && c.http.is_empty() && c.script.is_none()
+    };
     prop_assert!(!router.check.as_deref().is_some_and(nothing));
     prop_assert!(router.notify.any.as_ref().is_none_or(|words| words[0].starts_with('/')));
     Ok(())

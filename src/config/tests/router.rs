@@ -239,15 +239,37 @@ fn interface_is_a_name_the_kernel_takes() {
 
 #[test]
 fn service_is_a_name_not_a_path() {
-    refused("SERVICE", "/usr/sbin/haproxy", "must be the name of a process, not a path: haproxy");
-    refused("SERVICE", "bin/", "must be the name of a process, not a path");
+    let path = "must be the name of a process, or the absolute path of its program";
+    for value in ["bin/", "bin/a", "./a", "/usr/bin/"] {
+        refused("SERVICE", value, path);
+    }
+    for value in ["user:", "user:1:2", "user:-1", "user:4294967295", "user:a:b"] {
+        refused("SERVICE", value, "must have a user's number or name after user:, such as user:33");
+    }
+    let outcome = read(
+        os(&[("VIP", "10.0.0.2"), ("VIRTUAL_ROUTER", "51"), ("SERVICE", "user:web user:7 /bin/a")]),
+        |path| {
+            assert_eq!(path, Path::new("/etc/passwd"));
+            Ok(b"root:x:0:0::/:\nweb:x:33:33::/:\n".to_vec())
+        },
+    );
+    assert_eq!(router(outcome).check.unwrap().services, ["user:33", "user:7", "/bin/a"]);
+    let outcome = read(os(&[("VIP", "10.0.0.2"), ("VIRTUAL_ROUTER", "51"), ("SERVICE", "user:web")]), |_| {
+        Err(ErrorKind::NotFound.into())
+    });
+    assert_eq!(
+        problems(outcome),
+        [
+            "SERVICE=user:web  cannot be found, because /etc/passwd cannot be read (entity not found); a number always works"
+        ]
+    );
     refused("SERVICE", "\"haproxy", "must be the name of a process, without quotes");
     refused("SERVICE", ",", "contains no process name");
     assert_eq!(
-        problems(with(&[("SERVICE", "haproxy /bin/a /bin/b")])),
+        problems(with(&[("SERVICE", "haproxy bin/a bin/b")])),
         [
-            "SERVICE=/bin/a  must be the name of a process, not a path: a",
-            "SERVICE=/bin/b  must be the name of a process, not a path: b"
+            "SERVICE=bin/a  must be the name of a process, or the absolute path of its program",
+            "SERVICE=bin/b  must be the name of a process, or the absolute path of its program"
         ]
     );
 }

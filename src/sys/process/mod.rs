@@ -18,7 +18,10 @@ use nix::sys::stat::Mode;
 use rustix::fs::readlinkat_raw;
 
 use super::Error;
-use text::{Arguments, PAGE, Stat, executable_name, hides_processes, pid_from_name, whole_arguments};
+use text::{
+    Arguments, PAGE, Stat, effective_user, executable_name, hides_processes, pid_from_name, runs_program,
+    whole_arguments,
+};
 
 /// Longer than any stat line: 52 numbers and a name.
 const STAT_PAGE: usize = 2048;
@@ -117,23 +120,39 @@ pub struct Status {
 }
 
 /// Every name of a live process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Identity<'a> {
     pub status: Status,
     cmdline: &'a [u8],
     /// The target of `/proc/PID/exe`, if we may read it.
     executable: &'a [u8],
+    proc: &'a File,
 }
 
 impl Identity<'_> {
     /// Whether `name` is its comm, the last component of the path in `argv[0]`, or the last component of its executable's
-    /// path. A script whose name is longer than a comm also matches by the last component of `argv[1]`.
+    /// path. A script whose name is longer than a comm also matches by the last component of `argv[1]`. `/usr/sbin/nginx` is
+    /// the program that it runs, and `user:33` its effective user.
     pub fn has_name(&self, name: &str) -> bool {
+        if let Some(user) = name.strip_prefix("user:") {
+            return self.user().is_some_and(|uid| user.parse() == Ok(uid));
+        }
         let (name, comm) = (name.as_bytes(), &*self.status.comm);
+        if name.starts_with(b"/") {
+            return runs_program(name, self.executable, self.cmdline);
+        }
         !name.is_empty()
             && (name == comm
                 || Arguments::parse(whole_arguments(self.cmdline)).have_name(name, comm)
                 || name == executable_name(self.executable))
+    }
+
+    /// `None` for a kernel thread, which is root's but no program.
+    fn user(&self) -> Option<u32> {
+        let Status { process, is_kernel_thread, .. } = self.status;
+        let mut status = [0; PAGE];
+        let status = read(self.proc, &path(process.pid, "status"), &mut status).ok().flatten();
+        status.filter(|_| !is_kernel_thread).and_then(effective_user)
     }
 }
 
@@ -216,7 +235,7 @@ impl ProcFs {
             let length = readlinkat_raw(&*self.dir, c_str(&path(pid, "exe")), &mut link[..]).unwrap_or(0);
             executable = link.get(..length).filter(|_| length < PAGE).unwrap_or_default();
         }
-        Ok(Some(judge(&Identity { status, cmdline, executable })))
+        Ok(Some(judge(&Identity { status, cmdline, executable, proc: &self.dir })))
     }
 
     fn unreadable(&self, pid: i32, e: io::Error) -> Error {

@@ -82,6 +82,24 @@ pub fn executable_name(link: &[u8]) -> &[u8] {
     last_component(link.strip_suffix(b" (deleted)").unwrap_or(link))
 }
 
+/// Whether a process with this executable, empty if it may not be read, and these arguments runs the program at `path`. Many
+/// programs are started by their names alone, so that counts if there is no more to go by.
+pub fn runs_program(path: &[u8], executable: &[u8], cmdline: &[u8]) -> bool {
+    if !executable.is_empty() {
+        return executable.strip_suffix(b" (deleted)").unwrap_or(executable) == path;
+    }
+    let zeroth = whole_arguments(cmdline).split(|&b| b == 0).next().unwrap_or_default();
+    !zeroth.is_empty() && (zeroth == path || zeroth == last_component(path))
+}
+
+/// The effective user of a process, from `/proc/PID/status`.
+pub fn effective_user(status: &[u8]) -> Option<u32> {
+    let mut lines = status.split(|&b| b == b'\n');
+    let ids = lines.find_map(|line| line.strip_prefix(b"Uid:"))?;
+    let mut ids = ids.split(u8::is_ascii_whitespace).filter(|id| !id.is_empty());
+    number(ids.nth(1)?)?.try_into().ok()
+}
+
 fn last_component(path: &[u8]) -> &[u8] {
     path.rsplit(|&b| b == b'/').next().unwrap_or_default()
 }
@@ -136,6 +154,29 @@ pub(super) mod tests {
         let line = stat_line(b"haproxy", 'S', 123_456, 1 << 20);
         let stat = Stat::parse(&line).unwrap();
         assert_eq!(stat, Stat { comm: b"haproxy", state: b'S', start_time: 123_456, memory: 1 << 20 });
+    }
+
+    #[test]
+    fn a_program_is_its_executable_or_else_how_it_was_called() {
+        let haproxy = b"/usr/sbin/haproxy";
+        let runs = |executable: &[u8], cmdline: &[u8]| runs_program(haproxy, executable, cmdline);
+        assert!(runs(haproxy, b"x\0") && runs(b"/usr/sbin/haproxy (deleted)", b""));
+        assert!(!runs(b"/opt/haproxy", b"/usr/sbin/haproxy\0-f\0") && !runs(b"/bin/vi", b"haproxy\0"));
+        assert!(runs(b"", b"/usr/sbin/haproxy\0-f\0") && runs(b"", b"haproxy\0-W\0"));
+        assert!(!runs(b"", b"/opt/haproxy\0") && !runs(b"", b"vi\0/usr/sbin/haproxy\0") && !runs(b"", b""));
+    }
+
+    #[test]
+    fn the_effective_user_is_the_second_of_four() {
+        assert_eq!(
+            effective_user(b"Name:\tUid:\nUmask:\t0022\nUid:\t0\t33\t33\t33\nGid:\t1\t1\t1\t1\n"),
+            Some(33)
+        );
+        for text in
+            [&b""[..], b"Uid:", b"Uid:\t0", b"Uid:\t0\tx\n", b"Uid:\t0\t4294967296\n", b"Name:\tUid: 0 1\n"]
+        {
+            assert_eq!(effective_user(text), None, "{}", text.escape_ascii());
+        }
     }
 
     #[test]
