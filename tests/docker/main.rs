@@ -3,6 +3,10 @@
 mod demo;
 mod host;
 mod image;
+mod kills;
+#[expect(clippy::disallowed_methods, reason = "it waits for the kernel on the real clock")]
+#[path = "../support/oom.rs"]
+mod oom;
 mod pair;
 mod published;
 mod readme;

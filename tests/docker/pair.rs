@@ -1,4 +1,4 @@
-//! Two Docker hosts and a client. Knows virtual addresses and which host answers there, but not why.
+//! Two Docker hosts and clients. Knows virtual addresses and which host answers there, but not why.
 
 use std::time::Duration;
 
@@ -9,11 +9,13 @@ pub(crate) const VIP: &str = "10.0.0.2";
 /// How long the roles may take to settle: the check's interval, the master-down interval, and slack for a busy machine.
 pub(crate) const SETTLE: Duration = Duration::from_secs(20);
 
-/// Two Docker hosts and a client on one network.
+/// Two Docker hosts and two clients on one network.
 pub(crate) struct Pair {
     pub(crate) master: Host,
     pub(crate) slave: Host,
     pub(crate) client: Namespace,
+    /// Another one.
+    pub(crate) forgetful: Namespace,
     // Dropped last, because it removes the namespaces.
     _lan: Lan,
 }
@@ -23,12 +25,12 @@ impl Pair {
     pub(crate) fn with(needed: &[&str]) -> Self {
         images();
         let lan = Lan::new();
-        let pair = Self {
-            master: Host::start(&lan, "master", "enp0s3", "10.0.0.11/24"),
-            slave: Host::start(&lan, "slave", "enp0s3", "10.0.0.12/24"),
-            client: lan.namespace("client", "eth0", "10.0.0.100/24"),
-            _lan: lan,
-        };
+        let client = lan.namespace("client", "eth0", "10.0.0.100/24");
+        let forgetful = lan.namespace("forgetful", "eth0", "10.0.0.101/24");
+        // A bridge passes broadcasts to its newest port first: a dead master could answer before the slave does.
+        let slave = Host::start(&lan, "slave", "enp0s3", "10.0.0.12/24");
+        let master = Host::start(&lan, "master", "enp0s3", "10.0.0.11/24");
+        let pair = Self { master, slave, client, forgetful, _lan: lan };
         for (_, host) in pair.hosts() {
             host.load(needed);
         }

@@ -17,10 +17,10 @@ fn seed(name: &str) -> PathBuf {
 }
 
 /// A pair with the images in the published files; each host's haproxy answers with the host's name.
-struct Published(Pair);
+pub(crate) struct Published(pub(crate) Pair);
 
 impl Published {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let pair = Pair::with(&[IMAGE, HAPROXY]);
         for (name, host) in pair.hosts() {
             host.docker(&format!("tag {IMAGE} sirrtea/keepalived:alpine"));
@@ -33,16 +33,16 @@ impl Published {
         Self(pair)
     }
 
-    fn host(&self, name: &str) -> &Host {
+    pub(crate) fn host(&self, name: &str) -> &Host {
         if name == "master" { &self.0.master } else { &self.0.slave }
     }
 
-    fn compose(&self, name: &str, line: &str) {
+    pub(crate) fn compose(&self, name: &str, line: &str) {
         self.host(name).compose(&seed(name), &[], line);
     }
 
     /// Waits until the virtual address is on `name` alone and its haproxy answers the client there.
-    fn expect_on(&self, name: &str, because: &str) {
+    pub(crate) fn expect_on(&self, name: &str, because: &str) {
         self.0.expect_held(VIP, name, because);
         wait_for(&format!("an answer from the {name}: {because}"), SETTLE, || {
             let answer = self.0.ask(VIP)?;

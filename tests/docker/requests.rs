@@ -37,7 +37,7 @@ struct Shared {
 #[derive(Clone)]
 pub(crate) struct Failure {
     /// Since the first request.
-    started: Duration,
+    pub(crate) started: Duration,
     error: ErrorKind,
 }
 

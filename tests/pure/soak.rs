@@ -31,7 +31,7 @@ fn steady() -> Sample {
 #[test]
 fn what_stays_the_same_is_no_leak_and_a_peak_is_none_either() {
     assert_eq!(missed(|_| steady()), [""; 0]);
-    assert_eq!(missed(|n| Sample { pss_kb: if n % 9 == 0 { 2_000 } else { 600 }, ..steady() }), [""; 0]);
+    assert_eq!(missed(|n| Sample { rss_kb: if n % 9 == 0 { 2_000 } else { 900 }, ..steady() }), [""; 0]);
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn a_slow_leak_of_memory_or_descriptors_is_found() {
 #[test]
 fn a_restarted_process_is_judged_by_itself_and_too_few_samples_are_not_enough() {
     // The second life begins with more: no leak.
-    let lives = |n| Sample { pid: 7 + n / 300, pss_kb: 600 + n / 300 * 500, ..steady() };
+    let lives = |n| Sample { pid: 7 + n / 300, rss_kb: 900 + n / 300 * 500, ..steady() };
     assert_eq!(missed(lives), [""; 0]);
     let samples = Samples::parse(&file(lives)).unwrap();
     assert_eq!(samples.lives(1).iter().map(Vec::len).collect::<Vec<_>>(), [300, 100]);

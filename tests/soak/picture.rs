@@ -21,7 +21,7 @@ struct Plot {
 }
 
 const PLOTS: [Plot; 5] = [
-    Plot { name: "memory (PSS), KB", value: |_, now| now.pss_kb as f64, shared: false },
+    Plot { name: "memory (RSS), KB", value: |_, now| now.rss_kb as f64, shared: false },
     Plot { name: "open descriptors", value: |_, now| now.descriptors as f64, shared: false },
     Plot { name: "wake-ups per second", value: |last, now| rate(last, now, |s| s.wakeups), shared: false },
     Plot {
