@@ -13,7 +13,9 @@ use super::raw_value::{RawSet, RawSets, RawValue};
 use super::suggest;
 use super::syntax::{self, Cleaned};
 use super::value::{self, Value};
-use super::variables::{ENV_FILE, MOST_ROUTERS, STATUS_SOCKET, Scope, VARIABLES, VIRTUAL_ROUTER, Variable};
+use super::variables::{
+    DRAIN_FILE, ENV_FILE, MOST_ROUTERS, STATUS_SOCKET, Scope, VARIABLES, VIRTUAL_ROUTER, Variable,
+};
 
 /// Reads the files that `NAME_FILE` variables name.
 pub(super) type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<Vec<u8>>;
@@ -191,7 +193,7 @@ impl Environment {
         let parsed: Vec<_> = entries.into_iter().map(|entry| (Name::parse(&entry.name), entry)).collect();
         for (name, Entry { line, .. }) in &parsed {
             let Some(Name { variable: Some(variable), number, ref full, .. }) = *name else { continue };
-            if [ENV_FILE.name, STATUS_SOCKET.name].contains(&variable.name) {
+            if [ENV_FILE.name, STATUS_SOCKET.name, DRAIN_FILE.name].contains(&variable.name) {
                 let why = format!("must be set in the environment, not in line {line} of ENV_FILE");
                 problems.refuse(full, None, why);
             }

@@ -1,8 +1,6 @@
 //! What follows from another reading of the environment while the process runs: what is applied at once, and what needs
 //! a restart. Applies nothing.
 
-use std::collections::BTreeSet;
-
 use super::change::Change;
 use super::effective::EffectiveTexts;
 use super::model::Config;
@@ -31,7 +29,7 @@ pub struct Plan {
 
 /// The raw values of `new`, but those of `old` where a change needs a restart.
 pub(super) fn merge(old: &RawSets, new: &RawSets) -> RawSets {
-    let numbers = |sets: &RawSets| sets.routers().map(|router| router.number()).collect::<BTreeSet<_>>();
+    let numbers = |sets: &RawSets| sets.routers().map(|router| router.number()).collect::<Vec<_>>();
     let (before, after) = (numbers(old), numbers(new));
     let mut merged = new.clone();
     // Without a program at the start, the sandbox permits none.

@@ -54,10 +54,10 @@ impl EnvFile {
         self.path.parent().unwrap_or(&self.path)
     }
 
-    /// Takes the notifications. Returns whether the file is another one than when it was last looked at.
+    /// Takes the notices. Returns whether the file is another one than when it was last looked at.
     pub(super) fn has_changed(&mut self) -> bool {
         // What it is about does not matter: the folder of a link is not the folder of the file.
-        self.queue.read();
+        self.queue.clear();
         self.look()
     }
 

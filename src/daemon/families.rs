@@ -67,19 +67,24 @@ impl Families {
 
     /// Follows other routers. What is known of those that keep their partner stays.
     pub(super) fn update(&mut self, numbers: impl Iterator<Item = (RouterId, u16)>) {
-        let mut numbered: Vec<_> = numbers.collect();
-        numbered.sort_by_key(|(router, number)| (*number, *router));
+        let mut numbered: Vec<(RouterId, u16)> = vec![];
+        for new in numbers {
+            // Nearly always at the end.
+            let at = numbered.partition_point(|known| (known.1, known.0) <= (new.1, new.0));
+            numbered.insert(at, new);
+        }
         let mut before = std::mem::take(&mut self.0);
         let mut add = |router, partner| {
             let known = before.iter().position(|known| (known.router, known.partner) == (router, partner));
             let unknown = Presence { router, partner, came_at: None, held: false, left_out: None };
-            self.0.push(known.map_or(unknown, |at| before.swap_remove(at)));
+            let presence = known.map_or(unknown, |at| before.swap_remove(at));
+            let at = self.0.partition_point(|known| known.router < router);
+            self.0.insert(at, presence);
         };
         for pair in numbered.windows(2).filter(|pair| pair[0].1 == pair[1].1) {
             add(pair[0].0, pair[1].0);
             add(pair[1].0, pair[0].0);
         }
-        self.0.sort_by_key(|presence| presence.router);
     }
 
     /// The router of the other family of the same `VIP`.

@@ -1,29 +1,29 @@
-//! Notifications about changed files (inotify): by the name in a folder, or of the file itself. Decides nothing.
+//! A descriptor that becomes readable when watched folders or files change (inotify). Decides nothing, and does not say what
+//! has changed: whoever watches looks again.
 
-use std::ffi::OsString;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use nix::sys::inotify::{self, AddWatchFlags, InitFlags, WatchDescriptor};
+use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init, remove_watch};
 
 use super::Error;
 
-/// What is reported about the files in a folder: they appear, disappear or are closed after writing.
-const FOLDER: AddWatchFlags = AddWatchFlags::IN_CREATE
-    .union(AddWatchFlags::IN_CLOSE_WRITE)
-    .union(AddWatchFlags::IN_MOVE)
-    .union(AddWatchFlags::IN_DELETE)
-    .union(AddWatchFlags::IN_ONLYDIR);
-/// What is reported about a file: it is closed after writing, or has one name less.
-const FILE: AddWatchFlags = AddWatchFlags::IN_CLOSE_WRITE.union(AddWatchFlags::IN_ATTRIB);
+/// What is noticed about the files in a folder: they appear, disappear or are closed after writing.
+const FOLDER: WatchFlags = WatchFlags::CREATE
+    .union(WatchFlags::CLOSE_WRITE)
+    .union(WatchFlags::MOVE)
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::ONLYDIR);
+/// What is noticed about a file: it is closed after writing, or has one name less.
+const FILE: WatchFlags = WatchFlags::CLOSE_WRITE.union(WatchFlags::ATTRIB);
 
-/// A queue of notifications.
+/// A queue of notices.
 #[derive(Debug)]
-pub struct Inotify(inotify::Inotify);
+pub struct Inotify(OwnedFd);
 
 /// A watched folder or file. The kernel ends it when the folder or file is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Watch(WatchDescriptor);
+pub struct Watch(i32);
 
 impl Inotify {
     /// A queue that watches nothing.
@@ -31,7 +31,7 @@ impl Inotify {
     /// # Errors
     /// The limit of queues or of descriptors is reached.
     pub fn open() -> Result<Self, Error> {
-        let queue = inotify::Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK);
+        let queue = init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC);
         queue.map(Self).map_err(Error::doing("open", "a queue of file changes"))
     }
 
@@ -43,8 +43,8 @@ impl Inotify {
         self.watch(path, FOLDER)
     }
 
-    /// Watches the file that the path leads to now: one that is mounted alone changes without a notification about the
-    /// folder it is mounted in.
+    /// Watches the file that the path leads to now: one that is mounted alone changes without a notice about the folder it
+    /// is mounted in.
     ///
     /// # Errors
     /// It may not be read, or the limit of watches is reached.
@@ -52,21 +52,20 @@ impl Inotify {
         self.watch(path, FILE)
     }
 
-    fn watch(&self, path: &Path, flags: AddWatchFlags) -> Result<Watch, Error> {
-        let watch = self.0.add_watch(path, flags);
+    fn watch(&self, path: &Path, flags: WatchFlags) -> Result<Watch, Error> {
+        let watch = add_watch(&self.0, path, flags);
         watch.map(Watch).map_err(Error::doing("watch for changes of", path.display()))
     }
 
     /// Ends a watch. The kernel may have ended it already.
     pub fn forget(&self, watch: Watch) {
-        let _ = self.0.rm_watch(watch.0);
+        let _ = remove_watch(&self.0, watch.0);
     }
 
-    /// Some of the notifications that are waiting: of which watch, and the name in a folder. After an overflow there is
-    /// one without a name, of no known watch.
-    pub fn read(&self) -> Vec<(Watch, Option<OsString>)> {
-        let events = self.0.read_events().unwrap_or_default();
-        events.into_iter().map(|event| (Watch(event.wd), event.name)).collect()
+    /// Takes many of the notices that are waiting; the descriptor stays readable while there are more.
+    pub fn clear(&self) {
+        let mut notices = [0; 4096];
+        let _ = rustix::io::read(&self.0, &mut notices);
     }
 }
 
