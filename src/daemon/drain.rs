@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::daemon::routers::Routers;
 use crate::drain::{LONGEST, Order};
+use crate::sys::limits::Descriptors;
 use crate::sys::poller::wall_clock;
 use crate::sys::watched_file::{Found, WatchedFile};
 use crate::time::Instant;
@@ -17,6 +18,7 @@ const UNWATCHED: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct DrainFile {
+    descriptors: Descriptors,
     /// `None`: it is off.
     file: Option<WatchedFile>,
     /// The order in effect.
@@ -31,8 +33,9 @@ pub(super) struct DrainFile {
 
 impl DrainFile {
     /// Nothing is looked at before the first [`DrainFile::look`].
-    pub(super) fn new(path: Option<PathBuf>) -> Self {
+    pub(super) fn new(path: Option<PathBuf>, descriptors: Descriptors) -> Self {
         Self {
+            descriptors,
             file: path.map(WatchedFile::new),
             order: None,
             ends_at: None,
@@ -79,7 +82,7 @@ impl DrainFile {
 
     fn watch(&mut self, now: Instant, poller: &Poller) {
         let Some(file) = self.file.as_mut().filter(|file| !file.is_watched()) else { return };
-        let watched = file.watch().and_then(|fd| poller.watch(fd, Token::DrainFile));
+        let watched = file.watch(self.descriptors).and_then(|fd| poller.watch(fd, Token::DrainFile));
         let Err(e) = watched else {
             self.unwatched = false;
             return;

@@ -158,7 +158,7 @@ impl Daemon {
             signals,
             routers,
             checks,
-            drain: DrainFile::new(config.drain_file),
+            drain: DrainFile::new(config.drain_file, descriptors),
             server,
             notifications: Notifications::new(Notifier::new(launcher)),
             sandbox,

@@ -33,6 +33,8 @@ const SHARE: usize = 8;
 const MOST_ACCEPTED: usize = 16;
 /// The descriptors that a listener leaves to scans of `/proc` and to connections, and that a connection leaves.
 const LISTENER_SPARE: usize = 2;
+/// The same of all but the health check's: they are opened before the sockets of VRRP, which come first.
+const OTHER_SPARE: usize = 8;
 const CONNECTION_SPARE: usize = 1;
 /// The order in which listeners are opened: the container's health check comes first.
 const BY_IMPORTANCE: [usize; ENDPOINTS.len()] = [1, 0, 2];
@@ -116,7 +118,8 @@ impl Server {
                 _ => continue,
             };
             let watched = opened.and_then(|listener| {
-                self.descriptors.leave(LISTENER_SPARE, &listener).map_err(listener.unavailable())?;
+                let spare = if ENDPOINTS[at] == Endpoint::Health { LISTENER_SPARE } else { OTHER_SPARE };
+                self.descriptors.leave(spare, &listener).map_err(listener.unavailable())?;
                 poller.watch(listener.as_fd(), token(at))?;
                 Ok(listener)
             });

@@ -13,8 +13,11 @@ use std::time::Duration;
 use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader, WatchFlags, add_watch, init};
 
 use super::Error;
+use super::limits::Descriptors;
 use crate::time::Timestamp;
 
+/// The descriptors left to checks and clients; without notices, the file is looked at from time to time.
+const SPARE: usize = 4;
 /// The most notices read at once; the rest is read in the next turn.
 const NOTICES: usize = 64;
 
@@ -48,7 +51,7 @@ impl WatchedFile {
     ///
     /// # Errors
     /// There is no such folder, or no more descriptors or inotify instances.
-    pub fn watch(&mut self) -> Result<BorrowedFd<'_>, Error> {
+    pub fn watch(&mut self, descriptors: Descriptors) -> Result<BorrowedFd<'_>, Error> {
         let folder = self.path.parent().unwrap_or(Path::new("/"));
         let failed = |e| Error::doing("watch folder", folder.display())(e);
         let changes = WatchFlags::CREATE
@@ -60,6 +63,7 @@ impl WatchedFile {
             | WatchFlags::MOVE_SELF
             | WatchFlags::ONLYDIR;
         let notices = init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).map_err(failed)?;
+        descriptors.leave(SPARE, &notices).map_err(Error::doing("watch folder", folder.display()))?;
         add_watch(&notices, folder, changes).map_err(failed)?;
         let notices: &OwnedFd = self.notices.insert(notices);
         Ok(notices.as_fd())

@@ -244,7 +244,7 @@ fn forty_descriptors_are_enough() {
 }
 
 #[test]
-fn sixteen_descriptors_are_enough_for_everything_but_metrics() {
+fn sixteen_descriptors_are_enough_for_everything_but_status_and_metrics() {
     serves_with_few_descriptors(16, 0);
 }
 

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
+use vrrp_init::sys::limits::Descriptors;
 use vrrp_init::sys::watched_file::{WatchedFile, remove, replace};
 
 const LIMIT: usize = 257;
@@ -47,7 +48,7 @@ fn every_change_of_the_file_is_noticed_and_no_other() {
     let (path, other) = (folder.file(), folder.0.join("other"));
     let mut watched = WatchedFile::new(path.clone());
     assert!(!watched.has_changed() && !watched.is_watched());
-    watched.watch().unwrap();
+    watched.watch(Descriptors::new(1_000)).unwrap();
     assert!(!watched.has_changed());
     let changes: [(&str, &dyn Fn()); 8] = [
         ("touch", &|| touch(&path)),
@@ -78,14 +79,14 @@ fn a_folder_that_goes_away_is_watched_again_when_it_is_back() {
     let inner = folder.0.join("run");
     let path = inner.join("drain");
     let mut watched = WatchedFile::new(path.clone());
-    let error = watched.watch().unwrap_err().to_string();
+    let error = watched.watch(Descriptors::new(1_000)).unwrap_err().to_string();
     assert!(error.starts_with(&format!("cannot watch folder {}: No such file", inner.display())), "{error}");
     for removal in [
         |inner: &Path| fs::remove_dir_all(inner),
         |inner: &Path| fs::rename(inner, inner.with_extension("old")),
     ] {
         fs::create_dir(&inner).unwrap();
-        watched.watch().unwrap();
+        watched.watch(Descriptors::new(1_000)).unwrap();
         touch(&path);
         assert!(watched.has_changed() && watched.is_watched());
         removal(&inner).unwrap();
