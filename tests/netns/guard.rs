@@ -176,7 +176,11 @@ fn a_leftover_of_another_configuration_is_removed_once_it_silences_nothing() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
     for (lease, stays) in [("60", true), ("1", false)] {
-        start(&host, &quick().with("VIP", "10.77.0.9").with("VIP_LEASE", lease)).run.kill();
+        let mut killed = start(&host, &quick().with("VIP", "10.77.0.9").with("VIP_LEASE", lease));
+        wait_until("its address is guarded", seconds(5), || {
+            ruleset(&host).contains("elements = { 10.77.0.9 timeout")
+        });
+        killed.run.kill();
         std::thread::sleep(seconds(1) + LATE);
         let mut router = start(&host, &quick());
         let text = ruleset(&host);
