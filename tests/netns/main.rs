@@ -18,6 +18,7 @@ mod flood;
 mod groups;
 mod guard;
 mod hold;
+mod import;
 mod interop;
 mod lifeline;
 mod logs;
