@@ -18,7 +18,6 @@ mod flood;
 mod groups;
 mod guard;
 mod hold;
-mod import;
 mod interop;
 mod lifeline;
 mod logs;
