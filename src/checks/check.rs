@@ -73,7 +73,7 @@ impl Check {
     /// The names of its services and targets, as the operator wrote them.
     pub(super) fn names(&self) -> Vec<String> {
         let probes = self.probes.iter().map(ToString::to_string);
-        let script = self.script.as_ref().map(ToString::to_string);
+        let script = self.script.as_ref().map(ScriptTask::name);
         self.processes.names().cloned().chain(probes).chain(script).collect()
     }
 

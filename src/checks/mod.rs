@@ -5,6 +5,7 @@ mod known;
 mod outcome;
 mod probe;
 mod process;
+mod result;
 mod script;
 mod table;
 #[cfg(test)]

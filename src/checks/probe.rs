@@ -5,12 +5,13 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::outcome::Outcome;
+use super::result::LastResult;
 use crate::config::{CheckConfig, HttpTarget};
 use crate::ids::CheckId;
 use crate::status::TargetStatus;
 use crate::sys::poller::Interest;
 use crate::sys::probe::{Poll, Probe, Target};
-use crate::time::{Instant, millis};
+use crate::time::Instant;
 use crate::token::{Poller, Token};
 
 #[derive(Debug)]
@@ -18,12 +19,7 @@ pub(super) struct ProbeTask {
     target: Target,
     token: Token,
     running: Option<Running>,
-    /// The last result; `None` before the first.
-    passed: Option<bool>,
-    /// Since when it has been the last result.
-    since: Instant,
-    /// Why the last probe failed.
-    reason: Option<Box<str>>,
+    last: LastResult,
     /// An error of starting a probe has been logged since the last success.
     error_logged: bool,
 }
@@ -51,9 +47,7 @@ impl ProbeTask {
                 target,
                 token: Token::Probe(id, n),
                 running: None,
-                passed: None,
-                since: Instant::START,
-                reason: None,
+                last: LastResult::NONE,
                 error_logged: false,
             })
             .collect()
@@ -64,19 +58,12 @@ impl ProbeTask {
     }
 
     pub(super) fn passed(&self) -> bool {
-        self.passed == Some(true)
+        self.last.passed()
     }
 
     /// The last result.
     pub(super) fn status(&self, now: Instant) -> TargetStatus {
-        TargetStatus {
-            name: self.to_string(),
-            passed: self.passed,
-            passed_ms: millis(now.since(self.since)),
-            reason: self.reason.as_ref().map(|reason| reason.clone().into()),
-            pids: vec![],
-            is_process: false,
-        }
+        self.last.status(now, &self.target)
     }
 
     /// When the running probe times out; `None` if none is running.
@@ -122,12 +109,7 @@ impl ProbeTask {
             // Closing the descriptor ends the watch as well, so an error is harmless.
             let _ = poller.forget(probe.as_fd());
         }
-        let passed = failure.is_none();
-        if self.passed.replace(passed) != Some(passed) {
-            self.since = now;
-            outcome.changes.push(format!("{}: {}", self.target, failure.as_deref().unwrap_or("answers")));
-        }
-        self.reason = failure.map(String::into_boxed_str);
+        outcome.changes.extend(self.last.record(now, &self.target, failure, "answers"));
     }
 }
 

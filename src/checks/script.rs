@@ -1,9 +1,9 @@
 //! The program of a check: starts it at every poll, never twice at once, and keeps the last result. Knows no verdict.
 
-use std::fmt;
 use std::time::Duration;
 
 use super::outcome::Outcome;
+use super::result::LastResult;
 use crate::status::TargetStatus;
 use crate::sys::launcher::Launcher;
 use crate::sys::reaper::Reaped;
@@ -17,12 +17,7 @@ pub(super) struct ScriptTask {
     launcher: Launcher,
     timeout: Duration,
     running: Option<Script>,
-    /// The last result; `None` before the first.
-    passed: Option<bool>,
-    /// Since when it has been the last result.
-    since: Instant,
-    /// Why the last run failed.
-    reason: Option<Box<str>>,
+    last: LastResult,
 }
 
 impl ScriptTask {
@@ -32,14 +27,12 @@ impl ScriptTask {
             launcher: launcher.clone(),
             timeout,
             running: None,
-            passed: None,
-            since: Instant::START,
-            reason: None,
+            last: LastResult::NONE,
         }
     }
 
     pub(super) fn passed(&self) -> bool {
-        self.passed == Some(true)
+        self.last.passed()
     }
 
     /// Whether the result of this poll is still to come. A program that took too long has failed, even while it still ends.
@@ -85,30 +78,17 @@ impl ScriptTask {
 
     /// `failure`: `None` if it passed.
     fn end(&mut self, now: Instant, failure: Option<String>, outcome: &mut Outcome) {
-        let passed = failure.is_none();
-        if self.passed.replace(passed) != Some(passed) {
-            self.since = now;
-            outcome.changes.push(format!("{self}: {}", failure.as_deref().unwrap_or("exit code 0")));
-        }
-        self.reason = failure.map(String::into_boxed_str);
+        let name = self.name();
+        outcome.changes.extend(self.last.record(now, &name, failure, "exit code 0"));
     }
 
     /// The last result.
     pub(super) fn status(&self, now: Instant) -> TargetStatus {
-        TargetStatus {
-            name: self.to_string(),
-            passed: self.passed,
-            passed_ms: millis(now.since(self.since)),
-            reason: self.reason.as_ref().map(|reason| reason.clone().into()),
-            pids: vec![],
-            is_process: false,
-        }
+        self.last.status(now, &self.name())
     }
-}
 
-/// Without its arguments, which may contain a secret.
-impl fmt::Display for ScriptTask {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "script {}", self.program.first().map_or("", String::as_str))
+    /// Without its arguments, which may contain a secret.
+    pub(super) fn name(&self) -> String {
+        format!("script {}", self.program.first().map_or("", String::as_str))
     }
 }

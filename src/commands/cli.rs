@@ -77,7 +77,7 @@ pub enum RequiredState {
     /// BACKUP or MASTER.
     Ready,
     Master,
-    /// No router of which nobody serves the addresses.
+    /// Every virtual address is served, as far as this node knows.
     Serving,
 }
 

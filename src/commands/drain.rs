@@ -58,7 +58,7 @@ fn try_to_drain(DrainOptions { time, force }: DrainOptions) -> Result<String, St
     }
 }
 
-/// Nobody else must find this node half drained.
+/// No other program may find this node half drained.
 fn taken_back(path: &Path) -> String {
     match remove(path) {
         Ok(_) => {

@@ -15,7 +15,6 @@ use crate::token::{Poller, Token};
 pub(super) struct EnvFile {
     path: PathBuf,
     queue: Inotify,
-    folder: Option<Watch>,
     file: Option<Watch>,
     /// The file when it was last looked at; `None`: there was none.
     seen: Option<Identity>,
@@ -43,8 +42,8 @@ impl EnvFile {
     /// The kernel refuses a further queue or watch.
     pub(super) fn new(path: PathBuf, poller: &Poller) -> Result<Self, Error> {
         let queue = Inotify::open()?;
-        let mut watched = Self { path, queue, folder: None, file: None, seen: None };
-        watched.folder = Some(watched.queue.watch_folder(watched.folder())?);
+        let mut watched = Self { path, queue, file: None, seen: None };
+        watched.queue.watch_folder(watched.folder())?;
         watched.look();
         poller.watch(watched.queue.as_fd(), Token::EnvFile)?;
         Ok(watched)
@@ -70,9 +69,8 @@ impl EnvFile {
         {
             self.queue.forget(old);
         }
-        if let Ok(folder) = self.queue.watch_folder(self.folder()) {
-            self.folder = Some(folder);
-        }
+        // If it is gone, there is nothing to notice before it is there again.
+        let _ = self.queue.watch_folder(self.folder());
         let before = self.seen;
         self.seen = std::fs::metadata(&self.path).ok().map(Identity::from);
         self.seen != before

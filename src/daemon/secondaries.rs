@@ -28,7 +28,7 @@ struct Added {
 pub(super) struct Secondaries {
     added: Vec<Added>,
     looked_at: Instant,
-    /// Links where it was said that another program changed the setting.
+    /// Links for which a change by another program has been logged.
     said: Vec<u32>,
 }
 

@@ -129,7 +129,7 @@ impl Connection {
         }
     }
 
-    /// What to send so that the other end knows what our death means, and for whom. `guarded`: `None` if we are no master.
+    /// What to send so that the other end knows what our death means, and for which routers. `guarded`: `None` if we are no master.
     pub(super) fn announce(
         &mut self,
         identity: Identity,

@@ -50,7 +50,7 @@ pub enum Action {
         id: LifelineId,
         how: Close,
     },
-    /// The process that these addresses belong to is dead. `routers`: for which virtual routers it spoke, if it said that.
+    /// The process that these addresses belong to is dead. `routers`: the virtual routers that it named, if it named any.
     Died {
         from: Vec<Endpoint>,
         guarded: Guarded,

@@ -12,7 +12,7 @@ use crate::vrrp::Role;
 /// How late a router that advertises may be.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// What a router is and whom it follows.
+/// The role of a router, and the master that it follows.
 pub(super) type View = (Role, Option<IpAddr>);
 
 /// The first claim of an address to be settled, and the number of further ones.

@@ -16,7 +16,7 @@ use crate::vrrp::{Family, Role, Settings};
 pub(in crate::daemon) struct Death {
     pub(in crate::daemon) from: Vec<Endpoint>,
     pub(in crate::daemon) guarded: Guarded,
-    /// For which virtual routers it spoke, if it said that.
+    /// The virtual routers that it named, if it named any.
     pub(in crate::daemon) routers: Vec<Routers>,
 }
 

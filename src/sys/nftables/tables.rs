@@ -324,7 +324,7 @@ fn element(list: &mut Attributes<'_>, address: IpAddr, time: Option<Duration>) {
     list.nested(NFTA_LIST_ELEM, &|element| {
         element.nested(NFTA_SET_ELEM_KEY, &|key| key.octets(NFTA_DATA_VALUE, &octets(address)));
         if let Some(time) = time {
-            // Zero would be for ever. The kernel begins the same time anew only if it is told when it ends.
+            // Zero would mean forever. The kernel restarts an equal timeout only if the expiration is given too.
             let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
             for attribute in [NFTA_SET_ELEM_TIMEOUT, NFTA_SET_ELEM_EXPIRATION] {
                 element.octets(attribute, &milliseconds.to_be_bytes());

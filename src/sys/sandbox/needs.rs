@@ -6,7 +6,7 @@ use rustix::thread::CapabilitySet;
 
 use crate::sys::unprivileged::User;
 
-/// Whom the seccomp filter must suit.
+/// Which programs run under the seccomp filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Only this process: all system calls but those that it needs are refused.
