@@ -10,7 +10,7 @@ use super::host::{Host, Namespace, must, pause, program, wait_for};
 use super::oom::MemoryGroup;
 use super::pair::{SETTLE, VIP};
 use super::published::Published;
-use super::requests::{Failure, Requests};
+use super::requests::{Requests, longest_outage};
 
 /// By silence alone it would take 3 to 4 s.
 const OUTAGE: Duration = Duration::from_secs(1);
@@ -49,19 +49,15 @@ fn the_other_host_takes_over_at_once_when_the_container_is_killed() {
         drop(forgetting);
         pair.expect_on("slave", event);
         for (client, (count, failures)) in [("steady", steady), ("forgetful", forgetful)] {
-            let outage = outage(&failures);
-            println!("{event}, {client} client: {} of {count} failed, within {outage:?}", failures.len());
+            let outage = longest_outage(&failures);
+            println!(
+                "{event}, {client} client: {} of {count} failed, none answered for {outage:?}",
+                failures.len()
+            );
             assert!(count > 500 && outage < OUTAGE, "{event}, {client} client of {count}: {failures:?}");
         }
         pair.compose("master", "up -d --force-recreate");
     }
-}
-
-/// From the first failure to the last one.
-fn outage(failures: &[Failure]) -> Duration {
-    let started = failures.iter().map(|failure| failure.started);
-    let last = started.clone().max().unwrap_or_default();
-    last.saturating_sub(started.min().unwrap_or_default())
 }
 
 /// Waits until the backup would learn of the master's death at once.

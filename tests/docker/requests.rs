@@ -36,8 +36,10 @@ struct Shared {
 /// A request without an answer.
 #[derive(Clone)]
 pub(crate) struct Failure {
+    /// Its place among the requests, from 0.
+    number: usize,
     /// Since the first request.
-    pub(crate) started: Duration,
+    started: Duration,
     error: ErrorKind,
 }
 
@@ -53,6 +55,14 @@ impl Failure {
     pub(crate) fn is_in_flight(&self) -> bool {
         self.error == ErrorKind::ConnectionReset
     }
+}
+
+/// The longest time in which no request was answered. A busy machine delays single ones at any time.
+pub(crate) fn longest_outage(failures: &[Failure]) -> Duration {
+    let mut failures: Vec<_> = failures.iter().collect();
+    failures.sort_by_key(|failure| failure.number);
+    let in_a_row = failures.chunk_by(|one, next| one.number + 1 == next.number);
+    in_a_row.map(|run| run[run.len() - 1].started.saturating_sub(run[0].started)).max().unwrap_or_default()
 }
 
 impl Requests {
@@ -93,7 +103,7 @@ fn send(shared: &Arc<Shared>, to: SocketAddr) {
     let begun = Instant::now();
     let mut next = begun;
     while !shared.stop.load(Ordering::Relaxed) {
-        shared.count.fetch_add(1, Ordering::Relaxed);
+        let number = shared.count.fetch_add(1, Ordering::Relaxed);
         shared.open.fetch_add(1, Ordering::Relaxed);
         let of_request = Arc::clone(shared);
         // A new thread is in the network namespace of the thread that starts it.
@@ -103,7 +113,7 @@ fn send(shared: &Arc<Shared>, to: SocketAddr) {
                 let started = begun.elapsed();
                 if let Err(error) = ask(to) {
                     let mut failures = of_request.failures.lock().unwrap_or_else(PoisonError::into_inner);
-                    failures.push(Failure { started, error: error.kind() });
+                    failures.push(Failure { number, started, error: error.kind() });
                 }
                 of_request.open.fetch_sub(1, Ordering::Relaxed);
             })

@@ -97,14 +97,8 @@ impl Host {
                 host.ip("address add", &format!("{address}/64 dev v0 nodad"));
             }
         }
-        // On a busy machine it takes a while until a new address answers its neighbors.
         for (here, there) in [(LEFT_V6, RIGHT_V6), (LEFT_GLOBAL, RIGHT_GLOBAL)] {
-            let (ours, theirs) = (left.unicast(here), right.unicast(there));
-            let heard = (0..100).any(|_| {
-                ours.send(here.into(), there.into(), MESSAGE).unwrap();
-                readable(&theirs, 100)
-            });
-            assert!(heard, "{there} does not answer {here}");
+            send_until_heard(&left.unicast(here), &right.unicast(there), here, there);
         }
         (left, right)
     }
@@ -183,6 +177,17 @@ impl Host {
 fn readable(descriptor: &impl AsFd, milliseconds: u16) -> bool {
     let mut descriptors = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
     poll(&mut descriptors, PollTimeout::from(milliseconds)).unwrap() == 1
+}
+
+/// Sends until the receiver has something to read. On a busy machine it takes a while until a new address or a gateway
+/// answers its neighbors, and what was sent before is lost.
+fn send_until_heard(sender: &Socket, receiver: &Socket, from: impl Into<IpAddr>, to: impl Into<IpAddr>) {
+    let (from, to) = (from.into(), to.into());
+    let heard = (0..100).any(|_| {
+        sender.send(from, to, MESSAGE).unwrap();
+        readable(receiver, 100)
+    });
+    assert!(heard, "{to} does not answer {from}");
 }
 
 /// Checks that the next packet is this one, with TTL or hop limit 255.
@@ -769,7 +774,7 @@ fn a_unicast_socket_can_be_opened_before_its_address_exists() {
         expect_nothing(&theirs);
         let subnet = if there.is_ipv4() { "24 dev v0" } else { "64 dev v0 nodad" };
         right.ip("address add", &format!("{there}/{subnet}"));
-        ours.send(here, there, MESSAGE).unwrap();
+        send_until_heard(&ours, &theirs, here, there);
         expect(&theirs, here, there, MESSAGE);
     }
 }
@@ -786,13 +791,7 @@ fn unicast_reaches_a_peer_behind_a_router_by_the_interfaces_routes() {
         right.ip("address add", &format!("{there} dev v0{nodad}"));
         let (ours, theirs) = (left.unicast(here), right.unicast(there));
         left.ip("route add", &format!("{route} dev v0"));
-        // The first may be lost during the gateway's address resolution.
-        for _ in 0..20 {
-            ours.send(here, there, MESSAGE).unwrap();
-            if readable(&theirs, 200) {
-                break;
-            }
-        }
+        send_until_heard(&ours, &theirs, here, there);
         expect(&theirs, here, there, MESSAGE);
     }
 }

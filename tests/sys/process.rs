@@ -235,7 +235,7 @@ fn a_scan_needs_no_privilege_for_another_users_comm_and_arguments() {
         assert_eq!((scan(short).len(), scan(long).len()), (1, 1));
         return;
     }
-    let programs = Programs::new("u");
+    let programs = Programs::new("o");
     let (short, long) = (programs.short(), programs.long());
     let _by_comm = Running::start(sleep(programs.copy("/bin/sleep", &short)).arg0("something else"));
     let _by_argument = Running::start(sleep("/bin/sleep").arg0(&long));
