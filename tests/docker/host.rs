@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::{HOLD, repository};
+use crate::{BUILT, HOLD, IMAGE, repository};
 
 const PREFIX: &str = "vrrp-init-docker-";
 
@@ -245,17 +245,22 @@ impl Host {
         String::from_utf8_lossy(&output.expect("docker runs").stderr).into_owned()
     }
 
-    /// Loads the machine's images with these names into the engine.
+    /// Loads the machine's images with these names into the engine; [`IMAGE`] is that of these sources.
     pub(crate) fn load(&self, images: &[&str]) {
         let archive = self.directory.join("images.tar");
-        must(&mut program(&format!("docker save --output {} {}", archive.display(), images.join(" "))));
+        let on_machine: Vec<_> =
+            images.iter().map(|name| if *name == IMAGE { BUILT } else { name }).collect();
+        must(&mut program(&format!("docker save --output {} {}", archive.display(), on_machine.join(" "))));
         self.docker(&format!("load --quiet --input {}", archive.display()));
         let _ = fs::remove_file(archive);
+        if images.contains(&IMAGE) {
+            self.docker(&format!("tag {BUILT} {IMAGE}"));
+        }
     }
 
     /// Makes the image of the service `namespace` on this host, from the image of these sources.
     pub(crate) fn load_hold(&self) {
-        let script = format!("docker build --quiet --tag {HOLD} - <Dockerfile");
+        let script = format!("docker build --quiet --build-arg IMAGE={IMAGE} --tag {HOLD} - <Dockerfile");
         self.shell(&repository().join("compose/holder"), &script)
             .unwrap_or_else(|failure| panic!("{failure}"));
     }

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::host::{Lan, must, program, wait_for};
-use crate::{IMAGE, images, repository, tempfile};
+use crate::{BUILT, images, repository, tempfile};
 
 /// The files of an image by layer, unpacked to a directory that is removed when this is dropped.
 struct Unpacked {
@@ -54,7 +54,7 @@ impl Drop for Unpacked {
 #[test]
 fn the_image_is_one_static_file_and_an_empty_run() {
     images();
-    let image = Unpacked::new(IMAGE, "image");
+    let image = Unpacked::new(BUILT, "image");
     assert_eq!(image.files, ["run/\nvrrp-init\n"], "files by layer");
     let binary = fs::read(image.binary()).expect("just extracted");
     assert!(!asks_for_an_interpreter(&binary), "the binary is dynamically linked");
@@ -168,7 +168,7 @@ fn ends(binary: &Path, words: &[&str]) -> (Option<i32>, String) {
 #[test]
 fn a_master_takes_less_than_a_megabyte_and_loads_no_code_that_it_seldom_runs() {
     images();
-    let image = Unpacked::new(IMAGE, "memory");
+    let image = Unpacked::new(BUILT, "memory");
     let binary = fs::read(image.binary()).expect("just extracted");
     let segments = executable_segments(&binary);
     let [rare, usual] = segments[..] else { panic!("two executable segments: {segments:?}") };
@@ -287,7 +287,7 @@ fn docker_reports_a_router_in_fault_as_healthy_and_a_stuck_one_as_unhealthy() {
     // There is no eth0: it waits for it in FAULT.
     let id = must(&mut program(&format!(
         "docker run --detach --network none --cap-add NET_ADMIN --health-interval 500ms --health-retries 1 \
-         --env INTERFACE=eth0 --env VIRTUAL_ROUTER=51 --env VIP=10.0.0.2 {IMAGE}"
+         --env INTERFACE=eth0 --env VIRTUAL_ROUTER=51 --env VIP=10.0.0.2 {BUILT}"
     )));
     let container = Container(id.trim().to_owned());
     container.becomes("healthy");

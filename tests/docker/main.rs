@@ -20,7 +20,11 @@ use std::sync::Once;
 
 use host::{must, program};
 
-const IMAGE: &str = "vrrp-init:latest";
+/// The image of these sources, as `make image` names it.
+const BUILT: &str = "vrrp-init:latest";
+/// The image that the compose files name. [`host::Host::load`] gives this name to [`BUILT`] on a test's host, so that no
+/// registry is asked; on the machine's engine, the name may stand for an image that was pulled.
+const IMAGE: &str = "ghcr.io/vrrp-init/vrrp-init:latest";
 /// The image in our compose files; `tests/scripts/stand-ins.sh` builds one if no registry has it.
 const HAPROXY: &str = "haproxy:3.2";
 
@@ -30,7 +34,7 @@ fn repository() -> &'static Path {
 
 /// The image of the service `namespace`. `make image` never makes it again, so the tests make it from these sources: see
 /// [`host::Host::load_hold`].
-const HOLD: &str = "vrrp-init:hold-1";
+const HOLD: &str = "ghcr.io/vrrp-init/vrrp-init:hold-1";
 
 /// The image of these sources, and the public images that the tests run beside it.
 fn images() {

@@ -81,7 +81,10 @@ fn write(homes: &Homes, block: &Block) {
 
 fn perform(pair: &Pair, homes: &Homes, block: &Block) {
     let Block { order, text, line } = block;
-    if order.contains("in the repository") {
+    if order.contains("from the registry") {
+        // `Pair::with` has given each host the image of these sources under this name.
+        assert_eq!(*text, format!("docker pull {IMAGE}\n"), "line {line}");
+    } else if order.contains("in the repository") {
         // The images of this repository were built by the same command.
         assert_eq!(text, "make image\n", "line {line}");
     } else if order.contains("the client") {

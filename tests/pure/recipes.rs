@@ -163,7 +163,7 @@ fn no_recipe_starts_two_equal_nodes_because_a_variable_is_missing() {
             compose += 1;
         }
         let runs_ours =
-            text.contains("vrrp-init:latest") || text.contains("ExecStart=/usr/local/bin/vrrp-init");
+            text.contains("/vrrp-init:latest") || text.contains("ExecStart=/usr/local/bin/vrrp-init");
         if runs_ours && (name.ends_with(".container") || name.ends_with(".service")) {
             let guard = text.lines().find_map(|line| line.strip_prefix("ExecStartPre="));
             let guard = guard.unwrap_or_else(|| panic!("{name} starts without PRIORITY")).replace("$$", "$");
@@ -230,7 +230,7 @@ fn the_program_accepts_the_variables_of_every_recipe() {
     for entry in fs::read_dir(recipe("")).unwrap().flatten() {
         for name in ["docker-compose.yml", "stack.yml"] {
             let Ok(text) = fs::read_to_string(entry.path().join(name)) else { continue };
-            let of_ours = text.split("image: vrrp-init:latest").skip(1);
+            let of_ours = text.split("vrrp-init:latest\n").skip(1);
             for service in of_ours {
                 let environment = service.split_once("environment:\n").unwrap().1;
                 let lines: Vec<&str> =

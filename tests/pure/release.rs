@@ -1,6 +1,8 @@
-//! What a release depends on: a version that Cargo.toml and CHANGELOG.md agree on, and one compiler in all places.
+//! What a release depends on: a version that Cargo.toml and CHANGELOG.md agree on, one compiler and one owner in all places,
+//! and what the scripts in `.ci` have a registry do.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -66,4 +68,88 @@ fn the_compiler_of_the_image_is_the_one_that_the_manifest_names() {
     let version = String::from_utf8(output.stdout).unwrap();
     let named = env!("CARGO_PKG_RUST_VERSION");
     assert!(version.starts_with(named), "Dockerfile: {version}, Cargo.toml: {named}");
+}
+
+/// The text with this owner in every name of the repository or its image.
+fn with_owner(text: &str, owner: &str) -> String {
+    let mut result = text.to_owned();
+    for host in ["github.com/", "ghcr.io/"] {
+        let mut parts = result.split(host);
+        let mut changed = parts.next().unwrap().to_owned();
+        for part in parts {
+            let named = part.split_once('/').filter(|(_, rest)| rest.starts_with("vrrp-init"));
+            changed += host;
+            changed += &named.map_or(part.to_owned(), |(_, rest)| format!("{owner}/{rest}"));
+        }
+        result = changed;
+    }
+    result
+}
+
+/// Every file of a folder, or the file itself.
+fn files(path: PathBuf) -> Vec<PathBuf> {
+    let Ok(folder) = fs::read_dir(&path) else { return vec![path] };
+    folder.flat_map(|entry| files(entry.unwrap().path())).collect()
+}
+
+#[test]
+fn the_manifest_alone_says_who_owns_the_repository_and_the_image() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (owner, name) =
+        env!("CARGO_PKG_REPOSITORY").strip_prefix("https://github.com/").unwrap().split_once('/').unwrap();
+    let image = format!("ghcr.io/{}/{name}", owner.to_lowercase());
+    let output = Command::new(root.join(".ci/image-name")).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), image);
+
+    let places =
+        ["README.md", "CHANGELOG.md", "SECURITY.md", "Dockerfile", "docs", "compose", "tests/docker"];
+    let mut images = 0;
+    for path in places.iter().flat_map(|place| files(root.join(place))) {
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        let expected = with_owner(&text, owner)
+            .replace(&format!("ghcr.io/{owner}/"), &format!("ghcr.io/{}/", owner.to_lowercase()));
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(&path, &expected).unwrap();
+        } else {
+            assert_eq!(text, expected, "{}: UPDATE=1 cargo test --test pure release", path.display());
+        }
+        images += text.matches(&image).count();
+    }
+    assert!(images >= 20, "{images} places name the image");
+    assert_eq!(
+        with_owner("see https://github.com/a/vrrp-init, not github.com/a/b: ghcr.io/a/vrrp-init:1", "me"),
+        "see https://github.com/me/vrrp-init, not github.com/a/b: ghcr.io/me/vrrp-init:1"
+    );
+}
+
+/// Runs `.ci/publish-image` with a `docker` that writes down what it is asked for, in a registry that has these tags.
+fn published(name: &str, tags: &[&str]) -> Vec<String> {
+    let folder = std::env::temp_dir().join(format!("vrrp-init-publish-{name}-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let docker = format!(
+        "#!/bin/sh\necho \"$*\" >>{0}/calls\n[ \"$3\" = create ] && exit\n\
+         for tag in {1}; do case \"$*\" in *:$tag) exit 0;; esac; done\ncase \"$*\" in *--format*) echo sha256:1;; *) exit 1;; esac\n",
+        folder.display(),
+        tags.join(" ")
+    );
+    fs::write(folder.join("docker"), docker).unwrap();
+    fs::set_permissions(folder.join("docker"), fs::Permissions::from_mode(0o755)).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/publish-image");
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+    let output = Command::new(script).args(["r/i", "1.2.3"]).env("PATH", path).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "sha256:1\n");
+    let calls = fs::read_to_string(folder.join("calls")).unwrap();
+    fs::remove_dir_all(&folder).unwrap();
+    let create = "buildx imagetools create ";
+    calls.lines().filter_map(|line| line.strip_prefix(create)).map(str::to_owned).collect()
+}
+
+/// The image of `hold` is another one than that of the daemon: it has a command, and no health check.
+#[test]
+fn the_image_of_hold_is_published_once_and_is_one_of_its_own() {
+    let daemon = "--tag r/i:1.2.3 --tag r/i:1.2 --tag r/i:latest r/i:1.2.3-amd64 r/i:1.2.3-arm64";
+    let hold = "--tag r/i:hold-1 r/i:1.2.3-hold-amd64 r/i:1.2.3-hold-arm64";
+    assert_eq!(published("first", &["none"]), [daemon, hold]);
+    assert_eq!(published("next", &["hold-1"]), [daemon]);
 }
