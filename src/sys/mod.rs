@@ -72,7 +72,8 @@ impl From<Error> for String {
 fn advice(doing: &str, source: &io::Error) -> &'static str {
     let capability = ["add", "remove", "open"].iter().any(|verb| doing.starts_with(verb));
     if capability && source.kind() == io::ErrorKind::PermissionDenied {
-        "; the container needs the capabilities NET_ADMIN and NET_RAW (compose: cap_add: [NET_ADMIN, NET_RAW])"
+        "; the container needs the capabilities NET_ADMIN and NET_RAW (compose: cap_add: [NET_ADMIN, NET_RAW]; in a user \
+         namespace, as with a rootless engine, they do not count for the host's network)"
     } else {
         ""
     }

@@ -9,6 +9,7 @@ mod bad_input;
 mod budgets;
 mod chaos;
 mod check;
+mod confined;
 mod culprits;
 mod drain;
 mod environment;

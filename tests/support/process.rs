@@ -31,6 +31,8 @@ pub(crate) enum Launch<'a> {
     Without(&'a str),
     /// [`Launch::PidOne`] with so many descriptors at most, for good.
     Descriptors(u32),
+    /// [`Launch::PidOne`], started by these words, which end with what runs the program in their place.
+    Through(&'a [&'a str]),
 }
 
 /// A started program. Dropping the value, or the death of the test process, kills it and its whole PID namespace.
@@ -87,7 +89,7 @@ impl Running {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "nsenter"]).arg(with_path("--net=", &host.netns_path()));
         match launch {
-            Launch::PidOne | Launch::Without(_) | Launch::Descriptors(_) => {
+            Launch::PidOne | Launch::Without(_) | Launch::Descriptors(_) | Launch::Through(_) => {
                 command
                     .args(["unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"])
                     .args(PRIVATE_RUN);
@@ -116,6 +118,9 @@ impl Running {
                 "prlimit",
                 &format!("--nofile={most}:{most}"),
             ]);
+        }
+        if let Launch::Through(words) = launch {
+            command.args(words);
         }
         command.arg(program).args(args).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         command.envs(env.iter().map(|(k, v)| (k, v)));

@@ -12,6 +12,8 @@ pub use rustix::thread::CapabilitySet;
 
 pub use layers::Layer;
 pub use needs::{Files, Needs, Purpose};
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub use seccomp::{ALLOWED, CONDITIONAL};
 
 /// Applies every layer to the calling thread, and to the threads and processes that it starts. There should be no other
 /// thread.

@@ -15,7 +15,7 @@ pub(super) fn install(purpose: Purpose) -> Result<String, String> {
         Error::Backend(_) | Error::EmptyFilter | Error::ThreadSync(_) => "the kernel refuses it".into(),
     })?;
     Ok(match purpose {
-        Purpose::Alone => format!("{} system calls", ALLOWED.len() + CONDITIONAL),
+        Purpose::Alone => format!("{} system calls", ALLOWED.len() + CONDITIONAL.len()),
         Purpose::Programs(_) => {
             format!("all system calls but {}, because programs inherit the filter", DENIED.len() + 1)
         }
@@ -33,12 +33,12 @@ const NAMESPACES: u32 = 0x7e02_0000;
 
 const FAMILIES: [i32; 5] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK, libc::AF_PACKET];
 
-/// `socket` and `clone`, which depend on their arguments.
-const CONDITIONAL: usize = 2;
+/// The system calls that are accepted or not depending on their arguments.
+pub const CONDITIONAL: &[c_long] = &[libc::SYS_socket, libc::SYS_clone];
 
-/// The frequent ones first: kernels before 5.11 try one after the other.
+/// The system calls of this process. The frequent ones first: kernels before 5.11 try one after the other.
 #[rustfmt::skip]
-const ALLOWED: &[c_long] = &[
+pub const ALLOWED: &[c_long] = &[
     // The loop.
     libc::SYS_epoll_pwait, libc::SYS_recvmmsg, libc::SYS_sendmmsg, libc::SYS_recvmsg, libc::SYS_sendmsg, libc::SYS_recvfrom,
     libc::SYS_sendto, libc::SYS_read, libc::SYS_write, libc::SYS_readv, libc::SYS_writev, libc::SYS_close, libc::SYS_futex,
