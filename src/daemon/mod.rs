@@ -202,6 +202,7 @@ impl Daemon {
             self.handle(token);
         }
         self.expire();
+        self.routers.follow_drain();
         self.lifelines.follow(&mut self.routers, self.poller.now(), &self.poller);
         self.routers.follow_own_changes(&self.poller);
         self.routers.flush();

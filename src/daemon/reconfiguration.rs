@@ -11,8 +11,6 @@ pub(super) struct Reconfiguration {
     pub(super) pending: Option<Vec<RouterConfig>>,
     /// Routers that are not started yet, and when they are started at the latest.
     pub(super) starting: Vec<(RouterId, Instant)>,
-    /// New routers take no part.
-    pub(super) drained: bool,
 }
 
 impl Reconfiguration {

@@ -31,6 +31,7 @@ use crate::sys::socket::Inbox;
 use crate::time::Instant;
 use crate::token::Poller;
 use crate::vrrp::{DropReason, Event, Role, TTL};
+use drain::Drain;
 
 /// Packets taken from one port before timers are checked again: a flood must not delay an advert.
 const PACKETS: usize = 64;
@@ -54,6 +55,7 @@ pub(super) struct Routers {
     /// The kernel's notifications could not be read; it is in the log.
     netlink_failed: bool,
     reconfiguration: Reconfiguration,
+    drain: Drain,
 }
 
 impl Routers {
@@ -79,6 +81,7 @@ impl Routers {
             rebound: false,
             netlink_failed: false,
             reconfiguration: Reconfiguration::default(),
+            drain: Drain::Off,
         };
         let (all, network) = routers.dispatcher.parts();
         for router in all {
@@ -110,7 +113,7 @@ impl Routers {
 
     /// Stops every router as on SIGTERM: a master may first wait for its successor. A second call does not wait.
     pub(super) fn stop(&mut self) {
-        self.reconfiguration = Reconfiguration::default();
+        (self.reconfiguration, self.drain) = (Reconfiguration::default(), Drain::Off);
         self.dispatch_to_all(&Event::Shutdown);
     }
 

@@ -14,15 +14,17 @@ use super::pace::Stall;
 use super::port::Port;
 use super::reload::Reload;
 use super::router::Router;
-use super::routers::{Routers, drain};
+use super::routers::Routers;
+use super::routers::drain::{Drain, not_with};
 use crate::checks::Checks;
 use crate::config::VirtualAddress;
 use crate::drain::Order;
+use crate::ids::RouterId;
 use crate::sandbox::Sandbox;
 use crate::status::{
     self, AddressStatus, Brief, BriefRouter, CheckStatus, DRAINED, Dropped, Facts, FaultStatus, GuardStatus,
-    Health, HeardStatus, InterfaceStatus, LEAVING, PeerStatus, REFUSED, RouterDrain, RouterStatus, Serving,
-    Status,
+    Health, HeardStatus, InterfaceStatus, LEAVING, NOT_DRAINED, PeerStatus, REFUSED, RouterDrain,
+    RouterStatus, Serving, Status,
 };
 use crate::sys::netlink::Address;
 use crate::sys::poller::wall_clock;
@@ -120,7 +122,7 @@ pub(super) fn status(
         status.lifeline = process.lifelines.status(router, now);
         status.left_out = routers.left_out(id).is_some();
         status.check = router.check().and_then(|check| checks.status(check, now));
-        drain_status(router, process.drain, &mut status);
+        drain_status(routers, id, router, &mut status);
         let mut own = disagreements(router, &status.addresses, network);
         own.extend(elsewhere(router, network, &present));
         status.serving = serving(router, now, status.left_out, &own, status.check.as_ref());
@@ -158,18 +160,19 @@ fn interfaces(network: &Network) -> Vec<InterfaceStatus> {
 }
 
 /// What has become of the order to take no part.
-fn drain_status(router: &Router, order: Option<Order>, status: &mut RouterStatus) {
-    if order.is_none() {
-        return;
-    }
-    let refusal = drain::refusal(router);
-    status.drain.refused = refusal;
-    status.drain.state = match refusal {
-        _ if router.instance().is_drained() => DRAINED,
-        Some(_) => REFUSED,
-        None => LEAVING,
+fn drain_status(routers: &Routers, id: RouterId, router: &Router, status: &mut RouterStatus) {
+    let is_drained = router.instance().is_drained();
+    (status.drain.state, status.drain.refused) = match routers.drain_state() {
+        Drain::Off => (NOT_DRAINED, None),
+        Drain::On => (if is_drained { DRAINED } else { LEAVING }, None),
+        Drain::Refused { by, why } if by == id => (REFUSED, Some(why)),
+        Drain::Refused { .. } => (NOT_DRAINED, None),
     };
-    status.warnings.extend(refusal.map(|why| format!("Not drained: {why}")));
+    if let Drain::Refused { by, why } = routers.drain_state() {
+        let own = || format!("Not drained: {why}");
+        let other = routers.iter().find(|(id, _)| *id == by).map(|(_, router)| not_with(router));
+        status.warnings.extend(if by == id { Some(own()) } else { other });
+    }
 }
 
 /// What its check has to say, with its age.

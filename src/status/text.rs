@@ -86,9 +86,14 @@ pub fn table(status: &Status) -> String {
         let by = if by_command { "command" } else { "file" };
         _ = write!(text, "drain: ordered by the {by} at {since}, until ");
         _ = match until {
-            Some(until) => writeln!(text, "{until}"),
-            None => writeln!(text, "undrain"),
+            Some(until) => write!(text, "{until}"),
+            None => write!(text, "undrain"),
         };
+        let refused = status.routers.iter().find_map(|router| Some((&router.name, router.drain.refused?)));
+        if let Some((name, why)) = refused {
+            _ = write!(text, "; not drained, because of {}: {why}", printable::line(name));
+        }
+        text.push('\n');
     }
     text.push('\n');
     let headings = ["router", "VRID", "interface", "state", "for", "priority", "master", "addresses"];

@@ -366,6 +366,56 @@ fn several_routers_drain_together_or_not_at_all() {
     wait_until("VI_1 is back", master_down(200) + seconds(1), || a.holds_vip() && !b.holds_vip());
 }
 
+/// By the file as by the command: where one family has a successor and the other has none, the node keeps both.
+#[test]
+fn a_touched_file_drains_both_families_or_none() {
+    let lab = Lab::new();
+    let [at_a, at_b, at_c] = [("a", 1), ("b", 2), ("c", 3)].map(|(name, number)| lab.host(name, number));
+    let path = at_a.file("drain");
+    let both = |priority| Node::plain(priority).with("VIP", "10.77.0.100 fd00::100");
+    let a = Router::start(Kind::Ours, &at_a, &both(200).with("DRAIN_FILE", path.clone()));
+    let b = Router::start(Kind::Ours, &at_b, &Node::plain(100));
+    let v6: std::net::Ipv6Addr = "fd00::100".parse().unwrap();
+    let all_at = |router: &Router| router.holds_vip() && router.host.holds(v6);
+    wait_until("a has both", START, || all_at(&a));
+    b.wait_backup(0, START);
+    std::thread::sleep(QUIET);
+    let first = a.run.log.mark();
+    for _ in 0..2 {
+        let (mark, mark_b) = (a.run.log.mark(), b.run.log.mark());
+        // Again: it is another order.
+        fs::write(&path, "").unwrap();
+        b.wait_master(mark_b, seconds(1));
+        a.run.log.wait_for_after(mark, "(VI_1_v6) Not drained: no router took over within 1.1 s", seconds(2));
+        for line in [
+            "(VI_1) Not drained: VI_1_v6 was not, and all routers of a node go together",
+            "(VI_1) Undrained: takes part again",
+        ] {
+            a.run.log.wait_for_after(mark, line, seconds(1));
+        }
+        wait_until("a has both again", master_down(200) + seconds(1), || all_at(&a));
+        wait_until("b has none", seconds(1), || !b.holds_vip());
+        let (_, status) = command_in_its_environment(&a, &["status"]);
+        for words in [
+            "until undrain; not drained, because of VI_1_v6: no router took over within 1.1 s",
+            "Not drained: VI_1_v6 was not, and all routers",
+        ] {
+            assert!(status.contains(words), "{status}");
+        }
+        assert!(status.lines().next().unwrap().ends_with(" warnings"), "{status}");
+    }
+    // With a successor for both, a new order is followed.
+    let c = Router::start(Kind::Ours, &at_c, &both(150));
+    for name in ["VI_1", "VI_1_v6"] {
+        c.run.log.wait_for_after(0, &format!("({name}) Master is"), START);
+    }
+    fs::write(&path, "").unwrap();
+    wait_until("c has both", seconds(2), || all_at(&c) && !a.holds_vip() && !a.host.holds(v6));
+    assert_eq!(a.run.log.since(first, "Drain ordered by the file").len(), 3);
+    fs::remove_file(&path).unwrap();
+    wait_until("a has both at the end", master_down(200) + seconds(1), || all_at(&a));
+}
+
 /// Both families of one VIP go, and come back; a node whose service is down drains as well.
 #[test]
 fn both_families_drain_and_so_does_a_node_in_fault() {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Routers;
+use super::drain::Drain;
 use crate::checks::Checks;
 use crate::config::RouterConfig;
 use crate::daemon::router::Router;
@@ -153,7 +154,7 @@ impl Routers {
         let due: Vec<_> = self.reconfiguration.starting.extract_if(.., due).collect();
         for (id, _) in due {
             self.apply_first_health(id, checks);
-            if self.reconfiguration.drained {
+            if self.drain == Drain::On {
                 self.dispatcher.dispatch(id, Event::Drain { force: false });
             }
             self.dispatcher.dispatch(id, Event::Startup);
