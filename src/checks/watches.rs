@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 
 use crate::sys::Error;
-use crate::sys::limits::Descriptors;
+use crate::sys::limits::{Descriptors, Purpose};
 use crate::sys::pidfd::Pidfd;
 use crate::sys::process::Process;
 use crate::token::{Poller, Token};
@@ -12,8 +12,6 @@ use crate::token::{Poller, Token};
 const MOST: usize = 256;
 /// The part of the descriptor limit that may be used for it: one in so many.
 const SHARE: usize = 8;
-/// The descriptors that are left for the sockets of links to come, for scans and for clients.
-const SPARE: usize = 4;
 
 #[derive(Debug)]
 pub(super) struct Watches {
@@ -79,7 +77,8 @@ impl Watches {
     fn watch(&mut self, process: Process, poller: &Poller, updated: &mut Updated) {
         let opened = Pidfd::open(process.pid).and_then(|pidfd| {
             if let Some(pidfd) = &pidfd {
-                self.descriptors.leave(SPARE, pidfd).map_err(Error::doing("watch process", process.pid))?;
+                let admitted = self.descriptors.admit(Purpose::ProcessEnd, pidfd);
+                admitted.map_err(Error::doing("watch process", process.pid))?;
                 poller.watch(pidfd.as_fd(), Token::Process(process.pid.unsigned_abs()))?;
             }
             Ok(pidfd)

@@ -13,7 +13,7 @@ use super::router::Router;
 use crate::ids::RouterId;
 use crate::sys::Error;
 use crate::sys::claims::{Claim, Claims, Watched};
-use crate::sys::limits::Descriptors;
+use crate::sys::limits::{Descriptors, Purpose};
 use crate::sys::netlink::Link;
 use crate::time::Instant;
 use crate::token::{Poller, Token};
@@ -23,9 +23,6 @@ use unsettled::{Unsettled, View};
 /// For this long after a takeover, or after an advert that ends its time as master, another router may still claim the
 /// addresses.
 const HANDOVER: Duration = Duration::from_millis(400);
-
-/// The descriptors that a socket leaves to the endpoints, to scans of `/proc` and to connections.
-const SPARE: usize = 6;
 
 /// The answer to a question of the master is reported if so many before it came in a row: a router that did not hear this
 /// master gives the addresses up when it does.
@@ -136,7 +133,7 @@ impl ClaimWatch {
 
     fn open(&mut self, link: &Link, mac: [u8; 6], family: Family, poller: &Poller) -> Result<(), Error> {
         let (id, socket) = (self.opened, Claims::open(&link.name, family, &[])?);
-        let left = self.descriptors.leave(SPARE, &socket);
+        let left = self.descriptors.admit(Purpose::Claims, &socket);
         left.map_err(Error::doing("watch for other holders of the addresses on", &link.name))?;
         poller.watch(socket.as_fd(), Token::Claims(id))?;
         self.opened += 1;

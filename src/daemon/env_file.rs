@@ -1,6 +1,7 @@
 //! Notices that a file of the operator has changed, however that is done: written in place, replaced by rename, or behind
 //! a link that is swapped, as Kubernetes does. Reads no content.
 
+use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::sys::Error;
 use crate::sys::inotify::{Inotify, Watch};
+use crate::sys::limits::Descriptors;
 use crate::token::{Poller, Token};
 
 /// The file, and what is watched because of it.
@@ -40,8 +42,8 @@ impl EnvFile {
     ///
     /// # Errors
     /// The kernel refuses a further queue or watch.
-    pub(super) fn new(path: PathBuf, poller: &Poller) -> Result<Self, Error> {
-        let queue = Inotify::open()?;
+    pub(super) fn new(path: PathBuf, descriptors: Descriptors, poller: &Poller) -> Result<Self, Error> {
+        let queue = Inotify::open(descriptors)?;
         let mut watched = Self { path, queue, file: None, seen: None };
         watched.queue.watch_folder(watched.folder())?;
         watched.look();
@@ -56,7 +58,7 @@ impl EnvFile {
     /// Takes the notices. Returns whether the file is another one than when it was last looked at.
     pub(super) fn has_changed(&mut self) -> bool {
         // What it is about does not matter: the folder of a link is not the folder of the file.
-        self.queue.clear();
+        self.queue.take(OsStr::new(""));
         self.look()
     }
 

@@ -147,10 +147,11 @@ impl Daemon {
         let launcher = Launcher::new(passed, sandbox.rights());
         let mut checks = Checks::new(descriptors, launcher.clone())?;
         poller.watch(checks.identities_fd(), Token::Identities)?;
-        let server = startup::server(config.serve, descriptors, &poller);
+        let to_come = startup::sockets(&config.routers);
+        let server = startup::server(config.serve, descriptors, to_come, &poller);
         enter(&mut sandbox, &checks);
         let routers = Routers::new(config.routers, network, &mut checks, &poller, descriptors)?;
-        let reload = Reload::new(config.env_file, &poller);
+        let reload = Reload::new(config.env_file, descriptors, &poller);
         let mut daemon = Self {
             _mounts: mounts,
             lifelines: Lifelines::new(config.lifeline, descriptors, poller.now()),
@@ -247,9 +248,7 @@ impl Daemon {
             Token::Lifeline(_) | Token::LifelineListener(_) | Token::GuardMonitor => {
                 self.lifelines.ready(token, &mut self.routers, self.poller.now(), &self.poller);
             }
-            Token::Listener(listener) => {
-                self.server.accept_ready(listener, self.poller.now(), &self.poller);
-            }
+            Token::Listener(listener) => self.server.listener_ready(listener),
             Token::Connection(number) => {
                 self.server.connection_ready(number, self.poller.now(), &self.poller);
             }
@@ -356,6 +355,7 @@ impl Daemon {
     /// an advert by no more than one response.
     fn respond(&mut self) {
         let now = self.poller.now();
+        self.server.accept_ready(now, &self.poller);
         for _ in 0..MOST_RESPONSES {
             let Some((connection, request)) = self.server.next_request() else { return };
             let (stall, lifelines, drain) = (&self.stall, &self.lifelines, self.drain.order());

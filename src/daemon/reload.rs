@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::env_file::EnvFile;
 use super::pace::OnRequest;
 use crate::status::ReloadStatus;
+use crate::sys::limits::Descriptors;
 use crate::time::{Instant, millis};
 use crate::token::Poller;
 
@@ -50,9 +51,9 @@ pub(super) struct Reload {
 
 impl Reload {
     /// `file`: the file of variables, which is read again when it changes.
-    pub(super) fn new(file: Option<PathBuf>, poller: &Poller) -> Self {
+    pub(super) fn new(file: Option<PathBuf>, descriptors: Descriptors, poller: &Poller) -> Self {
         let file = file.and_then(|path| {
-            let watched = EnvFile::new(path, poller);
+            let watched = EnvFile::new(path, descriptors, poller);
             let log = |e: &_| log::warn!(event = "reload"; "{e}: a changed ENV_FILE is read only on SIGHUP");
             watched.inspect_err(log).ok()
         });

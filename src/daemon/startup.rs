@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use crate::checks::Checks;
-use crate::config::ServeConfig;
+use crate::config::{RouterConfig, ServeConfig};
 use crate::sandbox::Sandbox;
 use crate::serve::Server;
 use crate::sys::Error;
@@ -22,7 +22,7 @@ pub(super) fn descriptors() -> (Descriptors, Option<File>) {
     if descriptors.limit() >= FEW_DESCRIPTORS {
         return (descriptors, limits::hold_mounts());
     }
-    log::warn!(event = "descriptors"; "Only {} descriptors may be open; without {FEW_DESCRIPTORS}, some of status, metrics, the report of other holders of the addresses and the immediate notice of a process's end may be missing (docker: --ulimit nofile)", descriptors.limit());
+    log::warn!(event = "descriptors"; "Only {} descriptors may be open; without {FEW_DESCRIPTORS}, some of metrics, the report of other holders of the addresses and the immediate notice of a process's end may be missing (docker: --ulimit nofile)", descriptors.limit());
     (descriptors, None)
 }
 
@@ -47,9 +47,28 @@ pub(super) fn signals() -> Result<Signals, Error> {
     Ok(signals)
 }
 
+/// How many descriptors these routers will open first: for each link and family a pair that sends and receives adverts, and
+/// one that announces the addresses.
+pub(super) fn sockets(routers: &[RouterConfig]) -> usize {
+    let mut places: Vec<_> = routers
+        .iter()
+        .map(|router| {
+            (&router.interface, router.family(), router.unicast_source, router.protocol.peers.is_empty())
+        })
+        .collect();
+    places.sort_unstable();
+    places.dedup();
+    places.len() * 3
+}
+
 /// With its listeners: their folder may be one that only root with all capabilities can write.
-pub(super) fn server(config: ServeConfig, descriptors: Descriptors, poller: &Poller) -> Server {
-    let mut server = Server::new(config, descriptors);
+pub(super) fn server(
+    config: ServeConfig,
+    descriptors: Descriptors,
+    to_come: usize,
+    poller: &Poller,
+) -> Server {
+    let mut server = Server::new(config, descriptors, to_come);
     expire_server(&mut server, poller.now(), poller);
     server
 }

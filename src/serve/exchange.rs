@@ -58,6 +58,8 @@ impl ReadBudget {
 
 #[derive(Debug)]
 pub struct Exchange {
+    /// Nothing is read from the client, and nothing that it sends can cost it the response.
+    is_local: bool,
     state: State,
     accepted: Instant,
     /// What it waited for when it was last polled.
@@ -111,7 +113,7 @@ impl Exchange {
             Endpoint::Health => State::Requested(Request::Health),
             Endpoint::Http => State::Reading(vec![]),
         };
-        Self { state, accepted, awaits: None }
+        Self { is_local: endpoint.is_local(), state, accepted, awaits: None }
     }
 
     /// When it has lasted too long.
@@ -180,6 +182,7 @@ impl Exchange {
                     Progress::Later => return Poll::Pending(Interest::Writable),
                     Progress::Ended => return Poll::Closed,
                 },
+                State::Draining { .. } if self.is_local => return Poll::Closed,
                 State::Draining { left, rest_until } => return drain(now, client, budget, left, rest_until),
             }
             if let Some(next) = self.next_state(client) {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::config::{ServeConfig, health_socket};
 use crate::sys::Error;
-use crate::sys::limits::Descriptors;
+use crate::sys::limits::{Descriptors, Purpose};
 use crate::sys::listener::Listener;
 use crate::time::Instant;
 use crate::token::{Poller, Token};
@@ -31,11 +31,6 @@ const MOST: usize = 32;
 const SHARE: usize = 8;
 /// The most connections accepted in one turn.
 const MOST_ACCEPTED: usize = 16;
-/// The descriptors that a listener leaves to scans of `/proc` and to connections, and that a connection leaves.
-const LISTENER_SPARE: usize = 2;
-/// The same of all but the health check's: they are opened before the sockets of VRRP, which come first.
-const OTHER_SPARE: usize = 8;
-const CONNECTION_SPARE: usize = 1;
 /// The order in which listeners are opened: the container's health check comes first.
 const BY_IMPORTANCE: [usize; ENDPOINTS.len()] = [1, 0, 2];
 /// How long accepting pauses when no descriptor is left and none of ours is freed.
@@ -48,6 +43,10 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) struct Server {
     config: ServeConfig,
     descriptors: Descriptors,
+    /// So many are opened after the first listeners, for what is more important.
+    to_come: usize,
+    /// The listeners with connections to accept at the end of the turn.
+    ready: [bool; ENDPOINTS.len()],
     /// In the order of [`ENDPOINTS`]; `None` if not open.
     listeners: [Option<Listener>; ENDPOINTS.len()],
     /// The error of opening each listener has been reported.
@@ -63,11 +62,14 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// A server without listeners. The first [`Server::expire`] opens them.
-    pub(crate) fn new(config: ServeConfig, descriptors: Descriptors) -> Self {
+    /// A server without listeners. The first [`Server::expire`] opens them, and leaves `to_come` descriptors to what is more
+    /// important and opened later.
+    pub(crate) fn new(config: ServeConfig, descriptors: Descriptors, to_come: usize) -> Self {
         Self {
             config,
             descriptors,
+            to_come,
+            ready: [false; ENDPOINTS.len()],
             listeners: [const { None }; ENDPOINTS.len()],
             error_reported: [false; ENDPOINTS.len()],
             retry_at: Some(Instant::START),
@@ -106,6 +108,7 @@ impl Server {
 
     fn open(&mut self, now: Instant, poller: &Poller) -> Vec<Error> {
         self.retry_at = None;
+        let descriptors = self.descriptors.without(std::mem::take(&mut self.to_come));
         let mut errors = [const { None }; ENDPOINTS.len()];
         for at in BY_IMPORTANCE {
             let opened = match (ENDPOINTS[at], &self.config) {
@@ -118,8 +121,8 @@ impl Server {
                 _ => continue,
             };
             let watched = opened.and_then(|listener| {
-                let spare = if ENDPOINTS[at] == Endpoint::Health { LISTENER_SPARE } else { OTHER_SPARE };
-                self.descriptors.leave(spare, &listener).map_err(listener.unavailable())?;
+                let purpose = if ENDPOINTS[at].is_local() { Purpose::Status } else { Purpose::Metrics };
+                descriptors.admit(purpose, &listener).map_err(listener.unavailable())?;
                 poller.watch(listener.as_fd(), token(at))?;
                 Ok(listener)
             });
@@ -136,11 +139,21 @@ impl Server {
         errors.into_iter().flatten().collect()
     }
 
-    /// The listener of that number has a connection to accept.
-    pub(crate) fn accept_ready(&mut self, listener: u32, now: Instant, poller: &Poller) {
+    /// The listener of that number has a connection for [`Server::accept_ready`].
+    pub(crate) fn listener_ready(&mut self, listener: u32) {
         let at = usize::try_from(listener).unwrap_or(usize::MAX);
-        if let Some(endpoint) = ENDPOINTS.get(at) {
-            self.accept(at, *endpoint, now, poller);
+        if let Some(ready) = self.ready.get_mut(at) {
+            *ready = true;
+        }
+    }
+
+    /// Accepts what is waiting. At the end of a turn, so that a client of the status can be answered with the descriptor that
+    /// the scan of the turn has used.
+    pub(crate) fn accept_ready(&mut self, now: Instant, poller: &Poller) {
+        for (at, endpoint) in ENDPOINTS.into_iter().enumerate() {
+            if std::mem::take(&mut self.ready[at]) {
+                self.accept(at, endpoint, now, poller);
+            }
         }
     }
 
@@ -168,6 +181,7 @@ impl Server {
     /// Accepts at most [`MOST_ACCEPTED`] connections at once, so that a flood of clients cannot delay an advert.
     fn accept(&mut self, at: usize, endpoint: Endpoint, now: Instant, poller: &Poller) {
         let most = (self.descriptors.limit() / SHARE).clamp(1, MOST);
+        let purpose = if endpoint.is_local() { Purpose::StatusClient } else { Purpose::MetricsClient };
         for _ in 0..MOST_ACCEPTED {
             let Some(listener) = &self.listeners[at] else { return };
             let full = self.connections.iter().filter(|c| c.endpoint() == endpoint).count() >= most;
@@ -176,7 +190,7 @@ impl Server {
                 return self.pause(at, now + GRACE, poller);
             }
             let stream = match listener.accept() {
-                Ok(Some(stream)) if self.descriptors.leave(CONNECTION_SPARE, &stream).is_ok() => stream,
+                Ok(Some(stream)) if self.descriptors.admit(purpose, &stream).is_ok() => stream,
                 Ok(None) => return,
                 // Out of descriptors. The next connection stays in the queue, and the listener readable.
                 Ok(Some(_)) | Err(_) => return self.pause(at, now + PAUSE, poller),

@@ -10,6 +10,16 @@ pub enum Endpoint {
     Http,
 }
 
+impl Endpoint {
+    /// Whether its clients are on this host and send nothing.
+    pub const fn is_local(self) -> bool {
+        match self {
+            Self::Document | Self::Health => true,
+            Self::Http => false,
+        }
+    }
+}
+
 /// The request of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {

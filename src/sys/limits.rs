@@ -12,6 +12,38 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 #[derive(Clone, Copy, Debug)]
 pub struct Descriptors(usize);
 
+/// What a descriptor is for that gives way to more important ones. The sockets of VRRP and scans of `/proc` give way to none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A listener of `status` or `healthcheck`.
+    Status,
+    /// A client of one of them: it is answered and closed at once, and no scan comes in between.
+    StatusClient,
+    /// The listener of METRICS_LISTEN.
+    Metrics,
+    /// A client of it, which may take seconds.
+    MetricsClient,
+    /// The notice of a process's end, which a scan finds as well.
+    ProcessEnd,
+    /// The notices of a file's changes, for which it can also be looked at.
+    Notices,
+    /// The report of other holders of the addresses.
+    Claims,
+}
+
+impl Purpose {
+    /// How many descriptors it leaves: one to scans, one to a client of the status, and more to what is more important.
+    const fn leaves(self) -> usize {
+        match self {
+            Self::StatusClient => 0,
+            Self::Status => 1,
+            Self::MetricsClient => 2,
+            Self::Metrics | Self::ProcessEnd | Self::Notices => 4,
+            Self::Claims => 6,
+        }
+    }
+}
+
 impl Descriptors {
     /// For so many descriptors.
     pub const fn new(limit: usize) -> Self {
@@ -23,13 +55,19 @@ impl Descriptors {
         self.0
     }
 
-    /// Leaves `spare` descriptors to more important purposes: the kernel always gives out the lowest free number.
+    /// Without so many, which will be opened later for something more important.
+    #[must_use]
+    pub const fn without(self, reserved: usize) -> Self {
+        Self(self.0.saturating_sub(reserved))
+    }
+
+    /// Leaves the last descriptors to more important purposes: the kernel always gives out the lowest free number.
     ///
     /// # Errors
-    /// `EMFILE` if fewer are left after `opened`, which must be closed.
-    pub fn leave(self, spare: usize, opened: &impl AsFd) -> io::Result<()> {
+    /// `EMFILE` if too few are left after `opened`, which must be closed.
+    pub fn admit(self, purpose: Purpose, opened: &impl AsFd) -> io::Result<()> {
         let number = usize::try_from(opened.as_fd().as_raw_fd()).unwrap_or(usize::MAX);
-        if number.saturating_add(spare) < self.0 { Ok(()) } else { Err(Errno::EMFILE.into()) }
+        if number.saturating_add(purpose.leaves()) < self.0 { Ok(()) } else { Err(Errno::EMFILE.into()) }
     }
 }
 
@@ -63,8 +101,14 @@ mod tests {
     fn the_last_descriptors_are_left_to_others() {
         let file = File::open("/dev/null").unwrap();
         let number = usize::try_from(file.as_raw_fd()).unwrap();
-        assert!(Descriptors::new(number + 3).leave(2, &file).is_ok());
-        let refused = Descriptors::new(number + 3).leave(3, &file).unwrap_err();
-        assert_eq!(refused.raw_os_error(), Some(Errno::EMFILE as i32));
+        let all = Descriptors::new(number + 5);
+        assert!(all.admit(Purpose::Metrics, &file).is_ok() && all.admit(Purpose::Status, &file).is_ok());
+        for (refused, purpose) in
+            [(all, Purpose::Claims), (all.without(1), Purpose::Metrics), (all.without(4), Purpose::Status)]
+        {
+            let refused = refused.admit(purpose, &file).unwrap_err();
+            assert_eq!(refused.raw_os_error(), Some(Errno::EMFILE as i32), "{purpose:?}");
+        }
+        assert!(all.without(4).admit(Purpose::StatusClient, &file).is_ok());
     }
 }

@@ -3,29 +3,21 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader, WatchFlags, add_watch, init};
-
 use super::Error;
+use super::inotify::Inotify;
 use super::limits::Descriptors;
 use crate::time::Timestamp;
-
-/// The descriptors left to checks and clients; without notices, the file is looked at from time to time.
-const SPARE: usize = 4;
-/// The most notices read at once; the rest is read in the next turn.
-const NOTICES: usize = 64;
 
 /// A file, and the kernel's notices about its folder.
 #[derive(Debug)]
 pub struct WatchedFile {
     path: PathBuf,
-    notices: Option<OwnedFd>,
+    notices: Option<Inotify>,
 }
 
 /// A file that is there.
@@ -52,20 +44,9 @@ impl WatchedFile {
     /// # Errors
     /// There is no such folder, or no more descriptors or inotify instances.
     pub fn watch(&mut self, descriptors: Descriptors) -> Result<BorrowedFd<'_>, Error> {
-        let folder = self.path.parent().unwrap_or(Path::new("/"));
-        let failed = |e| Error::doing("watch folder", folder.display())(e);
-        let changes = WatchFlags::CREATE
-            | WatchFlags::CLOSE_WRITE
-            | WatchFlags::ATTRIB
-            | WatchFlags::MOVE
-            | WatchFlags::DELETE
-            | WatchFlags::DELETE_SELF
-            | WatchFlags::MOVE_SELF
-            | WatchFlags::ONLYDIR;
-        let notices = init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).map_err(failed)?;
-        descriptors.leave(SPARE, &notices).map_err(Error::doing("watch folder", folder.display()))?;
-        add_watch(&notices, folder, changes).map_err(failed)?;
-        let notices: &OwnedFd = self.notices.insert(notices);
+        let notices = Inotify::open(descriptors)?;
+        notices.watch_folder(self.path.parent().unwrap_or(Path::new("/")))?;
+        let notices: &Inotify = self.notices.insert(notices);
         Ok(notices.as_fd())
     }
 
@@ -80,24 +61,12 @@ impl WatchedFile {
 
     /// Reads the notices. Returns whether the file may have changed. If its folder is gone, nothing is watched any more.
     pub fn has_changed(&mut self) -> bool {
-        const OF_FOLDER: ReadFlags = ReadFlags::DELETE_SELF
-            .union(ReadFlags::MOVE_SELF)
-            .union(ReadFlags::UNMOUNT)
-            .union(ReadFlags::IGNORED);
-        let Some(notices) = &self.notices else { return false };
-        let name = self.path.file_name().unwrap_or_default().as_bytes();
-        let mut buffer = [MaybeUninit::uninit(); 1024];
-        let mut reader = Reader::new(notices, &mut buffer);
-        let (mut changed, mut gone) = (false, false);
-        for _ in 0..NOTICES {
-            let Ok(notice) = reader.next() else { break };
-            gone |= notice.events().intersects(OF_FOLDER);
-            changed |= notice.file_name().is_none_or(|file| file.to_bytes() == name);
-        }
-        if gone {
+        let Some(queue) = &self.notices else { return false };
+        let notices = queue.take(self.path.file_name().unwrap_or_default());
+        if notices.gone {
             self.notices = None;
         }
-        changed
+        notices.concern_name
     }
 
     /// The beginning of the file, up to `limit` octets; `None` if it does not exist. Never waits for a writer.

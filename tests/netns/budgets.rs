@@ -212,8 +212,10 @@ fn serves_with_few_descriptors(most: u32, clients: usize) {
     let (host, client) = (lab.host("a", 1), lab.host("client", 250));
     let service = host.file("service");
     let name = service.file_name().unwrap().to_str().unwrap().to_owned();
-    let node = with_metrics(Node::plain(200).with("SERVICE", name));
-    let mut router = Router::ours(&host, &node, Launch::Descriptors(most));
+    let settings = host.file("env");
+    std::fs::write(&settings, "").unwrap();
+    let node = Node::plain(200).with("SERVICE", name).with("ENV_FILE", settings);
+    let mut router = Router::ours(&host, &with_metrics(node), Launch::Descriptors(most));
     router.run.log.wait_for("Entering FAULT STATE", seconds(2));
     let mut services = None;
     let announced = announcements(&client, &router, || {
@@ -223,6 +225,13 @@ fn serves_with_few_descriptors(most: u32, clients: usize) {
     });
     assert!(announced >= 2, "{announced} announcements");
     assert_eq!(command(&router, &["healthcheck"]).0, 0);
+    let (code, status) = command(&router, &["status"]);
+    assert!(code == 0 && status.contains("is served here"), "{status}");
+    for line in
+        ["cannot listen at [::]:9165", "a changed ENV_FILE is read only on SIGHUP", "cannot watch process"]
+    {
+        assert_eq!(router.run.log.since(0, line).is_empty(), most > 16, "{line}");
+    }
     // More clients than there are descriptors: they wait, and cost no time.
     let clients: Vec<_> = (0..clients).map(|_| connect(&host)).collect();
     is_quiet(&router.run);
@@ -244,7 +253,7 @@ fn forty_descriptors_are_enough() {
 }
 
 #[test]
-fn sixteen_descriptors_are_enough_for_everything_but_status_and_metrics() {
+fn sixteen_descriptors_are_enough_for_everything_but_metrics() {
     serves_with_few_descriptors(16, 0);
 }
 

@@ -6,16 +6,16 @@ use std::ffi::CStr;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
+use std::mem::MaybeUninit;
 use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirEntryExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, readlinkat};
 use nix::sys::stat::Mode;
-use rustix::fs::readlinkat_raw;
+use rustix::fs::{RawDir, SeekFrom, readlinkat_raw};
 
 use super::Error;
 use text::{
@@ -27,6 +27,8 @@ use text::{
 const STAT_PAGE: usize = 2048;
 /// Longer than any comm. The names of kernel threads have up to 63 bytes.
 const COMM_PAGE: usize = 64;
+/// Entries of /proc read at once, in octets: some 60.
+const LISTING_PAGE: usize = 2048;
 
 /// A live process. Equal values mean the same process, because a reused pid has a different start time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,28 +56,52 @@ pub struct Listed {
     pub inode: u64,
 }
 
-/// The processes of one reading of /proc, without our own; the kernel lists them by pid.
+/// The processes of one reading of /proc, without our own; the kernel lists them by pid. It reads through the descriptor of
+/// the [`ProcFs`], and so only one at a time goes on.
 #[derive(Debug)]
 pub struct Listing {
-    entries: fs::ReadDir,
-    own_pid: i32,
-    root: PathBuf,
+    procfs: ProcFs,
+    /// What has been read and not returned, the next one last.
+    read: Vec<Listed>,
+    has_ended: bool,
+}
+
+impl Listing {
+    /// Reads until there is a process, or the end.
+    fn read_on(&mut self) -> io::Result<()> {
+        let mut buffer = [MaybeUninit::uninit(); LISTING_PAGE];
+        while self.read.is_empty() && !self.has_ended {
+            let mut entries = RawDir::new(&*self.procfs.dir, &mut buffer);
+            loop {
+                let Some(entry) = entries.next() else {
+                    self.has_ended = true;
+                    break;
+                };
+                let entry = entry?;
+                let pid = pid_from_name(entry.file_name().to_bytes());
+                let pid = pid.filter(|pid| *pid != self.procfs.own_pid);
+                self.read.extend(pid.map(|pid| Listed { pid, inode: entry.ino() }));
+                if entries.is_buffer_empty() {
+                    break;
+                }
+            }
+        }
+        self.read.reverse();
+        Ok(())
+    }
 }
 
 impl Iterator for Listing {
     type Item = Result<Listed, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            match self.entries.next()? {
-                Ok(entry) => {
-                    let pid = pid_from_name(entry.file_name().as_bytes()).filter(|pid| *pid != self.own_pid);
-                    let Some(pid) = pid else { continue };
-                    return Some(Ok(Listed { pid, inode: entry.ino() }));
-                }
-                Err(e) => return Some(Err(Error::doing("read", self.root.display())(e))),
-            }
+        if self.read.is_empty()
+            && let Err(e) = self.read_on()
+        {
+            self.has_ended = true;
+            return Some(Err(Error::doing("read", self.procfs.root.display())(e)));
         }
+        self.read.pop().map(Ok)
     }
 }
 
@@ -174,10 +200,11 @@ impl ProcFs {
     /// Starts to list the processes, a few at a time.
     ///
     /// # Errors
-    /// /proc cannot be read: for example, no descriptor is left.
+    /// It is no folder.
     pub fn list(&self) -> Result<Listing, Error> {
-        let entries = fs::read_dir(&self.root).map_err(Error::doing("read", self.root.display()))?;
-        Ok(Listing { entries, own_pid: self.own_pid, root: self.root.clone() })
+        let failed = |e| Error::doing("read", self.root.display())(e);
+        rustix::fs::seek(&*self.dir, SeekFrom::Start(0)).map_err(failed)?;
+        Ok(Listing { procfs: self.clone(), read: vec![], has_ended: false })
     }
 
     /// The comm of a process, dead or alive; `None` if it does not exist or is hidden. Waits for no other process: the
