@@ -163,10 +163,9 @@ fn interfaces(network: &Network) -> Vec<InterfaceStatus> {
 fn drain_status(routers: &Routers, id: RouterId, router: &Router, status: &mut RouterStatus) {
     let is_drained = router.instance().is_drained();
     (status.drain.state, status.drain.refused) = match routers.drain_state() {
-        Drain::Off => (NOT_DRAINED, None),
         Drain::On => (if is_drained { DRAINED } else { LEAVING }, None),
         Drain::Refused { by, why } if by == id => (REFUSED, Some(why)),
-        Drain::Refused { .. } => (NOT_DRAINED, None),
+        Drain::Off | Drain::Refused { .. } => (NOT_DRAINED, None),
     };
     if let Drain::Refused { by, why } = routers.drain_state() {
         let own = || format!("Not drained: {why}");
