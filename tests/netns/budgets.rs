@@ -213,7 +213,7 @@ fn serves_with_few_descriptors(most: u32, clients: usize) {
     let service = host.file("service");
     let name = service.file_name().unwrap().to_str().unwrap().to_owned();
     let settings = host.file("env");
-    std::fs::write(&settings, "").unwrap();
+    fs::write(&settings, "").unwrap();
     let node = Node::plain(200).with("SERVICE", name).with("ENV_FILE", settings);
     let mut router = Router::ours(&host, &with_metrics(node), Launch::Descriptors(most));
     router.run.log.wait_for("Entering FAULT STATE", seconds(2));
