@@ -7,6 +7,7 @@ mod conflict;
 mod culprits;
 mod dispatcher;
 mod drain;
+mod draining;
 mod env_file;
 mod families;
 mod guard;
@@ -147,8 +148,7 @@ impl Daemon {
         let launcher = Launcher::new(passed, sandbox.rights());
         let mut checks = Checks::new(descriptors, launcher.clone())?;
         poller.watch(checks.identities_fd(), Token::Identities)?;
-        let to_come = startup::sockets(&config.routers);
-        let server = startup::server(config.serve, descriptors, to_come, &poller);
+        let server = startup::server(config.serve, &config.routers, descriptors, &poller);
         enter(&mut sandbox, &checks);
         let routers = Routers::new(config.routers, network, &mut checks, &poller, descriptors)?;
         let reload = Reload::new(config.env_file, descriptors, &poller);

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::claims::ClaimWatch;
 use super::dispatcher::{Dispatcher, Notification};
+use super::draining::Drain;
 use super::incoming::Incoming;
 use super::messages;
 use super::network::Network;
@@ -31,7 +32,6 @@ use crate::sys::socket::Inbox;
 use crate::time::Instant;
 use crate::token::Poller;
 use crate::vrrp::{DropReason, Event, Role, TTL};
-use drain::Drain;
 
 /// Packets taken from one port before timers are checked again: a flood must not delay an advert.
 const PACKETS: usize = 64;

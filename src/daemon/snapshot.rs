@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use log::Level;
 
+use super::draining::Drain;
 use super::families::is_missing;
 use super::guard::GuardState;
 use super::lifelines::{self, Lifelines};
@@ -15,7 +16,7 @@ use super::port::Port;
 use super::reload::Reload;
 use super::router::Router;
 use super::routers::Routers;
-use super::routers::drain::{Drain, not_with};
+use super::routers::drain::not_with;
 use crate::checks::Checks;
 use crate::config::VirtualAddress;
 use crate::drain::Order;

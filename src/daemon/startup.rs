@@ -49,7 +49,7 @@ pub(super) fn signals() -> Result<Signals, Error> {
 
 /// How many descriptors these routers will open first: for each link and family a pair that sends and receives adverts, and
 /// one that announces the addresses.
-pub(super) fn sockets(routers: &[RouterConfig]) -> usize {
+fn sockets(routers: &[RouterConfig]) -> usize {
     let mut places: Vec<_> = routers
         .iter()
         .map(|router| {
@@ -64,11 +64,11 @@ pub(super) fn sockets(routers: &[RouterConfig]) -> usize {
 /// With its listeners: their folder may be one that only root with all capabilities can write.
 pub(super) fn server(
     config: ServeConfig,
+    routers: &[RouterConfig],
     descriptors: Descriptors,
-    to_come: usize,
     poller: &Poller,
 ) -> Server {
-    let mut server = Server::new(config, descriptors, to_come);
+    let mut server = Server::new(config, descriptors, sockets(routers));
     expire_server(&mut server, poller.now(), poller);
     server
 }

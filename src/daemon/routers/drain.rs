@@ -3,6 +3,7 @@
 use log::Level;
 
 use super::Routers;
+use crate::daemon::draining::Drain;
 use crate::daemon::router::Router;
 use crate::ids::RouterId;
 use crate::vrrp::{Event, Role};
@@ -10,18 +11,6 @@ use crate::vrrp::{Event, Role};
 /// Why a master serves on although it was to be drained.
 const ALONE: &str = "no router took over within 1.1 s";
 const OWNER: &str = "its addresses are the host's own, which answers for them in any state";
-
-/// What becomes of the order to take no part.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::daemon) enum Drain {
-    /// There is no order.
-    #[default]
-    Off,
-    /// All routers take no part, or wait for a successor.
-    On,
-    /// This router cannot go, and so all take part.
-    Refused { by: RouterId, why: &'static str },
-}
 
 impl Routers {
     /// Has all routers take no part. `by`: who wants it.

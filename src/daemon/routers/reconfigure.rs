@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::Routers;
-use super::drain::Drain;
 use crate::checks::Checks;
 use crate::config::RouterConfig;
+use crate::daemon::draining::Drain;
 use crate::daemon::router::Router;
 use crate::daemon::sweep::sweep;
 use crate::ids::RouterId;
