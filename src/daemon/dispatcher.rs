@@ -403,5 +403,6 @@ impl Drop for Dispatcher {
             self.routers[id.0].release_all(id, &mut self.network);
         }
         self.network.flush();
+        self.network.guard_mut().end();
     }
 }

@@ -166,6 +166,13 @@ impl AddressGuard {
         }
     }
 
+    /// Has the kernel remove the guard while the rest of the process ends.
+    pub(super) fn end(&mut self) {
+        if let Some(worker) = &self.nft {
+            worker.end();
+        }
+    }
+
     /// Whether this host would be silent for every address of this family of a router with fast takeover.
     pub(super) fn guards(&self, family: Family) -> bool {
         self.states.iter().any(|(of, state)| (*of, state.kind) == (family, GuardKind::Nft))
@@ -194,10 +201,10 @@ impl AddressGuard {
 
     /// Whether a backup would take over at once if this process died. Without one, the host goes on answering then, except
     /// with ADDRESS_GUARD=nft.
-    pub(super) fn need(&mut self, needed: bool, now: Instant) {
+    pub(super) fn need(&mut self, needed: bool) {
         let before = std::mem::replace(&mut self.needed, needed);
         if needed && !before {
-            self.addresses.request_all(now);
+            self.addresses.request_all();
         }
     }
 

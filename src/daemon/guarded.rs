@@ -10,6 +10,9 @@ use crate::vrrp::Family;
 
 /// The kernel removes an address up to so long after its lifetime.
 pub(super) const LATE: Duration = Duration::from_secs(1);
+/// An address is silenced for so much longer than that, so that at one advert a second only every second renewal of its lease
+/// needs the kernel.
+const RESERVE: Duration = Duration::from_millis(1_050);
 
 /// Sorted by address.
 #[derive(Debug, Default)]
@@ -24,8 +27,18 @@ struct Guarded {
     address: IpAddr,
     held_until: Instant,
     silenced_until: Instant,
-    /// The kernel must be asked to silence it for longer.
-    is_due: bool,
+}
+
+impl Guarded {
+    /// Whether the kernel would silence it for too short a time.
+    fn is_due(&self) -> bool {
+        self.held_until > self.silenced_until
+    }
+
+    /// How much longer the kernel would silence it if it were asked now.
+    fn gain(&self) -> Duration {
+        (self.held_until + RESERVE).since(self.silenced_until)
+    }
 }
 
 impl GuardedAddresses {
@@ -33,7 +46,7 @@ impl GuardedAddresses {
         addresses.sort_unstable();
         addresses.dedup();
         let never = Instant::START;
-        let guarded = |address| Guarded { address, held_until: never, silenced_until: never, is_due: false };
+        let guarded = |address| Guarded { address, held_until: never, silenced_until: never };
         Self { all: addresses.into_iter().map(guarded).collect(), any_due: false }
     }
 
@@ -66,18 +79,15 @@ impl GuardedAddresses {
     /// The host has an address for so long from `now` on. Another one is ignored.
     pub(super) fn held(&mut self, address: IpAddr, lease: Duration, now: Instant) {
         if let Ok(at) = self.all.binary_search_by_key(&address, |guarded| guarded.address) {
-            self.all[at].held_until = now + lease + LATE;
-            self.all[at].is_due = true;
-            self.any_due = true;
+            let guarded = &mut self.all[at];
+            guarded.held_until = now + lease + LATE;
+            self.any_due |= guarded.is_due();
         }
     }
 
-    /// Every address that the host has is due.
-    pub(super) fn request_all(&mut self, now: Instant) {
-        for guarded in &mut self.all {
-            guarded.is_due = guarded.held_until > now;
-            self.any_due |= guarded.is_due;
-        }
+    /// The kernel is to silence every address that the host has.
+    pub(super) fn request_all(&mut self) {
+        self.any_due = self.all.iter().any(Guarded::is_due);
     }
 
     /// The kernel has forgotten all of them.
@@ -85,20 +95,20 @@ impl GuardedAddresses {
         for guarded in &mut self.all {
             guarded.silenced_until = now;
         }
-        self.request_all(now);
+        self.request_all();
     }
 
-    /// What is due, from now on as if the kernel did it.
+    /// What is due, from now on as if the kernel did it, and with it what soon would be.
     pub(super) fn take_due(&mut self, now: Instant) -> Vec<Silence> {
         if !std::mem::take(&mut self.any_due) {
             return vec![];
         }
-        let due = self.all.iter_mut().filter(|guarded| guarded.is_due);
+        let soon = |guarded: &&mut Guarded| guarded.held_until > now && guarded.gain() >= RESERVE / 2;
+        let due = self.all.iter_mut().filter(soon);
         due.map(|guarded| {
-            guarded.is_due = false;
             let known = guarded.silenced_until > now;
-            guarded.silenced_until = guarded.held_until;
-            Silence { address: guarded.address, time: guarded.held_until.since(now), known }
+            guarded.silenced_until = guarded.held_until + RESERVE;
+            Silence { address: guarded.address, time: guarded.silenced_until.since(now), known }
         })
         .collect()
     }
@@ -118,8 +128,9 @@ mod tests {
         [10, 0, 0, n].into()
     }
 
+    /// For so many seconds and the reserve.
     fn silence(n: u8, seconds: u64, known: bool) -> Silence {
-        Silence { address: address(n), time: Duration::from_secs(seconds), known }
+        Silence { address: address(n), time: Duration::from_secs(seconds) + RESERVE, known }
     }
 
     /// Of 10.0.0.1 and 10.0.0.2, which is given twice.
@@ -137,8 +148,21 @@ mod tests {
         assert_eq!(two.take_due(at(11)), []);
         two.held(address(2), LEASE, at(12));
         assert_eq!(two.take_due(at(12)), [silence(2, 5, true)]);
-        two.held(address(2), LEASE, at(17));
-        assert_eq!(two.take_due(at(17)), [silence(2, 5, false)], "the kernel has forgotten it");
+        two.held(address(2), LEASE, at(19));
+        assert_eq!(two.take_due(at(19)), [silence(2, 5, false)], "the kernel has forgotten it");
+    }
+
+    #[test]
+    fn every_second_renewal_is_due_and_takes_those_along_that_soon_would_be() {
+        let mut two = two();
+        let mut due = vec![];
+        for ms in (0..8_000).step_by(500) {
+            // A little later each time.
+            let now = Instant::from_millis(10_000 + ms + ms / 500);
+            two.held(address(1 + u8::from(ms % 1_000 == 500)), LEASE, now);
+            due.push(two.take_due(now).len());
+        }
+        assert_eq!(due, [1, 1, 0, 0, 2, 0, 0, 2, 0, 0, 2, 0, 0, 2, 0, 0]);
     }
 
     #[test]
@@ -152,13 +176,15 @@ mod tests {
     }
 
     #[test]
-    fn all_that_the_host_has_can_be_requested() {
+    fn what_the_kernel_has_forgotten_is_due_if_the_host_has_it() {
         let mut two = two();
         two.held(address(1), LEASE, at(10));
         two.held(address(2), LEASE, at(13));
         two.take_due(at(13));
-        two.request_all(at(15));
-        assert_eq!(two.take_due(at(15)), [silence(2, 3, true)], "the first may be gone");
+        two.request_all();
+        assert_eq!(two.take_due(at(15)), []);
+        two.forgotten(at(15));
+        assert_eq!(two.take_due(at(15)), [silence(2, 3, false)], "the first may be gone");
         two.forgotten(at(16));
         assert_eq!(two.take_due(at(16)), [silence(2, 2, false)]);
     }

@@ -32,7 +32,6 @@ const BATCH: usize = 32;
 #[derive(Debug)]
 pub(super) struct Network {
     netlink: Netlink,
-    guard: AddressGuard,
     monitor: Monitor,
     interfaces: Interfaces,
     /// Notifications that were read before their turn.
@@ -50,6 +49,8 @@ pub(super) struct Network {
     opened: u32,
     questions: Questions,
     secondaries: Secondaries,
+    /// Dropped last: that waits for the kernel.
+    guard: AddressGuard,
 }
 
 /// What the notifications mean for the routers.
@@ -77,7 +78,6 @@ impl Network {
         let interfaces = Interfaces::new(netlink.links()?, netlink.addresses()?);
         Ok(Self {
             netlink,
-            guard: AddressGuard::new(guard),
             monitor,
             interfaces,
             read_early: vec![],
@@ -89,6 +89,7 @@ impl Network {
             opened: 0,
             questions: Questions::default(),
             secondaries: Secondaries::new(),
+            guard: AddressGuard::new(guard),
         })
     }
 

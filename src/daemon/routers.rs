@@ -42,9 +42,10 @@ const RETRY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Routers {
+    /// Dropped first, because dropping the dispatcher waits for the kernel.
+    claims: ClaimWatch,
     dispatcher: Dispatcher,
     vrids: VridTable,
-    claims: ClaimWatch,
     /// Every managed virtual address, sorted: adverts are never sent from one.
     virtual_addresses: Vec<IpAddr>,
     inbox: Option<Inbox>,

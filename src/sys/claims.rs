@@ -1,15 +1,16 @@
 //! Receives the ARP packets and neighbor advertisements in which other hosts claim given addresses. The kernel filters, so
 //! nothing else wakes the process. Does not know who may claim them.
 
-use std::io::{self, Read};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use nix::sys::socket::bind;
+use nix::sys::socket::{MsgFlags, bind, recv};
 use socket2::{Domain, Protocol, SockFilter, SockRef, Type};
 
 use super::Error;
 use super::neighbor::link;
+use super::packet_socket::PacketSocket;
 use crate::vrrp::Family;
 
 /// Claims read at once, at most.
@@ -56,7 +57,7 @@ pub type Watched = (IpAddr, Option<[u8; 6]>);
 /// A packet socket on one interface for the claims of one address family. Never blocks.
 #[derive(Debug)]
 pub struct Claims {
-    socket: socket2::Socket,
+    socket: PacketSocket,
     family: Family,
     own: [u8; 6],
 }
@@ -76,7 +77,7 @@ impl Claims {
         let kind = Type::RAW.nonblocking().cloexec();
         let socket =
             socket2::Socket::new(Domain::PACKET, kind, Some(Protocol::from(i32::from(protocol.to_be()))))?;
-        let claims = Self { socket, family, own };
+        let claims = Self { socket: OwnedFd::from(socket).into(), family, own };
         claims.try_watch(watched)?;
         bind(claims.socket.as_raw_fd(), &link)?;
         Ok(claims)
@@ -103,7 +104,7 @@ impl Claims {
         let mut claims = vec![];
         for _ in 0..BATCH {
             let mut frame = [0; KEPT as usize];
-            match (&self.socket).read(&mut frame) {
+            match recv(self.socket.as_raw_fd(), &mut frame, MsgFlags::empty()) {
                 Ok(length) => claims.extend(claim(&frame[..length]).filter(|claim| claim.mac != self.own)),
                 Err(_) => break,
             }

@@ -13,6 +13,7 @@ pub mod neighbor;
 pub mod netlink;
 pub mod nftables;
 pub mod notify;
+mod packet_socket;
 pub mod pidfd;
 pub mod poller;
 pub mod probe;

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
@@ -19,6 +19,7 @@ use pnet::packet::ipv6::MutableIpv6Packet;
 use pnet_base::MacAddr;
 
 use super::Error;
+use super::packet_socket::PacketSocket;
 
 /// An Ethernet header and an ARP packet. The driver adds padding.
 const ARP_FRAME: usize = 42;
@@ -155,7 +156,7 @@ fn ethernet(header: &mut [u8], to: MacAddr, from: MacAddr, kind: EtherType) {
 /// It keeps the index and the hardware address that the interface had at opening. Open a new one if either changes.
 #[derive(Debug)]
 pub struct Announcer {
-    socket: OwnedFd,
+    socket: PacketSocket,
     mac: [u8; 6],
     interface: String,
 }
@@ -217,11 +218,11 @@ impl Announcer {
     }
 }
 
-fn packet_socket(interface: &str) -> io::Result<(OwnedFd, [u8; 6])> {
+fn packet_socket(interface: &str) -> io::Result<(PacketSocket, [u8; 6])> {
     let (link, mac) = link(interface)?;
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     // Without a protocol, here and in `link`, the kernel queues no packets for the socket.
-    let socket = socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
+    let socket = PacketSocket::from(socket(AddressFamily::Packet, SockType::Raw, flags, None)?);
     bind(socket.as_raw_fd(), &link)?;
     Ok((socket, mac))
 }

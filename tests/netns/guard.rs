@@ -18,8 +18,9 @@ const VIP: Ipv4Addr = Node::VIP;
 const VIP_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0x100);
 /// The lease of a router with a short interval.
 const LEASE: Duration = seconds(3);
-/// The kernel silences for so much longer than the lease: it removes addresses late.
-const LATE: Duration = seconds(1);
+/// The kernel silences for so much longer than the lease: it removes addresses late, and not every renewal of the lease
+/// renews the silence.
+const LATE: Duration = millis(2_050);
 
 /// A router that is alone and becomes master at once.
 fn quick() -> Node {

@@ -7,6 +7,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::{self, Command};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
@@ -16,6 +17,7 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType
 
 use vrrp_init::sys::neighbor::{Announcer, Form, gratuitous_arp, neighbor_advertisement};
 use vrrp_init::sys::netlink::{Address, Assignment, Change, Link, MARK, Monitor, Netlink};
+use vrrp_init::sys::poller::Clock;
 use vrrp_init::sys::route::default_route_interface;
 use vrrp_init::sys::socket::ipv4::HeaderFault;
 use vrrp_init::sys::socket::{BUFFER, Datagram, Inbox, Outbox, Received, Socket};
@@ -987,4 +989,21 @@ fn refusals() {
     }
     assert!(errors[0].to_string().starts_with("cannot add address 10.9.0.100/32 on v0: "), "{}", errors[0]);
     println!("{} refusals", errors.len());
+}
+
+/// The kernel takes milliseconds to close a packet socket.
+#[test]
+fn nobody_waits_for_an_announcer_to_be_closed() {
+    let clock = Clock::start().unwrap();
+    let (left, _right) = Host::pair();
+    let times: Vec<_> = (0..5)
+        .map(|_| {
+            let announcer = left.run(|| Announcer::open("v0")).unwrap();
+            let dropped = clock.now();
+            drop(announcer);
+            clock.now().since(dropped)
+        })
+        .collect();
+    println!("{times:?}");
+    assert!(times.iter().any(|time| *time < Duration::from_millis(2)), "{times:?}");
 }

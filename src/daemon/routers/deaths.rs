@@ -20,7 +20,7 @@ impl Routers {
     pub(in crate::daemon) fn renew_guard(&mut self, needed: bool) -> Guarded {
         let now = self.dispatcher.clock().exact();
         let guard = self.dispatcher.network_mut().guard_mut();
-        guard.need(needed, now);
+        guard.need(needed);
         guard.follow(now);
         let guards = |family| needed && guard.guards(family);
         Guarded { v4: guards(Family::V4), v6: guards(Family::V6) }

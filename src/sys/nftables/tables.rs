@@ -202,6 +202,12 @@ impl Tables<'_> {
         self.table(batch, Kind::DeleteTable, self.name, 0);
     }
 
+    /// Removes both tables, which must be there. Only the socket that created the one that lets packets pass may do so.
+    pub(super) fn remove(&self, batch: &mut Batch) {
+        self.remove_guard(batch);
+        self.table(batch, Kind::DeleteTable, &self.alive(), 0);
+    }
+
     /// Lets packets for these addresses pass.
     pub(super) fn pass(&self, batch: &mut Batch, addresses: &[IpAddr]) {
         self.elements(batch, Kind::NewElements, &self.alive(), &|list| {

@@ -20,7 +20,7 @@ pub struct Job {
     pub silences: Vec<Silence>,
 }
 
-/// The guard, and the thread that has it. Dropping it waits for the last job and drops the [`Guard`].
+/// The guard, and the thread that has it. Dropping it waits until the [`Guard`] is removed.
 #[derive(Debug)]
 pub struct Worker {
     shared: Arc<Shared>,
@@ -60,6 +60,12 @@ impl Worker {
         self.shared.changed.notify_one();
     }
 
+    /// Removes the guard, after the present job. Does not wait for it.
+    pub fn end(&self) {
+        self.shared.lock().is_over = true;
+        self.shared.changed.notify_one();
+    }
+
     /// The result of the job; `None` until it has ended. Never blocks.
     pub fn result(&self) -> Option<Result<(), Error>> {
         self.shared.lock().result.take()
@@ -68,8 +74,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.shared.lock().is_over = true;
-        self.shared.changed.notify_one();
+        self.end();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
