@@ -53,6 +53,12 @@ impl Host {
         Self { endpoint, followed, retry_at, backoff, bound: None, trouble: None }
     }
 
+    /// A backup here follows it since this moment, or none does any more: whatever failed before may work now.
+    pub(super) fn follow(&mut self, followed: Option<Instant>, now: Instant) {
+        (self.followed, self.retry_at) = (followed, now);
+        self.backoff.reset();
+    }
+
     /// The process there has greeted.
     pub(super) fn greeted(&mut self, identity: Identity) {
         self.bound = Some(identity);

@@ -20,7 +20,9 @@ use crate::time::Instant;
 const MOST_HOSTS: usize = 32;
 /// The most attempts at once: forged adverts must not make us knock at every host.
 const ATTEMPTS: u32 = 16;
-/// A new master listens a moment after its first advert, and the next one may be better.
+/// The next advert may be of a better master.
+const FIRST: Duration = Duration::from_millis(10);
+/// A new master listens a moment after its first advert.
 const SETTLE: Duration = Duration::from_millis(100);
 /// A unicast peer usually connects by itself.
 const INVITE_AFTER: Duration = Duration::from_secs(1);
@@ -110,10 +112,10 @@ impl Lifelines {
         let since = followed.then_some(now);
         if let Some(host) = self.host(endpoint) {
             if host.followed.is_some() != followed {
-                (host.followed, host.retry_at) = (since, now);
+                host.follow(since, now);
             }
         } else if self.hosts.len() < MOST_HOSTS {
-            let retry_at = now + if followed { SETTLE } else { INVITE_AFTER };
+            let retry_at = now + if followed { FIRST } else { INVITE_AFTER };
             let mut host = Host::new(endpoint, since, retry_at);
             let mut known = self.connections.iter().filter(|c| c.remote == endpoint);
             host.bound = known.find_map(Connection::identity);
@@ -160,6 +162,12 @@ impl Lifelines {
     /// The connection could not be opened.
     pub fn failed(&mut self, now: Instant, id: LifelineId, failure: Failure) {
         let Some(connection) = self.remove(id) else { return };
+        if let (Some(host), Failure::Refused) = (self.host(connection.remote), failure)
+            && let Some(listens_at) = host.followed.map(|since| since + SETTLE).filter(|at| now < *at)
+        {
+            host.retry_at = listens_at;
+            return;
+        }
         self.trouble(
             now,
             connection.remote,

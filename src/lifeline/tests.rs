@@ -73,12 +73,12 @@ fn deaths(lifelines: &mut Lifelines) -> Vec<Vec<Endpoint>> {
     lifelines.take_actions().into_iter().filter_map(died).collect()
 }
 
-/// A backup that follows these masters for long enough to connect to them, at 100 ms.
+/// A backup that follows these masters and connects to them, at 100 ms.
 fn backup(masters: &[Endpoint]) -> Lifelines {
     let mut backup = lifelines();
     let wanted: Vec<_> = masters.iter().map(|master| followed(*master)).collect();
     backup.want(at(0), &wanted, None);
-    assert_eq!((backup.take_actions(), backup.deadline()), (vec![], Some(at(100))));
+    assert_eq!((backup.take_actions(), backup.deadline()), (vec![], Some(at(10))));
     backup.expire(at(100));
     backup
 }
@@ -188,6 +188,46 @@ fn a_master_without_a_lifeline_costs_one_attempt_a_minute_in_the_end() {
     assert_eq!(attempts[..8], [0, 1, 3, 7, 15, 31, 63, 123]);
     assert_eq!((attempts.len(), failures), (15, 1), "reported once");
     assert_eq!(backup.state(master(), VRID), State::Failed(Trouble::Refused));
+}
+
+#[test]
+fn a_new_master_that_does_not_listen_yet_is_tried_again_after_a_moment() {
+    let mut backup = lifelines();
+    backup.want(at(0), &[followed(master())], None);
+    backup.expire(at(10));
+    let [id] = opens(&mut backup)[..] else { panic!("one attempt") };
+    backup.failed(at(11), id, Failure::Refused);
+    assert_eq!((backup.take_actions(), backup.deadline()), (vec![], Some(at(100))));
+    backup.expire(at(100));
+    let [id] = opens(&mut backup)[..] else { panic!("one more attempt") };
+    backup.failed(at(101), id, Failure::Refused);
+    assert_eq!(backup.take_actions(), [Action::Failed(master(), Trouble::Refused)]);
+    assert_eq!(backup.deadline(), Some(at(1_101)));
+}
+
+#[test]
+fn a_peer_that_becomes_master_is_tried_soon_however_often_it_refused_before() {
+    let mut backup = lifelines();
+    let peer = Wanted { endpoint: master(), followed: false };
+    backup.want(at(0), &[peer], Some(SHIELDED));
+    let mut now = at(0);
+    for _ in 0..7 {
+        now = backup.deadline().unwrap();
+        backup.expire(now);
+        let [id] = opens(&mut backup)[..] else { panic!("one attempt") };
+        backup.failed(now, id, Failure::Refused);
+        let _ = backup.take_actions();
+    }
+    assert_eq!(backup.deadline().map(|next| next.since(now)), Some(Duration::from_mins(1)));
+    backup.want(now, &[followed(master())], None);
+    for wait in [100, 1_000] {
+        let [id] = opens(&mut backup)[..] else { panic!("one attempt") };
+        backup.failed(now, id, Failure::Refused);
+        let next = backup.deadline().unwrap();
+        assert_eq!(next.since(now), Duration::from_millis(wait));
+        now = next;
+        backup.expire(now);
+    }
 }
 
 #[test]
