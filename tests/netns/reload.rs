@@ -36,6 +36,14 @@ impl Live {
         Self { router: Router::start(Kind::Ours, host, &node), file }
     }
 
+    /// As master, alone in its network.
+    fn alone(text: &str) -> (Self, Lab) {
+        let lab = Lab::new();
+        let live = Self::start(&lab.host("a", 1), text);
+        live.router.wait_master(0, START);
+        (live, lab)
+    }
+
     /// Another content, in place; waits for `answer` in the log. Returns the time that it took.
     fn write(&self, text: &str, answer: &str) -> Duration {
         let mark = self.router.run.log.mark();
@@ -125,10 +133,7 @@ fn each_setting_is_applied_without_a_missed_advert() {
 /// A check that cannot pass yet has no effect before its first result.
 #[test]
 fn a_changed_check_has_no_gap_and_one_that_fails_counts() {
-    let lab = Lab::new();
-    let host = lab.host("a", 1);
-    let live = Live::start(&host, "");
-    live.router.wait_master(0, START);
+    let (live, _lab) = Live::alone("");
     let _service = live.service();
     let log = &live.router.run.log;
     let mark = log.mark();
@@ -143,10 +148,7 @@ fn a_changed_check_has_no_gap_and_one_that_fails_counts() {
 
 #[test]
 fn a_file_is_followed_however_it_is_replaced() {
-    let lab = Lab::new();
-    let host = lab.host("a", 1);
-    let live = Live::start(&host, "PRIORITY=100\n");
-    live.router.wait_master(0, START);
+    let (live, _lab) = Live::alone("PRIORITY=100\n");
     let log = &live.router.run.log;
     let folder = live.file.parent().unwrap();
     let after = |change: &dyn Fn(), answer: &str| {
@@ -194,10 +196,7 @@ fn a_file_is_followed_however_it_is_replaced() {
 
 #[test]
 fn a_wrong_file_changes_nothing_and_says_everything() {
-    let lab = Lab::new();
-    let host = lab.host("a", 1);
-    let live = Live::start(&host, "PRIORITY=100\n");
-    live.router.wait_master(0, START);
+    let (live, _lab) = Live::alone("PRIORITY=100\n");
     let log = &live.router.run.log;
     let mark = log.mark();
     live.write("PRIORITY=300\nexport X=1\nPREEMPT=perhaps\n", "PREEMPT=perhaps must be");
@@ -244,10 +243,7 @@ fn a_wrong_file_changes_nothing_and_says_everything() {
 
 #[test]
 fn a_storm_of_changes_is_applied_once_a_second_and_the_last_one_is_in_use() {
-    let lab = Lab::new();
-    let host = lab.host("a", 1);
-    let live = Live::start(&host, "PRIORITY=100\n");
-    live.router.wait_master(0, START);
+    let (live, _lab) = Live::alone("PRIORITY=100\n");
     let log = &live.router.run.log;
     let mark = log.mark();
     let began = Instant::now();
@@ -314,14 +310,13 @@ fn routers_come_and_go_beside_others() {
 /// Both families: the IPv6 router of a list comes and goes.
 #[test]
 fn a_family_comes_and_goes() {
-    let lab = Lab::new();
-    let host = lab.host("a", 1);
-    let live = Live::start(&host, "");
-    live.router.wait_master(0, START);
+    let (live, _lab) = Live::alone("");
     live.write("VIP=10.77.0.100 fe80::100\n", "(VI_1_v6) Entering MASTER STATE");
     let mark = live.router.run.log.mark();
     live.write("VIP=10.77.0.100\n", "(VI_1_v6) Stopped");
-    wait_until("it is gone", seconds(2), || !host.ip("address show dev enp0s3").contains("fe80::100/"));
+    wait_until("it is gone", seconds(2), || {
+        !live.router.host.ip("address show dev enp0s3").contains("fe80::100/")
+    });
     assert_eq!(live.router.run.log.since(mark, "(VI_1) Entering"), Vec::<String>::new());
     assert!(live.router.holds_vip());
 }
@@ -408,9 +403,7 @@ fn peers_change() {
 /// SIGHUP during the handover of a router that leaves, and a stop during it.
 #[test]
 fn changes_and_a_stop_during_a_handover() {
-    let lab = Lab::new();
-    let host = lab.host("a", 1);
-    let mut live = Live::start(&host, "VIP_2=10.77.0.101\nVIRTUAL_ROUTER_2=52\n");
+    let (mut live, _lab) = Live::alone("VIP_2=10.77.0.101\nVIRTUAL_ROUTER_2=52\n");
     live.router.run.log.wait_for("(VI_2) Entering MASTER STATE", START);
     // Nobody takes over, so it waits for over a second.
     live.write("PRIORITY=90\n", "Reload: applied");
@@ -422,6 +415,6 @@ fn changes_and_a_stop_during_a_handover() {
     live.router.run.signal(Signal::SIGTERM);
     assert_eq!(live.router.run.wait_exit(seconds(5)), 0);
     for last in [100, 101, 102] {
-        assert!(!host.holds([10, 77, 0, last]));
+        assert!(!live.router.host.holds([10, 77, 0, last]));
     }
 }
