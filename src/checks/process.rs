@@ -37,6 +37,8 @@ struct Service {
     /// When it last started or ended, or was stopped or continued.
     since: Instant,
     presence: Presence,
+    /// How many times it has ended.
+    ended: u64,
     /// When it ended, within [`LOOP_TIME`].
     ends: VecDeque<Instant>,
     /// When its crash loop was last logged.
@@ -141,6 +143,7 @@ impl ServiceProcesses {
                 Presence::Seen => None,
             },
             pids: service.found.iter().map(|process| process.pid).collect(),
+            ended: service.ended,
             is_process: true,
         })
     }
@@ -155,6 +158,7 @@ impl Service {
             is_stopped: false,
             since: Instant::START,
             presence: Presence::Awaited,
+            ended: 0,
             ends: VecDeque::new(),
             loop_logged: None,
         }
@@ -193,6 +197,7 @@ impl Service {
     }
 
     fn ended(&mut self, now: Instant, changes: &mut Changes) {
+        self.ended += 1;
         self.ends.retain(|at| now.since(*at) < LOOP_TIME);
         if self.ends.len() == MOST_ENDS {
             self.ends.pop_front();
@@ -268,7 +273,7 @@ mod tests {
         assert_eq!(logged.len(), 2, "once a minute: {logged:?}");
         // A restart a day is none, and what is kept is bounded.
         let (service, logged) = ended((0..1_000).map(|n| n * 86_400_000));
-        assert_eq!((service.ends.len(), logged), (1, vec![]));
+        assert_eq!((service.ends.len(), service.ended, logged), (1, 1_000, vec![]));
         let (service, _) = ended(0..1_000);
         assert_eq!(service.ends.len(), MOST_ENDS);
     }

@@ -49,6 +49,7 @@ impl LastResult {
             passed_ms: millis(now.since(self.since)),
             reason: self.reason.as_ref().map(|reason| reason.clone().into()),
             pids: vec![],
+            ended: 0,
             is_process: false,
         }
     }

@@ -365,6 +365,11 @@ impl Page {
             let name = Escaped(&target.name);
             self.sample("check_processes", &format_args!("name=\"{name}\""), &target.pids.len());
         }
+        self.family(&("check_ended_total", COUNTER, "Times that no live process with this name was left"));
+        for target in targets.iter().filter(|target| target.is_process) {
+            let name = Escaped(&target.name);
+            self.sample("check_ended_total", &format_args!("name=\"{name}\""), &target.ended);
+        }
     }
 
     fn drops(&mut self, status: &Status) {

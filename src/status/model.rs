@@ -270,6 +270,8 @@ pub struct TargetStatus {
     pub reason: Option<String>,
     /// The matching processes, if this is a process name.
     pub pids: Vec<i32>,
+    /// How many times the last of them has ended.
+    pub ended: u64,
     /// Whether this is a process name. Otherwise it is tested over the network.
     pub is_process: bool,
 }
@@ -398,6 +400,7 @@ pub(crate) mod tests {
                     passed_ms: 120_000,
                     reason: None,
                     pids: vec![17, 18],
+                    ended: 0,
                     is_process: true,
                 }],
             }),

@@ -2,7 +2,7 @@
 
 use crate::support::lab::Lab;
 use crate::support::pair::START;
-use crate::support::query::command;
+use crate::support::query::{body, command, with_metrics};
 use crate::support::router::{Check, Kind, Node, Router};
 use crate::support::service::Haproxy;
 use crate::support::{millis, seconds, wait_until};
@@ -81,7 +81,7 @@ fn a_service_that_was_never_seen_is_no_failure_for_ten_seconds_and_then_comes_wi
 fn a_crash_loop_is_one_line_with_a_count_and_a_warning() {
     let lab = Lab::new();
     let host = lab.host("a", 1);
-    let router = Router::start(Kind::Ours, &host, &Node::watching_haproxy(200));
+    let router = Router::start(Kind::Ours, &host, &with_metrics(Node::watching_haproxy(200)));
     for _ in 0..5 {
         let mark = router.run.log.mark();
         let haproxy = Haproxy::start(&host, &router.run);
@@ -97,4 +97,6 @@ fn a_crash_loop_is_one_line_with_a_count_and_a_warning() {
     );
     let status = said(&router);
     assert!(status.contains("haproxy ended 5 times in "), "{status}");
+    let metrics = body(&host, "/metrics");
+    assert!(metrics.contains("keepalived_check_ended_total{name=\"haproxy\"} 5\n"), "{metrics}");
 }

@@ -8,6 +8,7 @@ fn target(name: &str, passed: bool) -> TargetStatus {
         passed_ms: 3_000,
         reason: None,
         pids: vec![],
+        ended: 0,
         is_process: true,
     }
 }
