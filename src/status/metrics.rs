@@ -1,12 +1,13 @@
 //! The snapshot in Prometheus' text format, with the names of keepalived's exporter where it has one. Knows no socket.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::time::Duration;
 
 use super::model::{
     AddressStatus, DRAINED, FaultStatus, GuardStatus, LayerStatus, ReloadStatus, RouterStatus, Status,
     TargetStatus,
 };
+use super::prometheus::{COUNTER, Escaped, Family, GAUGE, Micros, Page, seconds};
 use crate::drain::Order;
 use crate::time::Timestamp;
 use crate::vrrp::Role;
@@ -14,11 +15,11 @@ use crate::vrrp::Role;
 /// The media type of [`text`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The name, type and help text of a metric family.
-type Family = (&'static str, &'static str, &'static str);
-
 /// A family with one sample per router, and how to get its value.
 type RouterFamily = (Family, fn(&RouterStatus) -> u64);
+
+/// The same for each service.
+type ServiceFamily = (Family, fn(&TargetStatus) -> u64);
 
 /// The families with one value per router; the first are those of keepalived's exporter.
 const COUNTERS: &[RouterFamily] = &[
@@ -82,8 +83,11 @@ const COUNTERS: &[RouterFamily] = &[
     }),
 ];
 
-const COUNTER: &str = "counter";
-const GAUGE: &str = "gauge";
+/// Of a service.
+const OF_SERVICES: &[ServiceFamily] = &[
+    (("check_processes", GAUGE, "Live processes with this name"), |target| target.pids.len() as u64),
+    (("check_ended_total", COUNTER, "Times that none of them was left"), |target| target.ended),
+];
 
 /// The whole page.
 pub fn text(status: &Status) -> String {
@@ -113,17 +117,6 @@ pub fn text(status: &Status) -> String {
     page.0
 }
 
-/// Displays microseconds as seconds.
-struct Micros(u64);
-
-impl fmt::Display for Micros {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000)
-    }
-}
-
-struct Page(String);
-
 impl Page {
     fn process(&mut self, status: &Status) {
         let help = "NOTIFY programs that could not be run, failed or were stopped";
@@ -152,25 +145,6 @@ impl Page {
                 self.sample(name, &"", &seconds(time.milliseconds()));
             }
         }
-    }
-
-    fn family(&mut self, (name, kind, help): &Family) {
-        _ = write!(self.0, "# HELP keepalived_{name} {help}\n# TYPE keepalived_{name} {kind}\n");
-    }
-
-    /// A family with one sample, without labels.
-    fn single(&mut self, family: &Family, value: &dyn fmt::Display) {
-        self.family(family);
-        self.sample(family.0, &"", value);
-    }
-
-    fn sample(&mut self, name: &str, labels: &dyn fmt::Display, value: &dyn fmt::Display) {
-        let labels = labels.to_string();
-        _ = if labels.is_empty() {
-            writeln!(self.0, "keepalived_{name} {value}")
-        } else {
-            writeln!(self.0, "keepalived_{name}{{{labels}}} {value}")
-        };
     }
 
     fn configuration(&mut self, reload: &ReloadStatus, time: Timestamp) {
@@ -345,30 +319,23 @@ impl Page {
     fn checks(&mut self, status: &Status) {
         let mut targets: Vec<&TargetStatus> = vec![];
         for target in status.routers.iter().filter_map(|r| r.check.as_ref()).flat_map(|c| &c.targets) {
-            if targets.iter().all(|known| known.name != target.name) {
-                targets.push(target);
-            }
+            let is_new = targets.iter().all(|known| known.name != target.name);
+            targets.extend(is_new.then_some(target));
         }
         self.family(&("script_status", GAUGE, "1 passed, 0 failed, for each target of a check"));
-        for target in &targets {
-            if let Some(passed) = target.passed {
-                let name = Escaped(&target.name);
-                self.sample("script_status", &format_args!("name=\"{name}\""), &u8::from(passed));
-            }
+        for (target, passed) in targets.iter().filter_map(|target| Some((target, target.passed?))) {
+            let name = Escaped(&target.name);
+            self.sample("script_status", &format_args!("name=\"{name}\""), &u8::from(passed));
         }
         self.family(&("script_state", GAUGE, "Always 0, idle: no script is ever run"));
         for target in &targets {
             self.sample("script_state", &format_args!("name=\"{}\"", Escaped(&target.name)), &0);
         }
-        self.family(&("check_processes", GAUGE, "Live processes with this name"));
-        for target in targets.iter().filter(|target| target.is_process) {
-            let name = Escaped(&target.name);
-            self.sample("check_processes", &format_args!("name=\"{name}\""), &target.pids.len());
-        }
-        self.family(&("check_ended_total", COUNTER, "Times that no live process with this name was left"));
-        for target in targets.iter().filter(|target| target.is_process) {
-            let name = Escaped(&target.name);
-            self.sample("check_ended_total", &format_args!("name=\"{name}\""), &target.ended);
+        for (family, of) in OF_SERVICES {
+            self.family(family);
+            for target in targets.iter().filter(|target| target.is_process) {
+                self.sample(family.0, &format_args!("name=\"{}\"", Escaped(&target.name)), &of(target));
+            }
         }
     }
 
@@ -408,27 +375,6 @@ impl fmt::Display for Labels<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let RouterStatus { name, interface, vrid, .. } = self.0;
         write!(f, "iname=\"{}\",intf=\"{}\",vrid=\"{vrid}\"", Escaped(name), Escaped(interface))
-    }
-}
-
-fn seconds(ms: u64) -> String {
-    format!("{}.{:03}", ms / 1_000, ms % 1_000)
-}
-
-/// A label value, in which backslash, quote and line feed are escaped.
-struct Escaped<'a>(&'a str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in self.0.chars() {
-            match c {
-                '\\' => f.write_str("\\\\")?,
-                '"' => f.write_str("\\\"")?,
-                '\n' => f.write_str("\\n")?,
-                other => f.write_char(other)?,
-            }
-        }
-        Ok(())
     }
 }
 
@@ -503,10 +449,5 @@ mod tests {
         documented.sort();
         written.sort_unstable();
         assert_eq!(documented, written);
-    }
-
-    #[test]
-    fn a_label_cannot_break_out_of_its_quotes() {
-        assert_eq!(Escaped("a\"} 1\n\\").to_string(), "a\\\"} 1\\n\\\\");
     }
 }

@@ -6,6 +6,7 @@ mod document;
 mod history;
 pub mod metrics;
 mod model;
+mod prometheus;
 mod serving;
 mod text;
 
