@@ -1,6 +1,7 @@
 //! The holder layout on two hosts while a client sends requests: upgrades, edits and stops of vrrp-init lose none of them, and
 //! leave haproxy's process alone.
 
+use std::fs;
 use std::time::Duration;
 
 use super::host::{Host, pause};
@@ -118,5 +119,51 @@ fn other_planned_changes_of_the_holder_layout_lose_no_request() {
     holders.survive("compose stop, compose start", |name, host| {
         compose(name, host, "stop");
         compose(name, host, "start");
+    });
+}
+
+/// The manifest for Kubernetes.
+fn manifest() -> String {
+    fs::read_to_string(repository().join("compose/kubernetes/daemonset.yaml"))
+        .expect("it is in the repository")
+}
+
+/// The text after `key` up to `end` in the manifest.
+fn value<'a>(manifest: &'a str, key: &str, end: &str) -> &'a str {
+    let (_, rest) = manifest.split_once(key).unwrap_or_else(|| panic!("no {key}"));
+    rest.split_once(end).map_or(rest, |(value, _)| value)
+}
+
+/// Stops the containers as the kubelet stops those of a pod: for all at once the hook `preStop`, then SIGTERM, and SIGKILL at
+/// the end of the grace period.
+fn stop_pod(host: &Host) {
+    let manifest = manifest();
+    let drain = value(&manifest, "preStop:\n              exec: {command: [", "]}").replace(", ", " ");
+    let sleep = value(&manifest, "preStop:\n              sleep: {seconds: ", "}").parse().expect("seconds");
+    let grace = value(&manifest, "terminationGracePeriodSeconds: ", "\n");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Where no other node takes over, the hook fails, and the kubelet goes on.
+            println!("{drain}: {:?}", host.try_docker(&format!("exec keepalived {drain}")));
+            host.docker(&format!("stop --time {grace} keepalived"));
+        });
+        scope.spawn(|| {
+            pause(Duration::from_secs(sleep));
+            host.docker(&format!("stop --time {grace} haproxy"));
+        });
+    });
+    assert_eq!(host.inspect("keepalived", ".State.ExitCode"), "0");
+    host.docker(&format!("stop --time {grace} namespace"));
+}
+
+/// The layout of a pod with a shared process namespace, whose first process is another container's.
+#[test]
+fn a_pod_that_is_stopped_loses_no_request() {
+    let holders = Holders::start();
+    let drain = value(&manifest(), "preStop:\n              exec: {command: [", "]}").to_owned();
+    assert!(drain.starts_with("/vrrp-init, drain"), "{drain}");
+    holders.survive("the stop of a pod, and its start", |_, host| {
+        stop_pod(host);
+        host.docker("start namespace haproxy keepalived");
     });
 }
