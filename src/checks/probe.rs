@@ -1,4 +1,4 @@
-//! One TCP or HTTP target of a check: starts a probe at every poll and keeps the last result. Knows no verdict.
+//! One TCP, HTTP or DNS target of a check: starts a probe at every poll and keeps the last result. Knows no verdict.
 
 use std::fmt;
 use std::os::fd::AsFd;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::outcome::Outcome;
 use super::result::LastResult;
-use crate::config::{CheckConfig, HttpTarget};
+use crate::config::{CheckConfig, DnsTarget, HttpTarget};
 use crate::ids::CheckId;
 use crate::status::TargetStatus;
 use crate::sys::poller::Interest;
@@ -40,7 +40,13 @@ impl ProbeTask {
             path: page.path.clone(),
             statuses: config.statuses.clone(),
         };
+        let query = |DnsTarget { address, name, record }: &DnsTarget| Target::Dns {
+            address: *address,
+            name: name.clone(),
+            record: *record,
+        };
         let targets = config.tcp.iter().copied().map(Target::Tcp).chain(config.http.iter().map(page));
+        let targets = targets.chain(config.dns.iter().map(query));
         (0_u32..)
             .zip(targets)
             .map(|(n, target)| Self {

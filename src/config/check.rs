@@ -7,8 +7,8 @@ use super::model::{CheckConfig, HttpTarget, StatusRange};
 use super::program;
 use super::reader::Reader;
 use super::variables::{
-    CHECK_FALL, CHECK_HTTP, CHECK_HTTP_HOST, CHECK_HTTP_STATUS, CHECK_INTERVAL, CHECK_RISE, CHECK_SCRIPT,
-    CHECK_TCP, CHECK_TIMEOUT, CHECK_WEIGHT, SERVICE, VARIABLES,
+    CHECK_DNS, CHECK_FALL, CHECK_HTTP, CHECK_HTTP_HOST, CHECK_HTTP_STATUS, CHECK_INTERVAL, CHECK_RISE,
+    CHECK_SCRIPT, CHECK_TCP, CHECK_TIMEOUT, CHECK_WEIGHT, SERVICE, VARIABLES,
 };
 use crate::health::Weight;
 use crate::vrrp::Priority;
@@ -27,6 +27,7 @@ pub(super) fn check(
     let services = services(reader, read_file);
     let tcp = reader.value(&CHECK_TCP).unwrap_or_default();
     let (http, statuses) = pages(reader);
+    let dns = reader.value(&CHECK_DNS).unwrap_or_default();
     let script = reader.value(&CHECK_SCRIPT).map(Into::into);
     if !is_anything_checked(reader) {
         return None;
@@ -39,23 +40,23 @@ pub(super) fn check(
     let timeout = timeout.unwrap_or(interval);
     let (rise, fall) = (rise?, fall?);
     let targets =
-        CheckConfig { services, tcp, http, statuses, script, interval, timeout, weight, rise, fall };
+        CheckConfig { services, tcp, http, statuses, dns, script, interval, timeout, weight, rise, fall };
     Some(Rc::new(targets))
 }
 
 /// Whether something is; warns of what has no effect.
 fn is_anything_checked(reader: &mut Reader<'_>) -> bool {
-    let slow = [reader.has_text(&CHECK_TCP), reader.has_text(&CHECK_HTTP), reader.has_text(&CHECK_SCRIPT)]
-        .contains(&true);
+    let asks_network =
+        reader.has_text(&CHECK_TCP) || reader.has_text(&CHECK_HTTP) || reader.has_text(&CHECK_DNS);
+    let slow = asks_network || reader.has_text(&CHECK_SCRIPT);
     let is_anything = slow || reader.has_text(&SERVICE);
     if !is_anything {
         for variable in VARIABLES.iter().filter(|variable| variable.name.starts_with("CHECK_")) {
-            let why =
-                "has no effect: nothing is checked without SERVICE, CHECK_TCP, CHECK_HTTP or CHECK_SCRIPT";
+            let why = "has no effect: nothing is checked without SERVICE, CHECK_TCP, CHECK_HTTP, CHECK_DNS or CHECK_SCRIPT";
             reader.unused(variable, why);
         }
     } else if !slow {
-        let why = "has no effect: it applies to CHECK_TCP, CHECK_HTTP and CHECK_SCRIPT only";
+        let why = "has no effect: it applies to CHECK_TCP, CHECK_HTTP, CHECK_DNS and CHECK_SCRIPT only";
         reader.unused(&CHECK_TIMEOUT, why);
     }
     is_anything

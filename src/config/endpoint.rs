@@ -2,10 +2,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::model::{HttpTarget, StatusRange};
+use super::model::{DnsTarget, HttpTarget, StatusRange};
 use super::value::{self, Value};
 
 const HTTP_PORT: u16 = 80;
+const DNS_PORT: u16 = 53;
+
+/// The types of records that can be asked for.
+const RECORDS: [(&str, u16); 8] =
+    [("A", 1), ("NS", 2), ("SOA", 6), ("PTR", 12), ("MX", 15), ("TXT", 16), ("AAAA", 28), ("SRV", 33)];
 
 /// `127.0.0.1:80`, `[::1]:80` or `localhost:80`.
 pub(super) fn tcp(text: &str) -> Value<SocketAddr> {
@@ -38,6 +43,27 @@ pub(super) fn http(text: &str) -> Value<HttpTarget> {
     }
     let root = if path.starts_with('/') { "" } else { "/" };
     Ok(HttpTarget { address, host: host.to_owned(), path: format!("{root}{path}") })
+}
+
+/// A name and its resolver, `example.com@127.0.0.1:53`; the port and, after a slash, the type of the record are optional.
+pub(super) fn dns(text: &str) -> Value<DnsTarget> {
+    let why = "must be name@resolver, such as example.com@127.0.0.1 or example.com/AAAA@[::1]:53";
+    let (question, resolver) = text.rsplit_once('@').ok_or(why)?;
+    let address = address(resolver, Some(DNS_PORT)).ok_or(
+        "must name an IP address or localhost after @, and a port if not 53; other names are not resolved",
+    )?;
+    let (name, record) = question.split_once('/').unwrap_or((question, RECORDS[0].0));
+    let record = RECORDS.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(record));
+    let record = record.ok_or("must ask for A, AAAA, MX, NS, PTR, SOA, SRV or TXT")?;
+    let is_label = |label: &str| {
+        let is_octet = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
+        (1..=63).contains(&label.len()) && label.bytes().all(is_octet)
+    };
+    let bare = name.strip_suffix('.').filter(|bare| !bare.is_empty()).unwrap_or(name);
+    if bare != "." && (bare.len() > 253 || !bare.split('.').all(is_label)) {
+        return Err(why.into());
+    }
+    Ok(DnsTarget { address, name: bare.to_owned(), record })
 }
 
 /// The text of a `Host` header: a name or an address, with or without a port.
@@ -165,6 +191,29 @@ mod tests {
     }
 
     #[test]
+    fn a_query_is_a_name_and_a_resolver() {
+        for (text, address, name, record) in [
+            ("example.com@127.0.0.1:53", "127.0.0.1:53", "example.com", ("A", 1)),
+            ("Example.com.@127.0.0.1", "127.0.0.1:53", "Example.com", ("A", 1)),
+            ("_a.b-c/aaaa@[::1]:5353", "[::1]:5353", "_a.b-c", ("AAAA", 28)),
+            ("1.0.0.10.in-addr.arpa/PTR@localhost", "127.0.0.1:53", "1.0.0.10.in-addr.arpa", ("PTR", 12)),
+            ("./NS@[::1]", "[::1]:53", ".", ("NS", 2)),
+        ] {
+            let target = DnsTarget { address: address.parse().unwrap(), name: name.into(), record };
+            assert_eq!(dns(text), Ok(target), "{text}");
+        }
+        let long = format!("{}@::1", "a.".repeat(127));
+        for text in ["", "example.com", "@127.0.0.1", "a..b@127.0.0.1", "ä@[::1]", "a b@[::1]", &long] {
+            assert!(dns(text).is_err(), "{text}");
+        }
+        let label = |n| dns(&format!("{}@[::1]", "a".repeat(n))).is_ok();
+        assert!(label(63) && !label(64));
+        assert!(dns("a@resolver").unwrap_err().contains("localhost after @"));
+        assert!(dns("a@127.0.0.1:0").unwrap_err().contains("localhost after @"));
+        assert!(dns("a/ANY@127.0.0.1").unwrap_err().starts_with("must ask for A, AAAA"));
+    }
+
+    #[test]
     fn statuses_are_numbers_or_ranges() {
         assert_eq!((status("204"), status("200-299")), (Ok(204..=204), Ok(200..=299)));
         for text in ["", "99", "600", "2xx", "299-200", "200-", "-200", "200-299-300"] {
@@ -189,7 +238,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_a_request_of_two_lines(text in "(http://localhost)?\\PC{0,12}[\\r\\n]?\\PC{0,4}") {
-            let _ = tcp(&text);
+            let _ = (tcp(&text), dns(&text));
             if let Ok(HttpTarget { host, path, .. }) = http(&text) {
                 prop_assert!(path.starts_with('/'));
                 prop_assert!(host.bytes().chain(path.bytes()).all(|b| b.is_ascii_graphic()));

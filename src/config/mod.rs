@@ -50,8 +50,8 @@ pub use env_file::LARGEST as LARGEST_FILE;
 pub use environment::is_passed_on;
 pub use help::{as_help, as_markdown};
 pub use model::{
-    CheckConfig, Config, GuardChoice, HttpTarget, InterfaceChoice, LogConfig, LogFormat, ProgramConfig,
-    ProgramUser, RouterConfig, ServeConfig, StateHint, VirtualAddress, health_socket,
+    CheckConfig, Config, DnsTarget, GuardChoice, HttpTarget, InterfaceChoice, LogConfig, LogFormat,
+    ProgramConfig, ProgramUser, RouterConfig, ServeConfig, StateHint, VirtualAddress, health_socket,
 };
 pub use plan::Plan;
 pub use problems::{ConfigError, Problem, Warning};

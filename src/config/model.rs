@@ -244,6 +244,8 @@ pub struct CheckConfig {
     /// Pages that must answer with one of `statuses`, each once.
     pub http: Vec<HttpTarget>,
     pub statuses: Vec<StatusRange>,
+    /// Queries that resolvers must answer, each once.
+    pub dns: Vec<DnsTarget>,
     /// A program that must exit with 0, by absolute path, and its arguments.
     pub script: Option<Command>,
     /// Time between two checks, 1 ms to one day.
@@ -270,6 +272,17 @@ pub struct HttpTarget {
     /// The request target: at least `/`, with the query if there is one. ASCII without spaces and control
     /// characters.
     pub path: String,
+}
+
+/// A query to a resolver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsTarget {
+    /// The resolver's address.
+    pub address: SocketAddr,
+    /// Labels of 1 to 63 octets with dots between them, at most 253 octets together, or `.`, the root.
+    pub name: String,
+    /// The type of the record, by name and number.
+    pub record: (&'static str, u16),
 }
 
 /// The socket for health checks, next to the status socket: a health check runs every few seconds and needs little.

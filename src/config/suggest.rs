@@ -154,7 +154,7 @@ mod tests {
                      INSTANCE_TYPE INSTANCE_ROLE NODE_NAME POD_NAME RUST_LOG RUST_BACKTRACE SSH_TTY DOCKER_HOST \
                      COMPOSE_PROJECT_NAME KEEPALIVED_VERSION VRRP_ PORT_80 NODE_1 STAGE_2 \
                      SERVICE_80_NAME SERVICE_12345 KUBERNETES_PORT_443_TCP_PORT NOTIFY_SOCKET NOTIFICATION CHECK_URL \
-                     CHECK_DNS HTTP_PORT AUTH_TOKEN AUTH_PATH UNICAST _2 2 _";
+                     CHECK_PING HTTP_PORT AUTH_TOKEN AUTH_PATH UNICAST _2 2 _";
         for name in usual.split_whitespace() {
             assert_eq!(suggestion(name), None, "{name}");
         }

@@ -12,7 +12,7 @@ use log::LevelFilter;
 use serde::Deserialize;
 
 use super::model::{
-    GuardChoice, HttpTarget, InterfaceChoice, LogFormat, StateHint, StatusRange, VirtualAddress,
+    DnsTarget, GuardChoice, HttpTarget, InterfaceChoice, LogFormat, StateHint, StatusRange, VirtualAddress,
 };
 use super::user::{self, UserName};
 use super::value::{self, LeaseChoice, Parsed};
@@ -205,6 +205,12 @@ variables! {
         scope: Inherited, default: Value("200-399"), on_change: Live,
         help: "statuses with which CHECK_HTTP passes, such as `200-299,301`",
     }
+    CHECK_DNS check_dns: Vec<DnsTarget> {
+        parse: list "query" endpoint::dns,
+        scope: Inherited, default: None, on_change: Live,
+        help: "names for which a resolver must have a record, such as `example.com@127.0.0.1:53` or \
+               `example.com/AAAA@localhost`; NXDOMAIN is a failure, so choose a name that exists",
+    }
     CHECK_SCRIPT check_script: Vec<String> {
         parse: single value::script,
         aliases: "OPENSHIFT_HA_CHECK_SCRIPT CHECK_SCRIPT_PATH",
@@ -228,7 +234,7 @@ variables! {
     CHECK_TIMEOUT check_timeout: Duration {
         parse: single value::check_interval,
         scope: Inherited, default: Same(CHECK_INTERVAL.variable.name), on_change: Live,
-        help: "seconds that CHECK_TCP and CHECK_HTTP wait for an answer, and that CHECK_SCRIPT may run, 0.001 to 86400",
+        help: "seconds that CHECK_TCP, CHECK_HTTP and CHECK_DNS wait for an answer, and that CHECK_SCRIPT may run, 0.001 to 86400",
     }
     CHECK_RISE check_rise: NonZeroU32 {
         parse: single value::count,

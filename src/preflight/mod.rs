@@ -311,6 +311,7 @@ fn nonlocal_bind(service: &str, processes: &Processes, found: &mut Findings) {
 /// A check should ask this host: on a backup, a check of a virtual address reaches the master.
 fn checked_hosts(router: &RouterConfig, check: &CheckConfig, interfaces: &Interfaces, found: &mut Findings) {
     let targets = check.tcp.iter().chain(check.http.iter().map(|page| &page.address));
+    let targets = targets.chain(check.dns.iter().map(|query| &query.address));
     let vips = router.addresses.iter().chain(&router.excluded);
     let vips: Vec<_> = vips.map(|vip| vip.address).collect();
     for target in targets {

@@ -260,7 +260,7 @@ pub const NOT_SEEN_YET: &str = "not seen yet";
 /// One process, port or page that a check tests.
 #[derive(Clone, Debug, Serialize)]
 pub struct TargetStatus {
-    /// A process name, `tcp HOST:PORT` or a URL.
+    /// A process name, `tcp HOST:PORT`, a URL, `dns NAME@RESOLVER` or `script PATH`.
     pub name: String,
     /// Whether it runs or responds; `None` before the first result.
     pub passed: Option<bool>,

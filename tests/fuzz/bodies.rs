@@ -11,6 +11,7 @@ use vrrp_init::commands::report_on;
 use vrrp_init::config::{Config, EffectiveTexts};
 use vrrp_init::serve::http;
 use vrrp_init::sys::netlink::{Change, changes_in};
+use vrrp_init::sys::probe::dns;
 use vrrp_init::time::Instant;
 use vrrp_init::vrrp::{
     Action, Advert, Cause, Envelope, Event, Instance, Interval, Lease, Priority, Role, Settings, V3Checksum,
@@ -340,6 +341,38 @@ pub(crate) fn packet(data: &[u8]) {
         0 => kernel::header(choices.0, false),
         1 => kernel::header(choices.0, true),
         _ => kernel::control(&mut choices),
+    }
+}
+
+/// A datagram from a resolver: none panics, none passes that is not the answer to the query, and no octets after the question
+/// make it one.
+pub(crate) fn dns(data: &[u8]) {
+    let mut choices = Choices(data);
+    let (id, kind) = ([choices.octet(), choices.octet()], u16::from(choices.octet() % 34));
+    let query = dns::query(id, "a.example", kind);
+    // A fuzzer would not guess the number and the question.
+    let mut datagram = if choices.yes() { vec![] } else { query.clone() };
+    if let Some([_, _, flags, code, _, _, count @ .., _, _, _, _]) = datagram.get_mut(..12) {
+        (*flags, *code) = (choices.octet(), choices.octet());
+        count.copy_from_slice(&[0, choices.octet()]);
+    }
+    datagram.extend(choices.0);
+    let answer = dns::answer(&query, &datagram);
+    let belongs = datagram.len() >= query.len()
+        && datagram[..2] == id
+        && datagram[2] >> 3 == 16
+        && datagram[4..6] == [0, 1]
+        && datagram[12..query.len()].eq_ignore_ascii_case(&query[12..]);
+    assert_eq!(answer == dns::Answer::Foreign, !belongs);
+    let code = datagram.get(3).map_or(0, |octet| octet & 15);
+    match answer {
+        dns::Answer::Foreign => {}
+        dns::Answer::Failure(failed) => assert!(failed == code && code > 0),
+        dns::Answer::NoRecord => assert_eq!(code, 0),
+        dns::Answer::Record => {
+            let has_type = datagram[query.len()..].windows(4).any(|part| part == &query[query.len() - 4..]);
+            assert!(code == 0 && (datagram[2] & 2 == 2 || has_type));
+        }
     }
 }
 

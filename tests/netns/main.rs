@@ -11,6 +11,7 @@ mod chaos;
 mod check;
 mod confined;
 mod culprits;
+mod dns;
 mod drain;
 mod environment;
 mod failover;

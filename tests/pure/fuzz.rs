@@ -106,6 +106,26 @@ proptest! {
     }
 
     #[test]
+    fn datagrams_of_a_resolver(data in prop::collection::vec(any::<u8>(), 0..200)) {
+        bodies::dns(&data);
+    }
+
+    /// Records of the right shape: a name or a place, the type, the class, the lifetime and the length.
+    #[test]
+    fn answers_of_a_resolver(
+        head in any::<[u8; 2]>(), kind in 0..34_u8, truncated: bool, count in 0..4_u8,
+        records in prop::collection::vec((any::<bool>(), 0..34_u8, prop::collection::vec(any::<u8>(), 0..8)), 0..4),
+    ) {
+        let mut data = [&head[..], &[kind, 0, if truncated { 0x83 } else { 0x81 }, 0x80, count]].concat();
+        for (named, kind, value) in records {
+            data.extend(if named { &b"\x01a\x00"[..] } else { &[0xc0, 12] });
+            data.extend([0, kind, 0, 1, 0, 0, 0, 60, 0, u8::try_from(value.len()).unwrap()]);
+            data.extend(value);
+        }
+        bodies::dns(&data);
+    }
+
+    #[test]
     fn clients_of_the_status_server(data in prop::collection::vec(any::<u8>(), 0..300)) {
         bodies::serve(&data);
     }

@@ -355,6 +355,6 @@ fn check_timeout_is_the_interval_unless_set() {
     assert_eq!(problems(vars("CHECK_TIMEOUT", "0")), ["CHECK_TIMEOUT=0  must be 0.001 to 86400 seconds"]);
     assert_eq!(
         warnings(with(&[("SERVICE", "haproxy"), ("CHECK_TIMEOUT", "1")])),
-        ["CHECK_TIMEOUT has no effect: it applies to CHECK_TCP, CHECK_HTTP and CHECK_SCRIPT only"]
+        ["CHECK_TIMEOUT has no effect: it applies to CHECK_TCP, CHECK_HTTP, CHECK_DNS and CHECK_SCRIPT only"]
     );
 }

@@ -24,7 +24,7 @@ const BEFORE: [(&str, &str); 5] = [
 ];
 
 /// Another value for every variable.
-const AFTER: [(&str, &str); 48] = [
+const AFTER: [(&str, &str); 49] = [
     ("VIP", "10.0.0.3"),
     ("VIRTUAL_ROUTER", "52"),
     ("INTERFACE", "eth0"),
@@ -35,6 +35,7 @@ const AFTER: [(&str, &str); 48] = [
     ("CHECK_HTTP", "http://localhost"),
     ("CHECK_HTTP_HOST", "web"),
     ("CHECK_HTTP_STATUS", "204"),
+    ("CHECK_DNS", "example.com@localhost"),
     ("CHECK_SCRIPT", "/check.sh"),
     ("CHECK_INTERVAL", "2"),
     ("CHECK_WEIGHT", "2"),

@@ -40,6 +40,7 @@ fn the_master_of_the_article_runs_as_it_is() {
             tcp: vec![],
             http: vec![],
             statuses: vec![200..=399],
+            dns: vec![],
             script: None,
             interval: Duration::from_secs(2),
             timeout: Duration::from_secs(2),
@@ -323,8 +324,8 @@ fn a_check_of_nothing_is_a_warning() {
     assert_eq!(
         warnings(with(&[("CHECK_WEIGHT", "2"), ("CHECK_FALL", "2")])),
         [
-            "CHECK_WEIGHT has no effect: nothing is checked without SERVICE, CHECK_TCP, CHECK_HTTP or CHECK_SCRIPT",
-            "CHECK_FALL has no effect: nothing is checked without SERVICE, CHECK_TCP, CHECK_HTTP or CHECK_SCRIPT"
+            "CHECK_WEIGHT has no effect: nothing is checked without SERVICE, CHECK_TCP, CHECK_HTTP, CHECK_DNS or CHECK_SCRIPT",
+            "CHECK_FALL has no effect: nothing is checked without SERVICE, CHECK_TCP, CHECK_HTTP, CHECK_DNS or CHECK_SCRIPT"
         ]
     );
 }

@@ -176,7 +176,7 @@ fn what_only_another_router_uses_is_no_warning() {
     assert_eq!(
         warnings(two(&[("CHECK_FALL_2", "2")])),
         [
-            "CHECK_FALL_2 has no effect: nothing is checked without SERVICE, CHECK_TCP, CHECK_HTTP or CHECK_SCRIPT"
+            "CHECK_FALL_2 has no effect: nothing is checked without SERVICE, CHECK_TCP, CHECK_HTTP, CHECK_DNS or CHECK_SCRIPT"
         ]
     );
 }

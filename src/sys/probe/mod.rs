@@ -1,10 +1,12 @@
-//! A single probe of a service over TCP or HTTP, which never blocks. Knows no interval and draws no conclusions.
+//! A single probe of a service over TCP, HTTP or DNS, which never blocks. Knows no interval and draws no conclusions.
 
+pub mod dns;
 pub mod http;
 
 use std::fmt;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -15,6 +17,7 @@ use socket2::{Domain, Socket, Type};
 use super::Error;
 use super::poller::Interest;
 use crate::time::{Instant, millis};
+use dns::Answer;
 use http::{LONGEST_LINE, StatusLine};
 
 /// Octets per read. Most responses are read completely, so that closing does not reset the server's connection.
@@ -38,23 +41,33 @@ pub enum Target {
         path: String,
         statuses: Vec<RangeInclusive<u16>>,
     },
+    /// A query for a name must be answered with a record of a type.
+    Dns {
+        /// The resolver.
+        address: SocketAddr,
+        name: String,
+        /// The type, by name and number.
+        record: (&'static str, u16),
+    },
 }
 
 impl Target {
     /// The address to connect to.
     pub const fn address(&self) -> SocketAddr {
         match self {
-            Self::Tcp(address) | Self::Http { address, .. } => *address,
+            Self::Tcp(address) | Self::Http { address, .. } | Self::Dns { address, .. } => *address,
         }
     }
 }
 
-/// As an operator writes it: `tcp 127.0.0.1:80`, `http://127.0.0.1:80/health`.
+/// As an operator writes it: `tcp 127.0.0.1:80`, `http://127.0.0.1:80/health`, `dns example.com@127.0.0.1:53`.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => write!(f, "tcp {address}"),
             Self::Http { address, path, .. } => write!(f, "http://{address}{path}"),
+            Self::Dns { address, name, record: ("A", _) } => write!(f, "dns {name}@{address}"),
+            Self::Dns { address, name, record: (record, _) } => write!(f, "dns {name}/{record}@{address}"),
         }
     }
 }
@@ -73,7 +86,7 @@ pub enum Poll {
 /// A probe in progress. Dropping it closes the connection.
 #[derive(Debug)]
 pub struct Probe {
-    stream: TcpStream,
+    socket: Socket,
     state: ConnState,
     /// Those that pass.
     statuses: Vec<RangeInclusive<u16>>,
@@ -97,6 +110,12 @@ enum ConnState {
         /// At most [`LONGEST_LINE`] octets.
         answer: Vec<u8>,
     },
+    Asking {
+        query: Vec<u8>,
+        is_sent: bool,
+        /// Datagrams that are no answer to it.
+        foreign: u32,
+    },
 }
 
 impl Probe {
@@ -108,20 +127,21 @@ impl Probe {
     /// host does not support the address family, or the host or path contains a space or control character.
     pub fn start(target: &Target, now: Instant, timeout: Duration) -> Result<Self, Error> {
         let failed = || Error::doing("start the check", &target);
-        let request = request(target).map_err(failed())?;
+        let begun = begin(target).map_err(failed())?;
         let address = target.address();
-        let kind = Type::STREAM.nonblocking().cloexec();
+        let kind = if matches!(target, Target::Dns { .. }) { Type::DGRAM } else { Type::STREAM };
+        let kind = kind.nonblocking().cloexec();
         let socket = Socket::new(Domain::for_address(address), kind, None).map_err(failed())?;
         let state = match socket.connect(&address.into()) {
             Err(e) if is(&e, &OURS) => return Err(failed()(e)),
             Err(e) if !is(&e, &[Errno::EINPROGRESS, Errno::EINTR]) => ConnState::Refused(e.to_string()),
-            Ok(()) | Err(_) => ConnState::Connecting { request },
+            Ok(()) | Err(_) => begun,
         };
         let statuses = match target {
             Target::Http { statuses, .. } => statuses.clone(),
-            Target::Tcp(_) => vec![],
+            Target::Tcp(_) | Target::Dns { .. } => vec![],
         };
-        Ok(Self { stream: socket.into(), state, statuses, timeout, deadline: now + timeout })
+        Ok(Self { socket, state, statuses, timeout, deadline: now + timeout })
     }
 
     /// When to call [`Probe::poll`] even if nothing has happened.
@@ -145,7 +165,7 @@ impl Probe {
             match &mut self.state {
                 ConnState::Refused(reason) => return Ok(Poll::Failed(std::mem::take(reason))),
                 ConnState::Connecting { request } => {
-                    if !connected(&self.stream)? {
+                    if !connected(&self.socket)? {
                         return Ok(Poll::Pending(Interest::Writable));
                     }
                     if request.is_empty() {
@@ -154,19 +174,12 @@ impl Probe {
                     self.state = ConnState::Sending { request: std::mem::take(request), sent: 0 };
                 }
                 ConnState::Sending { request, sent } => {
-                    match self.stream.write(&request[*sent..]) {
-                        Ok(count) => *sent += count,
-                        Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                            return Ok(Poll::Pending(Interest::Writable));
-                        }
-                        Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                        Err(e) => return Err(e),
+                    if !send(&mut self.socket, request, sent)? {
+                        return Ok(Poll::Pending(Interest::Writable));
                     }
-                    if *sent == request.len() {
-                        self.state = ConnState::Reading { answer: Vec::new() };
-                    }
+                    self.state = ConnState::Reading { answer: Vec::new() };
                 }
-                ConnState::Reading { answer } => match read(&mut self.stream, answer) {
+                ConnState::Reading { answer } => match read(&mut self.socket, answer) {
                     Err(e) if e.kind() == ErrorKind::WouldBlock => {
                         return Ok(Poll::Pending(Interest::Readable));
                     }
@@ -177,6 +190,9 @@ impl Probe {
                         }
                     }
                 },
+                ConnState::Asking { query, is_sent, foreign } => {
+                    return ask(&mut self.socket, query, is_sent, foreign);
+                }
             }
         }
     }
@@ -184,7 +200,7 @@ impl Probe {
     /// The kernel's reason for the end of the connection, and whether it had been established.
     fn lost(&self, e: &io::Error) -> String {
         match self.state {
-            ConnState::Refused(_) | ConnState::Connecting { .. } => e.to_string(),
+            ConnState::Refused(_) | ConnState::Connecting { .. } | ConnState::Asking { .. } => e.to_string(),
             ConnState::Sending { .. } | ConnState::Reading { .. } => format!("connected, then: {e}"),
         }
     }
@@ -196,6 +212,10 @@ impl Probe {
             ConnState::Reading { answer } if !answer.is_empty() => {
                 format!("the answer began, but its first line did not end {within}")
             }
+            ConnState::Asking { foreign: 0, .. } => format!("no answer {within}"),
+            ConnState::Asking { foreign, .. } => {
+                format!("no answer {within} (other datagrams: {foreign})")
+            }
             ConnState::Sending { .. } | ConnState::Reading { .. } => {
                 format!("connected, but no answer {within}")
             }
@@ -206,40 +226,86 @@ impl Probe {
 /// The connection, which is closed when the probe is dropped.
 impl AsFd for Probe {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
+        self.socket.as_fd()
     }
 }
 
-/// Empty for TCP. A space or line end in the host or path could turn the request into a different one.
-fn request(target: &Target) -> io::Result<Vec<u8>> {
-    let Target::Http { host, path, .. } = target else { return Ok(Vec::new()) };
-    if [host, path].into_iter().any(|part| part.contains(|c: char| c.is_whitespace() || c.is_control())) {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "a space or control character in host or path"));
+/// The first state. A space or line end in the host or path could turn the request into a different one.
+fn begin(target: &Target) -> io::Result<ConnState> {
+    match target {
+        Target::Tcp(_) => Ok(ConnState::Connecting { request: vec![] }),
+        Target::Http { host, path, .. } => {
+            let is_bad = |part: &String| part.contains(|c: char| c.is_whitespace() || c.is_control());
+            if is_bad(host) || is_bad(path) {
+                let why = "a space or control character in host or path";
+                return Err(io::Error::new(ErrorKind::InvalidInput, why));
+            }
+            Ok(ConnState::Connecting { request: http::request(host, path) })
+        }
+        Target::Dns { name, record, .. } => {
+            // The standard library has the kernel's random numbers, and this is how to get at them.
+            let [a, b, ..] = RandomState::new().build_hasher().finish().to_be_bytes();
+            Ok(ConnState::Asking { query: dns::query([a, b], name, record.1), is_sent: false, foreign: 0 })
+        }
     }
-    Ok(http::request(host, path))
+}
+
+/// Sends the query, or receives one datagram: a flood of others must not keep the caller busy. The kernel passes on none but
+/// those of the resolver's address and port.
+fn ask(socket: &mut Socket, query: &[u8], is_sent: &mut bool, foreign: &mut u32) -> io::Result<Poll> {
+    let mut datagram = [0; READ];
+    let outcome = if *is_sent { socket.read(&mut datagram) } else { socket.write(query) };
+    let is_later = |e: &io::Error| matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted);
+    match outcome {
+        Err(e) if is_later(&e) && !*is_sent => return Ok(Poll::Pending(Interest::Writable)),
+        Err(e) if !is_later(&e) => return Err(e),
+        Ok(length) if *is_sent => match dns::answer(query, &datagram[..length]) {
+            Answer::Record => return Ok(Poll::Passed),
+            Answer::NoRecord => return Ok(Poll::Failed("answered without such a record".into())),
+            Answer::Failure(code) => {
+                return Ok(Poll::Failed(format!("answered {}", dns::failure(code))));
+            }
+            Answer::Foreign => *foreign += 1,
+        },
+        Ok(_) | Err(_) => *is_sent = true,
+    }
+    Ok(Poll::Pending(Interest::Readable))
 }
 
 /// Whether the connection is established.
 ///
 /// # Errors
 /// It failed.
-fn connected(stream: &TcpStream) -> io::Result<bool> {
-    if let Some(e) = stream.take_error()? {
+fn connected(socket: &Socket) -> io::Result<bool> {
+    if let Some(e) = socket.take_error()? {
         return Err(e);
     }
-    let Ok(peer) = stream.peer_addr() else { return Ok(false) };
+    let Ok(peer) = socket.peer_addr() else { return Ok(false) };
     // If nothing listens on a port of the ephemeral range, the kernel may assign this very port to our socket, which then
     // connects to itself.
-    if stream.local_addr()? == peer {
+    if socket.local_addr()? == peer {
         return Err(Errno::ECONNREFUSED.into());
     }
     Ok(true)
 }
 
+/// Sends what is left of the request. Returns whether nothing is left.
+fn send(socket: &mut Socket, request: &[u8], sent: &mut usize) -> io::Result<bool> {
+    while *sent < request.len() {
+        match socket.write(&request[*sent..]) {
+            Ok(count) => *sent += count,
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(false),
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(true)
+}
+
 /// Reads once and appends to `answer` up to its limit. Returns how many octets were read.
-fn read(stream: &mut TcpStream, answer: &mut Vec<u8>) -> io::Result<usize> {
+fn read(socket: &mut Socket, answer: &mut Vec<u8>) -> io::Result<usize> {
     let mut octets = [0; READ];
-    let count = stream.read(&mut octets)?;
+    let count = socket.read(&mut octets)?;
     let room = LONGEST_LINE - answer.len();
     answer.extend_from_slice(&octets[..count.min(room)]);
     Ok(count)
@@ -281,6 +347,9 @@ mod tests {
         };
         assert_eq!(Target::Tcp(address).to_string(), "tcp 127.0.0.1:80");
         assert_eq!(http.to_string(), "http://127.0.0.1:80/health");
+        let dns = |record| Target::Dns { address, name: "example.com".into(), record };
+        assert_eq!(dns(("A", 1)).to_string(), "dns example.com@127.0.0.1:80");
+        assert_eq!(dns(("AAAA", 28)).to_string(), "dns example.com/AAAA@127.0.0.1:80");
         let six = Target::Tcp("[::1]:443".parse().unwrap());
         assert_eq!(six.to_string(), "tcp [::1]:443");
     }
@@ -292,13 +361,7 @@ mod tests {
         socket.connect(&socket.local_addr().unwrap()).unwrap();
         let deadline = Instant::from_millis(1000);
         let state = ConnState::Connecting { request: Vec::new() };
-        let mut probe = Probe {
-            stream: socket.into(),
-            state,
-            statuses: vec![],
-            timeout: Duration::from_secs(1),
-            deadline,
-        };
+        let mut probe = Probe { socket, state, statuses: vec![], timeout: Duration::from_secs(1), deadline };
         assert_eq!(probe.poll(Instant::START), Poll::Failed("Connection refused (os error 111)".to_owned()));
     }
 
