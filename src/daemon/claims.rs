@@ -184,14 +184,23 @@ impl ClaimWatch {
         self.unsettled.deadline()
     }
 
-    /// The claims that are conflicts, and how often each was made.
-    pub(super) fn conflicts(&mut self, now: Instant, routers: &[Router]) -> Vec<(RouterId, Claim, u64)> {
-        self.unsettled.take(now, HANDOVER, |RouterId(n)| {
+    /// The claims that are conflicts, and how often each was made. Asks the hosts whose claims may be some.
+    pub(super) fn conflicts(
+        &mut self,
+        now: Instant,
+        routers: &[Router],
+        network: &mut Network,
+    ) -> Vec<(RouterId, Claim, u64)> {
+        let of = |RouterId(n): RouterId| {
             let telemetry = routers[n].telemetry();
             // What came before belongs to the last election.
             let heard = routers[n].rival_heard().filter(|heard| *heard >= telemetry.since());
             (view(&routers[n]), heard)
-        })
+        };
+        let ask = |(RouterId(n), index): unsettled::Place, claim: &Claim| {
+            routers[n].source().is_some_and(|source| network.ask(index, source, claim.address, claim.mac))
+        };
+        self.unsettled.take(now, HANDOVER, of, ask)
     }
 
     /// Reads the claims that a socket received. Another interface of this host in the same network may answer too. Returns
@@ -212,6 +221,7 @@ impl ClaimWatch {
             let router = &routers[place.router.0];
             let (role, in_role) = (router.role(), now.since(router.telemetry().since()));
             let interval = router.instance().settings().interval.duration();
+            let repeated = self.unsettled.repeated((place.router, index), &claim, now);
             if claim.is_answer && role == Role::Master {
                 contested.push(place.router);
                 // A network where unicast is needed may answer for every address.
@@ -219,6 +229,9 @@ impl ClaimWatch {
                 if !place.answered(now, interval) || is_unicast {
                     continue;
                 }
+            }
+            if repeated {
+                continue;
             }
             let followed = master_of(router);
             let known = place.master.filter(|(master, _)| Some(*master) == followed).map(|(_, mac)| mac);
@@ -228,7 +241,9 @@ impl ClaimWatch {
                     place.master = Some((master, claim.mac));
                     self.outdated = true;
                 }
-                Verdict::Conflict => self.unsettled.add(place.router, claim, now, interval, view(router)),
+                Verdict::Conflict => {
+                    self.unsettled.add((place.router, index), claim, now, interval, view(router));
+                }
             }
         }
         concerned(&contested, routers)

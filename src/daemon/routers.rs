@@ -172,8 +172,8 @@ impl Routers {
     /// Retries whatever no notification would announce, and reports the claims that turned out to be conflicts.
     pub(super) fn retry(&mut self, poller: &Poller) {
         let now = self.dispatcher.clock().exact();
-        let (routers, _) = self.dispatcher.parts();
-        for (id, claim, count) in self.claims.conflicts(now, routers) {
+        let (routers, network) = self.dispatcher.parts();
+        for (id, claim, count) in self.claims.conflicts(now, routers, network) {
             routers[id.0].claimed(now, claim, count);
         }
         if self.retry_at.take_if(|at| *at <= now).is_some() {

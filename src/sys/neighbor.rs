@@ -197,7 +197,7 @@ impl Announcer {
     }
 
     /// Asks the VRRP routers on the link whether they have `address`. `source`: an address of ours, of the same family. `to`:
-    /// the hardware address of the only host to ask, or that of all, over IPv4.
+    /// the hardware address of the only host to ask, or that of all, over IPv4; over IPv6 all that have it are asked.
     ///
     /// # Errors
     /// The interface is down or gone.

@@ -46,13 +46,21 @@ fn a_third_host_that_claims_the_address_is_reported_by_master_and_backup() {
     for router in [&pair.a, &pair.b] {
         assert_eq!(conflicts(router), 0, "the master's own announcements are none");
     }
+    // It does not have it any more when it is asked.
+    claim(&pair.client, Node::VIP, 1);
+    std::thread::sleep(seconds(5));
+    for router in [&pair.a, &pair.b] {
+        assert_eq!((conflicts(router), router.run.log.since(0, "Another host").len()), (0, 0));
+    }
+    pair.client.ip("address add 10.77.0.100/32 dev enp0s3");
     claim(&pair.client, Node::VIP, 1);
     claim(&pair.client, Node::VIP, 2);
     claim(&pair.client, [10, 77, 0, 99].into(), 1);
     let who = format!("warning: (VI_1) Another host ({}) answers for 10.77.0.100", pair.client.mac());
     for router in [&pair.a, &pair.b] {
         router.run.log.wait_for(&who, seconds(2));
-        assert_eq!(conflicts(router), 2);
+        // A master goes on asking.
+        assert!(conflicts(router) >= 2, "{}", conflicts(router));
         assert_eq!(router.run.log.since(0, "Another host").len(), 1, "logged once");
         let (_, status) = command(router, &["status", "--json"]);
         assert!(status.contains("answers for 10.77.0.100"), "{status}");
@@ -83,6 +91,7 @@ fn an_ipv6_address_on_another_host_is_reported() {
     let router = Router::start(Kind::Ours, &host, &Node::plain(200).with("VIP", "fe80::100 fd77::100"));
     router.run.log.wait_for("Entering MASTER STATE", START);
     std::thread::sleep(millis(500));
+    other.ip("-6 address add fd77::100/128 dev enp0s3 nodad");
     claim_v6(&other, "fd77::101".parse().expect("an address"));
     claim_v6(&other, "fd77::100".parse().expect("an address"));
     router.run.log.wait_for(&format!("Another host ({}) answers for fd77::100", other.mac()), seconds(2));
@@ -104,6 +113,7 @@ fn an_excluded_address_on_another_host_is_reported_and_a_change_of_master_is_not
     for router in [&pair.a, &pair.b] {
         assert_eq!(router.run.log.since(0, "Another host"), [""; 0]);
     }
+    pair.client.ip("address add 10.77.0.101/32 dev enp0s3");
     claim(&pair.client, [10, 77, 0, 101].into(), 2);
     pair.a.run.log.wait_for("Another host … answers for 10.77.0.101", seconds(2));
 }

@@ -1,5 +1,5 @@
 //! Claims of other hosts that are not conflicts yet: two masters of one group that find each other claim the addresses
-//! before the advert that explains it. Knows no socket.
+//! before the advert that explains it, and a host may have given the address up since. Knows no socket.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,17 +12,35 @@ use crate::vrrp::Role;
 /// How late a router that advertises may be.
 const PATIENCE: Duration = Duration::from_millis(20);
 
+/// How long a host that was asked again has for its answer, or for another claim.
+const ANSWER: Duration = Duration::from_secs(3);
+
 /// The role of a router, and the master that it follows.
 pub(super) type View = (Role, Option<IpAddr>);
+
+/// Where the host that claims an address was heard, and for which router.
+pub(super) type Place = (RouterId, u32);
+
+/// How far a claim has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// An advert may explain it.
+    New,
+    /// None has: the host was asked whether it still has the address.
+    Asked,
+    /// It has claimed it again.
+    Repeated,
+}
 
 /// The first claim of an address to be settled, and the number of further ones.
 #[derive(Debug)]
 struct Open {
-    router: RouterId,
+    place: Place,
     claim: Claim,
     count: u64,
     at: Instant,
-    /// Until then another router of the group advertises.
+    stage: Stage,
+    /// The end of the stage: until then another router of the group advertises, or the host answers.
     due: Instant,
     view: View,
 }
@@ -33,42 +51,65 @@ pub(super) struct Unsettled(Vec<Open>);
 
 impl Unsettled {
     /// Another host claimed an address `at` a time when its router had this view.
-    pub(super) fn add(
-        &mut self,
-        router: RouterId,
-        claim: Claim,
-        at: Instant,
-        interval: Duration,
-        view: View,
-    ) {
-        let same = |open: &&mut Open| (open.router, open.claim.address) == (router, claim.address);
+    pub(super) fn add(&mut self, place: Place, claim: Claim, at: Instant, interval: Duration, view: View) {
+        if self.repeated(place, &claim, at) {
+            return;
+        }
+        let same = |open: &&mut Open| (open.place, open.claim.address) == (place, claim.address);
         if let Some(open) = self.0.iter_mut().find(same) {
             open.count += 1;
         } else {
-            self.0.push(Open { router, claim, count: 1, at, due: at + interval + PATIENCE, view });
+            let due = at + interval + PATIENCE;
+            self.0.push(Open { place, claim, count: 1, at, stage: Stage::New, due, view });
         }
     }
 
-    /// When [`Unsettled::take`] has something.
+    /// Returns whether this is the answer of a host that was asked again, or another claim of it.
+    pub(super) fn repeated(&mut self, place: Place, claim: &Claim, at: Instant) -> bool {
+        let asked = |open: &&mut Open| {
+            let same = (open.place, open.claim.address, open.claim.mac) == (place, claim.address, claim.mac);
+            same && open.stage == Stage::Asked
+        };
+        let Some(open) = self.0.iter_mut().find(asked) else { return false };
+        (open.stage, open.due) = (Stage::Repeated, at);
+        true
+    }
+
+    /// When [`Unsettled::take`] has something to do.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.0.iter().map(|open| open.due).min()
     }
 
-    /// The conflicts: claims that no other router of the group explains, and their number. `of` returns a router's view, and
-    /// when an advert of a router came that it does not follow; that explains claims for this long.
+    /// The conflicts, and their number: claims that no other router of the group explains, by hosts that still have the
+    /// address. `of` returns a router's view, and when an advert of a router came that it does not follow; that explains
+    /// claims for this long. `ask` asks the host; false if it cannot be asked.
     pub(super) fn take(
         &mut self,
         now: Instant,
         explains: Duration,
         of: impl Fn(RouterId) -> (View, Option<Instant>),
+        mut ask: impl FnMut(Place, &Claim) -> bool,
     ) -> Vec<(RouterId, Claim, u64)> {
-        let due = self.0.extract_if(.., |open| open.due <= now);
-        let unexplained = due.filter(|open| {
-            let (view, heard) = of(open.router);
+        let mut conflicts = vec![];
+        self.0.retain_mut(|open| {
+            if open.due > now {
+                return true;
+            }
+            let (view, heard) = of(open.place.0);
             // An advert after the claim is 0 before it.
-            open.view == view && heard.is_none_or(|heard| open.at.since(heard) > explains)
+            let is_explained =
+                open.view != view || heard.is_some_and(|heard| open.at.since(heard) <= explains);
+            if is_explained || open.stage == Stage::Asked {
+                return false;
+            }
+            if open.stage == Stage::New && ask(open.place, &open.claim) {
+                (open.stage, open.due) = (Stage::Asked, now + ANSWER);
+                return true;
+            }
+            conflicts.push((open.place.0, open.claim, open.count));
+            false
         });
-        unexplained.map(|open| (open.router, open.claim, open.count)).collect()
+        conflicts
     }
 }
 
@@ -78,6 +119,7 @@ mod tests {
 
     const EXPLAINS: Duration = Duration::from_millis(400);
     const ROUTER: RouterId = RouterId(0);
+    const PLACE: Place = (ROUTER, 2);
     const MASTER: View = (Role::Master, None);
 
     fn at(ms: u64) -> Instant {
@@ -88,35 +130,69 @@ mod tests {
         Claim { address: address.into(), mac: [2, 0, 0, 0, 0, last], is_answer: false }
     }
 
-    /// A claim at 10 s, and whether it is a conflict later with this view and advert.
-    fn is_conflict(view: View, heard: Option<u64>) -> bool {
+    /// A claim at 10 s.
+    fn claimed() -> Unsettled {
         let mut unsettled = Unsettled::default();
-        unsettled.add(ROUTER, claim([10, 0, 0, 2], 1), at(10_000), Duration::from_secs(1), MASTER);
+        unsettled.add(PLACE, claim([10, 0, 0, 2], 1), at(10_000), Duration::from_secs(1), MASTER);
         assert_eq!(unsettled.deadline(), Some(at(11_020)));
-        assert_eq!(unsettled.take(at(11_019), EXPLAINS, |_| unreachable!()), []);
-        let taken = unsettled.take(at(11_020), EXPLAINS, |_| (view, heard.map(at)));
-        assert_eq!(unsettled.deadline(), None);
-        !taken.is_empty()
+        unsettled
+    }
+
+    /// Whether it is asked about with this view and advert.
+    fn is_open(view: View, heard: Option<u64>) -> bool {
+        let mut unsettled = claimed();
+        assert_eq!(unsettled.take(at(11_019), EXPLAINS, |_| unreachable!(), |_, _| unreachable!()), []);
+        let mut asked = 0;
+        let of = |_| (view, heard.map(at));
+        let taken = unsettled.take(at(11_020), EXPLAINS, of, |place, claim| {
+            assert_eq!((place, claim.mac[5]), (PLACE, 1));
+            asked += 1;
+            true
+        });
+        assert_eq!((taken, unsettled.deadline().is_some()), (vec![], asked == 1));
+        asked == 1
     }
 
     #[test]
-    fn a_claim_is_a_conflict_unless_an_advert_explains_it() {
-        assert!(is_conflict(MASTER, None));
-        assert!(is_conflict(MASTER, Some(9_599)), "that router has given up");
+    fn a_host_is_asked_again_unless_an_advert_explains_its_claim() {
+        assert!(is_open(MASTER, None));
+        assert!(is_open(MASTER, Some(9_599)), "that router has given up");
         for heard in [9_600, 9_999, 10_000, 10_900] {
-            assert!(!is_conflict(MASTER, Some(heard)), "a lower router advertises at {heard}");
+            assert!(!is_open(MASTER, Some(heard)), "a lower router advertises at {heard}");
         }
         let master = Some([10, 0, 0, 12].into());
-        assert!(!is_conflict((Role::Backup, master), None), "the other one has won");
+        assert!(!is_open((Role::Backup, master), None), "the other one has won");
+    }
+
+    #[test]
+    fn it_is_a_conflict_if_that_host_claims_it_again() {
+        let of = |_| (MASTER, None);
+        // By an answer, or by another announcement; at once.
+        for again in [11_021, 14_000] {
+            let mut unsettled = claimed();
+            assert_eq!(unsettled.take(at(11_020), EXPLAINS, of, |_, _| true), []);
+            unsettled.add(PLACE, claim([10, 0, 0, 2], 9), at(again), Duration::ZERO, MASTER);
+            assert_eq!(unsettled.take(at(again), EXPLAINS, of, |_, _| true), [], "another host did");
+            assert!(unsettled.repeated(PLACE, &claim([10, 0, 0, 2], 1), at(again)));
+            assert_eq!(unsettled.deadline(), Some(at(again)));
+            let taken = unsettled.take(at(again), EXPLAINS, of, |_, _| unreachable!());
+            assert_eq!(taken, [(ROUTER, claim([10, 0, 0, 2], 1), 2)]);
+        }
+        let mut unsettled = claimed();
+        assert_eq!(unsettled.take(at(11_020), EXPLAINS, of, |_, _| true), []);
+        assert_eq!(unsettled.take(at(14_020), EXPLAINS, of, |_, _| true), [], "it has given up");
+        assert_eq!(unsettled.deadline(), None);
+        let taken = claimed().take(at(11_020), EXPLAINS, of, |_, _| false);
+        assert_eq!(taken.len(), 1, "it cannot be asked");
     }
 
     #[test]
     fn several_claims_of_an_address_are_one_with_a_number() {
         let mut unsettled = Unsettled::default();
         for (n, address) in [(1, [10, 0, 0, 2]), (2, [10, 0, 0, 2]), (3, [10, 0, 0, 3])] {
-            unsettled.add(ROUTER, claim(address, n), at(10_000), Duration::ZERO, MASTER);
+            unsettled.add(PLACE, claim(address, n), at(10_000), Duration::ZERO, MASTER);
         }
-        let taken = unsettled.take(at(10_020), EXPLAINS, |_| (MASTER, None));
+        let taken = unsettled.take(at(10_020), EXPLAINS, |_| (MASTER, None), |_, _| false);
         assert_eq!(taken, [(ROUTER, claim([10, 0, 0, 2], 1), 2), (ROUTER, claim([10, 0, 0, 3], 3), 1)]);
     }
 }

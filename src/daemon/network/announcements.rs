@@ -79,4 +79,17 @@ impl Network {
             }
         }
     }
+
+    /// Asks one host on the link whether it has the address. Returns whether it could be asked.
+    pub(in crate::daemon) fn ask(
+        &mut self,
+        index: u32,
+        source: IpAddr,
+        address: IpAddr,
+        mac: [u8; 6],
+    ) -> bool {
+        let announcer =
+            self.announcer(index).ok().flatten().filter(|_| Family::of(source) == Family::of(address));
+        announcer.is_some_and(|announcer| announcer.solicit(source, address, Some(mac)).is_ok())
+    }
 }

@@ -53,6 +53,11 @@ impl Router {
         Some(interfaces.outside_all_subnets(vip.address, &binding.interface))
     }
 
+    /// The address that it sends from.
+    pub(in crate::daemon) fn source(&self) -> Option<IpAddr> {
+        self.binding()?.source
+    }
+
     /// Another host claims one of its addresses.
     pub(in crate::daemon) fn claimed(&mut self, now: Instant, claim: Claim, count: u64) {
         let subject = subject(&self.config, self.binding.as_ref(), &self.watched, &self.culprits);
