@@ -221,16 +221,15 @@ impl ClaimWatch {
             let router = &routers[place.router.0];
             let (role, in_role) = (router.role(), now.since(router.telemetry().since()));
             let interval = router.instance().settings().interval.duration();
-            let repeated = self.unsettled.repeated((place.router, index), &claim, now);
+            let here = (place.router, index);
+            let mut counts = !self.unsettled.repeated(here, &claim, now);
             if claim.is_answer && role == Role::Master {
                 contested.push(place.router);
                 // A network where unicast is needed may answer for every address.
                 let is_unicast = !router.config().protocol.peers.is_empty();
-                if !place.answered(now, interval) || is_unicast {
-                    continue;
-                }
+                counts &= place.answered(now, interval) && !is_unicast;
             }
-            if repeated {
+            if !counts {
                 continue;
             }
             let followed = master_of(router);
@@ -241,9 +240,7 @@ impl ClaimWatch {
                     place.master = Some((master, claim.mac));
                     self.outdated = true;
                 }
-                Verdict::Conflict => {
-                    self.unsettled.add((place.router, index), claim, now, interval, view(router));
-                }
+                Verdict::Conflict => self.unsettled.add(here, claim, now, interval, view(router)),
             }
         }
         concerned(&contested, routers)
