@@ -13,6 +13,13 @@ use crate::time::Instant;
 /// the best backup before they act, and much shorter than any skew of the RFC.
 const FAST_SKEW: Duration = Duration::from_millis(4);
 
+/// How long a successor stays one without being named again, or three intervals if that is longer. The master names it again every
+/// ten seconds, so a lifeline that stalls while adverts pass does not keep an old name.
+const NAMED_FOR: Duration = Duration::from_secs(30);
+
+/// How much later than the first advert of a successor a priority 0 of the master before may come. It repeats it for 8 ms.
+const LATE_RELEASE: Duration = Duration::from_millis(100);
+
 /// How many adverts in a row a master must have sent before a lower priority of it is a fall. Of two speakers behind one
 /// address, each advert may be the other's.
 const STEADY_ADVERTS: u8 = 2;
@@ -34,6 +41,17 @@ pub(super) struct Backup {
     lower: Option<Peer>,
     /// When the first advert of a lower priority came. The preempt delay starts then.
     lower_since: Option<Instant>,
+    /// The master that we follow has named us its successor.
+    named: Option<Named>,
+    /// The master that we followed before, and when we left it for another one.
+    before: Option<(IpAddr, Instant)>,
+}
+
+/// When it did, and with which priority of ours it compared the others.
+#[derive(Clone, Copy, Debug, Hash)]
+struct Named {
+    at: Instant,
+    priority: Priority,
 }
 
 /// The reason why the Master_Down_Timer runs. Its deadline is derived, so a change of our priority moves it exactly.
@@ -45,18 +63,15 @@ enum Wait {
     Yielded { since: Instant, at_most: Instant, skew: Skew, why: Why },
 }
 
-#[derive(Clone, Copy, Debug, Hash)]
+/// From the longest to the shortest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Skew {
     /// Skew_Time.
     Rfc,
     /// The same fraction of [`FAST_SKEW`].
     Fast,
-}
-
-impl Skew {
-    const fn of(fast: bool) -> Self {
-        if fast { Self::Fast } else { Self::Rfc }
-    }
+    /// The successor has none: all others wait for theirs.
+    None,
 }
 
 impl Backup {
@@ -71,6 +86,8 @@ impl Backup {
             accepted: 0,
             lower: None,
             lower_since: None,
+            named: None,
+            before: None,
         }
     }
 
@@ -94,15 +111,34 @@ impl Backup {
                 let wait = match skew {
                     Skew::Rfc => settings.skew(own, self.interval),
                     Skew::Fast => own.skew_of(FAST_SKEW),
+                    Skew::None => Duration::ZERO,
                 };
                 at_most.min(since + wait)
             }
         }
     }
 
-    /// The master that we replace if the Master_Down_Timer fires after the fast skew.
+    /// The master at `from` names us its successor, since ours with this priority is the best claim that it knows; `None`: another
+    /// backup, or none.
+    pub(super) fn name(&mut self, now: Instant, from: IpAddr, named: Option<Priority>) {
+        if self.master.is_some_and(|master| master.address == from) {
+            self.named = named.map(|priority| Named { at: now, priority });
+        }
+    }
+
+    /// Whether the master has named us, lately enough, and our priority has not fallen since.
+    pub(super) fn is_successor(&self, now: Instant, own: Priority) -> bool {
+        let lasts = NAMED_FOR.max(self.interval.duration() * 3);
+        self.named.is_some_and(|named| named.priority <= own && now.since(named.at) < lasts)
+    }
+
+    fn fast_skew(&self, now: Instant, own: Priority) -> Skew {
+        if self.is_successor(now, own) { Skew::None } else { Skew::Fast }
+    }
+
+    /// The master that we replace if the Master_Down_Timer fires after the fast skew, or without one.
     pub(super) fn takes_over_fast_from(&self) -> Option<IpAddr> {
-        let fast = matches!(self.wait, Wait::Yielded { skew: Skew::Fast, .. });
+        let fast = matches!(self.wait, Wait::Yielded { skew: Skew::Fast | Skew::None, .. });
         self.master.filter(|_| fast).map(|master| master.address)
     }
 
@@ -138,7 +174,11 @@ impl Backup {
         let again = self.master.is_some_and(|master| master.address == peer.address);
         let accepted = if again { STEADY_ADVERTS.min(self.accepted + 1) } else { 1 };
         let other = self.other_than(peer.address);
-        *self = Self { other, accepted, lower_since, ..Self::following(now, settings, peer, interval) };
+        let named = self.named.filter(|_| again);
+        let left = self.master.filter(|_| !again).map(|master| (master.address, now));
+        let before = left.or(self.before);
+        let following = Self::following(now, settings, peer, interval);
+        *self = Self { other, accepted, lower_since, named, before, ..following };
         (!known).then_some(Report::Master(peer))
     }
 
@@ -156,7 +196,8 @@ impl Backup {
     }
 
     /// RFC 3768 §6.4.2: after priority 0 we wait only for Skew_Time; if it came from the master that we follow, only for
-    /// the fast skew.
+    /// the fast skew. The successor waits for the next advert: after a second priority 0, or a priority below ours, the master has
+    /// given way for good; after a higher one it stays.
     fn released(
         &mut self,
         now: Instant,
@@ -166,8 +207,18 @@ impl Backup {
         budget: &mut TakeoverBudget,
     ) -> Report {
         let ours = settings.fast && self.master.is_some_and(|master| master.address == from);
-        let fast = ours && budget.admits(now, self.interval.duration());
-        self.yielded(now, settings, own, Skew::of(fast), Why::Released(from));
+        // Its successor may be so quick that we heard that one first.
+        let late = |(before, left): (IpAddr, Instant)| before == from && now.since(left) < LATE_RELEASE;
+        if settings.fast && !ours && self.before.is_some_and(late) {
+            return Report::Released(from);
+        }
+        let again = matches!(self.wait, Wait::Yielded { why: Why::Released(before), .. } if before == from);
+        let skew = match ours && budget.admits(now, self.interval.duration()) {
+            true if again => self.fast_skew(now, own),
+            true => Skew::Fast,
+            false => Skew::Rfc,
+        };
+        self.yielded(now, settings, own, skew, Why::Released(from));
         Report::Released(from)
     }
 
@@ -186,10 +237,11 @@ impl Backup {
         let interval = self.interval.duration();
         if let Some((last, other)) = self.other.take_if(|(last, _)| now.since(*last) < interval * 3 / 2) {
             (self.master, self.advertised, self.accepted) = (Some(other), Some(last), 1);
+            self.named = None;
             return Some(Report::Master(other));
         }
-        let fast = budget.admits(now, interval);
-        self.yielded(now, settings, own, Skew::of(fast), Why::Died(master));
+        let skew = if budget.admits(now, interval) { self.fast_skew(now, own) } else { Skew::Rfc };
+        self.yielded(now, settings, own, skew, Why::Died(master));
         Some(Report::Died(from))
     }
 
@@ -209,7 +261,7 @@ impl Backup {
             // After its priority 0 there is no doubt.
             let sure = self.accepted >= STEADY_ADVERTS || self.takes_over_fast_from().is_some();
             if budget.admits(now, self.interval.duration()) && sure {
-                self.yielded(now, settings, own, Skew::Fast, Why::Preempt(peer));
+                self.yielded(now, settings, own, self.fast_skew(now, own), Why::Preempt(peer));
             }
         }
         if master.is_some() {
@@ -221,8 +273,10 @@ impl Backup {
 
     fn yielded(&mut self, now: Instant, settings: &Settings, own: Priority, skew: Skew, why: Why) {
         // The deadline only moves nearer.
-        if let Wait::Yielded { skew: Skew::Fast, why: before, .. } = &mut self.wait {
-            *before = why;
+        if let Wait::Yielded { skew: before, why: reason, .. } = &mut self.wait
+            && *before >= skew.max(Skew::Fast)
+        {
+            *reason = why;
             return;
         }
         let at_most = self.master_down_at(settings, own);

@@ -37,6 +37,9 @@ pub enum Event<'a> {
     /// lifeline, and its host no longer answers for the addresses. Comes after every advert that had been received by
     /// then: an advert that follows is the sign of a live router, and restores the full timer.
     Died { from: IpAddr },
+    /// The master at this address has compared the priorities of its backups, as they told it over their lifelines: with
+    /// this priority, ours is the best claim. `None`: another one is better, or the master does not say any more.
+    Successor { from: IpAddr, named: Option<Priority> },
     /// The kernel refused a virtual address: the last [`Action::Acquire`] or [`Action::Renew`] failed.
     Refused,
     /// No advert since the last [`Event::Sent`] could be sent; once for each that could not.

@@ -124,6 +124,12 @@ impl Instance {
         if let State::Backup(backup) = &self.state { backup.master } else { None }
     }
 
+    /// Whether it takes over without a skew, since the master that it follows has named it.
+    pub fn is_successor(&self, now: Instant) -> bool {
+        let State::Backup(backup) = &self.state else { return false };
+        self.settings.fast && !self.drained && backup.is_successor(now, self.priority)
+    }
+
     /// When [`Event::Timer`] is due. Every call of [`Instance::handle`] can change it.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.state {
@@ -150,6 +156,7 @@ impl Instance {
             Event::Timer => self.timer(now),
             Event::Advert { from, advert } => self.advert(now, from, advert),
             Event::Died { from } => self.died(now, from),
+            Event::Successor { from, named } => self.name(now, from, named),
             Event::Refused => self.refused(now),
             Event::Unsent => self.unsent(now),
             Event::Sent => self.sent(now),
@@ -378,6 +385,13 @@ impl Instance {
         let State::Backup(backup) = &mut self.state else { return vec![] };
         let report = backup.died(now, &self.settings, self.priority, from, &mut self.fast_takeovers);
         report.map(Action::Report).into_iter().collect()
+    }
+
+    fn name(&mut self, now: Instant, from: IpAddr, named: Option<Priority>) -> Vec<Action> {
+        if let State::Backup(backup) = &mut self.state {
+            backup.name(now, from, named);
+        }
+        vec![]
     }
 
     /// RFC 3768 §6.4.3, RFC 9568 §6.4.3.

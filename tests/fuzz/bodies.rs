@@ -134,7 +134,7 @@ impl World {
     fn step(&mut self, choices: &mut Choices<'_>) {
         const CAUSES: [Cause; 5] =
             [Cause::Interface, Cause::Vrid, Cause::Service, Cause::Tracked, Cause::Partner];
-        match choices.octet() % 19 {
+        match choices.octet() % 20 {
             0 => self.event(Event::Startup),
             1 => self.event(Event::Shutdown),
             2 => {
@@ -153,6 +153,10 @@ impl World {
             15 => self.event(Event::Contested),
             16 => self.event(Event::Drain { force: choices.yes() }),
             17 => self.event(Event::Undrain),
+            19 => {
+                let (from, priority) = (self.peer(choices.octet()), choices.octet());
+                self.event(Event::Successor { from, named: Priority::new(priority) });
+            }
             9 | 10 => self.advert(choices),
             11 => self.wait(Duration::from_millis(u64::from(choices.octet()) * 40)),
             _ => {

@@ -146,6 +146,12 @@ fn step(router: &mut Instance, now: Instant, event: &str) -> String {
         ["contested"] => router.handle(now, Event::Contested),
         ["address", "lost"] => router.handle(now, Event::AddressLost),
         ["died", from] => router.handle(now, Event::Died { from: from.parse().unwrap() }),
+        ["successor", from, "none"] => {
+            router.handle(now, Event::Successor { from: from.parse().unwrap(), named: None })
+        }
+        ["successor", from, "prio", p] => {
+            router.handle(now, Event::Successor { from: from.parse().unwrap(), named: Some(priority(p)) })
+        }
         ["priority", p] => router.handle(now, Event::Priority(priority(p))),
         ["settings", ref rest @ ..] => {
             let settings = settings(router, rest);

@@ -2,7 +2,7 @@
 //! `simulation.rs` draws long histories at random, this draws every short one.
 //!
 //! It starts with a steady master. A step is the delivery or the loss of one packet, one timer, the death, start, stop,
-//! yield or drain of one router, or a cut that isolates one host, or its end. A packet may take up to [`FLIGHT`], which is longer than
+//! yield or drain of one router, a master's name for one backup or another, or a cut that isolates one host, or its end. A packet may take up to [`FLIGHT`], which is longer than
 //! the fast skew, and a timer may be late by up to [`SLACK`], so all their orders occur. Each path has at most the number of
 //! deaths, losses and so on of its [`Budget`]. What is checked in every state:
 //!
@@ -10,7 +10,8 @@
 //! * two hosts hold it only for a few flights after the last loss or cut, and no host holds it for at most the longest
 //!   Master_Down_Interval;
 //! * after the death of the only holder, if it was master for an interval and a half, another one holds it within the fast
-//!   skew, provided that a backup with a full takeover budget had a lifeline and no packet was in flight;
+//!   skew, provided that a backup with a full takeover budget had a lifeline and no packet was in flight; if the master had
+//!   named that backup its successor, without a skew;
 //! * a death does not move the address if the backup has heard another master, and none gives way to a lower one;
 //! * after the last step of each path, without further disturbance, the routers settle on one master, the best one.
 //!
@@ -84,6 +85,8 @@ enum Step {
     /// An operator takes it out of service, if another router takes over.
     Drain(usize),
     Undrain(usize),
+    /// Its master names it the successor. Of three, two may be named: a master may lie, and a name may be stale.
+    Name(usize),
     Isolate(usize),
     Heal,
 }
@@ -97,6 +100,7 @@ struct Budget {
     stops: u8,
     yields: u8,
     drains: u8,
+    names: u8,
     cuts: u8,
 }
 
@@ -199,7 +203,7 @@ impl Network {
 
     fn steps(&self) -> Vec<Step> {
         let mut steps = vec![];
-        let Budget { deaths, starts, losses, stops, yields, drains, cuts } = self.budget;
+        let Budget { deaths, starts, losses, stops, yields, drains, names, cuts } = self.budget;
         let mut before = None;
         for flight in &self.flights {
             if before.replace(flight.channel()) != Some(flight.channel())
@@ -215,6 +219,7 @@ impl Network {
         for (n, host) in self.hosts.iter().enumerate() {
             let router = &host.router;
             let (role, up) = (router.role(), self.is_up(n));
+            let is_successor = router.is_successor(self.now);
             let lowered = router.priority() != router.settings().priority;
             // A process takes longer to start than its last packets fly, unless a cut holds them up.
             let flying = self.flights.iter().any(|f| f.from == n && !self.is_cut(f.from, f.to));
@@ -226,7 +231,9 @@ impl Network {
                 (up && deaths > 0, Step::Kill(n)),
                 (!up && starts > 0 && !flying, Step::Start(n)),
                 (role == Role::Master && stops > 0, Step::Stop(n)),
-                (role == Role::Master && yields > 0 && !owner && !lowered, Step::Yield(n)),
+                // A name crosses the fall of its backup's priority.
+                ((role == Role::Master || is_successor) && yields > 0 && !owner && !lowered, Step::Yield(n)),
+                (router.master().is_some() && names > 0 && !is_successor, Step::Name(n)),
                 (lowered, Step::Recover(n)),
                 (up && drains > 0 && !router.is_drained() && !router.is_draining(), Step::Drain(n)),
                 (router.is_drained(), Step::Undrain(n)),
@@ -276,7 +283,8 @@ impl Network {
             | Step::Yield(_)
             | Step::Recover(_)
             | Step::Drain(_)
-            | Step::Undrain(_) => {}
+            | Step::Undrain(_)
+            | Step::Name(_) => {}
         }
         self.guaranteed = self.guaranteed.max(self.now);
         self.promised = None;
@@ -297,6 +305,8 @@ impl Network {
             }
             Step::Yield(n) => {
                 self.budget.yields -= 1;
+                // A backup that was better until now has discarded what it heard.
+                self.hosts.iter_mut().for_each(|h| h.heard_by[n] = false);
                 self.event(n, Event::Priority(Priority::new(1).unwrap()))
             }
             Step::Recover(n) => {
@@ -312,6 +322,12 @@ impl Network {
                 self.event(n, Event::Drain { force: false })
             }
             Step::Undrain(n) => self.event(n, Event::Undrain),
+            Step::Name(n) => {
+                self.budget.names -= 1;
+                let router = &self.hosts[n].router;
+                let (Some(master), named) = (router.master(), Some(router.priority())) else { return Ok(()) };
+                self.event(n, Event::Successor { from: master.address, named })
+            }
             Step::Deliver(_) | Step::Lose(_) | Step::Timer(_) | Step::Isolate(_) | Step::Heal => Ok(()),
         }
     }
@@ -389,8 +405,10 @@ impl Network {
             .filter(|to| !self.hosts[*to].router.is_drained())
             .filter(|to| self.hosts[*to].router.master().is_some_and(|master| master.address == address(n)))
             .collect();
-        let ready = backups.iter().any(|backup| !self.hosts[*backup].took_over);
-        self.promised = (alone && known && ready).then_some(self.now + FLIGHT + FAST_SKEW + SLACK);
+        let mut ready = backups.iter().map(|n| &self.hosts[*n]).filter(|backup| !backup.took_over).peekable();
+        let promises = alone && known && ready.peek().is_some();
+        let skew = if ready.any(|b| b.router.is_successor(self.now)) { Duration::ZERO } else { FAST_SKEW };
+        self.promised = promises.then_some(self.now + FLIGHT + skew + SLACK);
         for to in backups {
             self.send(n, to, Packet::Fin);
         }
@@ -647,19 +665,22 @@ fn explore(start: &Network, depth: usize) -> usize {
 }
 
 /// One disturbance of each kind.
-const EACH: Budget = Budget { deaths: 1, starts: 1, losses: 1, stops: 1, yields: 1, drains: 0, cuts: 1 };
+const EACH: Budget = Budget { deaths: 1, starts: 1, losses: 1, stops: 1, yields: 1, cuts: 1, ..NOTHING };
 /// A crash, a restart, and another crash.
 const CRASHES: Budget = Budget { deaths: 2, starts: 1, losses: 1, ..NOTHING };
 /// A crash of a router that yields or stops, or of its successor.
 const LEAVING: Budget = Budget { deaths: 1, losses: 1, stops: 1, yields: 1, ..NOTHING };
 /// A crash and a restart that another host does not see.
 const CUTS: Budget = Budget { deaths: 1, starts: 1, cuts: 1, ..NOTHING };
-const NOTHING: Budget = Budget { deaths: 0, starts: 0, losses: 0, stops: 0, yields: 0, drains: 0, cuts: 0 };
+/// One successor or two, named at any time, and a master that dies, yields or stops.
+const NAMES: Budget = Budget { deaths: 1, losses: 1, stops: 1, yields: 1, names: 2, ..NOTHING };
+const NOTHING: Budget =
+    Budget { deaths: 0, starts: 0, losses: 0, stops: 0, yields: 0, drains: 0, names: 0, cuts: 0 };
 /// A drain of one router while another one dies or is drained as well.
 const DRAINS: Budget = Budget { deaths: 1, losses: 1, drains: 2, ..NOTHING };
 
 /// Explores from a steady start, with preemption and without.
-fn explore_all(priorities: &[&[u8]], depths: [(Budget, usize); 5]) {
+fn explore_all(priorities: &[&[u8]], depths: [(Budget, usize); 6]) {
     for (priorities, preempt) in priorities.iter().flat_map(|p| [(p, true), (p, false)]) {
         for (budget, depth) in depths {
             let states = explore(&Network::steady(priorities, preempt, budget), depth);
@@ -672,11 +693,11 @@ fn explore_all(priorities: &[&[u8]], depths: [(Budget, usize); 5]) {
 #[test]
 fn two_routers_settle_after_every_short_history() {
     let priorities: [&[u8]; 3] = [&[13, 12], &[255, 100], &[100, 100]];
-    explore_all(&priorities, [(EACH, 6), (CRASHES, 13), (LEAVING, 8), (CUTS, 12), (DRAINS, 8)]);
+    explore_all(&priorities, [(EACH, 6), (CRASHES, 13), (LEAVING, 8), (CUTS, 12), (DRAINS, 8), (NAMES, 8)]);
 }
 
 #[test]
 fn three_routers_settle_after_every_short_history() {
     let priorities: [&[u8]; 2] = [&[13, 12, 11], &[200, 100, 100]];
-    explore_all(&priorities, [(EACH, 5), (CRASHES, 8), (LEAVING, 6), (CUTS, 8), (DRAINS, 6)]);
+    explore_all(&priorities, [(EACH, 5), (CRASHES, 8), (LEAVING, 6), (CUTS, 8), (DRAINS, 6), (NAMES, 6)]);
 }

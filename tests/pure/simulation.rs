@@ -6,6 +6,7 @@
 //! * on an uncut wire, two hosts hold the address only while a packet travels there and back; and while any router can
 //!   work, no host holds it for at most the longest Master_Down_Interval;
 //! * after the death of a master, its backup takes over within the fast skew;
+//! * the backup that the master has named its successor takes over without one, and no other backup does;
 //! * a host that is paused forever loses the address with its lease;
 //! * after any cuts, the last announcement that a client heard is the master's;
 //! * while nothing happens, nothing moves, for an hour.
@@ -81,6 +82,8 @@ struct Wire {
     none: Option<Instant>,
     /// How often a router has changed its role.
     transitions: usize,
+    /// The hosts that became master, in that order.
+    took_over: Vec<usize>,
     /// The host that announced the address last. Clients hear all hosts, on whatever side.
     announced: Option<usize>,
 }
@@ -123,6 +126,7 @@ impl Wire {
             several: None,
             none: None,
             transitions: 0,
+            took_over: vec![],
             announced: None,
         }
     }
@@ -157,6 +161,7 @@ impl Wire {
         let host = &self.hosts[n];
         self.transitions += usize::from(host.router.role() != before);
         let master = host.router.role() == Role::Master;
+        self.took_over.extend((master && before != Role::Master).then_some(n));
         assert_eq!(host.holds_until.is_some(), master, "the master, and no other, holds the address");
         // Otherwise the daemon would spin. A rise in priority may leave one in the past, for one Timer.
         let ahead = host.router.deadline().is_none_or(|at| at > self.now);
@@ -340,6 +345,8 @@ enum Operation {
     Die(usize),
     Kill(usize),
     FalseDeath(usize),
+    /// Its master names it the successor: truly, with a stale or a false priority, or no longer.
+    Name(usize, u8),
     LoseAddress(usize),
     Refuse(usize, bool),
     Drain(usize, bool),
@@ -350,7 +357,7 @@ impl Operation {
     /// The host it is done to, where there is one.
     fn host(&self) -> usize {
         use Operation::{Clear, Cut, Die, Drain, FalseDeath, Fault, Heal, Kill, LoseAddress, Loss, Pause};
-        use Operation::{Priority, Refuse, Resume, Start, Stop, Undrain, Wait};
+        use Operation::{Name, Priority, Refuse, Resume, Start, Stop, Undrain, Wait};
         match *self {
             Pause(n)
             | Resume(n)
@@ -362,6 +369,7 @@ impl Operation {
             | Die(n)
             | Kill(n)
             | FalseDeath(n)
+            | Name(n, _)
             | LoseAddress(n)
             | Drain(n, _)
             | Undrain(n)
@@ -395,6 +403,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => host.clone().prop_map(Operation::Die),
         2 => host.clone().prop_map(Operation::Kill),
         1 => host.clone().prop_map(Operation::FalseDeath),
+        3 => (host.clone(), any::<u8>()).prop_map(|(n, p)| Operation::Name(n, p)),
         1 => host.clone().prop_map(Operation::LoseAddress),
         1 => (host.clone(), any::<bool>()).prop_map(|(n, r)| Operation::Refuse(n, r)),
         1 => (host.clone(), any::<bool>()).prop_map(|(n, force)| Operation::Drain(n, force)),
@@ -444,6 +453,13 @@ fn perform(wire: &mut Wire, operation: &Operation) {
         Operation::FalseDeath(_) => {
             if let Some(master) = wire.hosts[n].router.master() {
                 wire.event(n, Event::Died { from: master.address });
+            }
+        }
+        Operation::Name(_, p) => {
+            let router = &wire.hosts[n].router;
+            let named = if p < 128 { Some(router.priority()) } else { Priority::new(p - 128) };
+            if let Some(master) = router.master() {
+                wire.event(n, Event::Successor { from: master.address, named });
             }
         }
         Operation::LoseAddress(_) => wire.event(n, Event::AddressLost),
@@ -782,4 +798,75 @@ proptest! {
         wire.wait(Duration::from_secs(10));
         wire.settled();
     }
+}
+
+impl Wire {
+    /// The master names the best of its backups.
+    fn name_successor(&mut self, master: usize) -> Option<usize> {
+        let backups = (0..self.hosts.len()).filter(|n| self.follows(*n, master));
+        let best = backups.max_by_key(|n| (self.hosts[*n].router.priority(), *n))?;
+        let (from, priority) = (self.hosts[master].address, self.hosts[best].router.priority());
+        self.event(best, Event::Successor { from, named: Some(priority) });
+        Some(best)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 500,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/pure/simulation.regressions"))),
+        ..ProptestConfig::default()
+    })]
+
+    /// With these priorities, every other backup waits longer than two packets fly.
+    #[test]
+    fn the_successor_takes_over_without_a_skew_and_no_other_backup_does(
+        priorities in prop::collection::vec(2..120u8, 3..=5),
+        dice: u32,
+        phase in 0..1_000_000u64,
+        way in 0..3u8,
+    ) {
+        let routers: Vec<_> = priorities.iter().map(|priority| (*priority, true)).collect();
+        let mut wire = Wire::new(&routers, true);
+        wire.dice = dice;
+        (0..routers.len()).for_each(|n| wire.event(n, Event::Startup));
+        wire.wait(Duration::from_secs(10) + Duration::from_micros(phase));
+        let master = wire.masters(0)[0];
+        let successor = wire.name_successor(master).unwrap();
+        let before = wire.took_over.len();
+        match way {
+            0 => wire.event(master, Event::Priority(Priority::new(1).unwrap())),
+            1 => wire.event(master, Event::Fault(Cause::Service)),
+            _ => {
+                let packets = wire.flying.len();
+                kill(&mut wire, master);
+                // Those without a lifeline wait for silence.
+                let to = |f: &Flight| f.to == successor;
+                prop_assume!(wire.flying[packets..].iter().any(to) && wire.adverts_from(master).next().is_none());
+            }
+        }
+        wire.wait(FLIGHT);
+        prop_assert!(wire.masters(0).contains(&successor), "{:?} instead of {successor}", wire.masters(0));
+        wire.wait(Duration::from_secs(20));
+        prop_assert_eq!(&wire.took_over[before..], [successor]);
+        wire.settled();
+    }
+}
+
+/// A master that lies, or two that are cut off from each other, may have named several.
+#[test]
+fn of_several_that_are_named_the_best_is_master_after_one_flight() {
+    let mut wire = Wire::new(&[(200, true), (100, true), (50, true), (10, true)], true);
+    (0..4).for_each(|n| wire.event(n, Event::Startup));
+    wire.wait(Duration::from_secs(10));
+    let from = wire.hosts[0].address;
+    for n in 1..4 {
+        let named = Some(wire.hosts[n].router.priority());
+        wire.event(n, Event::Successor { from, named });
+    }
+    wire.event(0, Event::Fault(Cause::Service));
+    wire.wait(FLIGHT * 2);
+    assert_eq!(wire.masters(0), [1]);
+    wire.wait(Duration::from_secs(20));
+    assert_eq!(wire.masters(0), [1]);
 }
