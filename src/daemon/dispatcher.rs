@@ -43,7 +43,7 @@ pub(super) struct Dispatcher {
     network: Network,
     history: History,
     notifications: Vec<Notification>,
-    /// A router has another role or follows another master.
+    /// A router has another role or priority, or follows another master.
     roles_changed: bool,
     /// Routers whose last advert could not be sent, and the number of it.
     unsent: Vec<(RouterId, u64)>,
@@ -116,7 +116,7 @@ impl Dispatcher {
         self.history.add_evidence(id.0, now, fact);
     }
 
-    /// Whether a router has another role, or follows another master, since the last call.
+    /// Whether a router has another role or priority, or follows another master, since the last call.
     pub(super) fn take_roles_changed(&mut self) -> bool {
         std::mem::take(&mut self.roles_changed)
     }
@@ -222,8 +222,10 @@ impl Dispatcher {
 
     /// Records the facts for `why` and the program to run. The router is still in its previous state.
     fn record(&mut self, now: Instant, id: RouterId, report: &Report) {
-        self.roles_changed |=
-            matches!(report, Report::Transition { .. } | Report::Master(_) | Report::Drain(_));
+        self.roles_changed |= matches!(
+            report,
+            Report::Transition { .. } | Report::Master(_) | Report::Drain(_) | Report::Priority { .. }
+        );
         match report {
             Report::Priority { from, to } => {
                 self.history.add_evidence(id.0, now, format!("priority {from} to {to}"));

@@ -5,6 +5,7 @@ mod messages;
 pub(super) mod needs;
 mod sockets;
 
+use std::net::IpAddr;
 use std::num::NonZeroU16;
 
 use super::router::Router;
@@ -15,7 +16,7 @@ use crate::sys::limits::Descriptors;
 use crate::time::{Instant, millis};
 use crate::token::{Poller, Token};
 use crate::vrrp::Role;
-use needs::{followed, is_silenced};
+use needs::{News, followed, is_silenced};
 use sockets::Sockets;
 
 #[derive(Debug)]
@@ -46,7 +47,7 @@ impl Lifelines {
         } else if let Token::LifelineListener(number) = token {
             sockets.accept(number, routers.network().interfaces(), now, poller);
         }
-        report_deaths(sockets, routers);
+        report(sockets, routers);
     }
 
     /// Opens and closes lifelines as the routers need them, before their adverts are sent.
@@ -60,7 +61,7 @@ impl Lifelines {
                 let _ = routers.network_mut().announce_on(link, address);
             }
         }
-        report_deaths(sockets, routers);
+        report(sockets, routers);
     }
 
     /// Has the guard follow the leases while a backup is connected, and tells the backups what is guarded.
@@ -82,6 +83,8 @@ impl Lifelines {
     pub(super) fn status(&self, router: &Router, now: Instant) -> LifelineStatus {
         let Some(sockets) = &self.sockets else { return off() };
         let silent = |guarded| is_silenced(guarded, router.config().family());
+        let status =
+            LifelineStatus { successor: successor(sockets, router, now), ..LifelineStatus::default() };
         match router.role() {
             _ if !router.config().protocol.fast => off(),
             Role::Master => {
@@ -92,11 +95,11 @@ impl Lifelines {
                     peers: sockets.backups(),
                     guarded: Some(silent(sockets.guarded())),
                     problem: problem.map(str::to_owned),
-                    ..LifelineStatus::default()
+                    ..status
                 }
             }
             Role::Backup if let Some(master) = followed(router) => {
-                let status = LifelineStatus { peers: vec![master.address], ..LifelineStatus::default() };
+                let status = LifelineStatus { peers: vec![master.address], ..status };
                 match sockets.state(master, router.config().protocol.vrid) {
                     State::Connecting => LifelineStatus { state: "connecting", ..status },
                     State::Connected { since, guarded } => LifelineStatus {
@@ -118,9 +121,21 @@ impl Lifelines {
     }
 }
 
-fn report_deaths(sockets: &mut Sockets, routers: &mut Routers) {
-    for death in sockets.take_deaths() {
-        routers.died(&death);
+fn report(sockets: &mut Sockets, routers: &mut Routers) {
+    for news in sockets.take_news() {
+        match news {
+            News::Died(death) => routers.died(&death),
+            News::Named(from, named) => routers.named(from, &named),
+        }
+    }
+}
+
+/// On a master the backup that takes over from it without a skew, on a backup its own address if it is the one.
+fn successor(sockets: &Sockets, router: &Router, now: Instant) -> Option<IpAddr> {
+    let source = router.binding()?.source?;
+    match router.role() {
+        Role::Master => sockets.successor(source, router.config().protocol.vrid),
+        Role::Backup | Role::Init | Role::Fault => router.instance().is_successor(now).then_some(source),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::exchange::Exchange;
 use super::frame::{Decoder, Frame, Guarded, Identity, Malformed, Routers};
 use super::pace::Budget;
 use crate::ids::LifelineId;
@@ -63,6 +64,8 @@ pub(super) struct Connection {
     /// Which virtual routers the processes at either end have, as far as they have said it.
     pub(super) theirs: Vec<Routers>,
     ours: Vec<Routers>,
+    /// What both ends have told each other about priorities.
+    pub(super) exchange: Exchange,
     decoder: Decoder,
     frames: Budget,
 }
@@ -81,6 +84,7 @@ impl Connection {
             said: None,
             theirs: vec![],
             ours: vec![],
+            exchange: Exchange::new(now),
             decoder: Decoder::default(),
             frames: Budget::new(FRAMES, now),
         }
@@ -145,7 +149,7 @@ impl Connection {
         let gone: Vec<_> = gone.map(|said| Routers::at(said.from)).collect();
         let new = routers.iter().copied().filter(|now| !self.ours.contains(now));
         let frames = greeting.into_iter().chain(new.chain(gone).map(Frame::Routers));
-        let octets = frames.flat_map(Frame::octets).collect();
+        let octets = frames.flat_map(|frame| frame.octets()).collect();
         self.ours = routers.to_vec();
         octets
     }
@@ -155,7 +159,10 @@ impl Connection {
         match (before, guarded) {
             (None, Some(guarded)) => Some(Frame::Greeting { identity, guarded }),
             (Some(before), Some(now)) if before != now => Some(Frame::Guarded(now)),
-            (Some(_), None) => Some(Frame::Goodbye),
+            (Some(_), None) => {
+                self.exchange.forget_named();
+                Some(Frame::Goodbye)
+            }
             (Some(_), Some(_)) | (None, None) => None,
         }
     }
@@ -171,6 +178,12 @@ impl Connection {
     /// Whether both ends have one of these.
     pub(super) fn has_any(&self, routers: &[Routers]) -> bool {
         self.theirs.iter().any(|theirs| routers.iter().any(|ours| ours.overlap(theirs)))
+    }
+
+    /// Whether the process there says that it has this virtual router of the family of `from`, wherever.
+    pub(super) fn speaks_for(&self, from: IpAddr, vrid: u8) -> bool {
+        let same = |routers: &Routers| routers.from.is_ipv4() == from.is_ipv4() && routers.has(vrid);
+        self.theirs.iter().any(same)
     }
 
     /// The frames that are complete with `octets`.

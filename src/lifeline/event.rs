@@ -1,7 +1,7 @@
 //! What happens to connections, and what to do about it, as values.
 
 use super::connection::Endpoint;
-use super::frame::{Guarded, Routers};
+use super::frame::{Guarded, Priorities, Routers};
 use super::host::Trouble;
 use crate::ids::LifelineId;
 use crate::time::Instant;
@@ -55,6 +55,12 @@ pub enum Action {
         from: Vec<Endpoint>,
         guarded: Guarded,
         routers: Vec<Routers>,
+    },
+    /// The master at this address has named us the successor of these virtual routers, with these priorities of ours; with 0,
+    /// it no longer does.
+    Named {
+        from: Endpoint,
+        named: Priorities,
     },
     /// There is a lifeline to this master.
     Connected(Endpoint),

@@ -10,10 +10,9 @@ const VERSION: u8 = 1;
 const GREETING: u8 = 1;
 const GUARDED: u8 = 2;
 const GOODBYE: u8 = 3;
-/// Reserved: the name of the backup that may skip the skew. Like every type that we do not know, it is skipped.
-#[cfg(test)]
 const SUCCESSOR: u8 = 4;
 const ROUTERS: u8 = 5;
+const STANDBY: u8 = 6;
 
 const GUARDED_V4: u8 = 1;
 const GUARDED_V6: u8 = 2;
@@ -63,6 +62,11 @@ impl Routers {
         self.vrids[usize::from(vrid / 8)] & 1 << (vrid % 8) != 0
     }
 
+    /// The VRIDs, ascending.
+    pub(super) fn vrids(&self) -> impl Iterator<Item = u8> {
+        (1..=u8::MAX).filter(|vrid| self.has(*vrid))
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.vrids == [0; 32]
     }
@@ -74,28 +78,56 @@ impl Routers {
     }
 
     fn octets(&self) -> Vec<u8> {
-        let address = match self.from {
-            IpAddr::V4(v4) => v4.octets().to_vec(),
-            IpAddr::V6(v6) => v6.octets().to_vec(),
-        };
-        // Of 4 or 16 octets.
-        let length = u8::try_from(address.len()).unwrap_or(u8::MAX);
-        [&[length][..], &address, &self.vrids].concat()
+        [&address(self.from)[..], &self.vrids].concat()
     }
 
     fn parse(payload: &[u8]) -> Option<Self> {
-        let (length, rest) = payload.split_first()?;
-        let (from, rest): (IpAddr, _) = match length {
-            4 => rest.split_first_chunk::<4>().map(|(address, rest)| ((*address).into(), rest))?,
-            16 => rest.split_first_chunk::<16>().map(|(address, rest)| ((*address).into(), rest))?,
-            _ => return None,
-        };
+        let (from, rest) = parse_address(payload)?;
         Some(Self { from, vrids: *rest.first_chunk()? })
     }
 }
 
+/// The priorities of backups of the master at this address, by VRID; 0: none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Priorities {
+    pub from: IpAddr,
+    pub of: Vec<(u8, u8)>,
+}
+
+impl Priorities {
+    /// The most in one frame.
+    pub(super) const MOST: usize = 119;
+
+    fn octets(&self) -> Vec<u8> {
+        let pairs = self.of.iter().take(Self::MOST).flat_map(|(vrid, priority)| [*vrid, *priority]);
+        address(self.from).into_iter().chain(pairs).collect()
+    }
+
+    fn parse(payload: &[u8]) -> Option<Self> {
+        let (from, rest) = parse_address(payload)?;
+        Some(Self { from, of: rest.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect() })
+    }
+}
+
+/// Its length, and then the address.
+fn address(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(v4) => [&[4][..], &v4.octets()].concat(),
+        IpAddr::V6(v6) => [&[16][..], &v6.octets()].concat(),
+    }
+}
+
+fn parse_address(payload: &[u8]) -> Option<(IpAddr, &[u8])> {
+    let (length, rest) = payload.split_first()?;
+    match length {
+        4 => rest.split_first_chunk::<4>().map(|(address, rest)| ((*address).into(), rest)),
+        16 => rest.split_first_chunk::<16>().map(|(address, rest)| ((*address).into(), rest)),
+        _ => None,
+    }
+}
+
 /// A message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
     /// From now on, the end of the connection is the death of this process.
     Greeting { identity: Identity, guarded: Guarded },
@@ -105,11 +137,16 @@ pub enum Frame {
     Goodbye,
     /// In place of those with the same source address. From either end.
     Routers(Routers),
+    /// From a backup: with which priorities it follows this master. Those that are not listed stay as they were.
+    Standby(Priorities),
+    /// From a master: the backup that receives this is the successor of these virtual routers, since its priorities are the
+    /// best; with 0 it no longer is. Those that are not listed stay as they were, and are named again.
+    Successor(Priorities),
 }
 
 impl Frame {
     /// The frame as it is sent.
-    pub fn octets(self) -> Vec<u8> {
+    pub fn octets(&self) -> Vec<u8> {
         let (kind, payload) = match self {
             Self::Greeting { identity, guarded } => {
                 (GREETING, [&MAGIC[..], &[VERSION], &identity.0, &[guarded.octet()]].concat())
@@ -117,8 +154,10 @@ impl Frame {
             Self::Guarded(guarded) => (GUARDED, vec![guarded.octet()]),
             Self::Goodbye => (GOODBYE, vec![]),
             Self::Routers(routers) => (ROUTERS, routers.octets()),
+            Self::Standby(priorities) => (STANDBY, priorities.octets()),
+            Self::Successor(priorities) => (SUCCESSOR, priorities.octets()),
         };
-        // No payload is longer than 49 octets.
+        // No payload is longer than 255 octets.
         let length = u8::try_from(payload.len()).unwrap_or(u8::MAX);
         [&[kind, length][..], &payload].concat()
     }
@@ -138,6 +177,10 @@ impl Frame {
             (GUARDED, [flags, ..]) => Self::Guarded(Guarded::of(*flags)),
             (GOODBYE, _) => Self::Goodbye,
             (ROUTERS, payload) => Self::Routers(Routers::parse(payload).ok_or(Malformed::NotALifeline)?),
+            (STANDBY, payload) => Self::Standby(Priorities::parse(payload).ok_or(Malformed::NotALifeline)?),
+            (SUCCESSOR, payload) => {
+                Self::Successor(Priorities::parse(payload).ok_or(Malformed::NotALifeline)?)
+            }
             (GREETING | GUARDED, _) => return Err(Malformed::NotALifeline),
             _ => return Ok(None),
         }))
@@ -204,12 +247,26 @@ mod tests {
         expected.extend([&[0; 29][..], &[0x80]].concat());
         assert_eq!(Frame::Routers(routers).octets(), expected);
         assert!(routers.has(8) && !routers.has(9));
+        let priorities = Priorities { from: [10, 0, 0, 11].into(), of: vec![(51, 100), (52, 0)] };
+        let octets = b"\x09\x04\x0a\x00\x00\x0b\x33\x64\x34\x00";
+        assert_eq!(Frame::Successor(priorities.clone()).octets(), [b"\x04", &octets[..]].concat());
+        assert_eq!(Frame::Standby(priorities).octets(), [b"\x06", &octets[..]].concat());
+    }
+
+    #[test]
+    fn a_frame_has_room_for_the_priorities_of_one_ipv6_address() {
+        let of = (1..=255).map(|vrid| (vrid, vrid)).collect();
+        let priorities = Priorities { from: [0xfe; 16].into(), of };
+        let octets = Frame::Standby(priorities.clone()).octets();
+        assert_eq!((octets.len(), octets[1]), (257, 255));
+        let of = priorities.of[..Priorities::MOST].to_vec();
+        assert_eq!(frames(&octets, 99), [Ok(Some(Frame::Standby(Priorities { of, ..priorities })))]);
     }
 
     #[test]
     fn unknown_frames_and_later_octets_are_skipped() {
         let longer = b"\x01\x10VILL\x01\x01\x02\x03\x04\x05\x06\x07\x08\x02??\x03\x01!";
-        let octets = [&longer[..], &[SUCCESSOR, 3, 9, 9, 9], &[0xff, 0]].concat();
+        let octets = [&longer[..], &[7, 3, 9, 9, 9], &[0xff, 0]].concat();
         let greeting = Frame::Greeting { identity: IDENTITY, guarded: Guarded { v4: false, v6: true } };
         let expected = [Ok(Some(greeting)), Ok(Some(Frame::Goodbye)), Ok(None), Ok(None)];
         assert_eq!(frames(&octets, usize::MAX), expected);
@@ -222,7 +279,15 @@ mod tests {
         assert_eq!(frames(&octets, 99), [Err(Malformed::Version(2))]);
         octets[2] = b'X';
         assert_eq!(frames(&octets, 99), [Err(Malformed::NotALifeline)]);
-        for short in [&b"\x01\x05VILL\x01"[..], b"\x01\x00", b"\x02\x00", b"\x05\x00", b"\x05\x02\x04\x0a"] {
+        for short in [
+            &b"\x01\x05VILL\x01"[..],
+            b"\x01\x00",
+            b"\x02\x00",
+            b"\x05\x00",
+            b"\x05\x02\x04\x0a",
+            b"\x04\x00",
+            b"\x06\x02\x05\x0a",
+        ] {
             assert_eq!(frames(short, 99), [Err(Malformed::NotALifeline)]);
         }
     }
@@ -230,6 +295,15 @@ mod tests {
     prop_compose! {
         fn guarded()(v4: bool, v6: bool) -> Guarded {
             Guarded { v4, v6 }
+        }
+    }
+
+    prop_compose! {
+        fn priorities()(
+            from: IpAddr,
+            of in proptest::collection::vec(any::<(u8, u8)>(), 0..=Priorities::MOST),
+        ) -> Priorities {
+            Priorities { from, of }
         }
     }
 
@@ -241,6 +315,8 @@ mod tests {
             Just(Frame::Goodbye),
             (any::<IpAddr>(), any::<[u8; 32]>())
                 .prop_map(|(from, vrids)| Frame::Routers(Routers { from, vrids })),
+            priorities().prop_map(Frame::Standby),
+            priorities().prop_map(Frame::Successor),
         ]
     }
 
@@ -250,7 +326,7 @@ mod tests {
             sent in proptest::collection::vec(frame(), 0..8),
             at_once in 1usize..40,
         ) {
-            let octets: Vec<_> = sent.iter().flat_map(|frame| frame.octets()).collect();
+            let octets: Vec<_> = sent.iter().flat_map(Frame::octets).collect();
             let read: Vec<_> = frames(&octets, at_once).into_iter().map(|frame| frame.unwrap().unwrap()).collect();
             prop_assert_eq!(read, sent);
         }

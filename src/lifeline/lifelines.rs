@@ -5,11 +5,15 @@
 //! closes it so. Nothing else counts, neither a reset nor a closed port: a firewall may answer for a process that lives.
 //! A host or a link that fails is silent, and silence is what the adverts are for.
 
+mod needed;
+mod succession;
+
 use std::time::Duration;
 
 use super::accepted;
 use super::connection::{Connection, Endpoint, Heard, Way, speaks};
 use super::event::{Action, Close, End, Failure, State};
+use super::exchange::Ranks;
 use super::frame::{Frame, Guarded, Identity, Malformed, Routers};
 use super::host::{Host, Trouble, Wanted};
 use super::pace::Budget;
@@ -35,6 +39,7 @@ pub struct Lifelines {
     serving: Option<Guarded>,
     /// The virtual routers of this process.
     routers: Vec<Routers>,
+    ranks: Ranks,
     hosts: Vec<Host>,
     connections: Vec<Connection>,
     attempts: Budget,
@@ -49,6 +54,7 @@ impl Lifelines {
             identity,
             serving: None,
             routers: vec![],
+            ranks: Ranks::default(),
             hosts: vec![],
             connections: vec![],
             attempts: Budget::new(ATTEMPTS, now),
@@ -67,7 +73,8 @@ impl Lifelines {
         let waits = self.connections.iter().filter_map(|c| self.patience(c));
         let attempts = self.hosts.iter().filter(|host| self.needs_attempt(host));
         let attempts = attempts.map(|host| host.retry_at.max(self.attempts.next()));
-        waits.chain(attempts).min()
+        let untold = self.connections.iter().filter_map(|c| c.exchange.deadline());
+        waits.chain(attempts).chain(untold).min()
     }
 
     /// The lifeline to the master of the virtual router with this VRID.
@@ -93,8 +100,8 @@ impl Lifelines {
     }
 
     /// From the next call of [`Lifelines::want`] on, the virtual routers of this process, whatever their state.
-    pub fn set_routers(&mut self, routers: Vec<Routers>) {
-        self.routers = routers;
+    pub fn set_routers(&mut self, routers: Vec<Routers>, ranks: Ranks) {
+        (self.routers, self.ranks) = (routers, ranks);
     }
 
     /// The hosts to connect to from now on, each once, and what to greet with; `None`: we are master of nothing.
@@ -156,6 +163,7 @@ impl Lifelines {
         if let Some(connection) = self.connection(id) {
             connection.establish(now);
             self.announce();
+            self.tell(now);
         }
     }
 
@@ -192,6 +200,7 @@ impl Lifelines {
             self.close(id);
             self.trouble(now, remote, trouble);
         }
+        self.tell(now);
     }
 
     /// Returns why the connection is of no use any more.
@@ -204,8 +213,12 @@ impl Lifelines {
             }
             return Ok(());
         }
+        if let Frame::Standby(priorities) = frame {
+            connection.exchange.learn_standby(&priorities);
+            return Ok(());
+        }
         let Some(connection) = self.connection(id).filter(|c| c.may_hear()) else { return Ok(()) };
-        let (remote, way) = (connection.remote, connection.way);
+        let remote = connection.remote;
         match (frame, &mut connection.heard) {
             (Frame::Greeting { identity, .. }, Heard::Greeting { identity: known, .. })
                 if identity != *known =>
@@ -218,18 +231,31 @@ impl Lifelines {
                 self.close_second(id, identity);
             }
             (Frame::Guarded(new), Heard::Greeting { guarded, .. }) => *guarded = new,
+            (Frame::Successor(named), Heard::Greeting { identity, .. }) => {
+                let (bound, named) = (*identity, connection.exchange.learn_named(named));
+                self.named(Some(bound), named);
+            }
             (Frame::Goodbye, heard) => {
                 *heard = Heard::Quiet(now);
-                let hosts = self.hosts.iter_mut();
-                hosts.filter(|host| host.endpoint == remote).for_each(|host| host.bound = None);
-                if way == Way::Opened {
-                    return Err(Trouble::Closed);
-                }
-                self.close_unneeded();
+                return self.goodbye(id);
             }
-            (Frame::Routers(_), _) => {}
+            (Frame::Routers(_) | Frame::Standby(_) | Frame::Successor(_), _) => {}
             (Frame::Guarded(_), Heard::Quiet(_)) => return Err(Trouble::NotALifeline),
         }
+        Ok(())
+    }
+
+    /// The process there is no master any more.
+    fn goodbye(&mut self, id: LifelineId) -> Result<(), Trouble> {
+        let Some(connection) = self.connection(id) else { return Ok(()) };
+        let (remote, way) = (connection.remote, connection.way);
+        let named = connection.exchange.take_named();
+        self.named(None, named);
+        self.hosts.iter_mut().filter(|host| host.endpoint == remote).for_each(|host| host.bound = None);
+        if way == Way::Opened {
+            return Err(Trouble::Closed);
+        }
+        self.close_unneeded();
         Ok(())
     }
 
@@ -255,8 +281,8 @@ impl Lifelines {
 
     /// The connection ended.
     pub fn ended(&mut self, now: Instant, id: LifelineId, end: End) {
-        let Some(connection) = self.remove(id) else { return };
-        let remote = connection.remote;
+        let Some(mut connection) = self.remove(id) else { return };
+        let (remote, named) = (connection.remote, connection.exchange.take_named());
         match (connection.heard, end) {
             (Heard::Greeting { identity, guarded }, End::Finished) => {
                 self.died(now, identity, guarded, connection.theirs);
@@ -265,6 +291,9 @@ impl Lifelines {
             (Heard::Quiet(_), _) if connection.may_hear() => self.trouble(now, remote, Trouble::Closed),
             (Heard::Quiet(_), _) => {}
         }
+        // After the death, if it is one: the successor is to know of it first.
+        self.named(None, named);
+        self.tell(now);
     }
 
     /// Our end of the connection is gone with the address or the link that it was on: neither end hears more of it.
@@ -281,7 +310,8 @@ impl Lifelines {
 
     /// Nothing more could be sent on it: its reader is slow, or it broke.
     pub fn stuck(&mut self, now: Instant, id: LifelineId) {
-        if let Some(connection) = self.remove(id) {
+        if let Some(mut connection) = self.remove(id) {
+            self.named(None, connection.exchange.take_named());
             self.actions.push(Action::Close { id, how: Close::Abort });
             match connection.identity() {
                 Some(identity) => self.unbind(now, identity),
@@ -329,6 +359,7 @@ impl Lifelines {
     /// Does what is due: closes what is not needed, gives up on what does not answer, and tries again.
     pub fn expire(&mut self, now: Instant) {
         self.close_unneeded();
+        self.tell(now);
         let is_late = |c: &&Connection| self.patience(c).is_some_and(|at| at <= now);
         let late = self.connections.iter().filter(is_late);
         for (id, remote, is_open) in
@@ -354,39 +385,6 @@ impl Lifelines {
         }
     }
 
-    /// When to give up on the connection, if it is one that should bring us something.
-    fn patience(&self, connection: &Connection) -> Option<Instant> {
-        let host = self.hosts.iter().find(|host| host.endpoint == connection.remote)?;
-        // One that others need stays open in any case.
-        let since = host.followed.filter(|_| connection.may_hear() && !connection.has_greeted())?;
-        let known = connection.open_since().is_none() && host.trouble == Some(Trouble::Blocked);
-        connection.patience(since).filter(|_| !known)
-    }
-
-    fn needs_attempt(&self, host: &Host) -> bool {
-        let serves = |c: &Connection| {
-            let is_there = c.remote == host.endpoint && (c.may_hear() || host.followed.is_none());
-            is_there || (c.identity().is_some() && c.identity() == host.bound)
-        };
-        !self.connections.iter().any(serves)
-    }
-
-    fn is_needed(&self, connection: &Connection) -> bool {
-        let serves = |host: &Host| {
-            let is_bound = host.bound.is_some() && host.bound == connection.identity();
-            host.endpoint == connection.remote || is_bound
-        };
-        (connection.way != Way::Opened && self.serving.is_some())
-            || (connection.may_hear() && self.hosts.iter().any(serves))
-    }
-
-    fn close_unneeded(&mut self) {
-        let unneeded = self.connections.iter().filter(|c| !self.is_needed(c)).map(|c| c.id);
-        for id in unneeded.collect::<Vec<_>>() {
-            self.close(id);
-        }
-    }
-
     /// Greets where we have not, and says what has changed.
     fn announce(&mut self) {
         for connection in &mut self.connections {
@@ -399,7 +397,8 @@ impl Lifelines {
 
     /// Closes a connection so that the other end does not take it for our death.
     fn close(&mut self, id: LifelineId) {
-        let Some(connection) = self.remove(id) else { return };
+        let Some(mut connection) = self.remove(id) else { return };
+        self.named(None, connection.exchange.take_named());
         let how = if connection.accepted || connection.has_greeted() { Close::Finish } else { Close::Abort };
         if connection.has_greeted() {
             self.actions.push(Action::Send { id, octets: Frame::Goodbye.octets() });

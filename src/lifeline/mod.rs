@@ -4,6 +4,7 @@
 mod accepted;
 mod connection;
 mod event;
+mod exchange;
 mod frame;
 mod host;
 mod lifelines;
@@ -12,7 +13,8 @@ mod pace;
 pub use crate::ids::LifelineId;
 pub use connection::{Endpoint, Way, speaks};
 pub use event::{Action, Close, End, Failure, State};
-pub use frame::{Frame, Guarded, Identity, Routers};
+pub use exchange::Ranks;
+pub use frame::{Frame, Guarded, Identity, Priorities, Routers};
 pub use host::{Trouble, Wanted};
 pub use lifelines::Lifelines;
 

@@ -47,10 +47,19 @@ fn routers(from: &str, vrids: &[u8]) -> Routers {
     routers
 }
 
+/// The virtual routers of which this process is master.
+fn masters(vrids: &[u8]) -> Ranks {
+    Ranks { masters: vec![routers("10.0.0.1", vrids)], standby: vec![] }
+}
+
+fn priorities(from: &str, of: &[(u8, u8)]) -> Priorities {
+    Priorities { from: from.parse().unwrap(), of: of.to_vec() }
+}
+
 /// A master of one virtual router.
 fn serving() -> Lifelines {
     let mut lifelines = lifelines();
-    lifelines.set_routers(vec![routers("10.0.0.1", &[VRID])]);
+    lifelines.set_routers(vec![routers("10.0.0.1", &[VRID])], masters(&[VRID]));
     lifelines.want(at(0), &[], Some(SHIELDED));
     lifelines
 }
@@ -88,6 +97,8 @@ fn connected() -> (Lifelines, LifelineId) {
     let mut backup = backup(&[master()]);
     let [id] = opens(&mut backup)[..] else { panic!("one attempt") };
     backup.established(at(101), id);
+    // That it tells its priorities.
+    let _ = backup.take_actions();
     (backup, id)
 }
 
@@ -249,6 +260,9 @@ fn a_second_connection_to_one_process_is_closed_and_its_death_is_that_of_both_ad
     let [first, second] = opens(&mut backup)[..] else { panic!("two attempts") };
     for (id, ms) in [(first, 101), (second, 102)] {
         backup.established(at(ms), id);
+    }
+    let _ = backup.take_actions();
+    for (id, ms) in [(first, 103), (second, 104)] {
         backup.received(at(ms), id, &greeting());
     }
     let closed = Action::Close { id: second, how: Close::Abort };
@@ -292,7 +306,7 @@ fn who_does_not_greet_is_left_alone() {
         (Action::Close { id: LifelineId(1), how: Close::Abort }, |trouble| Action::Failed(master(), trouble));
     assert_eq!(given(b""), [closed.clone(), failed(Trouble::Silent)]);
     assert_eq!(given(b"\x01"), [closed.clone(), failed(Trouble::Silent)], "half a frame");
-    assert_eq!(given(b"\x04\x01?"), [closed.clone(), failed(Trouble::Silent)], "only an unknown frame");
+    assert_eq!(given(b"\x07\x01?"), [closed.clone(), failed(Trouble::Silent)], "only an unknown frame");
     assert_eq!(
         given(b"\x01\x0eVILX\x01\x01\x02\x03\x04\x05\x06\x07\x08\x03"),
         [closed.clone(), failed(Trouble::NotALifeline)]
@@ -333,7 +347,7 @@ fn a_master_greets_reports_its_guard_and_says_goodbye() {
     let backup = endpoint("10.0.0.12");
     assert_eq!(lifelines.accept(at(0), backup, Way::Accepted), None, "no master");
     let ours = routers("10.0.0.1", &[VRID, 52]);
-    lifelines.set_routers(vec![ours]);
+    lifelines.set_routers(vec![ours], Ranks::default());
     lifelines.want(at(0), &[], Some(Guarded::default()));
     let id = accept(&mut lifelines, 1, "10.0.0.12", &[52]);
     lifelines.want(at(2), &[], Some(Guarded::default()));
@@ -365,7 +379,7 @@ fn a_client_counts_as_a_backup_once_it_has_said_that_it_has_a_virtual_router_of_
 #[test]
 fn the_processes_of_a_backup_each_keep_a_connection_and_one_that_comes_back_replaces_its_own() {
     let mut lifelines = serving();
-    lifelines.set_routers(vec![routers("10.0.0.1", &[VRID, 52])]);
+    lifelines.set_routers(vec![routers("10.0.0.1", &[VRID, 52])], masters(&[VRID, 52]));
     let first = accept(&mut lifelines, 1, "10.0.0.12", &[VRID]);
     accept(&mut lifelines, 2, "10.0.0.12", &[52]);
     assert_eq!(lifelines.backups().count(), 2);
@@ -417,6 +431,193 @@ fn the_death_of_a_process_is_that_of_its_own_virtual_routers() {
     assert_eq!(backup.take_actions()[0], died);
     assert!(speaks(&[theirs], master(), VRID) && !speaks(&[theirs], master(), 52));
     assert!(!speaks(&[theirs], endpoint("10.0.0.12"), VRID) && speaks(&[], master(), 52), "it has not said");
+}
+
+/// What is sent to each connection.
+fn sent(lifelines: &mut Lifelines) -> Vec<(LifelineId, Vec<u8>)> {
+    let send = |action| if let Action::Send { id, octets } = action { Some((id, octets)) } else { None };
+    lifelines.take_actions().into_iter().filter_map(send).collect()
+}
+
+/// The master names the backup with these priorities.
+fn name(of: &[(u8, u8)]) -> Vec<u8> {
+    Frame::Successor(priorities("10.0.0.1", of)).octets()
+}
+
+/// The backup follows the master with these priorities.
+fn stands_by(lifelines: &mut Lifelines, ms: u64, id: LifelineId, of: &[(u8, u8)]) {
+    lifelines.received(at(ms), id, &Frame::Standby(priorities("10.0.0.1", of)).octets());
+}
+
+#[test]
+fn the_backup_with_the_highest_priority_is_named_and_named_again_when_others_come_go_or_change() {
+    let mut lifelines = serving();
+    let first = accept(&mut lifelines, 1, "10.0.0.12", &[VRID]);
+    let _ = lifelines.take_actions();
+    stands_by(&mut lifelines, 2, first, &[(VRID, 100)]);
+    assert_eq!(sent(&mut lifelines), [(first, name(&[(VRID, 100)]))]);
+    assert_eq!(lifelines.successor("10.0.0.1".parse().unwrap(), VRID), Some(endpoint("10.0.0.12")));
+    // Until the second one has told its priority, it may be better.
+    let second = accept(&mut lifelines, 3, "10.0.0.13", &[VRID]);
+    let taken_back = sent(&mut lifelines).pop();
+    assert_eq!(taken_back, Some((first, name(&[(VRID, 0)]))));
+    stands_by(&mut lifelines, 4, second, &[(VRID, 99)]);
+    assert_eq!(sent(&mut lifelines), [(first, name(&[(VRID, 100)]))]);
+    // Its check fails.
+    stands_by(&mut lifelines, 5, first, &[(VRID, 98)]);
+    assert_eq!(sent(&mut lifelines), [(first, name(&[(VRID, 0)])), (second, name(&[(VRID, 99)]))]);
+    // The other one is drained, or follows another master.
+    stands_by(&mut lifelines, 6, second, &[(VRID, 0)]);
+    assert_eq!(sent(&mut lifelines), [(first, name(&[(VRID, 98)])), (second, name(&[(VRID, 0)]))]);
+    stands_by(&mut lifelines, 7, second, &[(VRID, 99)]);
+    let _ = lifelines.take_actions();
+    lifelines.ended(at(8), second, End::Finished);
+    assert_eq!(sent(&mut lifelines), [(first, name(&[(VRID, 98)]))]);
+    // Virtual routers of others, or of this one on another link, say nothing.
+    lifelines.received(at(9), first, &Frame::Standby(priorities("10.9.0.1", &[(VRID, 7)])).octets());
+    assert_eq!(sent(&mut lifelines), []);
+    lifelines.set_routers(vec![routers("10.0.0.1", &[VRID])], Ranks::default());
+    lifelines.want(at(10), &[], Some(SHIELDED));
+    assert_eq!(sent(&mut lifelines), [(first, name(&[(VRID, 0)]))], "another host is master of it");
+}
+
+#[test]
+fn a_backup_that_does_not_tell_its_priority_may_be_the_best() {
+    let mut lifelines = serving();
+    let id = accept(&mut lifelines, 1, "10.0.0.12", &[VRID]);
+    accept(&mut lifelines, 1, "10.0.0.13", &[VRID]);
+    accept(&mut lifelines, 1, "10.0.0.14", &[52]);
+    let _ = lifelines.take_actions();
+    stands_by(&mut lifelines, 2, id, &[(VRID, 100)]);
+    assert_eq!(
+        (sent(&mut lifelines), lifelines.successor("10.0.0.1".parse().unwrap(), VRID)),
+        (vec![], None)
+    );
+}
+
+#[test]
+fn a_successor_is_named_again_after_one_second_and_then_every_ten_without_a_wake_up() {
+    let mut lifelines = serving();
+    let id = accept(&mut lifelines, 1, "10.0.0.12", &[VRID]);
+    stands_by(&mut lifelines, 2, id, &[(VRID, 100)]);
+    let _ = lifelines.take_actions();
+    let again = Frame::Successor(priorities("0.0.0.0", &[])).octets();
+    let mut at_seconds = vec![];
+    for second in 0..40 {
+        assert_eq!(lifelines.deadline(), None);
+        if lifelines.names_again(at(1_000 * second)) {
+            lifelines.expire(at(1_000 * second));
+            assert_eq!(sent(&mut lifelines), [(id, again.clone())]);
+            at_seconds.push(second);
+        }
+    }
+    assert_eq!(at_seconds, [2, 12, 22, 32]);
+}
+
+#[test]
+fn a_backup_tells_its_priorities_and_learns_that_it_is_named() {
+    let (mut backup, id) = greeted();
+    let follows = |backup: &mut Lifelines, ms, of: &[(u8, u8)]| {
+        let ranks = Ranks { standby: vec![priorities("10.0.0.11", of)], ..Ranks::default() };
+        backup.set_routers(vec![], ranks);
+        backup.want(at(ms), &[followed(master())], None);
+        sent(backup)
+    };
+    let told = |of: &[(u8, u8)]| vec![(id, Frame::Standby(priorities("10.0.0.11", of)).octets())];
+    assert_eq!(follows(&mut backup, 110, &[(VRID, 100), (52, 90)]), told(&[(VRID, 100), (52, 90)]));
+    assert_eq!(follows(&mut backup, 111, &[(VRID, 100), (52, 91)]), told(&[(52, 91)]));
+    assert_eq!(follows(&mut backup, 112, &[(VRID, 100)]), told(&[(52, 0)]));
+    let named = |of: &[(u8, u8)]| Action::Named { from: master(), named: priorities("10.0.0.11", of) };
+    let news = |of: &[(u8, u8)]| Frame::Successor(priorities("10.0.0.11", of)).octets();
+    backup.received(at(120), id, &news(&[(VRID, 100)]));
+    assert_eq!(backup.take_actions()[0], named(&[(VRID, 100)]));
+    // Named again.
+    backup.received(at(121), id, &Frame::Successor(priorities("0.0.0.0", &[])).octets());
+    assert_eq!(backup.take_actions(), [named(&[(VRID, 100)])]);
+    // For a master that another process speaks for.
+    backup.received(at(122), id, &Frame::Successor(priorities("10.0.0.12", &[(VRID, 100)])).octets());
+    assert_eq!(backup.take_actions(), [named(&[(VRID, 100)])]);
+    backup.ended(at(130), id, End::Finished);
+    let actions = backup.take_actions();
+    assert!(matches!(actions[0], Action::Died { .. }), "first, so that it counts");
+    assert!(actions.contains(&named(&[(VRID, 0)])));
+}
+
+#[test]
+fn what_a_master_has_named_is_void_with_its_goodbye_or_without_the_connection() {
+    let news = Frame::Successor(priorities("10.0.0.11", &[(VRID, 100)])).octets();
+    let ends: [fn(&mut Lifelines, LifelineId); 4] = [
+        |backup, id| backup.received(at(120), id, &Frame::Goodbye.octets()),
+        |backup, id| backup.ended(at(120), id, End::Broken),
+        |backup, id| backup.displaced(at(120), id),
+        |backup, id| backup.stuck(at(120), id),
+    ];
+    for end in ends {
+        let (mut backup, id) = greeted();
+        backup.received(at(110), id, &news);
+        let _ = backup.take_actions();
+        end(&mut backup, id);
+        let void = Action::Named { from: master(), named: priorities("10.0.0.11", &[(VRID, 0)]) };
+        assert!(backup.take_actions().contains(&void));
+    }
+    let (mut silent, id) = connected();
+    silent.received(at(110), id, &news);
+    assert!(
+        silent.take_actions().iter().all(|action| !matches!(action, Action::Named { .. })),
+        "not greeted"
+    );
+}
+
+/// A backup whose check flaps must not have the others disconnected, which accept 64 frames and then one a second.
+#[test]
+fn priorities_that_change_all_the_time_are_told_once_a_second() {
+    let mut lifelines = serving();
+    let id = accept(&mut lifelines, 0, "10.0.0.12", &[VRID]);
+    let other = accept(&mut lifelines, 0, "10.0.0.13", &[VRID]);
+    stands_by(&mut lifelines, 0, other, &[(VRID, 100)]);
+    let _ = lifelines.take_actions();
+    let mut to_other = 0;
+    for second in 0..60 {
+        // As many as it may send.
+        for n in 0..if second == 0 { 60 } else { 1 } {
+            stands_by(
+                &mut lifelines,
+                1_000 * second,
+                id,
+                &[(VRID, if n % 2 == second % 2 { 90 } else { 110 })],
+            );
+        }
+        to_other += sent(&mut lifelines).iter().filter(|(to, _)| *to == other).count();
+    }
+    assert!((60..=68).contains(&to_other), "{to_other}");
+    // What could not be told is told then.
+    let due = lifelines.deadline();
+    assert!(due.is_none_or(|due| due <= at(61_000)), "{due:?}");
+    lifelines.expire(at(70_000));
+    assert_eq!(lifelines.deadline(), None);
+}
+
+/// 255 virtual routers, as often as it can.
+#[test]
+fn a_peer_that_names_without_end_is_disconnected() {
+    let (mut backup, id) = greeted();
+    let of: Vec<_> = (1..=Priorities::MOST).map(|vrid| (u8::try_from(vrid).unwrap(), 100)).collect();
+    let (mut frames, mut named) = (0, 0);
+    for ms in 0..1_000 {
+        backup.received(at(1_000 + ms), id, &Frame::Successor(priorities("10.0.0.11", &of)).octets());
+        let actions = backup.take_actions();
+        named += actions.iter().filter(|action| matches!(action, Action::Named { .. })).count();
+        frames += usize::from(!actions.is_empty());
+    }
+    assert!(frames < 70 && named < 200, "{frames} frames, {named} names");
+    assert_eq!(backup.state(master(), VRID), State::Failed(Trouble::NotALifeline));
+    // A backup that claims addresses without end is not kept in full.
+    let mut lifelines = serving();
+    let id = accept(&mut lifelines, 1, "10.0.0.12", &[VRID]);
+    for n in 0..60 {
+        lifelines.received(at(2), id, &Frame::Standby(priorities(&format!("10.0.0.{n}"), &of)).octets());
+    }
+    assert_eq!(lifelines.backups().count(), 1);
 }
 
 #[test]
@@ -526,7 +727,7 @@ impl Pair {
                     self.wires[1 - at].push_back(Packet::End(number, end));
                 }
                 Action::Died { .. } => self.died[at] += 1,
-                Action::Connected(_) | Action::Failed(..) => {}
+                Action::Named { .. } | Action::Connected(_) | Action::Failed(..) => {}
             }
         }
     }

@@ -199,6 +199,9 @@ pub struct LifelineStatus {
     /// Whether the kernel silences the master's host when the process is killed there. Otherwise a backup waits until the
     /// adverts stay away.
     pub guarded: Option<bool>,
+    /// The backup that takes over without a skew when the master gives way: on a master one of its backups, on a backup this
+    /// host or none.
+    pub successor: Option<IpAddr>,
     /// What is wrong and what to do.
     pub problem: Option<String>,
 }
@@ -388,6 +391,7 @@ pub(crate) mod tests {
                 state: "listening",
                 peers: vec!["10.0.0.12".parse().unwrap()],
                 guarded: Some(true),
+                successor: Some("10.0.0.12".parse().unwrap()),
                 ..LifelineStatus::default()
             },
             check: Some(CheckStatus {

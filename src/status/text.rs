@@ -158,6 +158,7 @@ pub fn details(router: &RouterStatus) -> String {
     }
     lines.add("adverts", &adverts(router));
     lines.add("lifeline", &lifeline(&router.lifeline));
+    successor(router, &mut lines);
     if let Some(deadline) = router.deadline_ms {
         lines.add("next", &next(router.state, &millis(deadline)));
     }
@@ -181,6 +182,14 @@ fn drain(state: &str, lines: &mut Lines) {
         DRAINED => lines.add("drain", &"takes no part"),
         LEAVING => lines.add("drain", &"waits for another router to take over"),
         _ => {}
+    }
+}
+
+fn successor(router: &RouterStatus, lines: &mut Lines) {
+    match (router.lifeline.successor, router.state) {
+        (Some(successor), Role::Master) => lines.add("successor", &successor),
+        (Some(_), Role::Init | Role::Backup | Role::Fault) => lines.add("successor", &"this host"),
+        (None, _) => {}
     }
 }
 
@@ -233,7 +242,7 @@ fn adverts(router: &RouterStatus) -> String {
 }
 
 fn lifeline(lifeline: &LifelineStatus) -> String {
-    let LifelineStatus { state, peers, connected_ms, guarded, problem } = lifeline;
+    let LifelineStatus { state, peers, connected_ms, guarded, successor: _, problem } = lifeline;
     let peers = join(peers, ", ");
     match (*state, problem, connected_ms) {
         (_, Some(problem), _) if peers.is_empty() => problem.clone(),
@@ -352,6 +361,7 @@ mod tests {
             \x20 heard:     10.0.0.12 (priority 12) 4.0 s ago\n\
             \x20 adverts:   VRRPv2 over IPv4, VRID 51, from 10.0.0.11 on eth0 to all (multicast), every 1.0 s\n\
             \x20 lifeline:  backups 10.0.0.12\n\
+            \x20 successor: 10.0.0.12\n\
             \x20 next:      advert, announcement or lease renewal in 400 ms\n\
             \x20 address:   10.0.0.2/32 on eth0: here, lease ends in 3 s\n\
             \x20 guard:     nft\n\

@@ -59,7 +59,7 @@ pub(crate) struct Observation {
     pub(crate) failed: usize,
     /// Of the client that asks for the hardware address again and again.
     pub(crate) failed_forgetful: Option<usize>,
-    /// From the kill to the first answer of another host.
+    /// From the kill, of PID 1 or of haproxy, to the first answer of another host.
     pub(crate) answered: Option<Duration>,
     /// From the kill to the last answer of the dead host to ARP. [`WATCHED`] or more: it still answered then.
     pub(crate) silent: Option<Duration>,
@@ -115,6 +115,8 @@ impl Pair {
         self.begin(A);
         let killed = self.a.kill_web();
         let gone = self.watch(A, B, killed);
+        let answered = self.client.record().handover(A, killed).map(|(_, first)| first - killed);
+        let gone = Observation { answered, ..gone };
         self.begin(B);
         let started = self.a.start_web();
         let back = self.watch(B, A, started);

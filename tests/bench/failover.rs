@@ -214,6 +214,9 @@ fn other_figures(results: &Results) -> Vec<Vec<String>> {
         format!("{} of {}", answers.iter().filter(|yes| **yes).count(), answers.len())
     };
     vec![
+        both("haproxy killed: kill to first answer of the successor", &|pair| {
+            spread(Event::Killed, pair, |s| s.answered)
+        }),
         both("SIGTERM to exit of PID 1", &|pair| spread(Event::Sigterm, pair, |s| s.exit)),
         both("SIGKILL: kill to first answer of the successor", &|pair| {
             spread(Event::Sigkill, pair, |s| s.answered)

@@ -44,7 +44,8 @@ fn killed(results: &Results, configuration: &Configuration) -> Vec<Goal> {
         name: format!("{name}: at most {}", time(limit)),
         measured: outage(pair).map(|o| (text(o.most), o.most <= limit)),
     };
-    let median = millis(10);
+    let (median, answer) = (millis(10), millis(5));
+    let answered = results.spread(Event::Killed, OURS, |seen| seen.answered);
     let times = outage(OURS).zip(outage(KEEPALIVED)).map(|(ours, theirs)| {
         let (ours, theirs) = (ours.median.as_micros(), theirs.median.as_micros());
         (ratio(theirs, ours), theirs >= FASTER * ours)
@@ -54,6 +55,13 @@ fn killed(results: &Results, configuration: &Configuration) -> Vec<Goal> {
         Goal {
             name: format!("haproxy killed: median at most {}", time(median)),
             measured: outage(OURS).map(|o| (text(o.median), o.median <= median)),
+        },
+        Goal {
+            name: format!(
+                "haproxy killed: median from the kill to the first answer at most {}",
+                time(answer)
+            ),
+            measured: answered.map(|a| (text(a.median), a.median <= answer)),
         },
         worst("haproxy killed: worst case", OURS, millis(40)),
         Goal {

@@ -14,7 +14,8 @@ use crate::support::oom::MemoryGroup;
 use crate::support::pair::{Pair, START};
 use crate::support::process::{Launch, Running};
 use crate::support::query::{body, command, with_metrics};
-use crate::support::router::{Kind, Node, OURS, Router};
+use crate::support::router::{Check, Kind, Node, OURS, Router};
+use crate::support::service::Haproxy;
 use crate::support::wire::Message;
 use crate::support::{millis, seconds, wait_until};
 
@@ -853,4 +854,67 @@ fn few_descriptors_leave_the_lifeline_out() {
         router.run.signal(Signal::SIGTERM);
         router.run.wait_exit(seconds(3));
     }
+}
+
+fn successor(router: &Router) -> Option<String> {
+    let status = command(router, &["status"]).1;
+    let line = status.lines().find_map(|line| line.trim_start().strip_prefix("successor:"));
+    line.map(|line| line.trim().to_owned())
+}
+
+fn wait_for_successor(router: &Router, name: &str) {
+    wait_until(&format!("{} has the successor {name}", router.host.name), seconds(9), || {
+        std::thread::sleep(millis(30));
+        successor(router).as_deref() == Some(name)
+    });
+}
+
+/// Each of them has 20 more while its haproxy runs.
+#[test]
+fn when_haproxy_dies_only_the_successor_takes_over_at_once() {
+    let lab = Lab::new();
+    let (hosts, client) = ([lab.host("a", 1), lab.host("b", 2), lab.host("c", 3)], lab.host("client", 250));
+    let routers = [(0, 110), (1, 109), (2, 100)].map(|(n, priority)| {
+        let check = Node::watching_haproxy(priority).check;
+        let check = check.map(|check| Check { weight: 20, ..check });
+        let router = Router::start(Kind::Ours, &hosts[n], &Node { check, ..node(priority) });
+        let web = Haproxy::start(&hosts[n], &router.run);
+        (router, web)
+    });
+    let [(a, web_a), (b, web_b), (c, _web_c)] = routers;
+    a.wait_master(0, START);
+    wait_for_lifeline(&b, "10.77.0.1 connected");
+    wait_for_lifeline(&c, "10.77.0.1 connected");
+    wait_for_successor(&a, "10.77.0.2");
+    wait_for_successor(&b, "this host");
+    assert_eq!(successor(&c), None);
+
+    // The successor's own haproxy dies, and comes back.
+    web_b.kill();
+    wait_for_successor(&a, "10.77.0.3");
+    wait_for_successor(&c, "this host");
+    assert_eq!(successor(&b), None);
+    let _web_b = Haproxy::start(&hosts[1], &b.run);
+    wait_for_successor(&a, "10.77.0.2");
+    wait_for_successor(&b, "this host");
+
+    let marks = [&a, &b, &c].map(|router| router.run.log.mark());
+    let capture = Capture::start(&client, "successor", "proto 112");
+    std::thread::sleep(millis(300));
+    web_a.kill();
+    b.run.log.wait_for_after(marks[1], "(VI_1) Entering MASTER STATE", seconds(3));
+    a.wait_backup(marks[0], seconds(1));
+    wait_for_successor(&b, "10.77.0.3");
+    assert_eq!(c.run.log.since(marks[2], "Entering"), [""; 0]);
+    let captured = capture.finish();
+    let release = captured.adverts(Some(hosts[0].address)).into_iter().find(|advert| advert.bytes[36] == 0);
+    let taken = captured.adverts(Some(hosts[1].address))[0].at;
+    let after = taken.checked_sub(release.unwrap().at).unwrap();
+    println!("b is master {after:?} after the priority 0 of a");
+    assert_eq!(captured.adverts(Some(hosts[2].address)).len(), 0);
+
+    // It is killed, and the last one takes over.
+    let mark = c.run.log.mark();
+    b.run.signal(Signal::SIGKILL);
+    c.run.log.wait_for_after(mark, "(VI_1) Entering MASTER STATE … died", seconds(1));
 }

@@ -7,9 +7,17 @@ use crate::daemon::binding::Binding;
 use crate::daemon::network::Network;
 use crate::daemon::port::ANY_LINK;
 use crate::daemon::router::Router;
-use crate::lifeline::{Endpoint, Guarded, Routers, Wanted, speaks};
+use crate::lifeline::{Endpoint, Guarded, Priorities, Ranks, Routers, Wanted, speaks};
 use crate::sys::lifeline::Local;
 use crate::vrrp::{Family, Role, Settings};
+
+/// What the lifelines have to tell the routers.
+#[derive(Debug)]
+pub(in crate::daemon) enum News {
+    Died(Death),
+    /// The master at this address has named backups here its successors, or no longer does.
+    Named(Endpoint, Priorities),
+}
 
 /// The process at these addresses has died.
 #[derive(Debug)]
@@ -67,6 +75,7 @@ pub(in crate::daemon) struct Needs {
     pub(super) sources: Vec<Local>,
     /// The virtual routers with each of these addresses.
     pub(super) routers: Vec<Routers>,
+    pub(super) ranks: Ranks,
 }
 
 impl Needs {
@@ -75,12 +84,17 @@ impl Needs {
         for router in routers.iter().filter(|router| router.config().protocol.fast) {
             let Some(binding) = router.binding() else { continue };
             let Some(local) = local(binding, network) else { continue };
-            needs.speak_for(local.address, router.config().protocol.vrid.octet());
+            let vrid = router.config().protocol.vrid.octet();
+            add(&mut needs.routers, local.address, vrid);
             needs.sources.extend((!needs.sources.contains(&local)).then(|| local.clone()));
             match router.role() {
-                Role::Master => needs.serve(router, binding, local, network),
+                Role::Master => {
+                    add(&mut needs.ranks.masters, local.address, vrid);
+                    needs.serve(router, binding, local, network);
+                }
                 Role::Backup => {
                     if let Some(endpoint) = followed(router) {
+                        needs.stand_by(endpoint.address, (vrid, router.instance().priority().octet()));
                         let unicast = !router.config().protocol.peers.is_empty();
                         needs.reach(Wanted { endpoint, followed: true }, local, unicast, network);
                     }
@@ -91,12 +105,11 @@ impl Needs {
         needs
     }
 
-    fn speak_for(&mut self, from: IpAddr, vrid: u8) {
-        let at = self.routers.iter().position(|routers| routers.from == from).unwrap_or_else(|| {
-            self.routers.push(Routers::at(from));
-            self.routers.len() - 1
-        });
-        self.routers[at].add(vrid);
+    fn stand_by(&mut self, from: IpAddr, priority: (u8, u8)) {
+        match self.ranks.standby.iter_mut().find(|priorities| priorities.from == from) {
+            Some(priorities) => priorities.of.push(priority),
+            None => self.ranks.standby.push(Priorities { from, of: vec![priority] }),
+        }
     }
 
     fn serve(&mut self, router: &Router, binding: &Binding, local: Local, network: &Network) {
@@ -129,6 +142,14 @@ impl Needs {
             self.hosts.push(Way { wanted, local, unicast, on_link });
         }
     }
+}
+
+fn add(all: &mut Vec<Routers>, from: IpAddr, vrid: u8) {
+    let at = all.iter().position(|routers| routers.from == from).unwrap_or_else(|| {
+        all.push(Routers::at(from));
+        all.len() - 1
+    });
+    all[at].add(vrid);
 }
 
 fn local(binding: &Binding, network: &Network) -> Option<Local> {

@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 
 use super::listeners::Listeners;
 use super::messages;
-use super::needs::{Death, Needs};
+use super::needs::{Death, Needs, News};
 use crate::daemon::rate_limiter::{Admission, RateLimiter};
 use crate::interfaces::Interfaces;
 use crate::lifeline::{
@@ -46,7 +46,7 @@ pub(super) struct Sockets {
     guarded: Guarded,
     listeners: Listeners,
     open: Vec<Open>,
-    deaths: Vec<Death>,
+    news: Vec<News>,
     limiter: RateLimiter,
     is_stopped: bool,
 }
@@ -65,7 +65,7 @@ impl Sockets {
             guarded: Guarded::default(),
             listeners: Listeners::new(port, place),
             open: vec![],
-            deaths: vec![],
+            news: vec![],
             limiter: RateLimiter::default(),
             is_stopped: false,
         })
@@ -83,7 +83,7 @@ impl Sockets {
         }
         self.needs = needs;
         self.leave_lost_links(now);
-        self.protocol.set_routers(self.needs.routers.clone());
+        self.protocol.set_routers(self.needs.routers.clone(), self.needs.ranks.clone());
         // First, so that no backup that hears our advert is refused.
         self.listeners.update(&self.needs.services, now, poller);
         self.want(now, poller);
@@ -171,7 +171,8 @@ impl Sockets {
     /// Does what is due.
     pub(super) fn expire(&mut self, now: Instant, poller: &Poller) {
         self.listeners.expire(now, poller);
-        if self.protocol.deadline().is_some_and(|at| at <= now) {
+        // The next advert of a master wakes us anyway.
+        if self.protocol.deadline().is_some_and(|at| at <= now) || self.protocol.names_again(now) {
             self.protocol.expire(now);
             self.perform(now, poller);
         }
@@ -190,9 +191,9 @@ impl Sockets {
         self.listeners.take_moved()
     }
 
-    /// The deaths since the last call.
-    pub(super) fn take_deaths(&mut self) -> Vec<Death> {
-        std::mem::take(&mut self.deaths)
+    /// What the routers have to know, in order, since the last call.
+    pub(super) fn take_news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.news)
     }
 
     /// The lifeline of a master that a backup here follows.
@@ -208,6 +209,11 @@ impl Sockets {
     /// The connected backups of masters here.
     pub(super) fn backups(&self) -> Vec<IpAddr> {
         self.protocol.backups().map(|backup| backup.address).collect()
+    }
+
+    /// The backup that takes over at once when a master here with this source address gives way.
+    pub(super) fn successor(&self, from: IpAddr, vrid: Vrid) -> Option<IpAddr> {
+        self.protocol.successor(from, vrid.octet()).map(|backup| backup.address)
     }
 
     /// Whether a backup would see our death.
@@ -243,8 +249,9 @@ impl Sockets {
                     }
                     Action::Close { id, how } => self.close(id, how, poller),
                     Action::Died { from, guarded, routers } => {
-                        self.deaths.push(Death { from, guarded, routers });
+                        self.news.push(News::Died(Death { from, guarded, routers }));
                     }
+                    Action::Named { from, named } => self.news.push(News::Named(from, named)),
                     Action::Connected(to) => {
                         log::info!(event = "lifeline"; "Lifeline to {}: connected", to.address);
                     }

@@ -1,13 +1,13 @@
-//! The death of a process: what the routers do when that of their master is reported, and what the lifelines and the guard
-//! need so that others may rely on ours.
+//! The death of a process and its successor: what the routers do when their master's is reported, and what the lifelines and
+//! the guard need so that others may rely on ours.
 
 use super::Routers;
-use crate::daemon::lifelines::needs::{Death, Needs};
+use crate::daemon::lifelines::needs::{Death, Needs, followed};
 use crate::daemon::router::Router;
-use crate::lifeline::{Endpoint, Guarded};
+use crate::lifeline::{Endpoint, Guarded, Priorities};
 use crate::sys::limits::Descriptors;
 use crate::token::Poller;
-use crate::vrrp::{Event, Family};
+use crate::vrrp::{Event, Family, Priority};
 
 impl Routers {
     pub(super) fn start_guard(&mut self, descriptors: Descriptors, poller: &Poller) {
@@ -40,6 +40,22 @@ impl Routers {
             };
             if let Some(master) = death.master_of(router).filter(is_silent) {
                 self.dispatcher.dispatch(id, Event::Died { from: master.address });
+            }
+        }
+    }
+
+    /// The master at this address has named us its successor, or no longer does. What it said before comes first.
+    pub(in crate::daemon) fn named(&mut self, from: Endpoint, named: &Priorities) {
+        if named.of.iter().any(|(_, priority)| *priority == 0) {
+            self.catch_up();
+        }
+        for id in self.dispatcher.ids() {
+            let router = self.dispatcher.router(id);
+            let vrid = router.config().protocol.vrid.octet();
+            let ours = named.of.iter().find(|(named, _)| *named == vrid);
+            if let Some((_, priority)) = ours.filter(|_| followed(router) == Some(from)) {
+                let named = Priority::new(*priority);
+                self.dispatcher.dispatch(id, Event::Successor { from: from.address, named });
             }
         }
     }
