@@ -252,6 +252,13 @@ fn the_image_for_arm64_runs_and_becomes_master() {
     wait_for("it becomes master", Duration::from_secs(20), || {
         if text().contains("Entering MASTER STATE") && host.has("10.0.0.2") { Ok(()) } else { Err(text()) }
     });
+    // The emulator knows neither filters of system calls nor Landlock. Both are one line.
+    for line in
+        ["Sandbox: no_new_privs, bounding, capabilities, dumpable, core\n", "Sandbox: without landlock: "]
+    {
+        assert_eq!(text().matches(line).count(), 1, "{}", text());
+    }
+    assert_eq!(text().matches("warning: Sandbox: without seccomp: ").count(), 1, "{}", text());
     kill(Pid::from_raw(daemon.0.id().cast_signed()), Signal::SIGTERM).expect("it still runs");
     let status =
         wait_for("it ends", Duration::from_secs(5), || daemon.0.try_wait().ok().flatten().ok_or_else(text));

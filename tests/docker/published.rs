@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::host::{self, Host, wait_for};
 use super::pair::{Pair, SETTLE, VIP};
+use super::recipes::has_the_whole_sandbox;
 use crate::{HAPROXY, IMAGE, repository};
 
 /// How long a killed router's address may stay: the master-down interval in whole seconds, and slack for the kernel and
@@ -57,6 +58,7 @@ fn the_published_compose_files_run_unchanged_on_two_hosts() {
     pair.compose("master", "up -d");
     pair.compose("slave", "up -d");
     pair.expect_on("master", "priority 11+2 against 10+2");
+    has_the_whole_sandbox(&pair.0.master);
 
     pair.0.master.docker("kill haproxy");
     pair.expect_on("slave", "haproxy was killed on the master: 11 against 12");

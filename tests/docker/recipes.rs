@@ -61,14 +61,36 @@ fn status_of(host: &Host, container: &str, line: &str) -> String {
     found.unwrap_or_else(|| panic!("no {line} in {status}")).trim().to_owned()
 }
 
+/// No layer is missing.
+pub(crate) fn has_the_whole_sandbox(host: &Host) {
+    let status = host.docker("exec keepalived /vrrp-init status");
+    assert!(status.contains("\nsandbox on\n"), "{status}");
+    // Docker's profile is a filter as well.
+    assert_eq!(status_of(host, "keepalived", "Seccomp"), "2");
+    assert_eq!(status_of(host, "keepalived", "Seccomp_filters"), "2");
+}
+
 fn is_hardened(host: &Host) {
     // NET_ADMIN and NET_RAW are the bits 12 and 13.
     for set in ["CapEff", "CapPrm", "CapBnd"] {
         assert_eq!(status_of(host, "keepalived", set), "0000000000003000", "{set}");
     }
     assert_eq!(status_of(host, "keepalived", "NoNewPrivs"), "1");
+    has_the_whole_sandbox(host);
     assert_eq!(status_of(host, "haproxy", "CapBnd"), "0000000000000000");
     assert_eq!(host.inspect("keepalived", ".HostConfig.ReadonlyRootfs"), "true");
+}
+
+/// The check of the recipe `script`.
+fn runs_a_program_without_rights(host: &Host) {
+    let status = host.docker("exec keepalived /vrrp-init status");
+    assert!(status.contains("script /check.sh"), "{status}");
+    assert!(status.contains("\nsandbox on, but without "), "{status}");
+    // With PROGRAM_USER, SETUID and SETGID stay permitted, for the threads that start programs.
+    for (set, expected) in [("CapEff", "0000000000003000"), ("CapPrm", "00000000000030c0")] {
+        assert_eq!(status_of(host, "keepalived", set), expected, "{set}");
+    }
+    host.docker("exec keepalived /vrrp-init check");
 }
 
 /// What the service `namespace` may do and needs.
@@ -150,6 +172,26 @@ fn every_recipe_for_compose_fails_over_when_its_service_dies() {
     unicast.fails_over_without(&["haproxy"]);
     pair.expect_page(VIP, "master", "haproxy runs again");
     unicast.down();
+}
+
+#[test]
+fn a_program_in_an_image_with_a_shell_decides_about_the_address() {
+    super::stand_ins("theirs");
+    let shell = "vrrp-init-stand-in/theirs";
+    let pair = Pair::with(&[IMAGE, HAPROXY, shell]);
+    // Any image with a shell and wget.
+    let wget = r#"RUN ["/bin/busybox", "ln", "-s", "busybox", "/bin/wget"]"#;
+    let build =
+        format!("printf '%s\\n' 'FROM {shell}' '{wget}' | docker build --network host --tag alpine:3.22 -");
+    for (_, host) in pair.hosts() {
+        host.shell(repository(), &build).unwrap_or_else(|failure| panic!("{failure}"));
+    }
+    let script = Recipe::up(&pair, "script");
+    pair.expect_page(VIP, "master", "the page is there on both hosts");
+    script.fails_over_without(&["haproxy"]);
+    pair.expect_page(VIP, "master", "haproxy runs again");
+    runs_a_program_without_rights(&pair.master);
+    script.down();
 }
 
 #[test]

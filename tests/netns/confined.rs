@@ -176,9 +176,14 @@ fn calls_of(group: &str) -> Vec<i64> {
     let header = ["/usr/include/x86_64-linux-gnu/asm/unistd_64.h", "/usr/include/asm-generic/unistd.h"];
     let header =
         header.iter().find_map(|path| fs::read_to_string(path).ok()).expect("libc6-dev is installed");
+    let value = |name: &str| {
+        let define = format!("#define {name} ");
+        header.lines().find_map(|line| line.strip_prefix(&define)).map(str::trim)
+    };
     let number = |name: &str| {
-        let define = format!("#define __NR_{name} ");
-        header.lines().find_map(|line| line.strip_prefix(&define)?.trim().parse().ok())
+        let text = value(&format!("__NR_{name}"))?;
+        // The general header names some of them twice.
+        text.parse().ok().or_else(|| value(text)?.parse().ok())
     };
     let of =
         |name: &&str| if name.starts_with('@') { calls_of(name) } else { number(name).into_iter().collect() };
