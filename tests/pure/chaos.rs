@@ -69,7 +69,7 @@ fn consecutive_seeds_take_all_configurations_and_all_events() {
         .flat_map(acts)
         .map(|(_, act)| format!("{act:?}").split('(').next().unwrap().to_owned())
         .collect();
-    assert_eq!(kinds.len(), 26, "{kinds:?}");
+    assert_eq!(kinds.len(), 30, "{kinds:?}");
 }
 
 /// The end of each fault is in the sequence, every check comes after quiet, and events befall what is there.
@@ -84,7 +84,12 @@ fn every_fault_ends_and_every_check_comes_after_quiet() {
                     if let Act::Pause(h) | Act::Kill(h) | Act::Stop(h) | Act::KillService(h) = act {
                         assert!(world.hosts[h].runs(), "seed {seed}: {at:?} {act:?}");
                     }
-                    if let Act::DeleteOwnAddress(h) | Act::ChangePrefix(h) | Act::ShortenVip(h) = act {
+                    if let Act::DeleteOwnAddress(h)
+                    | Act::ChangePrefix(h)
+                    | Act::ShortenVip(h)
+                    | Act::Drain(h)
+                    | Act::LowerPriority(h) = act
+                    {
                         assert_ne!(plan.configuration.programs[h], Program::Keepalived);
                     }
                     world.apply(*at, act);
@@ -98,7 +103,8 @@ fn every_fault_ends_and_every_check_comes_after_quiet() {
         }
         assert_eq!(plan.steps.last().unwrap().1, Step::Check);
         assert_eq!(world.best(), Some(0), "seed {seed}: all is well at the end");
-        let well = |host: &HostState| !host.has(Trouble::NoService) && !host.has(Trouble::ForeignVip);
+        let troubles = [Trouble::NoService, Trouble::ForeignVip, Trouble::Drained, Trouble::Lowered];
+        let well = |host: &HostState| troubles.iter().all(|trouble| !host.has(*trouble));
         assert!(world.hosts.iter().all(well), "seed {seed}");
     }
 }
@@ -191,6 +197,13 @@ fn the_wrong_holder_after_quiet_is_found() {
     assert!(wrong().violations().contains("the holders are [1], the best is 0"));
     assert_eq!(wrong().acts(&[(29_000, Act::Kill(0))]).violations(), "");
     assert_eq!(wrong().acts(&[(29_000, Act::KillService(0))]).violations(), "");
+    // A drained host takes no part, and a lower priority counts.
+    assert_eq!(wrong().acts(&[(29_000, Act::Drain(0))]).violations(), "");
+    assert_eq!(wrong().acts(&[(29_000, Act::LowerPriority(0))]).violations(), "");
+    let stays = Quiet::new().acts(&[(29_000, Act::Drain(0))]);
+    assert!(stays.violations().contains("the holders are [0], the best is 1"));
+    let back = [(20_000, Act::Drain(0)), (29_000, Act::Undrain(0))];
+    assert!(wrong().acts(&back).violations().contains("the best is 0"));
     // Without their services, the better one by its configuration.
     let both = [(29_000, Act::KillService(0)), (29_000, Act::KillService(1))];
     assert!(wrong().acts(&both).violations().contains("the best is 0"));

@@ -59,6 +59,8 @@ pub(crate) const CONFIGURATIONS: [Configuration; 6] = [
 /// The priorities of the hosts without their service, and what the service adds.
 pub(crate) const PRIORITIES: [u8; 3] = [100, 90, 80];
 pub(crate) const WEIGHT: u8 = 60;
+/// What a changed setting takes away, so that any other host with its service is better.
+pub(crate) const LOWERED: u8 = 45;
 /// More than any time from a change of the service to the check that sees it.
 const CHECK: Duration = Duration::from_secs(1);
 
@@ -109,6 +111,13 @@ pub(crate) enum Act {
     Stop(usize),
     Pause(usize),
     Resume(usize),
+    /// The drain file is there: this host takes no part, even if nobody else can.
+    Drain(usize),
+    Undrain(usize),
+    /// A lower PRIORITY in the file of variables, while it runs.
+    LowerPriority(usize),
+    /// By SIGHUP as well.
+    RestorePriority(usize),
     Unplug(usize),
     PlugIn(usize),
     /// `ip link set down` on the host.
@@ -147,6 +156,8 @@ impl Act {
             self,
             Self::Start(_)
                 | Self::Resume(_)
+                | Self::Undrain(_)
+                | Self::RestorePriority(_)
                 | Self::PlugIn(_)
                 | Self::LinkUp(_)
                 | Self::Heal(..)
@@ -166,6 +177,9 @@ pub(crate) enum Trouble {
     /// Its router does not run.
     Dead,
     Paused,
+    Drained,
+    /// Its priority is lower.
+    Lowered,
     Unplugged,
     LinkDown,
     NoOwnAddress,
@@ -192,7 +206,8 @@ impl HostState {
     }
 
     fn is_able(&self) -> bool {
-        self.runs() && self.is_connected() && !self.has(Trouble::NoOwnAddress)
+        let takes_part = self.runs() && !self.has(Trouble::Drained);
+        takes_part && self.is_connected() && !self.has(Trouble::NoOwnAddress)
     }
 
     pub(crate) fn is_connected(&self) -> bool {
@@ -241,6 +256,10 @@ impl World {
             }
             Act::Pause(h) => self.begin(h, Trouble::Paused),
             Act::Resume(h) => self.end(h, Trouble::Paused),
+            Act::Drain(h) => self.begin(h, Trouble::Drained),
+            Act::Undrain(h) => self.end(h, Trouble::Drained),
+            Act::LowerPriority(h) => self.begin(h, Trouble::Lowered),
+            Act::RestorePriority(h) => self.end(h, Trouble::Lowered),
             Act::Unplug(h) => self.begin(h, Trouble::Unplugged),
             Act::PlugIn(h) => self.end(h, Trouble::Unplugged),
             Act::LinkDown(h) => self.begin(h, Trouble::LinkDown),
@@ -279,7 +298,8 @@ impl World {
     }
 
     fn priority(&self, host: usize) -> u8 {
-        PRIORITIES[host] + if self.hosts[host].has(Trouble::NoService) { 0 } else { WEIGHT }
+        let if_not = |trouble, value| if self.hosts[host].has(trouble) { 0 } else { value };
+        PRIORITIES[host] - LOWERED + if_not(Trouble::Lowered, LOWERED) + if_not(Trouble::NoService, WEIGHT)
     }
 
     /// Whether nothing keeps the hosts from hearing each other, and no stranger advertises.

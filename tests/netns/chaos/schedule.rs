@@ -122,6 +122,10 @@ impl Writer {
         }
     }
 
+    fn is_ours(&self, host: usize) -> bool {
+        self.configuration.programs[host] != Program::Keepalived
+    }
+
     fn index(&mut self, count: u64) -> usize {
         usize::try_from(self.random.below(count)).unwrap_or(0)
     }
@@ -137,8 +141,15 @@ impl Writer {
     fn lasting(&mut self, target: Target) -> Option<[Act; 2]> {
         let first = self.random.one_in(2);
         match target {
-            Target::Router(host) if first => Some([Act::Kill(host), Act::Start(host)]),
-            Target::Router(host) => Some([Act::Stop(host), Act::Start(host)]),
+            Target::Router(host) => {
+                let count = if self.is_ours(host) { 4 } else { 2 };
+                Some(match self.random.below(count) {
+                    0 => [Act::Kill(host), Act::Start(host)],
+                    1 => [Act::Stop(host), Act::Start(host)],
+                    2 => [Act::Drain(host), Act::Undrain(host)],
+                    _ => [Act::LowerPriority(host), Act::RestorePriority(host)],
+                })
+            }
             Target::Service(host) => Some([Act::KillService(host), Act::StartService(host)]),
             Target::Link(host) if first => Some([Act::Unplug(host), Act::PlugIn(host)]),
             Target::Link(host) => Some([Act::LinkDown(host), Act::LinkUp(host)]),
@@ -170,10 +181,18 @@ impl Writer {
 
     fn router_fault(&mut self, host: usize) -> Duration {
         let time = self.duration();
-        match self.random.below(4) {
+        match self.random.below(if self.is_ours(host) { 6 } else { 4 }) {
             0 => self.span(self.now, Act::Kill(host), Act::Start(host), time),
             1 => self.span(self.now, Act::Stop(host), Act::Start(host), time),
             2 => self.span(self.now, Act::Pause(host), Act::Resume(host), time),
+            4 => self.repeat(|writer, at| {
+                let time = writer.duration();
+                writer.span(at, Act::Drain(host), Act::Undrain(host), time)
+            }),
+            5 => self.repeat(|writer, at| {
+                let time = writer.duration();
+                writer.span(at, Act::LowerPriority(host), Act::RestorePriority(host), time)
+            }),
             _ => self.repeat(|writer, at| {
                 let time = writer.random.between(50, 900);
                 writer.span(at, Act::Pause(host), Act::Resume(host), time)
@@ -200,7 +219,7 @@ impl Writer {
 
     fn link_fault(&mut self, host: usize) -> Duration {
         let time = self.duration();
-        let ours = self.configuration.programs[host] != Program::Keepalived;
+        let ours = self.is_ours(host);
         // The last three are for ours alone: keepalived does not handle them.
         match self.random.below(if ours { 6 } else { 3 }) {
             0 => self.span(self.now, Act::Unplug(host), Act::PlugIn(host), time),

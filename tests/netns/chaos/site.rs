@@ -3,12 +3,12 @@
 use std::ffi::OsString;
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 
-use super::faults::{Configuration, PRIORITIES, Program, WEIGHT};
+use super::faults::{Configuration, LOWERED, PRIORITIES, Program, WEIGHT};
 use crate::support::lab::{Host, Lab, to_pid};
 use crate::support::process::{Launch, Running, children_of};
 use crate::support::router::{Check, Kind, Node, Router};
@@ -44,9 +44,27 @@ impl Site {
         let place = usize::from(number) - 1;
         let host = lab.host(NAMES[place], number);
         prepare(&host, configuration, number);
-        let node = node(configuration, PRIORITIES[place]);
+        let node = node(configuration, &host, PRIORITIES[place]);
         let v6 = configuration.v6;
         Self { number, v6, node, host, program, router: None, service: None, ended_by: None, first: None }
+    }
+
+    pub(super) fn drain(&self) {
+        fs::write(drain_file(&self.host), "force\n").expect("a temporary file can be written");
+    }
+
+    pub(super) fn undrain(&self) {
+        fs::remove_file(drain_file(&self.host)).expect("it is drained");
+    }
+
+    pub(super) fn lower_priority(&self) {
+        let priority = self.node.priority - LOWERED;
+        fs::write(settings(&self.host), format!("PRIORITY={priority}\n")).expect("it can be written");
+    }
+
+    pub(super) fn restore_priority(&self) {
+        fs::write(settings(&self.host), "").expect("it can be written");
+        self.signal(Signal::SIGHUP);
     }
 
     pub(super) fn link_up(&self) {
@@ -237,11 +255,22 @@ pub(super) fn prepare(host: &Host, configuration: &Configuration, number: u8) {
     });
 }
 
-fn node(configuration: &Configuration, priority: u8) -> Node {
+fn drain_file(host: &Host) -> PathBuf {
+    host.file("drain")
+}
+
+/// The file of variables.
+fn settings(host: &Host) -> PathBuf {
+    host.file("settings")
+}
+
+fn node(configuration: &Configuration, host: &Host, priority: u8) -> Node {
     let fast = configuration.advert_ms < 1_000;
     let check = Check::each_second("haproxy", WEIGHT.into());
     let advert_int = if fast { "0.1" } else { "1" };
     let node = Node { advert_int, check: Some(check), ..Node::plain(priority) };
+    fs::write(settings(host), "").expect("a temporary file can be written");
+    let node = node.with("DRAIN_FILE", drain_file(host)).with("ENV_FILE", settings(host));
     let mut node = query::with_metrics(node.with("LOG_LEVEL", "info"));
     if fast {
         node = node.with("CHECK_INTERVAL", "0.2");
