@@ -64,8 +64,7 @@ fn serving(
     let (instance, subject, telemetry) = (router.instance(), router.subject(), router.telemetry());
     let settings = instance.settings();
     let recent = settings.master_down(instance.priority(), settings.interval);
-    let takes_part = matches!(router.role(), Role::Backup | Role::Master);
-    let master = if takes_part { instance.master() } else { telemetry.heard_master(now, recent) };
+    let master = heard_master(router, now);
     let faults = instance.faults().iter().filter(|cause| **cause != Cause::Service);
     let faults: Vec<_> = faults.map(|cause| messages::fault(*cause, &subject)).collect();
     status::judge(&Facts {
@@ -255,7 +254,7 @@ fn router_status(router: &Router, now: Instant, network: &Network, present: &Pre
         base_priority: settings.priority.octet(),
         priority,
         preempt: settings.preempt,
-        master: master(router, source),
+        master: master(router, source, now),
         heard: telemetry.last_heard().map(|(at, peer)| heard(peer, now.since(at))),
         deadline_ms: instance.deadline().map(|at| millis(at.since(now))),
         addresses: addresses(router, network, present),
@@ -273,10 +272,20 @@ fn router_status(router: &Router, now: Instant, network: &Network, present: &Pre
     }
 }
 
-fn master(router: &Router, source: Option<IpAddr>) -> Option<PeerStatus> {
+/// The master that is heard. A router that takes part forgets a silent one by its timer; for the others, it is one that was
+/// heard lately.
+fn heard_master(router: &Router, now: Instant) -> Option<Peer> {
+    let (instance, settings) = (router.instance(), router.instance().settings());
+    if matches!(router.role(), Role::Backup | Role::Master) && !instance.is_drained() {
+        return instance.master();
+    }
+    router.telemetry().heard_master(now, settings.master_down(instance.priority(), settings.interval))
+}
+
+fn master(router: &Router, source: Option<IpAddr>, now: Instant) -> Option<PeerStatus> {
     let own = source.filter(|_| router.role() == Role::Master);
     let ours = own.map(|address| Peer { address, priority: router.instance().priority() });
-    ours.or_else(|| router.instance().master()).map(peer)
+    ours.or_else(|| router.instance().master().and_then(|_| heard_master(router, now))).map(peer)
 }
 
 fn guard(router: &Router, network: &Network) -> GuardStatus {

@@ -242,6 +242,28 @@ fn alone_it_stays_master_and_goes_only_by_force() {
     assert!(run(&router, &["undrain"]).contains("was not drained"));
 }
 
+/// Each says that nobody serves, and the first one that takes part again is master, whatever its priority.
+#[test]
+fn where_all_nodes_are_drained_by_force_nobody_serves_until_one_is_undrained() {
+    let pair = Pair::start([Kind::Ours; 2], &[Node::plain(200), Node::plain(100)]);
+    run(&pair.a, &["drain"]);
+    fails(&pair.b, &["drain"], "no router took over within 1.1 s; the drain is taken back");
+    run(&pair.b, &["drain", "--force"]);
+    std::thread::sleep(master_down(100) + seconds(1));
+    for router in [&pair.a, &pair.b] {
+        assert!(!router.holds_vip());
+        // A restart mends nothing.
+        assert_eq!(run(router, &["healthcheck"]).trim(), "alive, VI_1 DRAINED: drained; no master is heard");
+        fails(router, &["healthcheck", "--serving"], "no master is heard");
+        let status = run(router, &["status"]);
+        assert!(status.lines().next().unwrap().contains(": drained; no master is heard"), "{status}");
+    }
+    let mark = pair.b.run.log.mark();
+    run(&pair.b, &["undrain"]);
+    pair.b.wait_master(mark, master_down(100) + seconds(1));
+    assert!(!pair.a.holds_vip());
+}
+
 #[test]
 fn a_file_by_hand_does_the_same_and_what_is_no_such_file_does_not() {
     let lab = Lab::new();
