@@ -22,6 +22,7 @@ mod guard;
 mod hold;
 mod interop;
 mod lifeline;
+mod link_kinds;
 mod logs;
 mod migration;
 mod monitoring;
