@@ -17,25 +17,31 @@ const BATCH: Duration = Duration::from_millis(5);
 pub(super) struct BatchClock {
     clock: Clock,
     instant: Instant,
-    /// When this turn of the loop began.
+    /// When this turn of the loop began, and the one before.
     turn: Instant,
+    turn_before: Instant,
 }
 
 impl BatchClock {
     pub(super) fn new(clock: Clock) -> Self {
-        Self { clock, instant: Instant::START, turn: Instant::START }
+        Self { clock, instant: Instant::START, turn: Instant::START, turn_before: Instant::START }
     }
 
     /// The exact time; a new turn of the loop starts, and a new batch.
     pub(super) fn start_turn(&mut self) -> Instant {
         self.instant = self.clock.now();
-        self.turn = self.instant;
+        self.turn_before = std::mem::replace(&mut self.turn, self.instant);
         self.instant
     }
 
     /// When this turn started.
     pub(super) fn turn(&self) -> Instant {
         self.turn
+    }
+
+    /// When the turn before this one started. What happened earlier was handled in it.
+    pub(super) fn turn_before(&self) -> Instant {
+        self.turn_before
     }
 
     /// The instant of the current batch, at most [`BATCH`] ago.

@@ -28,7 +28,7 @@ const STEADY_ADVERTS: u8 = 2;
 pub(super) struct Backup {
     wait: Wait,
     /// Master_Adver_Interval: learned in v3, our own in v2 (RFC 9568 §6.1).
-    interval: Interval,
+    pub(super) interval: Interval,
     /// The master that we follow, as it last advertised.
     pub(super) master: Option<Peer>,
     /// When it did; `None` after it gave way.

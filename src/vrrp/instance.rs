@@ -130,6 +130,12 @@ impl Instance {
         self.settings.fast && !self.drained && backup.is_successor(now, self.priority)
     }
 
+    /// The time between two adverts of that master.
+    pub fn master_interval(&self) -> Interval {
+        let backup = if let State::Backup(backup) = &self.state { Some(backup) } else { None };
+        backup.map_or(self.settings.interval, |backup| backup.interval)
+    }
+
     /// When [`Event::Timer`] is due. Every call of [`Instance::handle`] can change it.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.state {

@@ -509,6 +509,19 @@ fn a_reset_and_a_firewall_that_resets_are_no_death() {
     is_replaced_at_once(&mut pair);
 }
 
+/// The backup reads an advert and the end of the connection together, too soon for the master to have been restarted.
+#[test]
+fn a_death_that_is_read_together_with_the_last_advert_counts() {
+    let mut pair = Pair::plain();
+    wait_for_lifeline(&pair.b, "10.77.0.1 connected");
+    let mark = pair.b.run.log.mark();
+    pair.b.run.signal(Signal::SIGSTOP);
+    std::thread::sleep(millis(1_100));
+    pair.a.run.kill();
+    pair.b.run.signal(Signal::SIGCONT);
+    pair.b.run.log.wait_for_after(mark, "Entering MASTER STATE … died", seconds(1));
+}
+
 /// The backup reads the end of the connection after the master has been restarted and has advertised again.
 #[test]
 fn a_death_that_is_read_after_the_restart_is_none() {

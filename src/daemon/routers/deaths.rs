@@ -6,8 +6,9 @@ use crate::daemon::lifelines::needs::{Death, Needs, followed};
 use crate::daemon::router::Router;
 use crate::lifeline::{Endpoint, Guarded, Priorities};
 use crate::sys::limits::Descriptors;
+use crate::time::Instant;
 use crate::token::Poller;
-use crate::vrrp::{Event, Family, Priority};
+use crate::vrrp::{Event, Family, Peer, Priority};
 
 impl Routers {
     pub(super) fn start_guard(&mut self, descriptors: Descriptors, poller: &Poller) {
@@ -26,17 +27,20 @@ impl Routers {
         Guarded { v4: guards(Family::V4), v6: guards(Family::V6) }
     }
 
-    /// A process of another host died: its adverts that are still waiting come first. One that came in with the death may be
-    /// later than it, if this process did not run for a while, and then the master has been restarted: silence decides.
+    /// A process of another host died: its adverts that are still waiting come first. One that came in with the death is later
+    /// than it if the master has been restarted. That takes at least three of its intervals; if both may be older, silence
+    /// decides.
     /// Without a guard, that host answers for the addresses until their lease ends, so the address must not move before.
     pub(in crate::daemon) fn died(&mut self, death: &Death) {
         self.catch_up();
-        let turn = self.dispatcher.clock().turn();
+        let (turn, turn_before) = (self.dispatcher.clock().turn(), self.dispatcher.clock().turn_before());
         for id in self.dispatcher.ids() {
             let router = self.dispatcher.router(id);
+            let restarted = router.instance().master_interval().duration() * 3;
             let is_silent = |master: &Endpoint| {
                 let heard = router.telemetry().last_heard();
-                !heard.is_some_and(|(at, peer)| at >= turn && peer.address == master.address)
+                let is_heard = |(at, peer): (Instant, Peer)| at >= turn && peer.address == master.address;
+                turn.since(turn_before) < restarted || !heard.is_some_and(is_heard)
             };
             if let Some(master) = death.master_of(router).filter(is_silent) {
                 self.dispatcher.dispatch(id, Event::Died { from: master.address });
