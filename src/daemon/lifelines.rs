@@ -125,7 +125,7 @@ fn report(sockets: &mut Sockets, routers: &mut Routers) {
     for news in sockets.take_news() {
         match news {
             News::Died(death) => routers.died(&death),
-            News::Named(from, named) => routers.named(from, &named),
+            News::Named { from, vrid, priority } => routers.named(from, vrid, priority),
         }
     }
 }

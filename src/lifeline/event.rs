@@ -1,7 +1,7 @@
 //! What happens to connections, and what to do about it, as values.
 
 use super::connection::Endpoint;
-use super::frame::{Guarded, Priorities, Routers};
+use super::frame::{Guarded, Routers};
 use super::host::Trouble;
 use crate::ids::LifelineId;
 use crate::time::Instant;
@@ -56,11 +56,12 @@ pub enum Action {
         guarded: Guarded,
         routers: Vec<Routers>,
     },
-    /// The master at this address has named us the successor of these virtual routers, with these priorities of ours; with 0,
-    /// it no longer does.
+    /// The master at this address has named us the successor of the virtual router with this VRID, with this priority of ours;
+    /// with 0, it no longer does.
     Named {
         from: Endpoint,
-        named: Priorities,
+        vrid: u8,
+        priority: u8,
     },
     /// There is a lifeline to this master.
     Connected(Endpoint),

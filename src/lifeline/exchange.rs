@@ -17,13 +17,16 @@ const MOST: usize = 1_024;
 const SOON: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_secs(10);
 
+/// A priority of the backup of a virtual router: the master's address, the VRID, and the priority; 0: none.
+pub type Standing = (IpAddr, u8, u8);
+
 /// What successors are chosen by.
 #[derive(Clone, Debug, Default)]
 pub struct Ranks {
     /// The virtual routers that we are master of.
     pub masters: Vec<Routers>,
     /// With which priorities backups here follow each master.
-    pub standby: Vec<Priorities>,
+    pub standby: Vec<Standing>,
 }
 
 #[derive(Debug)]
@@ -78,16 +81,20 @@ impl Exchange {
         self.theirs.get_or_insert_default().learn(news);
     }
 
-    /// The other end has named us. Returns what holds from now on, the changes first.
-    pub(super) fn learn_named(&mut self, news: Priorities) -> Vec<Priorities> {
-        self.named_us.learn(&news);
-        [vec![news], self.named_us.all()].concat()
+    /// The other end has named us. Returns what holds from now on.
+    pub(super) fn learn_named(&mut self, news: &Priorities) -> Vec<Standing> {
+        self.named_us.learn(news);
+        let mut all = self.named_us.0.clone();
+        all.extend(news.of.iter().filter(|(_, priority)| *priority == 0).map(|of| (news.from, of.0, 0)));
+        all
     }
 
     /// What the other end has named us is void. Returns what it was, with 0.
-    pub(super) fn take_named(&mut self) -> Vec<Priorities> {
-        let mut all = std::mem::take(&mut self.named_us).all();
-        all.iter_mut().flat_map(|named| &mut named.of).for_each(|(_, priority)| *priority = 0);
+    pub(super) fn take_named(&mut self) -> Vec<Standing> {
+        let mut all = std::mem::take(&mut self.named_us.0);
+        for named in &mut all {
+            named.2 = 0;
+        }
         all
     }
 
@@ -100,8 +107,8 @@ impl Exchange {
     pub(super) fn tell(
         &mut self,
         now: Instant,
-        standby: Option<&[Priorities]>,
-        named: &[Priorities],
+        standby: Option<&[Standing]>,
+        named: &[Standing],
     ) -> Vec<Frame> {
         let mut frames = vec![];
         if let Some(standby) = standby {
@@ -137,7 +144,7 @@ fn nothing_new(frame: fn(Priorities) -> Frame) -> Frame {
 
 /// The priorities of virtual routers, by address and VRID, without those that are 0.
 #[derive(Debug, Default)]
-struct Told(Vec<(IpAddr, u8, u8)>);
+struct Told(Vec<Standing>);
 
 impl Told {
     fn is_empty(&self) -> bool {
@@ -154,38 +161,37 @@ impl Told {
 
     fn learn(&mut self, news: &Priorities) {
         for &(vrid, priority) in &news.of {
-            match self.at(news.from, vrid) {
-                Ok(at) if priority == 0 => _ = self.0.remove(at),
-                Ok(at) => self.0[at].2 = priority,
-                Err(at) if priority > 0 && self.0.len() < MOST => {
-                    self.0.insert(at, (news.from, vrid, priority));
-                }
-                Err(_) => {}
-            }
+            self.set((news.from, vrid, priority));
         }
     }
 
-    fn all(&self) -> Vec<Priorities> {
-        let by_address = self.0.chunk_by(|a, b| a.0 == b.0);
-        by_address
-            .map(|all| Priorities { from: all[0].0, of: all.iter().map(|a| (a.1, a.2)).collect() })
-            .collect()
+    fn set(&mut self, new: Standing) {
+        match self.at(new.0, new.1) {
+            Ok(at) if new.2 == 0 => _ = self.0.remove(at),
+            Ok(at) => self.0[at] = new,
+            Err(at) if new.2 > 0 && self.0.len() < MOST => self.0.insert(at, new),
+            Err(_) => {}
+        }
     }
 
     /// What has to be told so that exactly this is known, a frame each.
-    fn changes(&self, wanted: &[Priorities]) -> Vec<Priorities> {
-        let mut now = Self::default();
-        for priorities in wanted {
-            now.learn(priorities);
-        }
-        let gone = self.0.iter().filter(|old| now.at(old.0, old.1).is_err()).map(|old| (old.0, old.1, 0));
-        let other = now.0.iter().copied().filter(|new| self.of(new.0, new.1) != Some(new.2));
+    fn changes(&self, wanted: &[Standing]) -> Vec<Priorities> {
         let mut changes: Vec<Priorities> = vec![];
-        for (from, vrid, priority) in gone.chain(other) {
+        let mut change = |(from, vrid, priority): Standing| {
             let same = |frame: &&mut Priorities| frame.from == from && frame.of.len() < Priorities::MOST;
             match changes.iter_mut().find(same) {
                 Some(frame) => frame.of.push((vrid, priority)),
                 None => changes.push(Priorities { from, of: vec![(vrid, priority)] }),
+            }
+        };
+        for old in &self.0 {
+            if !wanted.iter().any(|new| (new.0, new.1) == (old.0, old.1)) {
+                change((old.0, old.1, 0));
+            }
+        }
+        for new in wanted {
+            if self.of(new.0, new.1) != Some(new.2) {
+                change(*new);
             }
         }
         changes

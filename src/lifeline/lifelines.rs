@@ -232,7 +232,7 @@ impl Lifelines {
             }
             (Frame::Guarded(new), Heard::Greeting { guarded, .. }) => *guarded = new,
             (Frame::Successor(named), Heard::Greeting { identity, .. }) => {
-                let (bound, named) = (*identity, connection.exchange.learn_named(named));
+                let (bound, named) = (*identity, connection.exchange.learn_named(&named));
                 self.named(Some(bound), named);
             }
             (Frame::Goodbye, heard) => {

@@ -13,7 +13,7 @@ mod pace;
 pub use crate::ids::LifelineId;
 pub use connection::{Endpoint, Way, speaks};
 pub use event::{Action, Close, End, Failure, State};
-pub use exchange::Ranks;
+pub use exchange::{Ranks, Standing};
 pub use frame::{Frame, Guarded, Identity, Priorities, Routers};
 pub use host::{Trouble, Wanted};
 pub use lifelines::Lifelines;

@@ -518,7 +518,8 @@ fn a_successor_is_named_again_after_one_second_and_then_every_ten_without_a_wake
 fn a_backup_tells_its_priorities_and_learns_that_it_is_named() {
     let (mut backup, id) = greeted();
     let follows = |backup: &mut Lifelines, ms, of: &[(u8, u8)]| {
-        let ranks = Ranks { standby: vec![priorities("10.0.0.11", of)], ..Ranks::default() };
+        let standby = of.iter().map(|(vrid, priority)| (master().address, *vrid, *priority)).collect();
+        let ranks = Ranks { standby, ..Ranks::default() };
         backup.set_routers(vec![], ranks);
         backup.want(at(ms), &[followed(master())], None);
         sent(backup)
@@ -527,7 +528,7 @@ fn a_backup_tells_its_priorities_and_learns_that_it_is_named() {
     assert_eq!(follows(&mut backup, 110, &[(VRID, 100), (52, 90)]), told(&[(VRID, 100), (52, 90)]));
     assert_eq!(follows(&mut backup, 111, &[(VRID, 100), (52, 91)]), told(&[(52, 91)]));
     assert_eq!(follows(&mut backup, 112, &[(VRID, 100)]), told(&[(52, 0)]));
-    let named = |of: &[(u8, u8)]| Action::Named { from: master(), named: priorities("10.0.0.11", of) };
+    let named = |of: &[(u8, u8)]| Action::Named { from: master(), vrid: of[0].0, priority: of[0].1 };
     let news = |of: &[(u8, u8)]| Frame::Successor(priorities("10.0.0.11", of)).octets();
     backup.received(at(120), id, &news(&[(VRID, 100)]));
     assert_eq!(backup.take_actions()[0], named(&[(VRID, 100)]));
@@ -557,7 +558,7 @@ fn what_a_master_has_named_is_void_with_its_goodbye_or_without_the_connection() 
         backup.received(at(110), id, &news);
         let _ = backup.take_actions();
         end(&mut backup, id);
-        let void = Action::Named { from: master(), named: priorities("10.0.0.11", &[(VRID, 0)]) };
+        let void = Action::Named { from: master(), vrid: VRID, priority: 0 };
         assert!(backup.take_actions().contains(&void));
     }
     let (mut silent, id) = connected();
@@ -609,7 +610,7 @@ fn a_peer_that_names_without_end_is_disconnected() {
         named += actions.iter().filter(|action| matches!(action, Action::Named { .. })).count();
         frames += usize::from(!actions.is_empty());
     }
-    assert!(frames < 70 && named < 200, "{frames} frames, {named} names");
+    assert!(frames < 70 && named < 70 * Priorities::MOST, "{frames} frames, {named} names");
     assert_eq!(backup.state(master(), VRID), State::Failed(Trouble::NotALifeline));
     // A backup that claims addresses without end is not kept in full.
     let mut lifelines = serving();

@@ -7,7 +7,7 @@ use crate::daemon::binding::Binding;
 use crate::daemon::network::Network;
 use crate::daemon::port::ANY_LINK;
 use crate::daemon::router::Router;
-use crate::lifeline::{Endpoint, Guarded, Priorities, Ranks, Routers, Wanted, speaks};
+use crate::lifeline::{Endpoint, Guarded, Ranks, Routers, Wanted, speaks};
 use crate::sys::lifeline::Local;
 use crate::vrrp::{Family, Role, Settings};
 
@@ -15,8 +15,12 @@ use crate::vrrp::{Family, Role, Settings};
 #[derive(Debug)]
 pub(in crate::daemon) enum News {
     Died(Death),
-    /// The master at this address has named backups here its successors, or no longer does.
-    Named(Endpoint, Priorities),
+    /// The master at this address has named the backup here its successor, or with 0 no longer does.
+    Named {
+        from: Endpoint,
+        vrid: u8,
+        priority: u8,
+    },
 }
 
 /// The process at these addresses has died.
@@ -94,7 +98,8 @@ impl Needs {
                 }
                 Role::Backup => {
                     if let Some(endpoint) = followed(router) {
-                        needs.stand_by(endpoint.address, (vrid, router.instance().priority().octet()));
+                        let priority = router.instance().priority().octet();
+                        needs.ranks.standby.push((endpoint.address, vrid, priority));
                         let unicast = !router.config().protocol.peers.is_empty();
                         needs.reach(Wanted { endpoint, followed: true }, local, unicast, network);
                     }
@@ -103,13 +108,6 @@ impl Needs {
             }
         }
         needs
-    }
-
-    fn stand_by(&mut self, from: IpAddr, priority: (u8, u8)) {
-        match self.ranks.standby.iter_mut().find(|priorities| priorities.from == from) {
-            Some(priorities) => priorities.of.push(priority),
-            None => self.ranks.standby.push(Priorities { from, of: vec![priority] }),
-        }
     }
 
     fn serve(&mut self, router: &Router, binding: &Binding, local: Local, network: &Network) {

@@ -251,7 +251,9 @@ impl Sockets {
                     Action::Died { from, guarded, routers } => {
                         self.news.push(News::Died(Death { from, guarded, routers }));
                     }
-                    Action::Named { from, named } => self.news.push(News::Named(from, named)),
+                    Action::Named { from, vrid, priority } => {
+                        self.news.push(News::Named { from, vrid, priority });
+                    }
                     Action::Connected(to) => {
                         log::info!(event = "lifeline"; "Lifeline to {}: connected", to.address);
                     }

@@ -4,7 +4,7 @@
 use super::Routers;
 use crate::daemon::lifelines::needs::{Death, Needs, followed};
 use crate::daemon::router::Router;
-use crate::lifeline::{Endpoint, Guarded, Priorities};
+use crate::lifeline::{Endpoint, Guarded};
 use crate::sys::limits::Descriptors;
 use crate::time::Instant;
 use crate::token::Poller;
@@ -49,16 +49,14 @@ impl Routers {
     }
 
     /// The master at this address has named us its successor, or no longer does. What it said before comes first.
-    pub(in crate::daemon) fn named(&mut self, from: Endpoint, named: &Priorities) {
-        if named.of.iter().any(|(_, priority)| *priority == 0) {
+    pub(in crate::daemon) fn named(&mut self, from: Endpoint, vrid: u8, priority: u8) {
+        if priority == 0 {
             self.catch_up();
         }
         for id in self.dispatcher.ids() {
             let router = self.dispatcher.router(id);
-            let vrid = router.config().protocol.vrid.octet();
-            let ours = named.of.iter().find(|(named, _)| *named == vrid);
-            if let Some((_, priority)) = ours.filter(|_| followed(router) == Some(from)) {
-                let named = Priority::new(*priority);
+            if router.config().protocol.vrid.octet() == vrid && followed(router) == Some(from) {
+                let named = Priority::new(priority);
                 self.dispatcher.dispatch(id, Event::Successor { from: from.address, named });
             }
         }

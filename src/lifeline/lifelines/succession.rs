@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use super::Lifelines;
 use crate::lifeline::connection::{Connection, Endpoint};
 use crate::lifeline::event::Action;
-use crate::lifeline::frame::{Frame, Identity, Priorities};
+use crate::lifeline::exchange::Standing;
+use crate::lifeline::frame::{Frame, Identity};
 use crate::time::Instant;
 
 impl Lifelines {
@@ -33,20 +34,17 @@ impl Lifelines {
 
     /// Tells the masters our priorities, and our backups whether they are successors, as far as they do not know it.
     pub fn tell(&mut self, now: Instant) {
-        let successors: Vec<_> = self
-            .ranks
-            .masters
-            .iter()
-            .flat_map(|routers| routers.vrids().map(|vrid| (routers.from, vrid)))
-            .filter_map(|(from, vrid)| {
-                self.best(from, vrid).map(|(c, priority)| (c.id, from, vrid, priority))
-            })
-            .collect();
+        let mut successors = vec![];
+        for routers in &self.ranks.masters {
+            for vrid in routers.vrids() {
+                if let Some((connection, priority)) = self.best(routers.from, vrid) {
+                    successors.push((connection.id, (routers.from, vrid, priority)));
+                }
+            }
+        }
         for connection in self.connections.iter_mut().filter(|c| c.open_since().is_some()) {
-            let ours = successors.iter().filter(|(id, ..)| *id == connection.id);
-            let named: Vec<_> = ours
-                .map(|(_, from, vrid, priority)| Priorities { from: *from, of: vec![(*vrid, *priority)] })
-                .collect();
+            let ours = successors.iter().filter(|(id, _)| *id == connection.id);
+            let named: Vec<_> = ours.map(|(_, named)| *named).collect();
             let standby = connection.may_hear().then_some(self.ranks.standby.as_slice());
             let frames = connection.exchange.tell(now, standby, &named);
             let octets: Vec<u8> = frames.iter().flat_map(Frame::octets).collect();
@@ -57,12 +55,13 @@ impl Lifelines {
     }
 
     /// A master has named us, or no longer does. `by`: the process that did; only it speaks for its addresses.
-    pub(super) fn named(&mut self, by: Option<Identity>, named: Vec<Priorities>) {
-        for named in named.into_iter().filter(|named| !named.of.is_empty()) {
-            let hosts = self.hosts.iter().filter(|host| host.endpoint.address == named.from);
-            let hosts = hosts.filter(|host| by.is_none() || (host.bound == by && host.followed.is_some()));
-            let actions = hosts.map(|host| Action::Named { from: host.endpoint, named: named.clone() });
-            self.actions.extend(actions);
+    pub(super) fn named(&mut self, by: Option<Identity>, named: Vec<Standing>) {
+        for (address, vrid, priority) in named {
+            for host in self.hosts.iter().filter(|host| host.endpoint.address == address) {
+                if by.is_none() || (host.bound == by && host.followed.is_some()) {
+                    self.actions.push(Action::Named { from: host.endpoint, vrid, priority });
+                }
+            }
         }
     }
 }
