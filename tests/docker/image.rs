@@ -188,6 +188,10 @@ fn a_master_takes_less_than_a_megabyte_and_loads_no_code_that_it_seldom_runs() {
     wait_for("it becomes master", Duration::from_secs(20), || {
         host.has("10.0.0.2").then_some(()).ok_or_else(String::new)
     });
+    let threads = fs::read_dir(format!("/proc/{}/task", daemon.0.id())).expect("it is running").flatten();
+    let names = threads.filter_map(|thread| fs::read_to_string(thread.path().join("comm")).ok());
+    let names: Vec<_> = names.collect();
+    assert!(names.iter().any(|name| name == "guard\n"), "`top -H` shows threads by name: {names:?}");
     let maps = fs::read_to_string(format!("/proc/{}/smaps", daemon.0.id())).expect("it is running");
     let sizes = |name: &str| -> Vec<u64> {
         let values = maps.lines().filter_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"));
