@@ -26,7 +26,7 @@ pub(super) fn conflicts(routers: &[RouterConfig]) -> Vec<Problem> {
     for router in routers {
         claim(router, &mut claims);
     }
-    claims.sort();
+    claims.sort_unstable();
     let doubles = claims.windows(2).filter(|pair| pair[0].0 == pair[1].0);
     doubles.map(|pair| problem(pair[1].0, &name(pair[1]), &name(pair[0]))).collect()
 }

@@ -62,7 +62,7 @@ impl EffectiveTexts {
     /// The variables whose effective value differs between `self` and `other`, each once, with the suffix of the
     /// router that it differs for, or without one if it differs for all. A router that comes or goes differs in `VIP`.
     pub fn changes(&self, other: &Self) -> Vec<Change> {
-        let (old, new) = (self.routers(), other.routers());
+        let (old, new): (Vec<_>, Vec<_>) = (self.sets.routers().collect(), other.sets.routers().collect());
         let mut changed: Vec<Change> = vec![];
         let mut note =
             |name: &str, number: u16, from: Option<EffectiveText<'_>>, to: Option<EffectiveText<'_>>| {
@@ -75,16 +75,16 @@ impl EffectiveTexts {
                     changed.push(Change { name, from: shown(from), to: shown(to) });
                 }
             };
-        for number in old.keys().filter(|number| !new.contains_key(number)) {
-            note(VIP.name, *number, Some(self.of_router(old[number], &VIP)), None);
+        for router in old.iter().filter(|old| find(&new, old.number()).is_none()) {
+            note(VIP.name, router.number(), Some(self.of_router(*router, &VIP)), None);
         }
-        for number in new.keys().filter(|number| !old.contains_key(number)) {
-            note(VIP.name, *number, None, Some(other.of_router(new[number], &VIP)));
+        for router in new.iter().filter(|new| find(&old, new.number()).is_none()) {
+            note(VIP.name, router.number(), None, Some(other.of_router(*router, &VIP)));
         }
-        let kept: Vec<_> = old.iter().filter_map(|(n, old)| Some((*n, *old, *new.get(n)?))).collect();
+        let kept: Vec<_> = old.iter().filter_map(|old| Some((*old, find(&new, old.number())?))).collect();
         for variable in router_variables() {
             let texts = |old, new| (self.of_router(old, variable), other.of_router(new, variable));
-            let texts = kept.iter().map(|(number, old, new)| (*number, texts(*old, *new)));
+            let texts = kept.iter().map(|(old, new)| (old.number(), texts(*old, *new)));
             let differing: Vec<_> = texts.filter(|(_, (old, new))| old.differs(new)).collect();
             // Most likely inherited by all of them.
             let all = kept.len() > 1 && differing.len() == kept.len();
@@ -100,11 +100,6 @@ impl EffectiveTexts {
             }
         }
         changed
-    }
-
-    /// The routers by their numbers.
-    fn routers(&self) -> BTreeMap<u16, Effective<'_>> {
-        self.sets.routers().map(|router| (router.number(), router)).collect()
     }
 
     fn of_process(&self, variable: &'static Variable) -> EffectiveText<'_> {
@@ -129,6 +124,11 @@ impl EffectiveTexts {
         let texts: Vec<_> = self.automatic.get(&number)?.iter().filter_map(of_router).collect();
         (!texts.is_empty()).then(|| texts.join(", "))
     }
+}
+
+/// The router of this number.
+fn find<'a>(routers: &[Effective<'a>], number: u16) -> Option<Effective<'a>> {
+    routers.iter().find(|router| router.number() == number).copied()
 }
 
 impl fmt::Debug for EffectiveTexts {

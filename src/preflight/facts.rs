@@ -1,7 +1,6 @@
 //! The facts that the preflight judges, gathered from this machine: capabilities, interfaces, routes, neighbors,
 //! processes, programs and files. Judges nothing.
 
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::net::IpAddr;
@@ -75,10 +74,13 @@ impl Facts {
             let name = || route::default_route_interface(family, |name| interfaces.is_up(name));
             if auto { name() } else { None }
         };
-        let peers: BTreeSet<_> = config.routers.iter().flat_map(|router| &router.protocol.peers).collect();
+        let peers = config.routers.iter().flat_map(|router| &router.protocol.peers);
+        let mut peers: Vec<_> = peers.copied().collect();
+        peers.sort_unstable();
+        peers.dedup();
         let mut routes = vec![];
         for peer in peers {
-            routes.push((*peer, netlink.route(*peer, None)?));
+            routes.push((peer, netlink.route(peer, None)?));
         }
         Ok(Self {
             missing: missing_capabilities(&[Capability::NetAdmin, Capability::NetRaw])?,
@@ -136,7 +138,7 @@ fn files(directory: &Path, extensions: &[&str]) -> Vec<PathBuf> {
 fn entries(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten();
     let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-    paths.sort();
+    paths.sort_unstable();
     paths
 }
 

@@ -1,7 +1,6 @@
 //! Judges what was heard on the wire: who has the virtual addresses, and whose adverts the firewall of this host drops.
 //! Listens to nothing.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -33,7 +32,9 @@ pub(super) fn holders(router: &RouterConfig, link: &Link, wire: &Wire) -> Vec<(L
     let here = wire.adverts.iter().filter(|a| a.link == link.index && Family::of(a.from) == family);
     let here: Vec<_> = here.collect();
     let ours = || here.iter().filter(|advert| advert.vrid == vrid);
-    let dropped: BTreeSet<_> = ours().filter(|advert| !advert.passed).map(|advert| advert.from).collect();
+    let mut dropped: Vec<_> = ours().filter(|advert| !advert.passed).map(|advert| advert.from).collect();
+    dropped.sort_unstable();
+    dropped.dedup();
     let mut found: Vec<_> =
         dropped.into_iter().map(|from| (Level::Warn, dropped_here(from, &link.name))).collect();
     let is_rare = router.protocol.interval.duration() > HEARD || !router.protocol.peers.is_empty();
@@ -102,7 +103,7 @@ mod tests {
             promote_secondaries: None,
         };
         let answers = macs.iter().map(|mac| (2, [10, 0, 0, 2].into(), *mac)).collect();
-        let wire = Wire { adverts: adverts.to_vec(), asked: BTreeSet::new(), answers };
+        let wire = Wire { adverts: adverts.to_vec(), asked: vec![], answers };
         let list = holders(&config.routers[0], &link, &wire).into_iter();
         list.map(|(level, text)| format!("{} {text}", level.as_str().to_lowercase())).collect()
     }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 #[derive(Clone, Debug, Default)]
 pub struct Wire {
     pub adverts: Vec<Advert>,
-    pub asked: BTreeSet<(u32, IpAddr)>,
+    pub asked: Vec<(u32, IpAddr)>,
     /// Who answered for an address.
     pub answers: BTreeSet<(u32, IpAddr, [u8; 6])>,
 }

@@ -169,9 +169,12 @@ impl Heard {
 
     /// The lowest VRID that did not arrive and is not among `ours`.
     pub(super) fn free_vrid(&self, ours: &[Vrid]) -> Option<Vrid> {
+        let mut in_use = [false; 256];
         let heard = self.speakers.iter().map(|speaker| speaker.group.2);
-        let in_use: BTreeSet<u8> = heard.chain(self.arrived.iter().map(|(_, _, vrid)| *vrid)).collect();
-        let is_free = |vrid: &Vrid| !ours.contains(vrid) && !in_use.contains(&vrid.octet());
+        for vrid in heard.chain(self.arrived.iter().map(|(_, _, vrid)| *vrid)) {
+            in_use[usize::from(vrid)] = true;
+        }
+        let is_free = |vrid: &Vrid| !ours.contains(vrid) && !in_use[usize::from(vrid.octet())];
         (1..=u8::MAX).filter_map(Vrid::new).find(is_free)
     }
 }
