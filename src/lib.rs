@@ -4,7 +4,7 @@
 //! The code is in three rings, and imports only go inward:
 //!
 //! * **Pure**: [`vrrp`] (the protocol), [`lifeline`] (connections to masters), [`health`] (rise, fall, weight), [`config`]
-//!   (the environment, checked) and [`status`] (one snapshot and its renderings). They know no clock, socket, log or environment: [`time`] is an
+//!   (the environment, checked), [`import`] (a keepalived.conf to variables) and [`status`] (one snapshot and its renderings). They know no clock, socket, log or environment: [`time`] is an
 //!   argument, and what must be done comes back as values.
 //! * **Edges**: [`sys`], one file or folder per kernel interface. They make no decisions. [`interfaces`] keeps links and
 //!   addresses as a table, `unicast` chooses source and links for unicast, [`logger`] writes the log.
@@ -24,6 +24,7 @@ pub mod daemon;
 pub mod drain;
 pub mod health;
 mod ids;
+pub mod import;
 pub mod interfaces;
 pub mod lifeline;
 pub mod logger;

@@ -46,6 +46,13 @@ pub enum Command {
     Undrain,
     /// Own a process namespace for other containers until a signal stops it.
     Hold,
+    /// Print the variables for a keepalived.conf.
+    Import {
+        /// Its path, `-` for standard input; `None` for the usual places.
+        file: Option<String>,
+        /// As a compose file instead of `NAME=VALUE` lines.
+        compose: bool,
+    },
     /// Print the help.
     Help,
     /// Print the version.
@@ -90,7 +97,7 @@ struct Row {
 }
 
 /// In the order of the documentation.
-static COMMANDS: [Row; 11] = [
+static COMMANDS: [Row; 12] = [
     Row { name: "run", arguments: "", help: "run the daemon (default)", command: Command::Run },
     Row {
         name: "check",
@@ -134,6 +141,12 @@ static COMMANDS: [Row; 11] = [
         arguments: "",
         help: "own a process namespace that other containers join, and reap their orphans; needs no variable",
         command: Command::Hold,
+    },
+    Row {
+        name: "import",
+        arguments: "[FILE] [--format env|compose]",
+        help: "print the variables for a keepalived.conf, and on standard error what is lost, with exit code 1",
+        command: Command::Import { file: None, compose: false },
     },
     Row { name: "help", arguments: "", help: "print this help", command: Command::Help },
     Row { name: "version", arguments: "", help: "print the version", command: Command::Version },
@@ -181,6 +194,9 @@ impl Command {
                 (Arg::Long("since"), Some(Self::Why { since: since @ None })) => {
                     *since = Some(span(&mut parser, "--since")?);
                 }
+                (Arg::Long("format"), Some(Self::Import { compose, .. })) => {
+                    *compose = is_compose(&mut parser)?;
+                }
                 (Arg::Long(name), Some(command)) => command.set_option(name)?,
                 (Arg::Long(name), None) => return Err(UsageError::unknown("option", &format!("--{name}"))),
                 (Arg::Value(name), None) => command = Some(Self::by_name(&name.to_string_lossy())?),
@@ -216,6 +232,8 @@ impl Command {
             *router = Some(text.to_owned());
         } else if let Self::Scan { seconds: seconds @ None } = self {
             *seconds = Some(scan_seconds(text)?);
+        } else if let Self::Import { file: file @ None, .. } = self {
+            *file = Some(text.to_owned());
         } else {
             return Err(UsageError::unknown("argument", text));
         }
@@ -234,6 +252,14 @@ fn span(parser: &mut Parser, option: &str) -> Result<Duration, UsageError> {
     let text = parser.value().unwrap_or_default();
     let text = text.to_string_lossy();
     parse_span(&text).map_err(|right| UsageError { problem: format!("{option} takes {right}, not {text:?}") })
+}
+
+fn is_compose(parser: &mut Parser) -> Result<bool, UsageError> {
+    match &*parser.value().unwrap_or_default().to_string_lossy() {
+        "env" => Ok(false),
+        "compose" => Ok(true),
+        other => Err(UsageError { problem: format!("--format takes env or compose, not {other:?}") }),
+    }
 }
 
 fn scan_seconds(text: &str) -> Result<u16, UsageError> {
@@ -361,6 +387,24 @@ mod tests {
         assert_eq!(parse(&["check", "--file", "/env"]), file("/env"));
         let relative = std::env::current_dir().unwrap().join("env");
         assert_eq!(parse(&["check", "--file=env"]), file(relative.to_str().unwrap()));
+    }
+
+    #[test]
+    fn an_import_takes_a_file_and_a_format() {
+        let import =
+            |file: Option<&str>, compose| Ok(Command::Import { file: file.map(str::to_owned), compose });
+        assert_eq!(parse(&["import"]), import(None, false));
+        assert_eq!(parse(&["import", "-"]), import(Some("-"), false));
+        assert_eq!(parse(&["import", "--format", "compose", "k.conf"]), import(Some("k.conf"), true));
+        assert_eq!(parse(&["import", "k.conf", "--format=env"]), import(Some("k.conf"), false));
+        for (args, what) in [
+            (&["import", "a", "b"][..], "unknown argument \"b\""),
+            (&["import", "--format", "json"], "--format takes env or compose, not \"json\""),
+            (&["import", "--format"], "--format takes env or compose, not \"\""),
+            (&["check", "--format", "env"], "unknown option \"--format\""),
+        ] {
+            assert!(parse(args).unwrap_err().starts_with(&format!("vrrp-init: {what}\n")), "{args:?}");
+        }
     }
 
     #[test]

@@ -34,6 +34,9 @@ pub(super) enum Failure {
     /// The report of `check`, already printed, names the missing capabilities.
     #[error("vrrp-init: capabilities are missing")]
     Reported,
+    /// The file that `import` reads is not there or is invalid.
+    #[error("vrrp-init: {0}")]
+    Import(String),
     /// There is no interface to listen on.
     #[error("vrrp-init: {0}")]
     NoInterface(String),
@@ -56,7 +59,7 @@ impl Failure {
     /// The exit code, after sysexits: 70 internal, 77 capability, 78 configuration.
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            Self::Configuration(_) | Self::NoInterface(_) => CONFIGURATION,
+            Self::Configuration(_) | Self::Import(_) | Self::NoInterface(_) => CONFIGURATION,
             Self::Capability(_) | Self::Reported => CAPABILITY,
             Self::Kernel(e) if e.is_permission() => CAPABILITY,
             Self::Kernel(_) | Self::Panic => INTERNAL,

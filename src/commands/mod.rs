@@ -7,6 +7,7 @@ mod drain;
 mod environment;
 mod failure;
 mod hold;
+mod import;
 mod output;
 pub mod panic;
 mod query;
@@ -43,6 +44,9 @@ pub fn execute(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Command::Drain(options)) => drain::drain(options),
         Ok(Command::Undrain) => drain::undrain(),
         Ok(Command::Hold) => failure::exit(hold::hold()),
+        Ok(Command::Import { file, compose }) => {
+            import::import(file.as_deref(), compose).unwrap_or_else(|failure| failure::exit(Err(failure)))
+        }
         Ok(Command::Help) => print(&cli::help()),
         Ok(Command::Version) => print(cli::VERSION),
         Err(error) => {

@@ -152,7 +152,8 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    pub(super) fn sort(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+    /// A reference, so that the binary has one copy of this.
+    pub(super) fn sort(vars: &mut dyn Iterator<Item = (OsString, OsString)>) -> Self {
         let mut sorted = Self::default();
         for (name, value) in vars {
             let Ok(name) = name.into_string() else { continue };

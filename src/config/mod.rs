@@ -66,7 +66,7 @@ impl Config {
         vars: impl IntoIterator<Item = (OsString, OsString)>,
         read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
     ) -> Result<(Self, Vec<Warning>), ConfigError> {
-        read(vars, read_file).map(|(config, warnings, _)| (config, warnings))
+        read(&mut vars.into_iter(), &read_file).map(|(config, warnings, _)| (config, warnings))
     }
 
     /// The same, with every effective value and its origin.
@@ -77,7 +77,7 @@ impl Config {
         vars: impl IntoIterator<Item = (OsString, OsString)>,
         read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
     ) -> Result<(Self, Vec<Warning>, Vec<Setting>), ConfigError> {
-        let (config, warnings, sets) = read(vars, read_file)?;
+        let (config, warnings, sets) = read(&mut vars.into_iter(), &read_file)?;
         let settings = EffectiveTexts::new(sets, &config).settings();
         Ok((config, warnings, settings))
     }
@@ -92,7 +92,7 @@ impl EffectiveTexts {
         vars: impl IntoIterator<Item = (OsString, OsString)>,
         read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
     ) -> Result<Self, ConfigError> {
-        read(vars, read_file).map(|(config, _, sets)| Self::new(sets, &config))
+        read(&mut vars.into_iter(), &read_file).map(|(config, _, sets)| Self::new(sets, &config))
     }
 
     /// Compares what runs now, `self`, with the environment `vars`.
@@ -104,7 +104,7 @@ impl EffectiveTexts {
         vars: impl IntoIterator<Item = (OsString, OsString)>,
         read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
     ) -> Result<Plan, ConfigError> {
-        let (new_config, warnings, sets) = read(vars, &read_file)?;
+        let (new_config, warnings, sets) = read(&mut vars.into_iter(), &read_file)?;
         let new = Self::new(sets, &new_config);
         let valid = |sets: &RawSets| {
             let mut problems = Problems::default();
@@ -132,7 +132,7 @@ impl EffectiveTexts {
         vars: impl IntoIterator<Item = (OsString, OsString)>,
         read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
     ) -> Result<Reading, ConfigError> {
-        let (config, warnings, sets) = read(vars, read_file)?;
+        let (config, warnings, sets) = read(&mut vars.into_iter(), &read_file)?;
         let texts = Self::new(sets, &config);
         Ok((config, warnings, texts))
     }
@@ -160,7 +160,7 @@ fn process_value<T>(
     row: &Row<T>,
 ) -> Option<T> {
     let mut problems = Problems::default();
-    let sets = Environment::sort(vars).raw_sets(&read_file, &mut problems);
+    let sets = Environment::sort(&mut vars.into_iter()).raw_sets(&read_file, &mut problems);
     let set = Reader::new(sets.process(), &mut problems).and_then(|mut reader| reader.value(row));
     set.or_else(|| row.default_value())
 }
@@ -171,14 +171,15 @@ pub fn interfaces(
     read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
 ) -> Vec<InterfaceChoice> {
     let mut problems = Problems::default();
-    let sets = environment(vars, &read_file, &mut problems).0.raw_sets(&read_file, &mut problems);
+    let sets =
+        environment(&mut vars.into_iter(), &read_file, &mut problems).0.raw_sets(&read_file, &mut problems);
     let interface = |router| Reader::new(router, &mut problems)?.value(&INTERFACE);
     sets.routers().map(interface).map(|interface| interface.unwrap_or(InterfaceChoice::Auto)).collect()
 }
 
 /// The environment, with `ENV_FILE` over it, and whether that could be read.
 fn environment(
-    vars: impl IntoIterator<Item = (OsString, OsString)>,
+    vars: &mut dyn Iterator<Item = (OsString, OsString)>,
     read_file: ReadFile<'_>,
     problems: &mut Problems,
 ) -> (Environment, bool) {
@@ -197,9 +198,10 @@ fn environment(
     (environment, is_read)
 }
 
+/// With references, so that the binary has it once.
 fn read(
-    vars: impl IntoIterator<Item = (OsString, OsString)>,
-    read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
+    vars: &mut dyn Iterator<Item = (OsString, OsString)>,
+    read_file: ReadFile<'_>,
 ) -> Result<(Config, Vec<Warning>, RawSets), ConfigError> {
     let mut problems = Problems::default();
     let files = RefCell::new(BTreeSet::new());

@@ -337,7 +337,14 @@ fn checked_hosts(router: &RouterConfig, check: &CheckConfig, interfaces: &Interf
 
 /// What is said about a configuration file of another image.
 pub(crate) fn unread(path: &Path) -> String {
-    format!("{} is there, but vrrp-init does not read it: set its values as variables", path.display())
+    let is_keepalived = path.extension().is_some_and(|extension| extension == "conf");
+    let path = path.display();
+    let cure = if is_keepalived {
+        format!("`vrrp-init import {path}` prints its values as variables")
+    } else {
+        "set its values as variables".into()
+    };
+    format!("{path} is there, but vrrp-init does not read it: {cure}")
 }
 
 /// The effect of a failed check on this node's priority.

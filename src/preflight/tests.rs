@@ -256,14 +256,16 @@ fn a_check_of_another_host_is_named() {
 fn a_broken_program_and_a_file_that_is_not_read_are_named_once() {
     let facts = Facts {
         programs: vec!["NOTIFY: cannot run /notify: not found".into()],
-        mounted: vec!["/etc/keepalived/keepalived.conf".into()],
+        mounted: vec!["/etc/keepalived/keepalived.conf".into(), "/container/environment/env.yaml".into()],
         ..machine(&[])
     };
-    let unread = "warn /etc/keepalived/keepalived.conf is there, but vrrp-init does not read it: set its values as \
-                  variables";
-    assert_eq!(found(&[], &facts), ["warn NOTIFY: cannot run /notify: not found", unread, UP]);
+    let unread = "warn /etc/keepalived/keepalived.conf is there, but vrrp-init does not read it: `vrrp-init import \
+                  /etc/keepalived/keepalived.conf` prints its values as variables";
+    let other = "warn /container/environment/env.yaml is there, but vrrp-init does not read it: set its values as \
+                 variables";
+    assert_eq!(found(&[], &facts), ["warn NOTIFY: cannot run /notify: not found", unread, other, UP]);
     let logged = findings(&config(&[]), &facts).into_iter().filter(|finding| !finding.logged_by_daemon);
-    assert_eq!(logged.filter(|finding| finding.router.is_none()).count(), 2);
+    assert_eq!(logged.filter(|finding| finding.router.is_none()).count(), 3);
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn a_mounted_configuration_file_is_named_beside_a_refusal_and_in_the_preflight()
     let script = format!(
         "mount -t tmpfs none /etc/keepalived && echo > /etc/keepalived/keepalived.conf && exec {OURS} check"
     );
-    let unread = "/etc/keepalived/keepalived.conf is there, but vrrp-init does not read it";
+    let unread = "/etc/keepalived/keepalived.conf is there, but vrrp-init does not read it: `vrrp-init import /etc/keepalived/keepalived.conf` prints";
     for (vars, code) in [(vec![], 78), (vec![("VIP", "10.77.0.100"), ("VIRTUAL_ROUTER", "51")], 0)] {
         let mut vrrp_init = Command::new("unshare");
         vrrp_init

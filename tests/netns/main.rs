@@ -20,6 +20,7 @@ mod flood;
 mod groups;
 mod guard;
 mod hold;
+mod import;
 mod interop;
 mod lifeline;
 mod link_kinds;

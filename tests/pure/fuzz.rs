@@ -129,4 +129,16 @@ proptest! {
     fn clients_of_the_status_server(data in prop::collection::vec(any::<u8>(), 0..300)) {
         bodies::serve(&data);
     }
+
+    /// Lines of the right words.
+    #[test]
+    fn imports(
+        head in "((global_defs|vrrp_script c|vrrp_sync_group g) \\{\n?)?",
+        lines in prop::collection::vec(
+            "(vrrp_instance [A-Z]{1,2} \\{\nvirtual_router_id [0-9]\nvirtual_ipaddress \\{\n10.0.0.[1-9]\n\\}|\\}|include [a-z/]{1,3}|\\$A=.{0,4}|\\$A|(state|priority|interface|version|advert_int|nopreempt|preempt_delay|auth_pass|track_script \\{|authentication \\{|auth_type|unicast_peer \\{|virtual_ipaddress \\{|script|interval|weight|[a-z_]{1,9}) ?(MASTER|PASS|[0-9]{1,3}|10.0.0.[1-9]|[!-~]{0,6}))", 0..24,
+        ),
+    ) {
+        bodies::import((head + &lines.join("\n") + "\n}").as_bytes());
+        bodies::import(lines.join("\n").as_bytes());
+    }
 }

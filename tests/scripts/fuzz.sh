@@ -18,7 +18,7 @@ RUSTC_BOOTSTRAP=1 RUSTFLAGS=$coverage cargo build --locked --release --target "$
     --manifest-path tests/fuzz/Cargo.toml --target-dir target/fuzz
 
 cargo run -q --locked -- help | grep -oE '\b[A-Z][A-Z0-9_]{2,}\b' | sort -u | sed 's/.*/"&="/' >target/fuzz/env.dict
-for name in advert packet instance env env_file netlink proc http serve scan dns; do
+for name in advert packet instance env env_file netlink proc http serve scan dns import; do
     corpus=target/fuzz/corpus/$name found=target/fuzz/found/$name
     mkdir -p "$corpus" "$found"
     dict=()

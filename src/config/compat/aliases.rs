@@ -57,7 +57,7 @@ const fn alias(of: Option<&'static Variable>, conversion: Conversion, names: &'s
 
 /// What is said where another image would read a file.
 pub(in crate::config) const OWN_FILE: &str =
-    "is ignored: your own keepalived.conf is not read; set its values as variables instead";
+    "is ignored: your own keepalived.conf is not read; `vrrp-init import` prints its values as variables";
 
 /// The aliases whose texts are converted. Those with the same meaning are in the rows of [`VARIABLES`].
 static CONVERTED: &[Alias] = &[

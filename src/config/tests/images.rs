@@ -328,7 +328,7 @@ fn what_has_no_equivalent_is_said_with_what_has() {
         warnings(outcome),
         [
             "KEEPALIVED_AUTOCONF has no effect here and is ignored",
-            "KEEPALIVED_CONF is ignored: your own keepalived.conf is not read; set its values as variables instead",
+            "KEEPALIVED_CONF is ignored: your own keepalived.conf is not read; `vrrp-init import` prints its values as variables",
             &format!("CONTAINERS_TO_CHECK {instead}"),
             "MCAST_GROUP is ignored: adverts are sent to the VRRP group, or to UNICAST_PEERS",
         ]
@@ -339,7 +339,8 @@ fn what_has_no_equivalent_is_said_with_what_has() {
 
 #[test]
 fn a_refusal_has_the_warnings_beside_it() {
-    let own_file = "is ignored: your own keepalived.conf is not read; set its values as variables instead";
+    let own_file =
+        "is ignored: your own keepalived.conf is not read; `vrrp-init import` prints its values as variables";
     for (name, value) in [
         ("KEEPALIVED_CUSTOM_CONFIG", "true"),
         ("KEEPALIVED_CONF", "/etc/keepalived/keepalived.conf"),

@@ -1,0 +1,144 @@
+//! One block of a keepalived.conf, a router or a program that decides about routers, to the values that it sets, as it
+//! writes them; knows no rule that involves two of them.
+
+use super::blocks::Directive;
+use super::directives::{AUTHENTICATION, Becomes, Block, GLOBAL};
+use super::notes::{Notes, Place};
+
+/// The text of a variable and where it comes from.
+#[derive(Clone, Debug)]
+pub(super) struct Value {
+    pub(super) name: &'static str,
+    pub(super) text: String,
+    pub(super) place: Place,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Draft<'a> {
+    pub(super) name: String,
+    pub(super) place: Place,
+    /// Each name once.
+    pub(super) values: Vec<Value>,
+    /// The programs that decide about this router.
+    pub(super) tracked: Vec<&'a Directive>,
+}
+
+impl<'a> Draft<'a> {
+    /// What `block` says, on top of what is set already.
+    pub(super) fn read(mut self, block: Block, directive: &'a Directive, notes: &mut Notes) -> Self {
+        directive.word(1).clone_into(&mut self.name);
+        self.place = directive.place;
+        self.read_all(block, &directive.block, notes);
+        self
+    }
+
+    pub(super) fn read_all(&mut self, block: Block, directives: &'a [Directive], notes: &mut Notes) {
+        for directive in directives {
+            self.directive(block, directive, notes);
+        }
+    }
+
+    fn directive(&mut self, block: Block, directive: &'a Directive, notes: &mut Notes) {
+        let (word, place) = (directive.word(0), directive.place);
+        match block.find(word) {
+            Becomes::Global => self.read_all(GLOBAL, &directive.block, notes),
+            Becomes::Authentication => self.read_all(AUTHENTICATION, &directive.block, notes),
+            Becomes::Value(name) => {
+                self.set(name, directive.word(1), place);
+                note_rest(directive.words.get(2..).unwrap_or_default(), false, place, notes);
+            }
+            Becomes::Flag(name, _) if is_false(directive.word(1)) => _ = self.take(name),
+            Becomes::Flag(name, text) => self.set(name, text, place),
+            Becomes::Command(name) => {
+                // Without quotes around it all words are the command.
+                let is_quoted = directive.word(1).contains(' ');
+                let (words, rest) =
+                    directive.words[1..].split_at(if is_quoted { 1 } else { directive.words.len() - 1 });
+                self.set(name, &words.join(" "), place);
+                note_rest(rest, false, place, notes);
+            }
+            Becomes::List(name) => self.list(name, false, &directive.block, notes),
+            Becomes::Addresses(name) => self.list(name, true, &directive.block, notes),
+            Becomes::Track => self.tracked.extend(&directive.block),
+            Becomes::Usual(usual, _)
+                if directive.word(1) == usual || (is_false(usual) && is_false(directive.word(1))) => {}
+            Becomes::Usual(_, why) | Becomes::Lost(why) => notes.lost(place, &directive.words.join(" "), why),
+            Becomes::Nothing | Becomes::Instance | Becomes::Script | Becomes::Process | Becomes::Group => {
+                notes.unneeded(word);
+            }
+        }
+    }
+
+    /// The lines of a list, whole or their first words.
+    fn list(&mut self, name: &'static str, is_whole: bool, lines: &[Directive], notes: &mut Notes) {
+        for line in lines {
+            if is_whole {
+                self.append(name, &line.words.join(" "), line.place, notes);
+            } else {
+                note_rest(&line.words[1..], true, line.place, notes);
+                self.append(name, line.word(0), line.place, notes);
+            }
+        }
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<&Value> {
+        self.values.iter().find(|value| value.name == name)
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.find(name).map(|value| value.text.as_str())
+    }
+
+    /// Where `name` was set, or the block.
+    pub(super) fn place(&self, name: &str) -> Place {
+        self.find(name).map_or(self.place, |value| value.place)
+    }
+
+    /// Removes the value of `name`.
+    pub(super) fn take(&mut self, name: &str) -> Option<Value> {
+        let at = self.values.iter().position(|value| value.name == name)?;
+        Some(self.values.swap_remove(at))
+    }
+
+    pub(super) fn set(&mut self, name: &'static str, text: &str, place: Place) {
+        self.take(name);
+        self.values.push(Value { name, text: text.to_owned(), place });
+    }
+
+    /// Removes what has no effect in keepalived.
+    pub(super) fn clear(&mut self, name: &str, what: &str, notes: &mut Notes) {
+        if let Some(cleared) = self.take(name) {
+            let why = " has no effect in keepalived with this state, priority or mode; it is left out";
+            notes.say(cleared.place, &[what, why]);
+        }
+    }
+
+    /// Adds an item to a list, which has one in a line.
+    pub(super) fn append(&mut self, name: &'static str, item: &str, place: Place, notes: &mut Notes) {
+        match self.values.iter_mut().find(|value| value.name == name) {
+            None => self.set(name, item, place),
+            Some(value) if value.text.len() < LONGEST_LIST => value.text += &["\n", item].concat(),
+            Some(_) => notes.lost(place, item, "the list is too long"),
+        }
+    }
+}
+
+/// In bytes: far more than an advert can carry.
+const LONGEST_LIST: usize = 1 << 16;
+
+fn is_false(word: &str) -> bool {
+    ["false", "off", "no"].contains(&word)
+}
+
+/// What follows the only word of a line that counts.
+fn note_rest(rest: &[String], may_have_weight: bool, place: Place, notes: &mut Notes) {
+    let what = rest.join(" ");
+    match rest {
+        [] => {}
+        [word, weight, ..] if may_have_weight && word == "weight" && weight != "0" => {
+            notes.lost(place, &what, "an interface that is down is a FAULT");
+        }
+        [word, ..] if word == "reverse" => notes.lost(place, &what, "CHECK_WEIGHT has no reverse"),
+        _ => notes.say(place, &[&what, " is ignored: only one value in a line counts"]),
+    }
+}
