@@ -263,7 +263,7 @@ impl Texts<'_> {
     /// One set, and the name that asks for a password, if there is one.
     fn raw_set(&mut self, number: u16, mut set: Vec<Named>) -> (RawSet, Option<String>) {
         let mut converter = Converter::new(number, self.names.are_foreign());
-        set.sort_by_key(|named| named.name.order);
+        set.sort_unstable_by_key(|named| named.name.order);
         let mut set = set.into_iter().peekable();
         while let Some(named) = set.next() {
             let Name { order, is_file, conversion, ref full, .. } = named.name;

@@ -102,7 +102,7 @@ impl ClaimWatch {
             router.places(network).map(place).collect::<Vec<_>>()
         };
         let mut places: Vec<_> = routers.iter().enumerate().flat_map(of).collect();
-        places.sort_by_key(|place| place.at);
+        places.sort_unstable_by_key(|place| (place.at, place.router));
         places.dedup_by_key(|place| place.at);
         for place in &mut places {
             let before = self.place(place.at).map(|n| &self.places[n]);
