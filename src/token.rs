@@ -32,6 +32,8 @@ pub(crate) enum Token {
     DrainFile,
     /// Changes of the file of variables.
     EnvFile,
+    /// A request to a receiver of NOTIFY_URL, by the number of those known before it.
+    Receiver(u32),
     /// A probe of a check, by its index.
     Probe(CheckId, u32),
 }
@@ -57,6 +59,7 @@ impl poller::Token for Token {
             Self::Identities => (7, CheckId(0), 0),
             Self::DrainFile => (12, CheckId(0), 0),
             Self::EnvFile => (13, CheckId(0), 0),
+            Self::Receiver(number) => (14, CheckId(0), number),
         };
         kind << 48 | u64::from(check.0) << 32 | u64::from(number)
     }
@@ -80,6 +83,7 @@ impl poller::Token for Token {
             11 => Self::GuardMonitor,
             12 => Self::DrainFile,
             13 => Self::EnvFile,
+            14 => Self::Receiver(number),
             _ => return None,
         })
     }
@@ -107,6 +111,7 @@ mod tests {
             Token::Identities,
             Token::DrainFile,
             Token::EnvFile,
+            Token::Receiver(5),
             Token::Probe(CheckId(1), 7),
         ] {
             assert_eq!(Token::unpack(token.pack()), Some(token));

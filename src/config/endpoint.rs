@@ -22,27 +22,81 @@ pub(super) fn tcp(text: &str) -> Value<SocketAddr> {
 
 /// `http://` and a host as in [`tcp`]; port, path and query are optional.
 pub(super) fn http(text: &str) -> Value<HttpTarget> {
+    let Url { host, path } = url(text, "check a page over plain http, or the port with CHECK_TCP")?;
+    let address = address(&host, Some(HTTP_PORT))
+        .ok_or("must name an IP address or localhost, and a port if not 80; other names are not resolved")?;
+    Ok(HttpTarget { address, host, path })
+}
+
+/// A host with or without a port, and a path with its query.
+struct Url {
+    host: String,
+    path: String,
+}
+
+/// A URL whose host may be any name.
+pub(super) fn receiver(text: &str) -> Value<String> {
+    let text = text.trim();
+    let instead = "send to a receiver or a proxy that takes plain http, or run a program with NOTIFY";
+    let Url { host: name, .. } = url(text, instead)?;
+    if address(&name, Some(HTTP_PORT)).is_none() {
+        name_and_port(&host(&name)?)?;
+    }
+    Ok(text.to_owned())
+}
+
+fn name_and_port(host: &str) -> Value<(&str, u16)> {
+    let (name, port) = host.split_once(':').unwrap_or((host, "80"));
+    match value::integer(port) {
+        Some(port) if port != 0 && !name.is_empty() && !name.starts_with('[') => Ok((name, port)),
+        Some(_) | None => Err("must be a URL such as http://10.0.0.5:9093/hook".into()),
+    }
+}
+
+/// What [`receiver`] has accepted, with the address of its host, which may be a name in `hosts`, the content of /etc/hosts.
+pub(super) fn resolve(text: &str, hosts: impl FnOnce() -> Value<Vec<u8>>) -> Value<HttpTarget> {
+    let Url { host, path } = url(text, "")?;
+    if let Some(address) = address(&host, Some(HTTP_PORT)) {
+        return Ok(HttpTarget { address, host, path });
+    }
+    let (name, port) = name_and_port(&host)?;
+    let ip = find_host(&hosts()?, name).ok_or_else(|| {
+        format!(
+            "names {name}, which is not in /etc/hosts: set its IP address, or add it there (compose: extra_hosts; \
+             Kubernetes: hostAliases); no DNS server is asked, so that no failover waits for one"
+        )
+    })?;
+    Ok(HttpTarget { address: SocketAddr::new(ip, port), host, path })
+}
+
+/// hosts(5): an address and its names, a line each, with comments.
+fn find_host(hosts: &[u8], name: &str) -> Option<IpAddr> {
+    let lines = hosts.split(|octet| *octet == b'\n').filter_map(|line| str::from_utf8(line).ok());
+    let mut found = lines.filter_map(|line| {
+        let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
+        let address = words.next()?.parse().ok()?;
+        words.any(|known| known.eq_ignore_ascii_case(name)).then_some(address)
+    });
+    found.next()
+}
+
+fn url(text: &str, instead: &str) -> Value<Url> {
     let scheme =
         |scheme: &str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
     if scheme("https://") {
-        return Err(
-            "uses https, which is not supported: check a page over plain http, or the port with CHECK_TCP"
-                .into(),
-        );
+        return Err(format!("uses https, which is not supported: {instead}"));
     }
     if !scheme("http://") {
         return Err("must be a URL such as http://localhost:8080/health".into());
     }
     let rest = &text["http://".len()..];
     let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    let address = address(host, Some(HTTP_PORT))
-        .ok_or("must name an IP address or localhost, and a port if not 80; other names are not resolved")?;
     let (path, _fragment) = path.split_once('#').unwrap_or((path, ""));
     if !path.bytes().all(|b| b.is_ascii_graphic()) {
         return Err("must have a path of ASCII characters; encode others as in %C3%A9".into());
     }
     let root = if path.starts_with('/') { "" } else { "/" };
-    Ok(HttpTarget { address, host: host.to_owned(), path: format!("{root}{path}") })
+    Ok(Url { host: host.to_owned(), path: format!("{root}{path}") })
 }
 
 /// A name and its resolver, `example.com@127.0.0.1:53`; the port and, after a slash, the type of the record are optional.
@@ -214,6 +268,41 @@ mod tests {
     }
 
     #[test]
+    fn a_receiver_is_a_url_whose_name_is_in_etc_hosts() {
+        let hosts = "127.0.0.1 localhost\n# 10.0.0.1 hook\n10.0.0.5\tx hook Alert.example # a\nfe80::1%eth0 hook\n\
+                     fd00::5 six\n";
+        let resolved = |text: &str| {
+            let target = resolve(&receiver(text)?, || Ok(hosts.as_bytes().to_vec()))?;
+            Ok::<_, String>((target.address.to_string(), target.host, target.path))
+        };
+        let target = |address: &str, host: &str, path: &str| Ok((address.into(), host.into(), path.into()));
+        assert_eq!(resolved("http://hook:9093/a?b#c"), target("10.0.0.5:9093", "hook:9093", "/a?b"));
+        assert_eq!(resolved(" http://alert.Example\n"), target("10.0.0.5:80", "alert.Example", "/"));
+        assert_eq!(resolved("http://six:1/"), target("[fd00::5]:1", "six:1", "/"));
+        assert_eq!(resolved("http://[::1]:9/"), target("[::1]:9", "[::1]:9", "/"));
+        assert_eq!(resolved("http://localhost"), target("127.0.0.1:80", "localhost", "/"));
+        assert!(resolved("http://alertmanager:9093/").unwrap_err().starts_with(
+            "names alertmanager, which is not in /etc/hosts: set its IP address, or add it there (compose: extra_hosts"
+        ));
+        let https = resolved("https://hook/").unwrap_err();
+        assert!(https.ends_with("or run a program with NOTIFY"), "{https}");
+        for text in [
+            "",
+            "hook:9093",
+            "http://",
+            "http://hook:0",
+            "http://hook:x",
+            "http://u:p@hook/",
+            "http://:80/",
+            "http://a b/",
+        ] {
+            assert!(receiver(text).is_err(), "{text}");
+        }
+        let unread = resolve("http://hook", || Err("cannot be read".into()));
+        assert_eq!(unread.unwrap_err(), "cannot be read");
+    }
+
+    #[test]
     fn statuses_are_numbers_or_ranges() {
         assert_eq!((status("204"), status("200-299")), (Ok(204..=204), Ok(200..=299)));
         for text in ["", "99", "600", "2xx", "299-200", "200-", "-200", "200-299-300"] {
@@ -238,7 +327,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_a_request_of_two_lines(text in "(http://localhost)?\\PC{0,12}[\\r\\n]?\\PC{0,4}") {
-            let _ = (tcp(&text), dns(&text));
+            let _ = (tcp(&text), dns(&text), receiver(&text));
             if let Ok(HttpTarget { host, path, .. }) = http(&text) {
                 prop_assert!(path.starts_with('/'));
                 prop_assert!(host.bytes().chain(path.bytes()).all(|b| b.is_ascii_graphic()));

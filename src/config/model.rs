@@ -54,6 +54,8 @@ pub struct NotifyConfig {
     pub backup: Option<Command>,
     pub fault: Option<Command>,
     pub stop: Option<Command>,
+    /// The page that each transition is sent to.
+    pub url: Option<Rc<HttpTarget>>,
 }
 
 impl NotifyConfig {
@@ -267,7 +269,7 @@ pub(super) type StatusRange = RangeInclusive<u16>;
 pub struct HttpTarget {
     /// The server's address.
     pub address: SocketAddr,
-    /// The `Host` header: `CHECK_HTTP_HOST`, or as in the URL: `127.0.0.1:8080`, `localhost`, `[::1]`. Plain ASCII.
+    /// The `Host` header: `CHECK_HTTP_HOST`, or as in the URL: `127.0.0.1:8080`, `localhost`, `[::1]`, `hook`. Plain ASCII.
     pub host: String,
     /// The request target: at least `/`, with the query if there is one. ASCII without spaces and control
     /// characters.

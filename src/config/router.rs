@@ -2,22 +2,25 @@
 //! variables mean together.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::rc::Rc;
 
 use super::address::is_link_local;
-use super::check;
 use super::environment::ReadFile;
 use super::model::{CheckConfig, NotifyConfig, RouterConfig, VirtualAddress, default_name};
 use super::reader::Reader;
 use super::value::LeaseChoice;
 use super::variables::{
     ADVERT_INT, AUTH_PASS, FAST_FAILOVER, GARP_REFRESH, INSTANCE_NAME, INTERFACE, NOTIFY, NOTIFY_BACKUP,
-    NOTIFY_FAULT, NOTIFY_MASTER, NOTIFY_STOP, PREEMPT, PREEMPT_DELAY, PRIORITY, STATE, TRACK_INTERFACE,
-    UNICAST_PEERS, UNICAST_SRC_IP, V3_CHECKSUM, VIP, VIP_EXCLUDED, VIP_LEASE, VIRTUAL_ROUTER, VRRP_VERSION,
-    full_name,
+    NOTIFY_FAULT, NOTIFY_MASTER, NOTIFY_STOP, NOTIFY_URL, PREEMPT, PREEMPT_DELAY, PRIORITY, STATE,
+    TRACK_INTERFACE, UNICAST_PEERS, UNICAST_SRC_IP, V3_CHECKSUM, VIP, VIP_EXCLUDED, VIP_LEASE,
+    VIRTUAL_ROUTER, VRRP_VERSION, full_name,
 };
+use super::{check, endpoint};
 use crate::health::Weight;
 use crate::vrrp::{Family, Interval, Lease, Priority, Settings, Version};
+
+const HOSTS: &str = "/etc/hosts";
 
 /// Empty once a problem is noted.
 pub(super) fn routers(reader: &mut Reader<'_>, read_file: ReadFile<'_>) -> Vec<RouterConfig> {
@@ -40,7 +43,7 @@ fn common(reader: &mut Reader<'_>, read_file: ReadFile<'_>) -> Option<RouterConf
     let check = check::check(protocol.as_ref().map(|protocol| protocol.priority), reader, read_file);
     let track = reader.value(&TRACK_INTERFACE).unwrap_or_default();
     let name = reader.value(&INSTANCE_NAME);
-    let notify = notify(reader);
+    let notify = notify(reader, read_file);
     let protocol = protocol?;
     if !protocol.preempt {
         warn_without_preemption(&protocol, check.as_deref(), reader);
@@ -62,7 +65,12 @@ fn common(reader: &mut Reader<'_>, read_file: ReadFile<'_>) -> Option<RouterConf
     })
 }
 
-fn notify(reader: &mut Reader<'_>) -> NotifyConfig {
+fn notify(reader: &mut Reader<'_>, read_file: ReadFile<'_>) -> NotifyConfig {
+    let url = reader.value(&NOTIFY_URL);
+    let hosts =
+        || read_file(Path::new(HOSTS)).map_err(|e| format!("has a name, and {HOSTS} cannot be read: {e}"));
+    let url =
+        url.map(|url| endpoint::resolve(&url, hosts).map_err(|why| reader.refuse_text(&NOTIFY_URL, why)));
     let mut program = |row| reader.value(row).map(Into::into);
     NotifyConfig {
         any: program(&NOTIFY),
@@ -70,6 +78,7 @@ fn notify(reader: &mut Reader<'_>) -> NotifyConfig {
         backup: program(&NOTIFY_BACKUP),
         fault: program(&NOTIFY_FAULT),
         stop: program(&NOTIFY_STOP),
+        url: url.and_then(Result::ok).map(Rc::new),
     }
 }
 

@@ -377,6 +377,13 @@ variables! {
         scope: Inherited, default: None, on_change: Live,
         help: "the same for the end of vrrp-init only; it must end within a second",
     }
+    NOTIFY_URL notify_url: String {
+        parse: single endpoint::receiver,
+        scope: Inherited, default: None, on_change: Live,
+        secret: true,
+        help: "URL of a receiver that gets each transition as a JSON object by POST, such as `http://10.0.0.5:9093/hook`; \
+               no https, and a name must be in /etc/hosts: see docs/notify-url.md",
+    }
     PROGRAM_USER program_user: UserName {
         parse: single user::user,
         scope: Process, default: None, on_change: Restart,

@@ -13,6 +13,7 @@ use super::families::{Families, Missing};
 use super::messages;
 use super::network::Network;
 use super::queue::{Next, Queue, Renewal};
+use super::receivers::Message;
 use super::router::{Performed, Refused, Router};
 use super::timers::{BatchClock, Timers};
 use crate::config::RouterConfig;
@@ -23,13 +24,17 @@ use crate::sys::poller::{Clock, wall_clock};
 use crate::time::Instant;
 use crate::vrrp::{Action, Advert, Cause, Event, Report, Role, Why};
 
-/// A program of the router that must run after a transition.
+/// What must be told of a transition of a router.
 #[derive(Debug)]
-pub(super) struct Notification {
-    /// The program's absolute path and its first arguments.
-    pub(super) program: Box<[String]>,
-    /// `INSTANCE`, name, state, priority.
-    pub(super) arguments: [String; 4],
+pub(super) enum Notification {
+    /// A program runs.
+    Run {
+        /// Its absolute path and its first arguments.
+        program: Box<[String]>,
+        /// `INSTANCE`, name, state, priority.
+        arguments: [String; 4],
+    },
+    Send(Message),
 }
 
 /// The routers, and everything that their actions need. Dropping it removes every virtual address.
@@ -269,10 +274,13 @@ impl Dispatcher {
             cause: messages::cause(why, &router.subject()),
             delay: Duration::ZERO,
         };
-        self.history.record(id.0, now, transition);
-        for program in router.config().notify.on(to).cloned() {
-            self.notifications.push(Notification { program, arguments: router.notify_arguments(to) });
+        let notify = &router.config().notify;
+        for program in notify.on(to).cloned() {
+            self.notifications.push(Notification::Run { program, arguments: router.notify_arguments(to) });
         }
+        let message = notify.url.as_ref().map(|url| router.message(url, &transition));
+        self.notifications.extend(message.map(Notification::Send));
+        self.history.record(id.0, now, transition);
     }
 
     /// The IPv4 and the IPv6 router of one `VIP` move together: a fault of one stops the other, unless this host never had

@@ -25,6 +25,7 @@ mod port;
 mod questions;
 mod queue;
 mod rate_limiter;
+mod receivers;
 mod reconfiguration;
 mod reload;
 mod respond;
@@ -83,7 +84,7 @@ const MOST_RESPONSES: usize = 16;
 /// which takes a millisecond with ten thousand.
 const REAPING: Duration = Duration::from_millis(2);
 
-/// How long a stop waits for the NOTIFY programs.
+/// How long a stop waits for the NOTIFY programs and the receivers of NOTIFY_URL.
 const NOTIFY_DEADLINE: Duration = Duration::from_secs(1);
 
 /// What to do after one iteration of the loop.
@@ -228,6 +229,7 @@ impl Daemon {
     /// Runs with other routers, checks and addresses from now on; everything else is as before. A router that is no longer
     /// among them hands over as on a stop.
     pub fn reconfigure(&mut self, routers: Vec<RouterConfig>) {
+        self.notifications.keep(self.poller.now(), &routers);
         self.routers.reconfigure(routers);
         self.routers.follow_configuration(&mut self.checks, &self.poller);
         self.run_notifications();
@@ -256,6 +258,7 @@ impl Daemon {
             Token::Process(pid) => self.checks.process_ended(pid, self.poller.now()),
             Token::Identities => self.checks.identities_ready(),
             Token::EnvFile => self.reload.file_ready(self.poller.now()),
+            Token::Receiver(_) => self.notifications.ready(token, self.poller.now(), &self.poller),
             Token::Probe(check, _) => self.check_ready(check, token),
         }
     }
@@ -265,6 +268,7 @@ impl Daemon {
         self.stop.get_or_insert(Stop::Routers);
         self.routers.stop();
         self.lifelines.stop(self.poller.now(), &self.poller);
+        self.notifications.stop(self.poller.now());
         self.run_notifications();
     }
 
@@ -310,7 +314,7 @@ impl Daemon {
         self.routers.retry(&self.poller);
         self.poll_checks();
         let now = self.poller.now();
-        self.notifications.expire(now);
+        self.notifications.expire(now, &self.poller);
         expire_server(&mut self.server, now, &self.poller);
         self.drain.expire(&mut self.routers, now, &self.poller);
         self.routers.fire_timers();
@@ -359,8 +363,8 @@ impl Daemon {
         for _ in 0..MOST_RESPONSES {
             let Some((connection, request)) = self.server.next_request() else { return };
             let (stall, lifelines, drain) = (&self.stall, &self.lifelines, self.drain.order());
-            let (failures, process) = (self.notifications.failures(), (&self.sandbox, &self.reload));
-            let process = ProcessStatus::new(failures, stall, lifelines, process, drain);
+            let (notifications, process) = (&self.notifications, (&self.sandbox, &self.reload));
+            let process = ProcessStatus::new(notifications, stall, lifelines, process, drain);
             let (routers, checks) = (&mut self.routers, &self.checks);
             let (response, took_long) = self.pages.respond(request, routers, checks, now, process);
             self.server.respond(connection, response, now, &self.poller);
@@ -375,8 +379,8 @@ impl Daemon {
         let now = self.poller.now();
         let Some(requests) = self.dump.take(now) else { return };
         let (stall, lifelines, drain) = (&self.stall, &self.lifelines, self.drain.order());
-        let (failures, process) = (self.notifications.failures(), (&self.sandbox, &self.reload));
-        let process = ProcessStatus::new(failures, stall, lifelines, process, drain);
+        let (notifications, process) = (&self.notifications, (&self.sandbox, &self.reload));
+        let process = ProcessStatus::new(notifications, stall, lifelines, process, drain);
         let status = snapshot::status(&mut self.routers, &self.checks, now, process);
         snapshot::log_status(&self.routers, &status);
         if requests > 1 {
@@ -417,9 +421,9 @@ impl Daemon {
         }
     }
 
-    /// Starts the NOTIFY programs for the transitions since the last call.
+    /// Starts the NOTIFY programs, and the requests to NOTIFY_URL, for the transitions since the last call.
     fn run_notifications(&mut self) {
         let now = self.poller.now();
-        self.notifications.run(now, self.routers.take_notifications());
+        self.notifications.run(now, self.routers.take_notifications(), &self.poller);
     }
 }

@@ -3,6 +3,7 @@
 
 mod addresses;
 mod adverts;
+mod notify;
 mod reconfigure;
 
 use std::fmt;
@@ -399,12 +400,6 @@ impl Router {
         warnings.extend(self.host.warnings().cloned());
         warnings.extend(unfit);
         warnings
-    }
-
-    /// The arguments of NOTIFY, as keepalived passes them.
-    pub(super) fn notify_arguments(&self, role: Role) -> [String; 4] {
-        let state = if role == Role::Init { "STOP" } else { role.as_str() };
-        ["INSTANCE".into(), self.name().into(), state.into(), self.instance.priority().to_string()]
     }
 }
 

@@ -11,6 +11,7 @@ use super::guard::GuardState;
 use super::lifelines::{self, Lifelines};
 use super::messages::{self, Subject};
 use super::network::Network;
+use super::notifications::Notifications;
 use super::pace::Stall;
 use super::port::Port;
 use super::reload::Reload;
@@ -85,7 +86,7 @@ fn serving(
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ProcessStatus<'a> {
     lifelines: &'a Lifelines,
-    notify_failures: u64,
+    notifications: &'a Notifications,
     longest_turn: Duration,
     sandbox: &'a Sandbox,
     reload: &'a Reload,
@@ -94,13 +95,13 @@ pub(super) struct ProcessStatus<'a> {
 
 impl<'a> ProcessStatus<'a> {
     pub(super) fn new(
-        notify_failures: u64,
+        notifications: &'a Notifications,
         stall: &Stall,
         lifelines: &'a Lifelines,
         (sandbox, reload): (&'a Sandbox, &'a Reload),
         drain: Option<Order>,
     ) -> Self {
-        Self { lifelines, notify_failures, longest_turn: stall.longest(), sandbox, reload, drain }
+        Self { lifelines, notifications, longest_turn: stall.longest(), sandbox, reload, drain }
     }
 }
 
@@ -112,8 +113,7 @@ pub(super) fn status(
     process: ProcessStatus<'_>,
 ) -> Status {
     let (present, mut problems) = present(routers);
-    let network = routers.network();
-    let mut statuses = vec![];
+    let (network, mut statuses) = (routers.network(), vec![]);
     for (id, router) in routers.iter() {
         let mut status = router_status(router, now, network, &present);
         let others = router.outside_all_subnets(network).into_iter();
@@ -137,7 +137,8 @@ pub(super) fn status(
         health: Health { healthy: problems.is_empty(), problems },
         serving,
         drain: process.drain,
-        notify_failures: process.notify_failures,
+        notify_failures: process.notifications.failures(),
+        receivers: process.notifications.receivers(now),
         loop_stall_max_us: u64::try_from(process.longest_turn.as_micros()).unwrap_or(u64::MAX),
         sandbox: process.sandbox.status(),
         configuration: process.reload.status(now),

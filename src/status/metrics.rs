@@ -119,8 +119,16 @@ pub fn text(status: &Status) -> String {
 
 impl Page {
     fn process(&mut self, status: &Status) {
-        let help = "NOTIFY programs that could not be run, failed or were stopped";
+        let help = "NOTIFY programs that could not be run, failed or were stopped, and transitions dropped for NOTIFY_URL";
         self.single(&("notify_failures_total", COUNTER, help), &status.notify_failures);
+        self.family(&("notify_url_up", GAUGE, "Whether a receiver of NOTIFY_URL accepted the last request"));
+        for TargetStatus { name, passed, .. } in &status.receivers {
+            self.sample(
+                "notify_url_up",
+                &format_args!("url=\"{}\"", Escaped(name)),
+                &u8::from(*passed == Some(true)),
+            );
+        }
         let help = "Longest turn of the event loop since the start; no advert is sent or received meanwhile";
         self.single(&("loop_stall_max_seconds", GAUGE, help), &Micros(status.loop_stall_max_us));
         self.family(&("sandbox", GAUGE, "Whether a layer of the sandbox is in force"));

@@ -4,6 +4,7 @@
 
 mod document;
 mod history;
+mod message;
 pub mod metrics;
 mod model;
 mod prometheus;
@@ -12,6 +13,7 @@ mod text;
 
 pub use document::{DOWN, Document, MAX_DETAILS, OK, Part, TROUBLE};
 pub use history::{History, Transition, recent};
+pub use message::Message;
 pub use model::{
     AddressStatus, Brief, BriefRouter, CheckStatus, Counters, DRAINED, Dropped, FaultStatus, GuardStatus,
     Health, HeardStatus, InterfaceStatus, LEAVING, LayerStatus, LifelineStatus, NOT_DRAINED, NOT_SEEN_YET,

@@ -21,8 +21,10 @@ pub struct Status {
     pub serving: Serving,
     /// The order of an operator to take no part.
     pub drain: Option<Order>,
-    /// How many NOTIFY programs could not be run, failed or were stopped.
+    /// How many NOTIFY programs could not be run, failed or were stopped, and how many transitions were dropped for NOTIFY_URL.
     pub notify_failures: u64,
+    /// The receivers of NOTIFY_URL that had something to receive.
+    pub receivers: Vec<TargetStatus>,
     /// The longest turn of the event loop in microseconds: for so long no advert could be sent or received.
     pub loop_stall_max_us: u64,
     /// The layers of the sandbox; empty with `SANDBOX=off`.
@@ -481,6 +483,15 @@ pub(crate) mod tests {
             },
             drain: None,
             notify_failures: 0,
+            receivers: vec![TargetStatus {
+                name: "http://hook:9093".into(),
+                passed: Some(false),
+                passed_ms: 60_000,
+                reason: Some("answered with status 500; transitions that wait: 3".into()),
+                pids: vec![],
+                ended: 0,
+                is_process: false,
+            }],
             loop_stall_max_us: 1_234_567,
             sandbox: vec![
                 LayerStatus { layer: "capabilities", active: true, note: None, problem: None },

@@ -82,6 +82,9 @@ pub fn table(status: &Status) -> String {
         sandbox(&status.sandbox),
         configuration(&status.configuration)
     );
+    for receiver in status.receivers.iter().filter(|receiver| receiver.passed == Some(false)) {
+        _ = writeln!(text, "NOTIFY_URL {}", printable::line(&target(receiver)));
+    }
     if let Some(Order { since, until, by_command, .. }) = status.drain {
         let by = if by_command { "command" } else { "file" };
         _ = write!(text, "drain: ordered by the {by} at {since}, until ");
@@ -344,7 +347,7 @@ mod tests {
     #[test]
     fn the_table_has_a_row_for_each_router() {
         let text = table(&status());
-        let expected = "vrrp-init 0.1.0, up 2 min: VI_2: FAULT: interface eth1 has no carrier; no master is heard\nsandbox on, but without seccomp: it is refused\nconfiguration refused 1 min ago, the one before is in use: PRIORITY=300  must be 1 to 254\na restart is needed for ADVERT_INT 1 -> 2\n\n\
+        let expected = "vrrp-init 0.1.0, up 2 min: VI_2: FAULT: interface eth1 has no carrier; no master is heard\nsandbox on, but without seccomp: it is refused\nconfiguration refused 1 min ago, the one before is in use: PRIORITY=300  must be 1 to 254\na restart is needed for ADVERT_INT 1 -> 2\nNOTIFY_URL http://hook:9093 FAILED for 1 min: answered with status 500; transitions that wait: 3\n\n\
             router  VRID  interface  state   for    priority  master     addresses\n\
             VI_1    51    eth0       MASTER  1.5 s  13        this host  10.0.0.2 here\n\
             VI_2    52    eth1       FAULT   1 min  100       -          fd00::1 and 2 more not here\n";

@@ -27,6 +27,7 @@ mod link_kinds;
 mod logs;
 mod migration;
 mod monitoring;
+mod notify_url;
 mod one_router;
 mod packets;
 mod partition;

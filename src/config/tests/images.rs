@@ -34,6 +34,7 @@ fn good(name: &str) -> &'static str {
         "CHECK_HTTP_STATUS" => "204",
         "CHECK_TCP" => "127.0.0.1:80",
         "CHECK_HTTP" => "http://127.0.0.1/",
+        "NOTIFY_URL" => "http://10.0.0.5/hook",
         "CHECK_DNS" => "example.com@127.0.0.1",
         "VRRP_VERSION" => "3",
         "V3_CHECKSUM" => "rfc9568",

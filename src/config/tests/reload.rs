@@ -24,7 +24,7 @@ const BEFORE: [(&str, &str); 5] = [
 ];
 
 /// Another value for every variable.
-const AFTER: [(&str, &str); 49] = [
+const AFTER: [(&str, &str); 50] = [
     ("VIP", "10.0.0.3"),
     ("VIRTUAL_ROUTER", "52"),
     ("INTERFACE", "eth0"),
@@ -64,6 +64,7 @@ const AFTER: [(&str, &str); 49] = [
     ("NOTIFY_BACKUP", "/notify"),
     ("NOTIFY_FAULT", "/notify"),
     ("NOTIFY_STOP", "/notify"),
+    ("NOTIFY_URL", "http://10.0.0.5/"),
     ("PROGRAM_USER", "1000"),
     ("PROGRAM_ENV", "WEBHOOK_URL"),
     ("SANDBOX", "off"),

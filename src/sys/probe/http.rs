@@ -1,16 +1,23 @@
 //! The HTTP request of a probe and the status line of its response, as octets. Knows no socket.
 
+use std::fmt::Write as _;
+
 /// The longest accepted status line in octets, with its line end.
 pub const LONGEST_LINE: usize = 256;
 
 /// The beginning of every HTTP/1 response.
 const PROTOCOL: &[u8] = b"HTTP/";
 
-/// The request for `path`. `host` becomes the `Host` header unchanged.
-pub fn request(host: &str, path: &str) -> Vec<u8> {
+/// The request for `path`, or one that brings it a JSON object. `host` becomes the `Host` header unchanged.
+pub fn request(host: &str, path: &str, object: Option<&str>) -> Vec<u8> {
     let agent = concat!("vrrp-init/", env!("CARGO_PKG_VERSION"));
-    format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nConnection: close\r\n\r\n")
-        .into_bytes()
+    let method = if object.is_some() { "POST" } else { "GET" };
+    let mut text =
+        format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nConnection: close\r\n");
+    if let Some(object) = object {
+        _ = write!(text, "Content-Type: application/json\r\nContent-Length: {}\r\n", object.len());
+    }
+    (text + "\r\n" + object.unwrap_or_default()).into_bytes()
 }
 
 /// The status line of a response as far as it was received.
@@ -63,12 +70,16 @@ mod tests {
 
     #[test]
     fn a_request_conforms_to_rfc_9112() {
-        let text = String::from_utf8(request("[::1]:8080", "/health?full=1")).unwrap();
+        let text = String::from_utf8(request("[::1]:8080", "/health?full=1", None)).unwrap();
         let lines: Vec<_> = text.split("\r\n").collect();
         let agent = format!("User-Agent: vrrp-init/{}", env!("CARGO_PKG_VERSION"));
         let expected =
             ["GET /health?full=1 HTTP/1.1", "Host: [::1]:8080", &agent, "Connection: close", "", ""];
         assert_eq!(lines, expected);
+        let text = String::from_utf8(request("a", "/", Some("{\"a\":\"ä\"}"))).unwrap();
+        assert!(text.starts_with("POST / HTTP/1.1\r\nHost: a\r\n"));
+        let rest = "\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{\"a\":\"ä\"}";
+        assert!(text.ends_with(rest), "{text}");
     }
 
     #[test]

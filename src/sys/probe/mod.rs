@@ -126,8 +126,20 @@ impl Probe {
     /// The probe could not be made, which says nothing about the service: no descriptor, memory or local port is left, the
     /// host does not support the address family, or the host or path contains a space or control character.
     pub fn start(target: &Target, now: Instant, timeout: Duration) -> Result<Self, Error> {
+        Self::open(target, None, now, timeout)
+    }
+
+    /// The same with a page that is to accept a JSON object.
+    ///
+    /// # Errors
+    /// As [`Probe::start`].
+    pub fn post(target: &Target, object: &str, now: Instant, timeout: Duration) -> Result<Self, Error> {
+        Self::open(target, Some(object), now, timeout)
+    }
+
+    fn open(target: &Target, object: Option<&str>, now: Instant, timeout: Duration) -> Result<Self, Error> {
         let failed = || Error::doing("start the check", &target);
-        let begun = begin(target).map_err(failed())?;
+        let begun = begin(target, object).map_err(failed())?;
         let address = target.address();
         let kind = if matches!(target, Target::Dns { .. }) { Type::DGRAM } else { Type::STREAM };
         let kind = kind.nonblocking().cloexec();
@@ -231,7 +243,7 @@ impl AsFd for Probe {
 }
 
 /// The first state. A space or line end in the host or path could turn the request into a different one.
-fn begin(target: &Target) -> io::Result<ConnState> {
+fn begin(target: &Target, object: Option<&str>) -> io::Result<ConnState> {
     match target {
         Target::Tcp(_) => Ok(ConnState::Connecting { request: vec![] }),
         Target::Http { host, path, .. } => {
@@ -240,7 +252,7 @@ fn begin(target: &Target) -> io::Result<ConnState> {
                 let why = "a space or control character in host or path";
                 return Err(io::Error::new(ErrorKind::InvalidInput, why));
             }
-            Ok(ConnState::Connecting { request: http::request(host, path) })
+            Ok(ConnState::Connecting { request: http::request(host, path, object) })
         }
         Target::Dns { name, record, .. } => {
             // The standard library has the kernel's random numbers, and this is how to get at them.
@@ -318,7 +330,10 @@ fn judge(answer: &[u8], closed: bool, passing: &[RangeInclusive<u16>]) -> Option
         StatusLine::Status(status) if passing.iter().any(|range| range.contains(&status)) => {
             Some(Poll::Passed)
         }
-        StatusLine::Status(status) => Some(Poll::Failed(format!("answered with status {status:03}"))),
+        StatusLine::Status(status) => {
+            let redirect = if status / 100 == 3 { "; redirects are not followed" } else { "" };
+            Some(Poll::Failed(format!("answered with status {status:03}{redirect}")))
+        }
         StatusLine::Malformed => failed("answered, but not in HTTP"),
         StatusLine::TooLong => failed("answered with a first line of more than 256 octets"),
         StatusLine::Incomplete if !closed => None,
