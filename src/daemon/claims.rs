@@ -266,17 +266,15 @@ impl Open {
 /// The routers that an answer to one of `asked` concerns: where not all of a link and family ask, all of these.
 fn concerned(asked: &[RouterId], routers: &[Router]) -> Vec<RouterId> {
     let place = |router: &Router| Some((router.binding()?.index, router.config().family()));
-    let mut places: Vec<Option<questions::Place>> = asked.iter().map(|id| place(&routers[id.0])).collect();
-    places.dedup();
-    let at = |here: &Option<questions::Place>| {
-        let all = routers.iter().enumerate().filter(|(_, router)| place(router) == *here);
-        all.map(|(n, _)| RouterId(n)).collect::<Vec<_>>()
+    let is_crowded = |here: &Option<questions::Place>| {
+        routers.iter().filter(|router| place(router) == *here).count() > questions::MOST
     };
-    let crowded = places.iter().map(at).filter(|all| all.len() > questions::MOST).flatten();
-    let mut concerned: Vec<_> = asked.iter().copied().chain(crowded).collect();
-    concerned.sort_unstable();
-    concerned.dedup();
-    concerned
+    let mut crowded: Vec<_> = asked.iter().map(|id| place(&routers[id.0])).collect();
+    crowded.dedup();
+    crowded.retain(is_crowded);
+    let all = routers.iter().enumerate().map(|(n, router)| (RouterId(n), router));
+    let concerned = all.filter(|(id, router)| asked.contains(id) || crowded.contains(&place(router)));
+    concerned.map(|(id, _)| id).collect()
 }
 
 fn view(router: &Router) -> View {

@@ -40,10 +40,8 @@ pub(super) fn check_writers(path: &Path, rights: Rights) -> io::Result<()> {
     }
     // Whoever can write one of the folders can replace the file, or a link on the way to it.
     let target = fs::canonicalize(path)?;
-    let mut paths: Vec<_> = path.ancestors().chain(target.ancestors()).collect();
-    paths.sort_unstable();
-    paths.dedup();
-    paths.into_iter().filter(|path| path.is_absolute()).try_for_each(|path| check_writers_of(path, rights))
+    let mut paths = path.ancestors().chain(target.ancestors()).filter(|path| path.is_absolute());
+    paths.try_for_each(|path| check_writers_of(path, rights))
 }
 
 fn check_writers_of(path: &Path, rights: Rights) -> io::Result<()> {
