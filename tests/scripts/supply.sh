@@ -1,6 +1,6 @@
 #!/bin/bash
 # Checks what the product is built from, as deny.toml says: crates, licenses and sources; and that no C is among them.
-# Usage: supply.sh                what a machine without a network can check
+# Usage: supply.sh                what a machine that has all crates can check without a network
 #        supply.sh advisories     known vulnerabilities, from the database of RustSec
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,6 +16,8 @@ if [ "$("$tools/bin/cargo-deny" --version 2>/dev/null)" != "cargo-deny $version"
 fi
 case ${1:-} in
     "")
+        # cargo-deny reads the whole lock file; a build has downloaded only the crates for this platform.
+        cargo fetch --locked --quiet
         "$tools/bin/cargo-deny" --log-level error --offline check bans licenses sources
         "$here/no-c.sh"
         ;;
