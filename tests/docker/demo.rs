@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 
 use super::host::{must, program, run, wait_for};
 use super::pair::SETTLE;
-use super::{images, repository};
+use super::{images, machine, repository};
 
 const PROJECT: &str = "vrrp-init-demo";
 const CONTAINERS: [&str; 4] = ["demo-haproxy-a", "demo-haproxy-b", "demo-keepalived-a", "demo-keepalived-b"];
@@ -82,6 +82,7 @@ fn assert_moved(timeline: &[&str], from: &str, to: &str) {
 
 #[test]
 fn make_demo_shows_how_the_service_moves_and_leaves_nothing() {
+    let _machine = machine::shared();
     let _demo = Demo::new();
     let output = must(&mut make("demo"));
     assert_moved(&timeline(&output, "docker kill demo-haproxy-a"), "node-a", "node-b");
@@ -98,6 +99,7 @@ fn make_demo_shows_how_the_service_moves_and_leaves_nothing() {
 
 #[test]
 fn the_demo_answers_on_its_address_whichever_node_lives() {
+    let _machine = machine::shared();
     let _demo = Demo::new();
     let answered_by = |node: &str| {
         wait_for(&format!("an answer from {node}"), SETTLE, || {
@@ -122,6 +124,7 @@ fn the_demo_answers_on_its_address_whichever_node_lives() {
 
 #[test]
 fn ctrl_c_removes_the_demo() {
+    let _machine = machine::shared();
     let _demo = Demo::new();
     let mut demo =
         Interrupted(make("demo").process_group(0).stdout(Stdio::null()).spawn().expect("make is there"));

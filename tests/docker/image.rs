@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::host::{Lan, must, program, wait_for};
-use crate::{BUILT, images, repository, tempfile};
+use crate::{BUILT, images, machine, repository, tempfile};
 
 /// The files of an image by layer, unpacked to a directory that is removed when this is dropped.
 struct Unpacked {
@@ -53,6 +53,7 @@ impl Drop for Unpacked {
 
 #[test]
 fn the_image_is_one_static_file_and_an_empty_run() {
+    let _machine = machine::shared();
     images();
     let image = Unpacked::new(BUILT, "image");
     assert_eq!(image.files, ["run/\nvrrp-init\n"], "files by layer");
@@ -94,6 +95,7 @@ impl Drop for Repository {
 
 #[test]
 fn the_image_of_the_namespace_is_made_once_and_its_tag_never_moves() {
+    let _machine = machine::shared();
     images();
     let made = Repository(format!("vrrp-init-test-{}", std::process::id()));
     made.make();
@@ -167,6 +169,7 @@ fn ends(binary: &Path, words: &[&str]) -> (Option<i32>, String) {
 /// `.cargo/layout.ld` finds the functions by parts of their names, which depend on the compiler.
 #[test]
 fn a_master_takes_less_than_a_megabyte_and_loads_no_code_that_it_seldom_runs() {
+    let _machine = machine::shared();
     images();
     let image = Unpacked::new(BUILT, "memory");
     let binary = fs::read(image.binary()).expect("just extracted");
@@ -207,6 +210,7 @@ fn a_master_takes_less_than_a_megabyte_and_loads_no_code_that_it_seldom_runs() {
 
 #[test]
 fn the_image_for_arm64_runs_and_becomes_master() {
+    let _machine = machine::shared();
     images();
     must(program("make --silent images").current_dir(repository()));
     let image = Unpacked::new("vrrp-init:arm64", "arm64");
@@ -294,6 +298,7 @@ impl Drop for Container {
 
 #[test]
 fn docker_reports_a_router_in_fault_as_healthy_and_a_stuck_one_as_unhealthy() {
+    let _machine = machine::shared();
     images();
     // There is no eth0: it waits for it in FAULT.
     let id = must(&mut program(&format!(

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::host::{Host, Namespace, must, pause, program, wait_for};
+use super::machine;
 use super::oom::MemoryGroup;
 use super::pair::{SETTLE, VIP};
 use super::published::Published;
@@ -33,6 +34,7 @@ const KILLS: [Kill; 3] = [
 
 #[test]
 fn the_other_host_takes_over_at_once_when_the_container_is_killed() {
+    let _machine = machine::alone();
     let pair = Published::new();
     for name in ["master", "slave"] {
         pair.compose(name, "up -d");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::host::{self, Host, wait_for};
 use super::pair::{Pair, SETTLE, VIP};
 use super::recipes::has_the_whole_sandbox;
-use crate::{HAPROXY, IMAGE, repository};
+use crate::{HAPROXY, IMAGE, machine, repository};
 
 /// How long a killed router's address may stay: the master-down interval in whole seconds, and slack for the kernel and
 /// `docker kill`.
@@ -54,6 +54,7 @@ impl Published {
 
 #[test]
 fn the_published_compose_files_run_unchanged_on_two_hosts() {
+    let _machine = machine::shared();
     let pair = Published::new();
     pair.compose("master", "up -d");
     pair.compose("slave", "up -d");

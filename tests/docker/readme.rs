@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::host::{Host, run, wait_for};
 use super::pair::{Pair, SETTLE};
-use crate::{HAPROXY, IMAGE, repository, tempfile};
+use crate::{HAPROXY, IMAGE, machine, repository, tempfile};
 
 /// A block, and the comment that is its order.
 struct Block {
@@ -114,6 +114,7 @@ fn perform(pair: &Pair, homes: &Homes, block: &Block) {
 
 #[test]
 fn every_instruction_of_the_readme_works() {
+    let _machine = machine::shared();
     let pair = Pair::with(&[IMAGE, HAPROXY]);
     let homes = Homes::new();
     let mut documents = vec![repository().join("README.md")];

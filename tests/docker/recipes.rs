@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::host::{Host, must, run, wait_for};
 use super::pair::{Pair, SETTLE, VIP};
-use crate::{HAPROXY, IMAGE, repository};
+use crate::{HAPROXY, IMAGE, machine, repository};
 
 /// The second address of the recipe with two.
 const OTHER_VIP: &str = "10.0.0.3";
@@ -117,6 +117,7 @@ fn pss(host: &Host, container: &str) -> String {
 
 #[test]
 fn every_recipe_for_compose_fails_over_when_its_service_dies() {
+    let _machine = machine::shared();
     super::stand_ins("nginx dns");
     let dns = ["vrrp-init-stand-in/pihole", "vrrp-init-stand-in/unbound"];
     let pair = Pair::with(&[IMAGE, HAPROXY, "nginx:stable", dns[0], dns[1]]);
@@ -176,6 +177,7 @@ fn every_recipe_for_compose_fails_over_when_its_service_dies() {
 
 #[test]
 fn a_program_in_an_image_with_a_shell_decides_about_the_address() {
+    let _machine = machine::shared();
     super::stand_ins("theirs");
     let shell = "vrrp-init-stand-in/theirs";
     let pair = Pair::with(&[IMAGE, HAPROXY, shell]);
@@ -196,6 +198,7 @@ fn a_program_in_an_image_with_a_shell_decides_about_the_address() {
 
 #[test]
 fn the_recipe_for_swarm_fails_over_when_its_port_closes_and_when_its_node_is_drained() {
+    let _machine = machine::shared();
     let pair = Pair::with(&[IMAGE, HAPROXY]);
     pair.master.docker("swarm init --advertise-addr 10.0.0.11 --listen-addr 10.0.0.11");
     let token = pair.master.docker("swarm join-token --quiet worker");

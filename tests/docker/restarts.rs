@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::host::{Host, Lan, must, pause, program, wait_for};
 use super::pair::SETTLE;
-use crate::{HAPROXY, IMAGE, images, repository};
+use crate::{HAPROXY, IMAGE, images, machine, repository};
 
 /// Longer than the engine takes to restart a container, or to give up.
 const SETTLED: Duration = Duration::from_secs(3);
@@ -160,6 +160,7 @@ impl Node {
 
 #[test]
 fn with_two_services_haproxy_lives_and_dies_with_keepalived() {
+    let _machine = machine::shared();
     let mut node = Node::with("hardened");
     node.healthy("both run");
 
@@ -251,6 +252,7 @@ const OF_KEEPALIVED: [Event; 8] = [
 
 #[test]
 fn in_the_holder_layout_neither_keepalived_nor_haproxy_takes_the_other_down() {
+    let _machine = machine::shared();
     let mut node = Node::with("holder");
     node.healthy("all run");
     node.haproxy_comes_and_goes();
@@ -312,6 +314,7 @@ fn in_the_holder_layout_neither_keepalived_nor_haproxy_takes_the_other_down() {
 
 #[test]
 fn in_the_hosts_pid_namespace_no_container_takes_another_down() {
+    let _machine = machine::shared();
     let mut node = Node::with("pid-host");
     let haproxy = node.pid("haproxy");
     node.host.docker("restart keepalived");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::host::{Host, pause};
 use super::pair::{Pair, VIP};
 use super::requests::Requests;
-use crate::{HAPROXY, IMAGE, repository};
+use crate::{HAPROXY, IMAGE, machine, repository};
 
 /// The upgrades of each host; `UPGRADES=20` gives the figure in docs/pid-namespace.md.
 const UPGRADES: usize = 2;
@@ -84,6 +84,7 @@ fn compose(name: &str, host: &Host, line: &str) {
 
 #[test]
 fn upgrades_of_vrrp_init_lose_no_request_and_leave_haproxy_alone() {
+    let _machine = machine::alone();
     let holders = Holders::start();
     let upgrades = std::env::var("UPGRADES").map_or(UPGRADES, |text| text.parse().expect("a number"));
     let mut total = Seen::default();
@@ -107,6 +108,7 @@ fn upgrades_of_vrrp_init_lose_no_request_and_leave_haproxy_alone() {
 
 #[test]
 fn other_planned_changes_of_the_holder_layout_lose_no_request() {
+    let _machine = machine::alone();
     let holders = Holders::start();
     holders.survive_beside_haproxy("docker restart keepalived", |_, host| {
         host.docker("restart keepalived");
@@ -159,6 +161,7 @@ fn stop_pod(host: &Host) {
 /// The layout of a pod with a shared process namespace, whose first process is another container's.
 #[test]
 fn a_pod_that_is_stopped_loses_no_request() {
+    let _machine = machine::alone();
     let holders = Holders::start();
     let drain = value(&manifest(), "preStop:\n              exec: {command: [", "]}").to_owned();
     assert!(drain.starts_with("/vrrp-init, drain"), "{drain}");

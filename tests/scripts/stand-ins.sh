@@ -18,6 +18,11 @@ tree=$work/debian
 label=vrrp-init.stand-in
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
 
+# One at a time: they write to the same folder.
+mkdir -p "$work"
+exec {lock}>"$work/lock"
+flock "$lock"
+
 # What a stand-in is made from; a change here makes it again.
 recipe=$({ cat "$0" "$here/start.sh"; rustc --version; rustup target list --installed; } | sha256sum | cut -c1-16)
 
