@@ -229,7 +229,7 @@ fn a_program_that_hangs_is_stopped_with_its_children_and_the_next_runs() {
     };
     assert!(next.is_success());
     assert_eq!(it.read("log"), "BACKUP\n");
-    assert!(!is_alive(&it.read("child")));
+    it.until(|it, _| !is_alive(&it.read("child")));
     let failures = overdue.iter().chain(&outcomes).filter(|outcome| outcome.is_failure()).count();
     assert_eq!(failures, 1, "an overdue program that is stopped fails once: {overdue:?} {outcomes:?}");
 }
