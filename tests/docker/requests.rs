@@ -14,9 +14,12 @@ use super::host::Namespace;
 
 /// Time between the starts of two requests, whatever becomes of the earlier ones.
 const EVERY: Duration = Duration::from_millis(5);
-/// A request without a complete answer after this time has failed. The kernel would retransmit a lost SYN after 1 s, and
-/// an outage would look like a slow answer; a busy machine alone takes less.
+/// A connection that is not open after this time has failed. The kernel would retransmit a lost SYN after 1 s, and an outage
+/// would look like a slow answer; a busy machine alone takes less.
 const PATIENCE: Duration = Duration::from_millis(900);
+/// Over an open connection, the answer may take so long: a busy machine holds up the service, and whoever has no such
+/// connection resets it.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// Requests from a namespace, until [`Requests::finish`].
 pub(crate) struct Requests {
@@ -128,9 +131,8 @@ fn send(shared: &Arc<Shared>, to: SocketAddr) {
 
 /// One connection with one request.
 fn ask(to: SocketAddr) -> io::Result<()> {
-    let start = Instant::now();
     let mut stream = TcpStream::connect_timeout(&to, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE.saturating_sub(start.elapsed()).max(Duration::from_millis(1))))?;
+    stream.set_read_timeout(Some(ANSWER))?;
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
