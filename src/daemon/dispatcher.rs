@@ -24,7 +24,7 @@ use crate::sys::poller::{Clock, wall_clock};
 use crate::time::Instant;
 use crate::vrrp::{Action, Advert, Cause, Event, Report, Role, Why};
 
-/// What must be told of a transition of a router.
+/// What reports a transition of a router: a program, or a message to a receiver.
 #[derive(Debug)]
 pub(super) enum Notification {
     /// A program runs.

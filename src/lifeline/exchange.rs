@@ -1,5 +1,5 @@
-//! What the two ends of a connection have told each other about priorities: a backup its own, a master of whom it is the
-//! successor. Tells only what has changed, and no faster than any peer accepts. Chooses no successor.
+//! What the two ends of a connection have told each other: a backup its priorities, a master the priority of the successor
+//! that it named. Tells only what has changed, and no faster than any peer accepts. Chooses no successor.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;

@@ -495,12 +495,14 @@ fn kill(wire: &mut Wire, n: usize) {
     wire.event(n, Event::Source(Some(address)));
 }
 
+/// So many cases; one that fails is kept beside this file.
+fn config(cases: u32) -> ProptestConfig {
+    let regressions = FileFailurePersistence::Direct("tests/pure/simulation.regressions");
+    ProptestConfig { cases, failure_persistence: Some(Box::new(regressions)), ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 2_000,
-        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/pure/simulation.regressions"))),
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(config(2_000))]
 
     #[test]
     fn at_quiescence_there_is_one_master_the_best_and_on_the_way_never_two_or_none_for_long(
@@ -542,11 +544,7 @@ fn cuts() -> impl Strategy<Value = Vec<(u8, u16, u16)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 1_000,
-        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/pure/simulation.regressions"))),
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(config(1_000))]
 
     #[test]
     fn after_any_cuts_the_last_announcement_is_the_master_s(
@@ -746,11 +744,7 @@ impl Wire {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 500,
-        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/pure/simulation.regressions"))),
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(config(500))]
 
     #[test]
     fn after_a_death_a_backup_takes_over_within_the_fast_skew(
@@ -812,11 +806,7 @@ impl Wire {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 500,
-        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/pure/simulation.regressions"))),
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(config(500))]
 
     /// With these priorities, every other backup waits longer than two packets fly.
     #[test]

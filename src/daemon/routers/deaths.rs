@@ -48,7 +48,7 @@ impl Routers {
         }
     }
 
-    /// The master at this address has named us its successor, or no longer does. What it said before comes first.
+    /// The master at this address names us its successor, or no longer does: then the adverts it sent before are read first.
     pub(in crate::daemon) fn named(&mut self, from: Endpoint, vrid: u8, priority: u8) {
         if priority == 0 {
             self.catch_up();
