@@ -4,6 +4,7 @@ mod demo;
 mod host;
 mod image;
 mod kills;
+#[path = "../support/machine.rs"]
 mod machine;
 #[expect(clippy::disallowed_methods, reason = "it waits for the kernel on the real clock")]
 #[path = "../support/oom.rs"]

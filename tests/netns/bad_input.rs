@@ -12,8 +12,8 @@ use crate::support::pair::START;
 use crate::support::process::{Launch, Running, children_of};
 use crate::support::query::command;
 use crate::support::router::{Kind, Node, OURS, Router};
-use crate::support::schedule::{alone, fast_pair, fast_pair_on, keeps_its_schedule};
-use crate::support::{millis, seconds, wait_until};
+use crate::support::schedule::{fast_pair, fast_pair_on, keeps_its_schedule};
+use crate::support::{machine, millis, seconds, wait_until};
 
 fn fast(priority: u8) -> Node {
     Node { advert_int: "0.1", ..Node::plain(priority) }
@@ -27,7 +27,7 @@ fn set_mtu(hosts: &[&Host], mtu: u16) {
 
 #[test]
 fn mtus_of_68_and_9000_move_nothing() {
-    let _alone = alone();
+    let _machine = machine::alone();
     let pair = fast_pair(&[200, 100].map(fast));
     let hosts = [&pair.a.host, &pair.b.host];
     keeps_its_schedule(&pair, millis(100), millis(50), || {
@@ -84,7 +84,7 @@ fn a_renamed_interface_is_missed_by_its_name_and_used_again_under_it() {
 /// `auto`, and an altname that stays, mean the link and not its name.
 #[test]
 fn a_rename_moves_nothing_where_the_link_is_still_the_one_that_is_meant() {
-    let _alone = alone();
+    let _machine = machine::alone();
     for interface in ["auto", "lan"] {
         let lab = Lab::new();
         let hosts = [lab.host("a", 1), lab.host("b", 2)];
@@ -116,7 +116,7 @@ fn a_rename_moves_nothing_where_the_link_is_still_the_one_that_is_meant() {
 /// An administrator widens the subnet: first the new prefix is added, then the old one removed.
 #[test]
 fn a_master_whose_address_gets_another_prefix_stays_master() {
-    let _alone = alone();
+    let _machine = machine::alone();
     for vip in ["10.77.0.100", "10.77.0.100/24"] {
         let pair = fast_pair(&[200, 100].map(|priority| fast(priority).with("VIP", vip)));
         let sampler = pair.sample();
@@ -168,7 +168,7 @@ fn count_addresses(host: &Host) -> usize {
 
 #[test]
 fn five_thousand_addresses_come_and_go_beside_a_master() {
-    let _alone = alone();
+    let _machine = machine::alone();
     let pair = fast_pair(&[200, 100].map(fast));
     // Without optimization, a turn that lists all of them takes up to 100 ms.
     keeps_its_schedule(&pair, millis(100), millis(150), || {
@@ -191,7 +191,7 @@ fn five_thousand_addresses_come_and_go_beside_a_master() {
 
 #[test]
 fn a_host_of_five_thousand_addresses_takes_part_and_keeps_them() {
-    let _alone = alone();
+    let _machine = machine::alone();
     let lab = Lab::new();
     let hosts = [lab.host("a", 1), lab.host("b", 2)];
     hosts[0].batch(&many_addresses("add"));
@@ -218,7 +218,7 @@ fn processes() -> usize {
 
 #[test]
 fn ten_thousand_processes_beside_the_service_delay_no_advert_and_not_its_check() {
-    let _alone = alone();
+    let _machine = machine::alone();
     let node = |priority| {
         fast(priority).with("SERVICE", "service").with("CHECK_INTERVAL", "1").with("CHECK_WEIGHT", "2")
     };

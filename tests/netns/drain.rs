@@ -16,9 +16,9 @@ use crate::support::pair::{OVERLAP, Pair, QUIET, SLACK, START, master_down};
 use crate::support::process::Launch;
 use crate::support::query::{body, command, command_in_its_environment, with_metrics};
 use crate::support::router::{Kind, Node, Router};
-use crate::support::schedule::{alone, fast_pair};
+use crate::support::schedule::fast_pair;
 use crate::support::service::{Haproxy, PORT};
-use crate::support::{millis, seconds, wait_until};
+use crate::support::{machine, millis, seconds, wait_until};
 
 const VIP: Ipv4Addr = Node::VIP;
 /// How long a master waits for a successor.
@@ -99,7 +99,7 @@ fn fails(router: &Router, args: &[&str], words: &str) {
 /// 100 drains and undrains under load: each node in turn hands over to the other, which has just come back.
 #[test]
 fn a_hundred_drains_and_undrains_lose_no_request() {
-    let _alone = alone();
+    let _machine = machine::alone();
     let node = |priority| Node { advert_int: "0.1", ..Node::plain(priority).with("PREEMPT", "false") };
     let pair = fast_pair(&[node(200), node(100)]);
     let _web = [&pair.a, &pair.b].map(|router| Haproxy::start(&router.host, &router.run));
@@ -128,7 +128,7 @@ fn a_hundred_drains_and_undrains_lose_no_request() {
 /// The preferred node drains and comes back by preemption.
 #[test]
 fn the_preferred_node_comes_back_after_its_master_down_interval() {
-    let _alone = alone();
+    let _machine = machine::alone();
     let node = |priority| Node { advert_int: "0.1", ..Node::plain(priority) };
     let pair = fast_pair(&[node(200), node(100)]);
     let _web = [&pair.a, &pair.b].map(|router| Haproxy::start(&router.host, &router.run));

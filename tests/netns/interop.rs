@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::support::capture::Capture;
@@ -11,16 +10,13 @@ use crate::support::process::{Launch, Running};
 use crate::support::router::{Check, Kind, Node, Router};
 use crate::support::sampler::Sampler;
 use crate::support::service::Haproxy;
-use crate::support::{millis, seconds, wait_until, wire};
+use crate::support::{machine, millis, seconds, wait_until, wire};
 use nix::sys::signal::Signal;
 
 /// How long both hosts may hold an address while it moves, on a busy machine.
 const OVERLAP: Duration = millis(150);
 /// The longest move of an address, and the longest start: check, adverts, master-down interval and slack.
 const MOVE: Duration = seconds(12);
-
-/// Tests at 10 ms run alone, because 36 ms of silence depose a master.
-static QUIET: RwLock<()> = RwLock::new(());
 
 /// The settings that both routers share.
 #[derive(Clone, Default)]
@@ -215,141 +211,123 @@ fn with_keepalived(protocol: &Protocol, none: Duration) {
     }
 }
 
-fn shared<T>(work: impl FnOnce() -> T) -> T {
-    let _guard = QUIET.read().unwrap_or_else(PoisonError::into_inner);
-    work()
-}
-
-fn alone<T>(work: impl FnOnce() -> T) -> T {
-    let _guard = QUIET.write().unwrap_or_else(PoisonError::into_inner);
-    work()
-}
-
 /// IO-01, with the next tests; AU-01 against another implementation.
 #[test]
 fn with_keepalived_in_version_2_with_a_password() {
     let protocol = Protocol { password: Some("d0cker"), ..Protocol::new(2, "1", V4) };
-    shared(|| with_keepalived(&protocol, seconds(4)));
+    with_keepalived(&protocol, seconds(4));
 }
 
 /// OP-01.
 #[test]
 fn with_keepalived_in_version_2_by_unicast() {
     let protocol = Protocol { unicast: true, ..Protocol::new(2, "1", V4) };
-    shared(|| with_keepalived(&protocol, seconds(4)));
+    with_keepalived(&protocol, seconds(4));
 }
 
 /// IO-01.
 #[test]
 fn with_keepalived_in_version_3_ten_times_a_second() {
-    shared(|| with_keepalived(&Protocol::new(3, "0.1", V4), seconds(1)));
+    with_keepalived(&Protocol::new(3, "0.1", V4), seconds(1));
 }
 
 /// IO-01.
 #[test]
 fn with_keepalived_in_version_3_over_ipv6() {
-    shared(|| with_keepalived(&Protocol::new(3, "1", V6), seconds(4)));
+    with_keepalived(&Protocol::new(3, "1", V6), seconds(4));
 }
 
 /// IO-02.
 #[test]
 fn with_keepalived_in_version_3_a_hundred_times_a_second() {
-    alone(|| {
-        for kinds in [[Kind::Ours, Kind::Keepalived], [Kind::Keepalived, Kind::Ours]] {
-            let mut duel = Duel::start(kinds, &Protocol::new(3, "0.01", V4));
-            duel.rests(seconds(5));
-            duel.by_service(millis(300));
-            duel.by_stop(millis(300));
-        }
-    });
+    let _machine = machine::alone();
+    for kinds in [[Kind::Ours, Kind::Keepalived], [Kind::Keepalived, Kind::Ours]] {
+        let mut duel = Duel::start(kinds, &Protocol::new(3, "0.01", V4));
+        duel.rests(seconds(5));
+        duel.by_service(millis(300));
+        duel.by_stop(millis(300));
+    }
 }
 
 /// TX-18: a backup that waits only slightly more than three intervals never takes over.
 #[test]
 fn two_of_ours_a_hundred_times_a_second() {
-    alone(|| {
-        let mut duel = Duel::start([Kind::Ours; 2], &Protocol::new(3, "0.01", V4));
-        duel.rests(seconds(5));
-        duel.by_service(millis(150));
-        duel.by_stop(millis(150));
-        // A crash: the master-down interval is 36 ms, and the lease removes the addresses of the dead host.
-        duel.a.run.kill();
-        wait_until("b takes over", seconds(1), || duel.b.host.holds(duel.vips[0]));
-    });
+    let _machine = machine::alone();
+    let mut duel = Duel::start([Kind::Ours; 2], &Protocol::new(3, "0.01", V4));
+    duel.rests(seconds(5));
+    duel.by_service(millis(150));
+    duel.by_stop(millis(150));
+    // A crash: the master-down interval is 36 ms, and the lease removes the addresses of the dead host.
+    duel.a.run.kill();
+    wait_until("b takes over", seconds(1), || duel.b.host.holds(duel.vips[0]));
 }
 
 #[test]
 fn two_of_ours_over_ipv6_are_followed_by_neighbors() {
-    shared(|| {
-        let duel = Duel::start([Kind::Ours; 2], &Protocol::new(3, "1", V6));
-        duel.client.ip("-6 address add fd00::250/64 dev enp0s3 nodad");
-        duel.client.ip("-6 neighbor add fd00::100 lladdr 02:00:00:00:00:01 dev enp0s3 nud stale");
-        let mut duel = duel;
-        let vip = duel.vips[1];
-        duel.watched("the service dies", millis(300), |duel| {
-            duel.web.take().expect("it runs").kill();
-            duel.moved(&duel.b, &duel.a);
-        });
-        wait_until("the client has b's hardware address", seconds(1), || {
-            duel.client.neighbor(vip) == Some(duel.b.host.mac())
-        });
-        duel.watched("the service is back", millis(300), |duel| {
-            duel.web = Some(Haproxy::start(&duel.a.host, &duel.a.run));
-            duel.moved(&duel.a, &duel.b);
-        });
-        wait_until("the client has a's hardware address", seconds(1), || {
-            duel.client.neighbor(vip) == Some(duel.a.host.mac())
-        });
-        duel.life(millis(1_500));
+    let duel = Duel::start([Kind::Ours; 2], &Protocol::new(3, "1", V6));
+    duel.client.ip("-6 address add fd00::250/64 dev enp0s3 nodad");
+    duel.client.ip("-6 neighbor add fd00::100 lladdr 02:00:00:00:00:01 dev enp0s3 nud stale");
+    let mut duel = duel;
+    let vip = duel.vips[1];
+    duel.watched("the service dies", millis(300), |duel| {
+        duel.web.take().expect("it runs").kill();
+        duel.moved(&duel.b, &duel.a);
     });
+    wait_until("the client has b's hardware address", seconds(1), || {
+        duel.client.neighbor(vip) == Some(duel.b.host.mac())
+    });
+    duel.watched("the service is back", millis(300), |duel| {
+        duel.web = Some(Haproxy::start(&duel.a.host, &duel.a.run));
+        duel.moved(&duel.a, &duel.b);
+    });
+    wait_until("the client has a's hardware address", seconds(1), || {
+        duel.client.neighbor(vip) == Some(duel.a.host.mac())
+    });
+    duel.life(millis(1_500));
 }
 
 #[test]
 fn addresses_of_both_families_move_together() {
-    shared(|| {
-        let mut duel = Duel::start([Kind::Ours; 2], &Protocol::new(3, "1", MIXED));
-        duel.rests(seconds(2));
-        duel.by_service(millis(1_500));
-        duel.by_stop(millis(1_500));
-        // The IPv6 router cannot send, and the IPv4 router enters FAULT with it.
-        duel.watched("a loses IPv6", seconds(6), |duel| {
-            duel.a.host.inside(|| {
-                std::fs::write("/proc/sys/net/ipv6/conf/enp0s3/disable_ipv6", "1").expect("the host's own");
-            });
-            duel.moved(&duel.b, &duel.a);
+    let mut duel = Duel::start([Kind::Ours; 2], &Protocol::new(3, "1", MIXED));
+    duel.rests(seconds(2));
+    duel.by_service(millis(1_500));
+    duel.by_stop(millis(1_500));
+    // The IPv6 router cannot send, and the IPv4 router enters FAULT with it.
+    duel.watched("a loses IPv6", seconds(6), |duel| {
+        duel.a.host.inside(|| {
+            std::fs::write("/proc/sys/net/ipv6/conf/enp0s3/disable_ipv6", "1").expect("the host's own");
         });
-        duel.watched("a has IPv6 again", seconds(6), |duel| {
-            duel.a.host.inside(|| {
-                std::fs::write("/proc/sys/net/ipv6/conf/enp0s3/disable_ipv6", "0").expect("the host's own");
-            });
-            duel.moved(&duel.a, &duel.b);
+        duel.moved(&duel.b, &duel.a);
+    });
+    duel.watched("a has IPv6 again", seconds(6), |duel| {
+        duel.a.host.inside(|| {
+            std::fs::write("/proc/sys/net/ipv6/conf/enp0s3/disable_ipv6", "0").expect("the host's own");
         });
+        duel.moved(&duel.a, &duel.b);
     });
 }
 
 /// AX-04.
 #[test]
 fn either_form_of_the_version_3_checksum_is_understood() {
-    shared(|| {
-        let pseudo = Protocol::new(3, "0.1", V4);
-        let message = Protocol { ours: vec![("V3_CHECKSUM", "rfc9568")], ..pseudo.clone() };
-        for (protocols, others) in
-            [([&message, &message], false), ([&message, &pseudo], true), ([&pseudo, &message], true)]
-        {
-            let mut duel = Duel::of([Kind::Ours; 2], protocols);
-            let capture = Capture::start(&duel.client, "checksum", "proto 112");
-            duel.rests(seconds(1));
-            let captured = capture.finish();
-            let adverts = captured.adverts(None);
-            assert!(adverts.len() >= 8, "{} adverts", adverts.len());
-            for advert in adverts {
-                let alone = wire::checksum(&advert.packet()[20..]) == 0;
-                assert_eq!(alone, std::ptr::eq(protocols[0], &raw const message), "the configured form");
-            }
-            assert_eq!(counts_other_checksums(&duel.b), others);
-            duel.by_service(millis(500));
+    let pseudo = Protocol::new(3, "0.1", V4);
+    let message = Protocol { ours: vec![("V3_CHECKSUM", "rfc9568")], ..pseudo.clone() };
+    for (protocols, others) in
+        [([&message, &message], false), ([&message, &pseudo], true), ([&pseudo, &message], true)]
+    {
+        let mut duel = Duel::of([Kind::Ours; 2], protocols);
+        let capture = Capture::start(&duel.client, "checksum", "proto 112");
+        duel.rests(seconds(1));
+        let captured = capture.finish();
+        let adverts = captured.adverts(None);
+        assert!(adverts.len() >= 8, "{} adverts", adverts.len());
+        for advert in adverts {
+            let alone = wire::checksum(&advert.packet()[20..]) == 0;
+            assert_eq!(alone, std::ptr::eq(protocols[0], &raw const message), "the configured form");
         }
-    });
+        assert_eq!(counts_other_checksums(&duel.b), others);
+        duel.by_service(millis(500));
+    }
 }
 
 /// Whether the status on SIGUSR1 counts adverts with the other form.
@@ -481,11 +459,11 @@ fn takes(router: &Router, vip: IpAddr, mark: usize) {
 
 #[test]
 fn with_vrrpd_of_frr_in_version_3() {
-    shared(|| with_vrrpd(V4));
+    with_vrrpd(V4);
 }
 
 /// FRR sends from the link-local address of its macvlan and lists only configured addresses, which do not include it.
 #[test]
 fn with_vrrpd_of_frr_in_version_3_over_ipv6() {
-    shared(|| with_vrrpd(&["fd00::100"]));
+    with_vrrpd(&["fd00::100"]);
 }

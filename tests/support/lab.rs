@@ -14,6 +14,7 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::machine;
 use super::process::Log;
 
 const PREFIX: &str = "vrrp-init-lab-";
@@ -22,6 +23,7 @@ const NETNS_DIR: &str = "/run/netns";
 /// One bridge and the hosts on it.
 pub(crate) struct Lab {
     inner: Arc<Inner>,
+    _machine: machine::Use,
 }
 
 struct Inner {
@@ -44,6 +46,7 @@ pub(crate) struct Host {
 }
 
 impl Lab {
+    /// Waits while another test has the machine to itself.
     pub(crate) fn new() -> Self {
         static ONCE: Once = Once::new();
         static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -51,6 +54,7 @@ impl Lab {
             super::require_root_and_programs();
             sweep();
         });
+        let machine = machine::shared();
         let name = format!("{PREFIX}{}-{}-", owner(), COUNT.fetch_add(1, Ordering::Relaxed));
         let dir = std::env::temp_dir().join(name.trim_end_matches('-'));
         fs::create_dir_all(&dir).expect("a temporary directory can be made");
@@ -61,7 +65,7 @@ impl Lab {
             hosts: Mutex::new(vec!["switch".to_owned()]),
             logs: Mutex::default(),
         };
-        let lab = Self { inner: Arc::new(inner) };
+        let lab = Self { inner: Arc::new(inner), _machine: machine };
         let switch = lab.inner.netns("switch");
         ip(&["netns", "add", &switch]);
         batch(

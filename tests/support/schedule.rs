@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::capture::{Capture, Captured};
@@ -13,12 +12,6 @@ use super::process::Running;
 use super::query::command;
 use super::router::{Kind, Node, Router};
 use super::{seconds, wait_until};
-
-/// Tests that keep the machine busy run one after the other, so that they do not disturb each other.
-pub(crate) fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// [`Pair::start`] for nodes that do not wait long for each other: one after the other, and in real time.
 pub(crate) fn fast_pair(nodes: &[Node; 2]) -> Pair {
