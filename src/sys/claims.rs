@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use nix::sys::socket::{MsgFlags, bind, recv};
+use nix::sys::socket::{MsgFlags, recv};
 use socket2::{Domain, Protocol, SockFilter, SockRef, Type};
 
 use super::Error;
@@ -23,6 +23,9 @@ const KEPT: u32 = 96;
 // linux/if_ether.h
 const ETH_P_ARP: u16 = 0x0806;
 const ETH_P_IPV6: u16 = 0x86dd;
+
+/// Where a filter loads the index of the interface from: `SKF_AD_OFF + SKF_AD_IFINDEX` of linux/filter.h.
+const INTERFACE_INDEX: u32 = 0xffff_f008;
 
 // Offsets in the frame.
 const SOURCE: u32 = 6;
@@ -58,8 +61,15 @@ pub type Watched = (IpAddr, Option<[u8; 6]>);
 #[derive(Debug)]
 pub struct Claims {
     socket: PacketSocket,
+    interface: Interface,
     family: Family,
-    own: [u8; 6],
+}
+
+/// The interface whose frames the filter passes.
+#[derive(Clone, Copy, Debug)]
+struct Interface {
+    index: u32,
+    mac: [u8; 6],
 }
 
 impl Claims {
@@ -72,14 +82,16 @@ impl Claims {
     }
 
     fn try_open(interface: &str, family: Family, watched: &[Watched]) -> io::Result<Self> {
-        let (link, own) = link(interface)?;
+        let (link, mac) = link(interface)?;
+        let index = u32::try_from(link.ifindex()).map_err(io::Error::other)?;
         let protocol = if family == Family::V4 { ETH_P_ARP } else { ETH_P_IPV6 };
         let kind = Type::RAW.nonblocking().cloexec();
         let socket =
             socket2::Socket::new(Domain::PACKET, kind, Some(Protocol::from(i32::from(protocol.to_be()))))?;
-        let claims = Self { socket: OwnedFd::from(socket).into(), family, own };
+        let claims =
+            Self { socket: OwnedFd::from(socket).into(), interface: Interface { index, mac }, family };
+        // The filter looks at the interface. To bind the socket to it takes 10 ms: the kernel waits for all its processors.
         claims.try_watch(watched)?;
-        bind(claims.socket.as_raw_fd(), &link)?;
         Ok(claims)
     }
 
@@ -92,20 +104,22 @@ impl Claims {
     }
 
     fn try_watch(&self, watched: &[Watched]) -> io::Result<()> {
-        let program = filter(self.family, self.own, watched).into_iter();
+        let program = filter(self.family, self.interface, watched).into_iter();
         let program: Vec<_> =
             program.map(|op| SockFilter::new(op.code, op.jumps.0, op.jumps.1, op.value)).collect();
         SockRef::from(&self.socket).attach_filter(&program)
     }
 
     /// The next claims; there may be more. The caller checks their addresses: before the filter was in place,
-    /// the socket received everything.
+    /// the socket received everything from every interface.
     pub fn read(&self) -> Vec<Claim> {
         let mut claims = vec![];
         for _ in 0..BATCH {
             let mut frame = [0; KEPT as usize];
             match recv(self.socket.as_raw_fd(), &mut frame, MsgFlags::empty()) {
-                Ok(length) => claims.extend(claim(&frame[..length]).filter(|claim| claim.mac != self.own)),
+                Ok(length) => {
+                    claims.extend(claim(&frame[..length]).filter(|claim| claim.mac != self.interface.mac));
+                }
                 Err(_) => break,
             }
         }
@@ -163,17 +177,16 @@ fn unless(value: u32, otherwise: u8) -> Op {
     Op { code: JUMP_IF, jumps: (0, otherwise), value }
 }
 
-/// A BPF program that passes the claims of these addresses by hardware addresses that are neither ours nor the one that
-/// may claim them.
-fn filter(family: Family, own: [u8; 6], watched: &[Watched]) -> Vec<Op> {
+/// A BPF program that passes the claims of these addresses on the interface, by hardware addresses that are neither ours
+/// nor the one that may claim them.
+fn filter(family: Family, interface: Interface, watched: &[Watched]) -> Vec<Op> {
     let sender = if family == Family::V4 { ARP_SENDER } else { SOURCE };
-    let mut program = vec![];
+    let mut program = drop_unless(op(LOAD_WORD, INTERFACE_INDEX), interface.index).to_vec();
     if family == Family::V6 {
-        for (at, value) in [(NEXT_HEADER, ICMPV6), (ICMP_TYPE, ADVERTISEMENT)] {
-            program.extend([op(LOAD_OCTET, at), Op { code: JUMP_IF, jumps: (1, 0), value }, op(RETURN, 0)]);
-        }
+        program.extend(drop_unless(op(LOAD_OCTET, NEXT_HEADER), ICMPV6));
+        program.extend(drop_unless(op(LOAD_OCTET, ICMP_TYPE), ADVERTISEMENT));
     }
-    program.extend(drop_sender(sender, own));
+    program.extend(drop_sender(sender, interface.mac));
     for (address, allowed) in watched.iter().filter(|(address, _)| Family::of(*address) == family) {
         let mut block: Vec<_> = allowed.map(|mac| drop_sender(sender, mac)).into_iter().flatten().collect();
         block.push(op(RETURN, KEPT));
@@ -198,6 +211,11 @@ fn filter(family: Family, own: [u8; 6], watched: &[Watched]) -> Vec<Op> {
     program
 }
 
+/// Drops a frame for which `load` loads another value.
+fn drop_unless(load: Op, value: u32) -> [Op; 3] {
+    [load, Op { code: JUMP_IF, jumps: (1, 0), value }, op(RETURN, 0)]
+}
+
 /// Drops a frame with this hardware address at `at`.
 fn drop_sender(at: u32, mac: [u8; 6]) -> [Op; 5] {
     let number = mac.iter().fold(0, |number, octet| number << 8 | u64::from(*octet));
@@ -216,6 +234,7 @@ mod tests {
     const OWN: [u8; 6] = [2, 0, 0, 0, 0, 1];
     const MASTER: [u8; 6] = [2, 0, 0, 0, 0, 2];
     const OTHER: [u8; 6] = [2, 0, 0, 0, 1, 1];
+    const INTERFACE: Interface = Interface { index: 3, mac: OWN };
 
     #[test]
     fn both_forms_of_arp_and_an_advertisement_are_claims() {
@@ -245,8 +264,12 @@ mod tests {
         assert!(!is_answer(&advertisement));
     }
 
-    /// Runs a program as the kernel does; how many octets it keeps.
+    /// Runs a program as the kernel does for a frame from the interface; how many octets it keeps.
     fn run(program: &[Op], frame: &[u8]) -> u32 {
+        run_on(INTERFACE.index, program, frame)
+    }
+
+    fn run_on(interface: u32, program: &[Op], frame: &[u8]) -> u32 {
         let (mut at, mut a) = (0, 0);
         loop {
             let Op { code, jumps, value } = program[at];
@@ -256,6 +279,7 @@ mod tests {
             };
             at += 1;
             match code {
+                LOAD_WORD if value == INTERFACE_INDEX => a = interface,
                 LOAD_WORD => a = load(4),
                 LOAD_HALF => a = load(2),
                 LOAD_OCTET => a = load(1),
@@ -270,7 +294,7 @@ mod tests {
     fn the_filter_passes_the_claims_of_others_for_watched_addresses_only() {
         let address = |n| Ipv4Addr::new(10, 0, 0, n);
         let watched = [(address(2).into(), None), (address(3).into(), Some(MASTER))];
-        let program = filter(Family::V4, OWN, &watched);
+        let program = filter(Family::V4, INTERFACE, &watched);
         let passes = |mac, n| run(&program, &gratuitous_arp(mac, address(n), Form::Reply)) > 0;
         assert_eq!([OWN, MASTER, OTHER].map(|mac| passes(mac, 2)), [false, true, true]);
         assert_eq!([OWN, MASTER, OTHER].map(|mac| passes(mac, 3)), [false, false, true]);
@@ -281,7 +305,7 @@ mod tests {
     fn the_filter_compares_every_word_of_an_ipv6_address() {
         let address = |a, d| Ipv6Addr::new(a, 0, 0, 0, 0, 0, 0, d);
         let watched = [(address(0xfd00, 2).into(), Some(MASTER)), (address(0xfd00, 3).into(), None)];
-        let program = filter(Family::V6, OWN, &watched);
+        let program = filter(Family::V6, INTERFACE, &watched);
         let passes = |mac, target| run(&program, &neighbor_advertisement(mac, target, false)) > 0;
         assert!(passes(OTHER, address(0xfd00, 2)) && passes(MASTER, address(0xfd00, 3)));
         assert!(!passes(MASTER, address(0xfd00, 2)) && !passes(OWN, address(0xfd00, 3)));
@@ -292,9 +316,21 @@ mod tests {
     }
 
     #[test]
+    fn the_filter_passes_nothing_from_another_interface() {
+        let (v4, v6) = (Ipv4Addr::new(10, 0, 0, 2), Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2));
+        for (family, watched, frame) in [
+            (Family::V4, IpAddr::V4(v4), gratuitous_arp(OTHER, v4, Form::Reply).to_vec()),
+            (Family::V6, v6.into(), neighbor_advertisement(OTHER, v6, false).to_vec()),
+        ] {
+            let program = filter(family, INTERFACE, &[(watched, None)]);
+            assert!(run(&program, &frame) > 0 && run_on(4, &program, &frame) == 0);
+        }
+    }
+
+    #[test]
     fn a_filter_has_a_limited_length() {
         let many: Vec<_> = (0..2_000_u32).map(|n| (Ipv4Addr::from(n).into(), Some(MASTER))).collect();
-        assert!(filter(Family::V4, OWN, &many).len() <= LONGEST);
+        assert!(filter(Family::V4, INTERFACE, &many).len() <= LONGEST);
     }
 
     proptest! {

@@ -12,7 +12,11 @@ use crate::support::{millis, seconds};
 
 /// Sends an ARP packet of `operation` in which this host claims `address`.
 pub(super) fn claim(host: &Host, address: Ipv4Addr, operation: u8) {
-    let wire = Wire::open(host, &host.interface);
+    claim_through(host, &host.interface, address, operation);
+}
+
+fn claim_through(host: &Host, interface: &str, address: Ipv4Addr, operation: u8) {
+    let wire = Wire::open(host, interface);
     let mut arp = vec![0, 1, 8, 0, 6, 4, 0, operation];
     arp.extend(wire.mac);
     arp.extend(address.octets());
@@ -119,8 +123,11 @@ fn an_excluded_address_on_another_host_is_reported_and_a_change_of_master_is_not
 }
 
 #[test]
-fn other_arp_and_the_masters_own_does_not_wake_the_backup() {
+fn other_arp_the_masters_own_and_other_interfaces_do_not_wake_the_backup() {
     let pair = Pair::start([Kind::Ours; 2], &[200, 100].map(Node::plain));
+    pair.b.host.ip("link add enp0s4 type veth peer name enp0s5");
+    pair.b.host.ip("link set enp0s4 up");
+    pair.b.host.ip("link set enp0s5 up");
     std::thread::sleep(millis(6_500));
     let waits = || -> u64 {
         let text = std::fs::read_to_string(format!("/proc/{}/status", pair.b.run.pid())).expect("it runs");
@@ -131,6 +138,7 @@ fn other_arp_and_the_masters_own_does_not_wake_the_backup() {
     for n in 0..200 {
         claim(&pair.client, [10, 77, 0, 110 + n % 100].into(), 1);
         claim(&pair.a.host, Node::VIP, 1);
+        claim_through(&pair.b.host, "enp0s5", Node::VIP, 1);
     }
     std::thread::sleep(millis(200));
     let woken = waits() - before;
