@@ -17,9 +17,11 @@ pub(super) struct Router {
     pub(super) lines: Vec<Line>,
 }
 
+/// Before the name of the image, which follows from that of the repository.
 const COMPOSE: &str = "services:
   keepalived:
-    image: vrrp-init:latest
+    image: ghcr.io";
+const SERVICE: &str = ":latest
     container_name: keepalived
     network_mode: host
     cap_add: [NET_ADMIN]
@@ -36,7 +38,8 @@ pub(super) fn compose(routers: &[Router]) -> String {
         let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "$$");
         ["\"", &value, "\""].concat()
     };
-    COMPOSE.to_owned() + &lines(routers, "      ", ": ", quoted)
+    let image = env!("CARGO_PKG_REPOSITORY").trim_start_matches("https://github.com").to_ascii_lowercase();
+    [COMPOSE, &image, SERVICE, &lines(routers, "      ", ": ", quoted)].concat()
 }
 
 fn lines(routers: &[Router], indent: &str, equals: &str, quote: fn(&str) -> String) -> String {
