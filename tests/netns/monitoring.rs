@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 
+use crate::notify_url::Receiver;
 use crate::support::lab::{Host, Lab};
 use crate::support::pair::START;
 use crate::support::promtool::{document, promtool};
@@ -18,11 +19,13 @@ use serde_json::Value;
 /// Labels that Prometheus adds to each sample.
 const ADDED: [&str; 2] = ["job", "instance"];
 
-/// A preferred host `a` and its backup `b`, watching haproxy, with an excluded address, after some dropped packets.
+/// A preferred host `a` with a receiver of its transitions, and its backup `b`, watching haproxy, with an excluded address,
+/// after some dropped packets.
 struct Observed {
     hosts: [Host; 2],
     routers: [Router; 2],
     _services: [Haproxy; 2],
+    _receiver: Receiver,
     _lab: Lab,
 }
 
@@ -34,7 +37,9 @@ impl Observed {
             let node = Node::watching_haproxy(priority).with("VIP_EXCLUDED", "10.77.0.102");
             with_metrics(node.with("VIP", "10.77.0.100 10.77.0.101"))
         };
-        let routers = [Router::start(Kind::Ours, &a, &node(11)), Router::start(Kind::Ours, &b, &node(10))];
+        let receiver = Receiver::start(&a, "127.0.0.1:9093");
+        let preferred = node(11).with("NOTIFY_URL", "http://127.0.0.1:9093");
+        let routers = [Router::start(Kind::Ours, &a, &preferred), Router::start(Kind::Ours, &b, &node(10))];
         let services = [Haproxy::start(&a, &routers[0].run), Haproxy::start(&b, &routers[1].run)];
         routers[0].wait_master(0, START);
         client.send(255, &[], &Message { auth_type: 1, ..Message::default() }.bytes());
@@ -45,7 +50,7 @@ impl Observed {
                 && tells(&b, "keepalived_vrrp_failover_possible")
                 && [&a, &b].iter().all(|host| tells(host, "auth_mismatch") && tells(host, "reason=\"vrid\""))
         });
-        Self { hosts: [a, b], routers, _services: services, _lab: lab }
+        Self { hosts: [a, b], routers, _services: services, _receiver: receiver, _lab: lab }
     }
 }
 

@@ -24,7 +24,7 @@ const REDIRECTS: &str = "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127
 const HANGS: &str = "";
 
 /// A receiver; it stops when it is dropped.
-struct Receiver {
+pub(crate) struct Receiver {
     answer: Arc<Mutex<&'static str>>,
     requests: Arc<Mutex<Vec<String>>>,
     stop: Arc<AtomicBool>,
@@ -32,7 +32,7 @@ struct Receiver {
 }
 
 impl Receiver {
-    fn start(host: &Host, address: &str) -> Self {
+    pub(crate) fn start(host: &Host, address: &str) -> Self {
         let listener = host.inside(|| TcpListener::bind(address).unwrap());
         listener.set_nonblocking(true).unwrap();
         let (answer, requests, stop) =
