@@ -12,7 +12,7 @@ use super::query::ask_daemon;
 use crate::drain::Order;
 use crate::status::{DRAINED, LEAVING, NOT_DRAINED, Part};
 use crate::sys::poller::{Clock, Poller, wall_clock};
-use crate::sys::watched_file::{remove, replace};
+use crate::sys::watched_file::{WatchedFile, remove, replace};
 use crate::token::Token;
 
 /// The time between two queries.
@@ -50,16 +50,22 @@ fn try_to_drain(DrainOptions { time, force }: DrainOptions) -> Result<String, St
     let until = time.map(|time| wall_clock().after(time));
     let order = Order { until, force, by_command: true, ..Order::default() };
     let since = replace(&path, &order.to_string())?.to_string();
-    let outcome = wait_for(&|answer| answer.since == since && answer.state != LEAVING);
+    // The outcome of a later order, such as one by force, is that of this one too.
+    let outcome = wait_for(&|answer| answer.since >= since && answer.state != LEAVING);
+    let taken_back = || taken_back(&path, &since);
     match outcome {
         Ok(Answer { state, text, .. }) if state == DRAINED => Ok(text),
-        Ok(Answer { text, .. }) => Err(format!("not drained: {text}{}", taken_back(&path))),
-        Err(why) => Err(format!("{why}; is DRAIN_FILE the same there?{}", taken_back(&path))),
+        Ok(Answer { text, .. }) => Err(format!("not drained: {text}{}", taken_back())),
+        Err(why) => Err(format!("{why}; is DRAIN_FILE the same there?{}", taken_back())),
     }
 }
 
-/// No other program may find this node half drained.
-fn taken_back(path: &Path) -> String {
+/// No other program may find this node half drained. A file that another one has written since stays.
+fn taken_back(path: &Path, since: &str) -> String {
+    let found = WatchedFile::new(path.to_owned()).read(0);
+    if found.is_ok_and(|found| found.is_some_and(|found| found.modified.to_string() != since)) {
+        return "; another order came after it".into();
+    }
     match remove(path) {
         Ok(_) => {
             // Why it does not follow has been said, if it does not.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -13,9 +13,9 @@ use nix::sys::signal::Signal;
 
 use crate::support::lab::{Host, Lab};
 use crate::support::pair::{OVERLAP, Pair, QUIET, SLACK, START, master_down};
-use crate::support::process::Launch;
+use crate::support::process::{Launch, Running};
 use crate::support::query::{body, command, command_in_its_environment, with_metrics};
-use crate::support::router::{Kind, Node, Router};
+use crate::support::router::{Kind, Node, OURS, Router};
 use crate::support::schedule::fast_pair;
 use crate::support::service::{Haproxy, PORT};
 use crate::support::{machine, millis, seconds, wait_until};
@@ -240,6 +240,52 @@ fn alone_it_stays_master_and_goes_only_by_force() {
     assert!(run(&router, &["undrain"]).contains("undrained"));
     router.wait_master(mark, master_down(200) + seconds(1));
     assert!(run(&router, &["undrain"]).contains("was not drained"));
+}
+
+/// A pause of its process while it waits for a successor: other nodes may have elected a master by then.
+#[test]
+fn paused_while_it_waits_it_is_drained_only_by_force() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let path = host.file("drain");
+    let node = Node { advert_int: "0.2", ..Node::plain(200).with("VRRP_VERSION", "3") };
+    let router = Router::start(Kind::Ours, &host, &node.with("DRAIN_FILE", path.clone()));
+    for (content, outcome) in [("", "(VI_1) Not drained"), ("force\n", "drained by force, nobody took over")]
+    {
+        router.wait_master(0, START);
+        let mark = router.run.log.mark();
+        fs::write(&path, content).unwrap();
+        router.run.log.wait_for_after(mark, "Drain ordered by the file", seconds(1));
+        std::thread::sleep(millis(100));
+        router.run.signal(Signal::SIGSTOP);
+        // 1.1 s, and a master-down interval of 0.65 s.
+        std::thread::sleep(millis(2_500));
+        router.run.signal(Signal::SIGCONT);
+        router.run.log.wait_for_after(mark, outcome, seconds(1));
+        let is_drained = run(&router, &["status"]).contains(": drained; no master is heard");
+        assert_eq!(is_drained, !content.is_empty());
+        let mark = router.run.log.mark();
+        fs::remove_file(&path).unwrap();
+        router.wait_master(if is_drained { mark } else { 0 }, seconds(3));
+    }
+}
+
+/// The order that came last counts, and the command before it does not take it back.
+#[test]
+fn force_while_a_drain_waits_carries_it_out_for_both_commands() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let router = Router::start(Kind::Ours, &host, &Node::plain(200));
+    router.wait_master(0, START);
+    let mut first = Running::start(&host, Launch::Joining(&router.run), Path::new(OURS), &["drain"], &[]);
+    router.run.log.wait_for("Drain ordered by the command", seconds(2));
+    std::thread::sleep(millis(300));
+    let text = run(&router, &["drain", "--force"]);
+    assert!(text.contains("drained until undrain; VI_1: no master is heard"), "{text}");
+    assert_eq!(first.wait_exit(seconds(5)), 0);
+    assert!(first.log.whole(seconds(1)).contains("drained until undrain"));
+    assert!(run(&router, &["status"]).contains(": drained; no master is heard"));
+    assert!(run(&router, &["undrain"]).contains("undrained"));
 }
 
 /// Each says that nobody serves, and the first one that takes part again is master, whatever its priority.
@@ -487,9 +533,9 @@ fn a_drain_that_cannot_be_says_why() {
     // Another file than the daemon's, and no daemon.
     let other = host.file("other");
     let env = [("DRAIN_FILE".into(), other.clone().into_os_string())];
-    let program = std::path::Path::new(crate::support::router::OURS);
+    let program = Path::new(OURS);
     let ask = |launch, env: &[_]| {
-        let mut run = crate::support::process::Running::start(&host, launch, program, &["drain"], env);
+        let mut run = Running::start(&host, launch, program, &["drain"], env);
         (run.wait_exit(seconds(8)), run.log.whole(seconds(1)))
     };
     let (code, text) = ask(Launch::Joining(&router.run), &env);

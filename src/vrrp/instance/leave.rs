@@ -134,7 +134,8 @@ impl Instance {
     }
 
     /// A master that was paused or suspended must not continue as if nothing had happened. Before anything else, it
-    /// releases the addresses and lets the protocol decide. If it was to be drained, it is not: there may be no other.
+    /// releases the addresses and lets the protocol decide. If it was to be drained, it is not, unless by force: there may be no
+    /// other.
     pub(super) fn check_lateness(&mut self, now: Instant) -> Vec<Action> {
         let late = match &self.state {
             State::Master(master) => master.lateness(now, &self.settings, self.priority),
@@ -144,6 +145,10 @@ impl Instance {
             State::Initialize | State::Fault | State::Backup(_) | State::Leaving(_) => None,
         };
         let Some(late) = late else { return vec![] };
+        if let State::Leaving(Leaving { purpose: purpose @ Purpose::Drain { force: true }, .. }) = self.state
+        {
+            return self.left_alone(now, purpose);
+        }
         let refused = self.is_draining().then_some(Action::Report(Report::Drain(Drain::Refused)));
         let mut actions = self.give_up(State::Backup(Backup::waiting(now, &self.settings)), Why::Late(late));
         actions.extend(refused);
