@@ -1,7 +1,6 @@
 //! One TCP, HTTP or DNS target of a check: starts a probe at every poll and keeps the last result. Knows no verdict.
 
 use std::fmt;
-use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::outcome::Outcome;
@@ -9,8 +8,8 @@ use super::result::LastResult;
 use crate::config::{CheckConfig, DnsTarget, HttpTarget};
 use crate::ids::CheckId;
 use crate::status::TargetStatus;
-use crate::sys::poller::Interest;
 use crate::sys::probe::{Poll, Probe, Target};
+use crate::sys::watched_probe::WatchedProbe;
 use crate::time::Instant;
 use crate::token::{Poller, Token};
 
@@ -18,17 +17,10 @@ use crate::token::{Poller, Token};
 pub(super) struct ProbeTask {
     target: Target,
     token: Token,
-    running: Option<Running>,
+    running: Option<WatchedProbe>,
     last: LastResult,
     /// An error of starting a probe has been logged since the last success.
     error_logged: bool,
-}
-
-#[derive(Debug)]
-struct Running {
-    probe: Probe,
-    /// The event that the descriptor is watched for; `None` before it is watched.
-    interest: Option<Interest>,
 }
 
 impl ProbeTask {
@@ -74,14 +66,14 @@ impl ProbeTask {
 
     /// When the running probe times out; `None` if none is running.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.running.as_ref().map(|running| running.probe.deadline())
+        self.running.as_ref().map(WatchedProbe::deadline)
     }
 
     pub(super) fn start(&mut self, now: Instant, timeout: Duration, poller: &Poller, outcome: &mut Outcome) {
         match Probe::start(&self.target, now, timeout) {
             Ok(probe) => {
                 self.error_logged = false;
-                self.running = Some(Running { probe, interest: None });
+                self.running = Some(WatchedProbe::new(probe));
                 self.advance(now, poller, outcome);
             }
             // This says nothing about the service, so the last result remains valid.
@@ -96,25 +88,17 @@ impl ProbeTask {
     /// Makes as much progress as possible without blocking.
     pub(super) fn advance(&mut self, now: Instant, poller: &Poller, outcome: &mut Outcome) {
         let Some(running) = &mut self.running else { return };
-        match running.probe.poll(now) {
-            Poll::Pending(interest) => {
-                let Running { probe, interest: known } = running;
-                // If it cannot be watched, it ends at its deadline.
-                if let Err(e) = poller.watch_only_for(probe.as_fd(), self.token, known, interest) {
-                    outcome.errors.push(e.into());
-                }
-            }
-            Poll::Passed => self.end(now, None, poller, outcome),
-            Poll::Failed(reason) => self.end(now, Some(reason), poller, outcome),
+        match running.advance(now, self.token, poller) {
+            Ok(Poll::Pending(_)) => {}
+            Ok(Poll::Passed) => self.end(now, None, outcome),
+            Ok(Poll::Failed(reason)) => self.end(now, Some(reason), outcome),
+            Err(e) => outcome.errors.push(e.into()),
         }
     }
 
     /// `failure`: `None` if it passed.
-    fn end(&mut self, now: Instant, failure: Option<String>, poller: &Poller, outcome: &mut Outcome) {
-        if let Some(Running { probe, interest: Some(_) }) = self.running.take() {
-            // Closing the descriptor ends the watch as well, so an error is harmless.
-            let _ = poller.forget(probe.as_fd());
-        }
+    fn end(&mut self, now: Instant, failure: Option<String>, outcome: &mut Outcome) {
+        self.running = None;
         outcome.changes.extend(self.last.record(now, &self.target, failure, "answers"));
     }
 }

@@ -1,14 +1,13 @@
 //! Sends transitions to the receivers of NOTIFY_URL: to each one request at a time, in order, until it accepts it. Knows no
 //! router.
 
-use std::os::fd::AsFd as _;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::config::{HttpTarget, RouterConfig};
 use crate::status::{TargetStatus, span};
-use crate::sys::poller::Interest;
 use crate::sys::probe::{Poll, Probe, Target};
+use crate::sys::watched_probe::WatchedProbe;
 use crate::time::{Instant, millis};
 use crate::token::{Poller, Token};
 
@@ -45,7 +44,7 @@ struct Receiver {
     token: Token,
     /// The first of them is the one that is being sent.
     waiting: Vec<Message>,
-    attempt: Option<(Probe, Option<Interest>)>,
+    attempt: Option<WatchedProbe>,
     /// Not before this time.
     next_attempt: Instant,
     delay: Duration,
@@ -159,7 +158,7 @@ impl Receiver {
 
     fn deadline(&self) -> Option<Instant> {
         let next = self.waiting.first().map(|_| self.next_attempt);
-        self.attempt.as_ref().map(|(probe, _)| probe.deadline()).or(next)
+        self.attempt.as_ref().map(WatchedProbe::deadline).or(next)
     }
 
     fn push(&mut self, message: Message) -> u64 {
@@ -186,20 +185,16 @@ impl Receiver {
     fn advance(&mut self, now: Instant, poller: &Poller) {
         loop {
             let outcome = match &mut self.attempt {
-                Some((probe, interest)) => match probe.poll(now) {
-                    Poll::Pending(wanted) => {
-                        // If it cannot be watched, it ends at its deadline.
-                        _ = poller.watch_only_for(probe.as_fd(), self.token, interest, wanted);
-                        return;
-                    }
-                    Poll::Passed => Ok(()),
-                    Poll::Failed(why) => Err(why),
+                Some(attempt) => match attempt.advance(now, self.token, poller) {
+                    Ok(Poll::Pending(_)) | Err(_) => return,
+                    Ok(Poll::Passed) => Ok(()),
+                    Ok(Poll::Failed(why)) => Err(why),
                 },
                 None => match self.waiting.first().filter(|_| self.next_attempt <= now) {
                     None => return,
                     Some(message) => match Probe::post(&self.request(), &message.body, now, LIMIT) {
                         Ok(probe) => {
-                            self.attempt = Some((probe, None));
+                            self.attempt = Some(WatchedProbe::new(probe));
                             continue;
                         }
                         Err(e) => Err(e.source.to_string()),

@@ -29,6 +29,7 @@ pub mod tap;
 pub mod terminal;
 pub mod unprivileged;
 pub mod watched_file;
+pub mod watched_probe;
 
 use std::fmt::Display;
 use std::io;
