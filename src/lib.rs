@@ -33,6 +33,7 @@ mod printable;
 mod sandbox;
 #[doc(hidden)]
 pub mod serve;
+mod sorted;
 pub mod status;
 pub mod sys;
 pub mod time;

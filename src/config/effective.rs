@@ -2,7 +2,6 @@
 //! `check`, and whether it differs between two readings, for a reload.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 
 use super::change::{Change, shortened};
@@ -29,7 +28,8 @@ pub struct Setting {
 /// The effective texts of one reading of the environment, secrets included: never displayed.
 pub struct EffectiveTexts {
     pub(super) sets: RawSets,
-    automatic: BTreeMap<u16, Vec<Automatic>>,
+    /// By the number of the router, sorted.
+    automatic: Vec<(u16, Automatic)>,
 }
 
 /// The values of one router that `auto` leaves to the configuration alone.
@@ -40,12 +40,11 @@ struct Automatic {
 
 impl EffectiveTexts {
     pub(super) fn new(sets: RawSets, config: &Config) -> Self {
-        let mut automatic: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for router in &config.routers {
+        let automatic = config.routers.iter().map(|router| {
             let Settings { version, lease, .. } = *router.protocol;
-            automatic.entry(router.number).or_default().push(Automatic { version, lease });
-        }
-        Self { sets, automatic }
+            (router.number, Automatic { version, lease })
+        });
+        Self { sets, automatic: automatic.collect() }
     }
 
     /// Every effective value with its origin: the process first, then each router.
@@ -121,7 +120,9 @@ impl EffectiveTexts {
             name if name == VIP_LEASE.name => Some(automatic.lease.map_or(0, Lease::seconds).to_string()),
             _ => None,
         };
-        let texts: Vec<_> = self.automatic.get(&number)?.iter().filter_map(of_router).collect();
+        let from = self.automatic.partition_point(|(known, _)| *known < number);
+        let ours = self.automatic[from..].iter().take_while(|(known, _)| *known == number);
+        let texts: Vec<_> = ours.filter_map(|(_, automatic)| of_router(automatic)).collect();
         (!texts.is_empty()).then(|| texts.join(", "))
     }
 }

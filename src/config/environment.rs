@@ -1,7 +1,6 @@
 //! The environment to raw values: which variable a name sets, for which virtual router, and whether as a value or in a
 //! file; knows the structure of a name, not the meaning of a value.
 
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -143,10 +142,10 @@ struct Named {
 /// The environment, sorted into our variables and unknown ones.
 #[derive(Default)]
 pub(super) struct Environment {
-    /// What is set and not blank, by suffix, each name once.
-    sets: BTreeMap<u16, Vec<Named>>,
-    /// The other names, as far as they are text, and their values.
-    pub(super) unknown: BTreeMap<String, OsString>,
+    /// What is set and not blank, by suffix, each name once; sorted.
+    sets: Vec<(u16, Vec<Named>)>,
+    /// The other names, as far as they are text, and their values; sorted.
+    pub(super) unknown: Vec<(String, OsString)>,
     /// The environment was written for another image, as far as the names show.
     pub(super) is_foreign: bool,
 }
@@ -174,9 +173,10 @@ impl Environment {
         match parsed {
             // Compose passes what is unset as empty.
             _ if value.is_empty() => {}
-            None => {
-                self.unknown.insert(name, value);
-            }
+            None => match self.unknown.binary_search_by(|(known, _)| known.cmp(&name)) {
+                Ok(at) => self.unknown[at].1 = value,
+                Err(at) => self.unknown.insert(at, (name, value)),
+            },
             Some(name) => self.add(Named { name, value, cleaned, line }),
         }
     }
@@ -184,7 +184,8 @@ impl Environment {
     /// The path of the file of variables, if it is one.
     pub(super) fn env_file(&self) -> Option<PathBuf> {
         let is_it = |named: &&Named| named.name.variable.is_some_and(|v| v.name == ENV_FILE.name);
-        let named = self.sets.get(&1)?.iter().find(|named| is_it(named) && !named.name.is_file)?;
+        let named =
+            self.sets[self.find(1).ok()?].1.iter().find(|named| is_it(named) && !named.name.is_file)?;
         ENV_FILE.parse(named.value.to_str()?).value
     }
 
@@ -199,38 +200,47 @@ impl Environment {
                 problems.refuse(full, None, why);
             }
             let is_it = |named: &Named| named.name.variable.is_some_and(|v| v.name == variable.name);
-            if let Some(set) = self.sets.get_mut(&number) {
-                set.retain(|named| !is_it(named));
+            if let Ok(at) = self.find(number) {
+                self.sets[at].1.retain(|named| !is_it(named));
             }
         }
         for (name, Entry { line, name: text, value }) in parsed {
             self.set(name, text, value.into(), Some(line));
         }
-        self.sets.retain(|_, set| !set.is_empty());
+        self.sets.retain(|(_, set)| !set.is_empty());
     }
 
     /// If a name occurs twice, which no shell does, the last one counts.
     fn add(&mut self, named: Named) {
-        let set = self.sets.entry(named.name.number).or_default();
-        match set.iter_mut().find(|known| known.name.order == named.name.order) {
-            Some(known) => *known = named,
-            None => set.push(named),
+        let at = self.find(named.name.number).unwrap_or_else(|at| {
+            self.sets.insert(at, (named.name.number, vec![]));
+            at
+        });
+        let set = &mut self.sets[at].1;
+        match set.binary_search_by_key(&named.name.order, |known| known.name.order) {
+            Ok(at) => set[at] = named,
+            Err(at) => set.insert(at, named),
         }
+    }
+
+    /// Where the set with this suffix is, or belongs.
+    fn find(&self, number: u16) -> Result<usize, usize> {
+        self.sets.binary_search_by_key(&number, |(number, _)| *number)
     }
 
     /// The raw values, read from their files if need be, with the defaults of other images that apply.
     pub(super) fn raw_sets(&mut self, read_file: ReadFile<'_>, problems: &mut Problems) -> RawSets {
-        let mut sets = std::mem::take(&mut self.sets);
-        let first = sets.remove(&1).unwrap_or_default();
+        let first = self.find(1).map_or(vec![], |at| self.sets.remove(at).1);
+        let sets = std::mem::take(&mut self.sets);
         let names = self.names(&first);
         let is_ours = |named: &Named| {
             let base = split_number(&named.name.full).0;
             base.strip_prefix(PREFIX).unwrap_or(base) == VIRTUAL_ROUTER.name
         };
-        let is_ours = first.iter().chain(sets.values().flatten()).any(is_ours);
+        let is_ours = first.iter().chain(sets.iter().flat_map(|(_, set)| set)).any(is_ours);
         self.is_foreign = names.are_foreign() || !is_ours;
         if compat::reads_host_ip(&names) {
-            self.unknown.remove(HOST_IP);
+            self.unknown.retain(|(name, _)| name != HOST_IP);
         }
         let mut texts = Texts { names: &names, read_file, problems, cleaned: vec![] };
         let (first, auth_type) = texts.raw_set(1, first);
@@ -244,8 +254,9 @@ impl Environment {
     /// The names in use: unknown ones, and those of the set without a suffix.
     fn names(&self, first: &[Named]) -> NamesInUse {
         let known = first.iter().map(|named| split_number(&named.name.full).0.to_owned());
-        let unknown = self.unknown.keys().map(|name| (name.clone(), suggest::is_foreign(name)));
-        let host = self.unknown.get(HOST_IP).and_then(|text| text.to_str());
+        let unknown = self.unknown.iter().map(|(name, _)| (name.clone(), suggest::is_foreign(name)));
+        let host = self.unknown.iter().find(|(name, _)| name == HOST_IP);
+        let host = host.and_then(|(_, text)| text.to_str());
         NamesInUse::new(known.collect(), unknown.collect(), host.and_then(|text| text.parse().ok()))
     }
 }
@@ -261,9 +272,8 @@ struct Texts<'a> {
 
 impl Texts<'_> {
     /// One set, and the name that asks for a password, if there is one.
-    fn raw_set(&mut self, number: u16, mut set: Vec<Named>) -> (RawSet, Option<String>) {
+    fn raw_set(&mut self, number: u16, set: Vec<Named>) -> (RawSet, Option<String>) {
         let mut converter = Converter::new(number, self.names.are_foreign());
-        set.sort_unstable_by_key(|named| named.name.order);
         let mut set = set.into_iter().peekable();
         while let Some(named) = set.next() {
             let Name { order, is_file, conversion, ref full, .. } = named.name;

@@ -231,7 +231,7 @@ fn read(
 /// Notes the unknown names that look like misspelled ones of ours, or like another image's. A misspelled name may be the
 /// reason for what is missing, so it is a problem in an environment that is not `valid`.
 fn report_unknown(environment: &Environment, valid: bool, problems: &mut Problems) {
-    for variable in environment.unknown.keys() {
+    for (variable, _) in &environment.unknown {
         let foreign = environment.is_foreign && suggest::looks_like_a_setting(variable);
         let (level, question) = match suggestion(variable) {
             Some(known) => (log::Level::Warn, format!("; did you mean {known}?")),

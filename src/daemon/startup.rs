@@ -50,14 +50,14 @@ pub(super) fn signals() -> Result<Signals, Error> {
 /// How many descriptors these routers will open first: for each link and family a pair that sends and receives adverts, and
 /// one that announces the addresses.
 fn sockets(routers: &[RouterConfig]) -> usize {
-    let mut places: Vec<_> = routers
-        .iter()
-        .map(|router| {
-            (&router.interface, router.family(), router.unicast_source, router.protocol.peers.is_empty())
-        })
-        .collect();
-    places.sort_unstable();
-    places.dedup();
+    let mut places = vec![];
+    for router in routers {
+        let is_multicast = router.protocol.peers.is_empty();
+        let place = (&router.interface, router.family(), router.unicast_source, is_multicast);
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
     places.len() * 3
 }
 

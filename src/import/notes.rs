@@ -1,6 +1,8 @@
 //! What has to be said about a keepalived.conf beside its variables: each line with its place in a file. Knows no
 //! directive.
 
+use crate::sorted;
+
 /// A line of a file, by the number of the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
@@ -35,10 +37,7 @@ impl Notes {
     /// Something that needs no action, such as what keepalived itself ignores. Several routers share global_defs and
     /// checks, so each line is kept once, in the order of the files.
     pub(super) fn say(&mut self, place: Place, parts: &[&str]) {
-        let line = (place, parts.concat());
-        if let Err(at) = self.said.binary_search(&line) {
-            self.said.insert(at, line);
-        }
+        sorted::insert(&mut self.said, (place, parts.concat()));
         if self.said.len() > MOST {
             self.said.pop();
             self.unsaid += 1;

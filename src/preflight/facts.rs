@@ -10,6 +10,7 @@ use super::wire::Wire;
 use crate::config::{Config, InterfaceChoice};
 use crate::interfaces::Interfaces;
 use crate::sandbox::Sandbox;
+use crate::sorted;
 use crate::sys::capabilities::{self, Capability};
 use crate::sys::netlink::{Netlink, Route};
 use crate::sys::process::ProcFs;
@@ -71,7 +72,7 @@ impl Facts {
         let auto = config.routers.iter().any(|router| router.interface == InterfaceChoice::Auto);
         let interfaces = Interfaces::new(netlink.links()?, netlink.addresses()?);
         let route = |family| {
-            let name = || route::default_route_interface(family, |name| interfaces.is_up(name));
+            let name = || route::default_route_interface(family, &|name| interfaces.is_up(name));
             if auto { name() } else { None }
         };
         let peers = config.routers.iter().flat_map(|router| &router.protocol.peers);
@@ -137,8 +138,10 @@ fn files(directory: &Path, extensions: &[&str]) -> Vec<PathBuf> {
 /// What is in a directory, sorted; empty if it cannot be read.
 fn entries(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten();
-    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-    paths.sort_unstable();
+    let mut paths = vec![];
+    for entry in entries.flatten() {
+        sorted::insert(&mut paths, entry.path());
+    }
     paths
 }
 

@@ -1,7 +1,6 @@
 //! Listens and asks on the wire for a second: whose adverts arrive there, which of them pass this host's firewall, and who
 //! answers for the virtual addresses. Judges nothing.
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsFd as _;
 use std::time::Duration;
@@ -10,12 +9,15 @@ use super::facts::Facts;
 use super::link::chosen_link;
 use super::wire::{Advert, Wire};
 use crate::config::Config;
+use crate::ids::PortId;
+use crate::sorted;
 use crate::sys::Error;
 use crate::sys::claims::Claims;
 use crate::sys::neighbor::Announcer;
-use crate::sys::poller::{Clock, Poller};
+use crate::sys::poller::Clock;
 use crate::sys::socket::{BUFFER, Received, Socket};
 use crate::sys::tap::{Arrival, Tap};
+use crate::token::{Poller, Token};
 use crate::vrrp::Family;
 
 /// How long to listen: an advert of a router with the default interval arrives within it.
@@ -50,11 +52,12 @@ struct Ears {
     lane: Lane,
 }
 
+/// What was heard, each thing once and in order.
 #[derive(Default)]
 struct Record {
-    arrived: BTreeSet<(u32, Arrival)>,
-    passed: BTreeSet<(u32, IpAddr)>,
-    answers: BTreeSet<(u32, IpAddr, [u8; 6])>,
+    arrived: Vec<(u32, Arrival)>,
+    passed: Vec<(u32, IpAddr)>,
+    answers: Vec<(u32, IpAddr, [u8; 6])>,
 }
 
 /// Takes about a second; `None`, at once, if a capability is missing or no link is up.
@@ -65,11 +68,12 @@ pub(crate) fn listen(config: &Config, facts: &Facts) -> Result<Option<Wire>, Err
     let lanes = if facts.missing.is_empty() { lanes(config, facts) } else { vec![] };
     let poller = Poller::new(Clock::start()?)?;
     let ears: Vec<_> = lanes.into_iter().filter_map(Ears::open).collect();
-    for (n, ears) in (0_u64..).zip(&ears) {
-        poller.watch(ears.raw.as_fd(), n)?;
-        poller.watch(ears.tap.as_fd(), n)?;
+    for (n, ears) in (0..).zip(&ears) {
+        let token = Token::Port(PortId(n));
+        poller.watch(ears.raw.as_fd(), token)?;
+        poller.watch(ears.tap.as_fd(), token)?;
         if let Some((_, claims)) = &ears.questions {
-            poller.watch(claims.as_fd(), n)?;
+            poller.watch(claims.as_fd(), token)?;
         }
     }
     if ears.is_empty() {
@@ -80,10 +84,10 @@ pub(crate) fn listen(config: &Config, facts: &Facts) -> Result<Option<Wire>, Err
     for until in [start + AGAIN, end] {
         ears.iter().for_each(Ears::ask);
         while poller.now() < until {
-            for n in poller.wait(Some(until))? {
+            for token in poller.wait(Some(until))? {
                 let settled = poller.now() + SETTLE < end;
-                if let Some(ears) = usize::try_from(n).ok().and_then(|n| ears.get(n)) {
-                    ears.read(settled, &mut buffer, &mut record);
+                if let Token::Port(PortId(n)) = token {
+                    ears[n as usize].read(settled, &mut buffer, &mut record);
                 }
             }
         }
@@ -93,7 +97,7 @@ pub(crate) fn listen(config: &Config, facts: &Facts) -> Result<Option<Wire>, Err
         from,
         vrid,
         mac,
-        passed: record.passed.contains(&(link, from)),
+        passed: record.passed.binary_search(&(link, from)).is_ok(),
     });
     let asked = ears.iter().filter(|ears| ears.questions.is_some() && ears.lane.source.is_some());
     let asked =
@@ -157,17 +161,21 @@ impl Ears {
         let Record { arrived, passed, answers } = record;
         let Lane { index, addresses, .. } = &self.lane;
         let arrivals = self.tap.read(BATCH).into_iter().filter(|_| settled);
-        arrived.extend(arrivals.map(|arrival| (*index, arrival)).take(MOST.saturating_sub(arrived.len())));
+        for arrival in arrivals.take(MOST.saturating_sub(arrived.len())) {
+            sorted::insert(arrived, (*index, arrival));
+        }
         for _ in 0..BATCH {
             let from = match self.raw.receive(buffer) {
                 Ok(Some(Received::Datagram(datagram))) => datagram.from,
                 Ok(Some(Received::Faulty { from, .. })) => from,
                 Ok(None) | Err(_) => break,
             };
-            passed.insert((*index, from));
+            sorted::insert(passed, (*index, from));
         }
         let claims = self.questions.iter().flat_map(|(_, claims)| claims.read());
         let claims = claims.filter(|claim| addresses.contains(&claim.address));
-        answers.extend(claims.map(|c| (*index, c.address, c.mac)).take(MOST.saturating_sub(answers.len())));
+        for claim in claims.take(MOST.saturating_sub(answers.len())) {
+            sorted::insert(answers, (*index, claim.address, claim.mac));
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! What was heard on the wire. Listens to nothing and judges nothing.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// What was heard. Links are named by their index.
@@ -8,8 +7,8 @@ use std::net::IpAddr;
 pub struct Wire {
     pub adverts: Vec<Advert>,
     pub asked: Vec<(u32, IpAddr)>,
-    /// Who answered for an address.
-    pub answers: BTreeSet<(u32, IpAddr, [u8; 6])>,
+    /// Who answered for an address; sorted.
+    pub answers: Vec<(u32, IpAddr, [u8; 6])>,
 }
 
 /// The adverts of one sender.

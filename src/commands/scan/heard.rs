@@ -1,10 +1,10 @@
 //! Collects adverts by sender, with the faults of each and conflicts between them. Knows no clock and no socket, and
 //! trusts no packet.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::sorted;
 use crate::time::Instant;
 use crate::vrrp::{Advert, DropReason, Envelope, Family, Header, Interval, Password, TTL, V3Checksum, Vrid};
 
@@ -20,7 +20,7 @@ pub(super) struct Heard {
     pub(super) speakers: Vec<Speaker>,
     pub(super) unreadable: Vec<Unreadable>,
     /// What reached an interface before the firewall: the interface, the source and the VRID.
-    arrived: BTreeSet<(usize, IpAddr, u8)>,
+    arrived: Vec<(usize, IpAddr, u8)>,
     /// Packets from addresses beyond the limit.
     pub(super) unlisted: u64,
 }
@@ -104,7 +104,7 @@ impl Heard {
     /// Records a packet that arrived on `interface`, whether or not the firewall lets it pass.
     pub(super) fn arrived(&mut self, interface: usize, from: IpAddr, vrid: u8) {
         if self.arrived.len() < MAX_SOURCES {
-            self.arrived.insert((interface, from, vrid));
+            sorted::insert(&mut self.arrived, (interface, from, vrid));
         }
     }
 

@@ -13,20 +13,19 @@ use super::failure::{Failure, require};
 use super::{environment, output};
 use crate::columns::join;
 use crate::config::InterfaceChoice;
+use crate::ids::PortId;
 use crate::sys::Error;
 use crate::sys::capabilities::Capability;
 use crate::sys::netlink::{Link, MARK, Netlink};
-use crate::sys::poller::{Clock, Poller};
+use crate::sys::poller::Clock;
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::socket::{BUFFER, Received, Socket};
 use crate::sys::tap::{Arrival, Tap};
 use crate::time::Instant;
+use crate::token::{Poller, Token};
 use crate::vrrp::{Envelope, Family, Vrid};
 use heard::Heard;
 
-const SIGNALS: u64 = u64::MAX;
-/// The token of the first tap.
-const TAPS: u64 = 1 << 32;
 /// How long a packet that has arrived may take through the firewall.
 const SETTLE: Duration = Duration::from_millis(50);
 /// The most packets read from one socket before the clock is read again.
@@ -38,7 +37,7 @@ pub(super) fn scan(seconds: u16) -> Result<(), Failure> {
     require(&[Capability::NetRaw])?;
     let mut signals = Signals::install()?;
     let poller = Poller::new(Clock::start()?)?;
-    poller.watch(signals.as_fd(), SIGNALS)?;
+    poller.watch(signals.as_fd(), Token::Signals)?;
     let host = Host::read()?;
     let mut listeners = Listeners::open(&host.links, &poller)?;
     output::print(&format!("Listening for VRRP on {} for {} s\n", host.names().join(", "), time.as_secs()));
@@ -47,7 +46,7 @@ pub(super) fn scan(seconds: u16) -> Result<(), Failure> {
     let mut stopped = false;
     while !stopped && poller.now() < end {
         for token in poller.wait(Some(end))? {
-            if token == SIGNALS {
+            if token == Token::Signals {
                 stopped = signals.pending().into_iter().any(|signal| matches!(signal, Signal::Stop(_)));
             } else {
                 listeners.receive(token, &poller, &mut buffer, &mut heard);
@@ -123,11 +122,18 @@ fn named(choices: Vec<InterfaceChoice>) -> Option<Vec<String>> {
     choices.into_iter().map(name).collect()
 }
 
-/// The sockets, each with the index of its interface. A token is the index of a socket.
+/// One interface and address family.
+struct Listener {
+    /// The index of the interface.
+    interface: usize,
+    /// Hears before the firewall.
+    tap: Option<Tap>,
+    socket: Option<Socket>,
+}
+
 struct Listeners {
-    sockets: Vec<(usize, Socket)>,
-    /// They hear before the firewall.
-    taps: Vec<(usize, Tap)>,
+    /// A token has the index of a listener.
+    all: Vec<Listener>,
     /// Why an interface receives nothing.
     unavailable: Vec<String>,
 }
@@ -135,32 +141,38 @@ struct Listeners {
 impl Listeners {
     /// An interface without IPv6 is not an error, but a missing capability is.
     fn open(links: &[Link], poller: &Poller) -> Result<Self, Error> {
-        let mut listeners = Self { sockets: vec![], taps: vec![], unavailable: vec![] };
-        for (at, Link { name, index, up, .. }) in links.iter().enumerate() {
+        let (mut all, mut unavailable, mut number) = (vec![], vec![], 0);
+        for (interface, Link { name, index, up, .. }) in links.iter().enumerate() {
             if !up {
-                listeners.unavailable.push(format!("{name} is down"));
+                unavailable.push(format!("{name} is down"));
             }
             for family in [Family::V4, Family::V6] {
-                if let Ok(tap) = Tap::open(name, family) {
-                    poller.watch(tap.as_fd(), TAPS + listeners.taps.len() as u64)?;
-                    listeners.taps.push((at, tap));
+                let token = Token::Port(PortId(number));
+                number += 1;
+                let tap = Tap::open(name, family).ok();
+                if let Some(tap) = &tap {
+                    poller.watch(tap.as_fd(), token)?;
                 }
-                match Socket::open_for_all(name, *index, family) {
+                let socket = match Socket::open_for_all(name, *index, family) {
                     Ok(socket) => {
-                        poller.watch(socket.as_fd(), listeners.sockets.len() as u64)?;
-                        listeners.sockets.push((at, socket));
+                        poller.watch(socket.as_fd(), token)?;
+                        Some(socket)
                     }
                     Err(e) if e.is_permission() => return Err(e),
-                    Err(e) => listeners.unavailable.push(e.into()),
-                }
+                    Err(e) => {
+                        unavailable.push(e.into());
+                        None
+                    }
+                };
+                all.push(Listener { interface, tap, socket });
             }
         }
-        Ok(listeners)
+        Ok(Self { all, unavailable })
     }
 
     /// Receives what has passed the firewall meanwhile, and nothing else.
     fn settle(&mut self, poller: &Poller, buffer: &mut [u8], heard: &mut Heard) -> Result<(), Error> {
-        self.taps.clear();
+        self.all.iter_mut().for_each(|listener| listener.tap = None);
         let end = poller.now() + SETTLE;
         while poller.now() < end {
             for token in poller.wait(Some(end))? {
@@ -170,19 +182,15 @@ impl Listeners {
         Ok(())
     }
 
-    fn receive(&mut self, token: u64, poller: &Poller, buffer: &mut [u8], heard: &mut Heard) {
-        let tap = token.checked_sub(TAPS).and_then(|at| self.taps.get(usize::try_from(at).ok()?));
-        if let Some((interface, tap)) = tap {
-            for Arrival { from, vrid, .. } in tap.read(PACKETS) {
-                heard.arrived(*interface, from, vrid);
-            }
+    fn receive(&mut self, token: Token, poller: &Poller, buffer: &mut [u8], heard: &mut Heard) {
+        let Token::Port(PortId(number)) = token else { return };
+        let Listener { interface, tap, socket } = &mut self.all[number as usize];
+        for Arrival { from, vrid, .. } in tap.iter().flat_map(|tap| tap.read(PACKETS)) {
+            heard.arrived(*interface, from, vrid);
         }
-        let Some((interface, socket)) = usize::try_from(token).ok().and_then(|at| self.sockets.get(at))
-        else {
-            return;
-        };
+        let Some(open) = socket else { return };
         for _ in 0..PACKETS {
-            match socket.receive(buffer) {
+            match open.receive(buffer) {
                 Ok(None) => return,
                 Ok(Some(Received::Datagram(d))) => {
                     let envelope = Envelope { from: d.from, to: d.to, ttl: d.ttl };
@@ -193,7 +201,7 @@ impl Listeners {
                 }
                 Err(e) => {
                     // The link is gone. If it comes back, the scan does not listen on it again.
-                    let _ = poller.forget(socket.as_fd());
+                    *socket = None;
                     self.unavailable.push(e.into());
                     return;
                 }
