@@ -3,6 +3,7 @@
 
 use super::problems::Problems;
 use super::raw_value::{Effective, RawValue};
+use super::value::Parsed;
 use super::variables::{Default, Raw, Row, VIRTUAL_ROUTER, Variable, full_name};
 
 /// Reads the variables of one router.
@@ -33,18 +34,22 @@ impl<'a> Reader<'a> {
     /// The value of a variable, or of its default. `None` where there is neither, and once a problem is noted; that a
     /// required variable is unset is one.
     pub(super) fn value<T>(&mut self, row: &Row<T>) -> Option<T> {
-        let Some(text) = row.text(&self.raw) else {
+        let Some(text) = self.raw.text(row) else {
             self.check_required(row);
             return None;
         };
-        let parsed = row.parse(text);
-        for (text, why) in parsed.problems {
-            self.refuse(row, &text, why);
+        let Parsed { value, problems, warnings } = row.parse(text);
+        self.note_all(row, problems, warnings);
+        value
+    }
+
+    fn note_all(&mut self, variable: &Variable, problems: Vec<(String, String)>, warnings: Vec<String>) {
+        for (text, why) in problems {
+            self.refuse(variable, &text, why);
         }
-        for why in parsed.warnings {
-            self.warn(row, why);
+        for why in warnings {
+            self.warn(variable, why);
         }
-        parsed.value
     }
 
     fn check_required(&mut self, variable: &Variable) {
@@ -63,8 +68,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether the variable has a text, its own or a default's.
-    pub(super) fn has_text<T>(&self, row: &Row<T>) -> bool {
-        row.text(&self.raw).is_some()
+    pub(super) fn has_text(&self, variable: &Variable) -> bool {
+        self.raw.text(variable).is_some()
     }
 
     /// Whether the variable is set, and not only has a default.
@@ -91,9 +96,9 @@ impl<'a> Reader<'a> {
     }
 
     /// Notes a problem with the variable's text as a whole.
-    pub(super) fn refuse_text<T>(&mut self, row: &Row<T>, why: impl Into<String>) {
-        let text = row.text(&self.raw).unwrap_or_default().to_owned();
-        self.refuse(row, &text, why);
+    pub(super) fn refuse_text(&mut self, variable: &Variable, why: impl Into<String>) {
+        let text = self.raw.text(variable).unwrap_or_default().to_owned();
+        self.refuse(variable, &text, why);
     }
 
     pub(super) fn warn(&mut self, variable: &Variable, why: impl Into<String>) {

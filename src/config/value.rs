@@ -36,19 +36,38 @@ pub(super) fn single<T>(text: &str, value: Value<T>) -> Parsed<T> {
 }
 
 /// A text that is a list, each item of which is `what` and is kept once.
-pub(super) fn list<T: PartialEq>(text: &str, what: &str, parse: impl Fn(&str) -> Value<T>) -> Parsed<Vec<T>> {
-    let (mut values, mut problems, mut warnings) = (vec![], vec![], vec![]);
+pub(super) fn list<T: PartialEq>(text: &str, what: &str, parse: fn(&str) -> Value<T>) -> Parsed<Vec<T>> {
+    let mut values = vec![];
+    let mut keep = |item: &str| {
+        let value = parse(item)?;
+        let is_new = !values.contains(&value);
+        if is_new {
+            values.push(value);
+        }
+        Ok(is_new)
+    };
+    let (problems, warnings) = keep_items(text, what, &mut keep);
+    Parsed { value: Some(values), problems, warnings }
+}
+
+/// Passes each item to `keep`, which returns whether it is a new one. Returns the problems and the warnings of [`Parsed`].
+fn keep_items(
+    text: &str,
+    what: &str,
+    keep: &mut dyn FnMut(&str) -> Value<bool>,
+) -> (Vec<(String, String)>, Vec<String>) {
+    let (mut problems, mut warnings) = (vec![], vec![]);
     for item in items(text) {
-        match parse(item) {
-            Ok(value) if values.contains(&value) => warnings.push(format!("lists {item} twice")),
-            Ok(value) => values.push(value),
+        match keep(item) {
+            Ok(true) => {}
+            Ok(false) => warnings.push(format!("lists {item} twice")),
             Err(why) => problems.push((item.to_owned(), why)),
         }
     }
     if items(text).next().is_none() {
         problems.push((text.to_owned(), format!("contains no {what}")));
     }
-    Parsed { value: Some(values), problems, warnings }
+    (problems, warnings)
 }
 
 /// Disables an endpoint.

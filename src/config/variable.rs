@@ -16,6 +16,8 @@ pub struct Variable {
     pub secret: bool,
     /// Meaning and range, for `help` and README.
     pub help: &'static str,
+    /// Its name as envy gives it.
+    pub(super) field: &'static str,
     /// The text is a list, so it may also be written as an array.
     pub(super) is_list: bool,
     /// Whether two texts give the same value.
@@ -53,6 +55,16 @@ pub enum OnChange {
     Live,
     /// A restart.
     Restart,
+}
+
+impl Default {
+    /// The text that holds, if it is one of its own.
+    pub(super) fn text(&self) -> Option<&'static str> {
+        match *self {
+            Self::Value(text) => Some(text),
+            Self::Required(_) | Self::None | Self::Same(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for Default {

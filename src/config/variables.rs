@@ -21,28 +21,16 @@ use super::{address, endpoint};
 use crate::health::Weight;
 use crate::vrrp::{Interval, Password, Priority, V3Checksum, Version, Vrid};
 
-/// A variable together with its type: where its text is and how it is parsed.
+/// A variable together with its type: how its text is parsed.
 pub(super) struct Row<T> {
     pub(super) variable: Variable,
-    text: fn(&Raw) -> Option<&str>,
     parse: fn(&str) -> Parsed<T>,
 }
 
 impl<T> Row<T> {
-    /// The text in `raw`, or the default's, if there is any.
-    pub(super) fn text<'a>(&self, raw: &'a Raw) -> Option<&'a str> {
-        (self.text)(raw).or(match self.variable.default {
-            Default::Value(value) => Some(value),
-            Default::Required(_) | Default::None | Default::Same(_) => None,
-        })
-    }
-
     /// The value when the variable is unset.
     pub(super) fn default_value(&self) -> Option<T> {
-        match self.variable.default {
-            Default::Value(text) => self.parse(text).value,
-            Default::Required(_) | Default::None | Default::Same(_) => None,
-        }
+        self.parse(self.variable.default.text()?).value
     }
 
     pub(super) fn parse(&self, text: &str) -> Parsed<T> {
@@ -104,10 +92,10 @@ macro_rules! variables {
                 on_change: OnChange::$change,
                 secret: false $(|| $secret)?,
                 help: $help,
+                field: stringify!($field),
                 is_list: is_list!($kind),
                 same: |a, b| same(parser!($kind $($what)? $parse), a, b),
             },
-            text: |raw| raw.text(stringify!($field)),
             parse: parser!($kind $($what)? $parse),
         };)*
 
@@ -126,8 +114,9 @@ macro_rules! variables {
 pub(super) struct Raw(BTreeMap<String, String>);
 
 impl Raw {
-    fn text(&self, field: &str) -> Option<&str> {
-        self.0.get(field).map(String::as_str)
+    /// The text of the variable, or of its default, if there is any.
+    pub(super) fn text(&self, variable: &Variable) -> Option<&str> {
+        self.0.get(variable.field).map(String::as_str).or(variable.default.text())
     }
 
     /// From the names and texts of what is set.

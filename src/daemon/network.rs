@@ -207,7 +207,7 @@ impl Network {
                 let known = || in_use.and_then(|name| self.interfaces.named(name));
                 let up = |name: &str| self.interfaces.is_up(name);
                 let default =
-                    || self.interfaces.named(&default_route_interface(Family::of(subnet_hint), up)?);
+                    || self.interfaces.named(&default_route_interface(Family::of(subnet_hint), &up)?);
                 let default = || default().filter(|link| !link.loopback);
                 self.interfaces.on_subnet_of(subnet_hint, in_use).or_else(known).or_else(default)
             }

@@ -11,7 +11,7 @@ const RTF_REJECT: u32 = 0x200;
 
 /// The interface of the best default route of `family` in the caller's network namespace: a preferred interface wins,
 /// then the lowest metric, then the first in the table. `None` if there is no such route or no `/proc`.
-pub fn default_route_interface(family: Family, prefer: impl Fn(&str) -> bool) -> Option<String> {
+pub fn default_route_interface(family: Family, prefer: &dyn Fn(&str) -> bool) -> Option<String> {
     // `/proc/net` belongs to the first thread; the calling thread may be in another network namespace.
     match family {
         Family::V4 => best(&fs::read_to_string("/proc/thread-self/net/route").ok()?, default_v4, prefer),
@@ -56,7 +56,7 @@ struct Route<'a> {
 fn best(
     table: &str,
     default: fn(&str) -> Option<Route<'_>>,
-    prefer: impl Fn(&str) -> bool,
+    prefer: &dyn Fn(&str) -> bool,
 ) -> Option<String> {
     table
         .lines()
@@ -110,25 +110,25 @@ eth0\t0000A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
 
     #[test]
     fn the_lowest_metric_wins_then_the_first_line() {
-        assert_eq!(best(V4, default_v4, every).as_deref(), Some("eth0"));
+        assert_eq!(best(V4, default_v4, &every).as_deref(), Some("eth0"));
     }
 
     #[test]
     fn a_preferred_interface_wins_over_a_lower_metric() {
-        assert_eq!(best(V4, default_v4, |name| name == "wlan0").as_deref(), Some("wlan0"));
-        assert_eq!(best(V4, default_v4, |_| false).as_deref(), Some("eth0"));
+        assert_eq!(best(V4, default_v4, &|name| name == "wlan0").as_deref(), Some("wlan0"));
+        assert_eq!(best(V4, default_v4, &|_| false).as_deref(), Some("eth0"));
     }
 
     #[test]
     fn half_a_default_route_is_not_a_default_route() {
         let halves = V4.lines().filter(|line| line.starts_with("tun0")).collect::<String>();
-        assert_eq!(best(&halves, default_v4, every), None);
+        assert_eq!(best(&halves, default_v4, &every), None);
     }
 
     #[test]
     fn a_rejecting_ipv6_default_route_is_ignored() {
         let rejecting = format!("{ZERO} 00 {ZERO} 00 {ZERO} ffffffff 00000001 00000000 00200200       lo\n");
-        assert_eq!(best(&rejecting, default_v6, every), None);
+        assert_eq!(best(&rejecting, default_v6, &every), None);
     }
 
     #[test]
@@ -139,7 +139,7 @@ eth0\t0000A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
              {ZERO} 00 {ZERO} 00 {gateway} 0000003c 00000001 00000000 00450003     eth0\n\
              {gateway} 80 {ZERO} 00 {ZERO} 00000000 00000001 00000000 80200001     eth2\n"
         );
-        assert_eq!(best(&table, default_v6, every).as_deref(), Some("eth0"));
+        assert_eq!(best(&table, default_v6, &every).as_deref(), Some("eth0"));
     }
 
     #[test]
@@ -158,8 +158,8 @@ eth0\t0000A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
     proptest! {
         #[test]
         fn no_text_panics(text in any::<String>()) {
-            best(&text, default_v4, every);
-            best(&text, default_v6, every);
+            best(&text, default_v4, &every);
+            best(&text, default_v6, &every);
             neighbor(&text);
         }
     }

@@ -952,7 +952,7 @@ fn the_default_route_is_that_of_the_callers_namespace() {
     let host = Host::single();
     let routes = || {
         host.run(|| {
-            (default_route_interface(Family::V4, |_| true), default_route_interface(Family::V6, |_| true))
+            (default_route_interface(Family::V4, &|_| true), default_route_interface(Family::V6, &|_| true))
         })
     };
     assert_eq!(routes(), (None, None));
