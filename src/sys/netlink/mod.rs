@@ -7,6 +7,7 @@ mod message;
 mod model;
 mod monitor;
 mod neighbor;
+mod question;
 mod route;
 pub(super) mod socket;
 
@@ -16,7 +17,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST,
-    NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
+    NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
 };
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, SockFlag, SockProtocol, send, setsockopt, sockopt};
@@ -26,9 +27,8 @@ use super::Error;
 use message::{Reply, Request, messages};
 pub use model::{Address, Assignment, Change, Link, MARK, Removed};
 pub use monitor::{Monitor, changes_in};
-use neighbor::{NeighborQuery, NeighborReply};
+use question::{Found, Question};
 pub use route::Route;
-use route::{Query, RouteReply};
 use socket::{buffer, is, open, receive};
 
 /// Requests in one datagram. If all are refused, the answers still fit the receive queue.
@@ -202,7 +202,7 @@ impl Netlink {
     /// # Errors
     /// The kernel did not answer.
     pub fn route(&mut self, to: IpAddr, link: Option<u32>) -> Result<Option<Route>, Error> {
-        self.ask(Query { to, link }).map(|RouteReply(route)| route).or_else(|error| {
+        self.ask(route::question(to, link)).map(|found| route::route(&found)).or_else(|error| {
             let no_route =
                 [Errno::ENETUNREACH, Errno::EHOSTUNREACH, Errno::EACCES, Errno::EINVAL, Errno::ENODEV];
             if is(&error, &no_route) { Ok(None) } else { Err(Error::doing("find the route to", to)(error)) }
@@ -211,22 +211,22 @@ impl Netlink {
 
     /// The hardware address of a host on a link, if the kernel knows it (since Linux 5.0).
     pub fn neighbor(&mut self, index: u32, address: Ipv4Addr) -> Option<[u8; 6]> {
-        self.ask(NeighborQuery { index, address }).ok().and_then(|NeighborReply(found)| found)
+        neighbor::hardware_address(&self.ask(neighbor::question(index, address)).ok()?)
     }
 
     /// Sends a question that has one answer.
-    fn ask<R: NetlinkDeserializable>(&mut self, query: impl NetlinkSerializable) -> io::Result<R> {
-        self.send(query, 0)?;
+    fn ask(&mut self, question: Question) -> io::Result<Found> {
+        self.send(question, 0)?;
         loop {
             let length = receive(self.socket.as_fd(), &mut self.buffer).map_err(timed_out)?;
-            let Ok(reply) = NetlinkMessage::<R>::deserialize(&self.buffer[..length]) else {
+            let Ok(reply) = NetlinkMessage::<Found>::deserialize(&self.buffer[..length]) else {
                 continue;
             };
             if reply.header.sequence_number != self.sequence {
                 continue;
             }
-            if let NetlinkPayload::InnerMessage(reply) = reply.payload {
-                return Ok(reply);
+            if let NetlinkPayload::InnerMessage(found) = reply.payload {
+                return Ok(found);
             }
             if let NetlinkPayload::Error(refusal) = reply.payload {
                 return Err(refusal.to_io());

@@ -1,13 +1,11 @@
 //! Encodes the question which way a packet would take, and decodes the answer. Knows no socket and decides nothing.
 
-use std::convert::Infallible;
 use std::net::IpAddr;
 
-use netlink_packet_core::{
-    DefaultNla, Emitable, NetlinkDeserializable, NetlinkHeader, NetlinkSerializable, NlasIterator,
-};
+use netlink_packet_core::DefaultNla;
 
 use super::message::ip;
+use super::question::{Found, HEADER, Question};
 
 // linux/rtnetlink.h
 const RTM_NEWROUTE: u16 = 24;
@@ -17,8 +15,7 @@ const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
 const RTA_PREFSRC: u16 = 7;
 
-/// The length of `rtmsg`, and the place of its type.
-const HEADER: usize = 12;
+/// The place of the type in `rtmsg`.
 const TYPE: usize = 7;
 /// `AF_INET` and `AF_INET6`.
 const FAMILIES: [u8; 2] = [2, 10];
@@ -33,58 +30,25 @@ pub struct Route {
 }
 
 /// Which way a packet to `to` would take, on `link` if it is given.
-#[derive(Debug)]
-pub(super) struct Query {
-    pub(super) to: IpAddr,
-    pub(super) link: Option<u32>,
-}
-
-impl Query {
-    fn attributes(&self) -> Vec<DefaultNla> {
-        let octets = match self.to {
-            IpAddr::V4(v4) => v4.octets().to_vec(),
-            IpAddr::V6(v6) => v6.octets().to_vec(),
-        };
-        let link = self.link.map(|index| DefaultNla::new(RTA_OIF, index.to_ne_bytes().to_vec()));
-        [DefaultNla::new(RTA_DST, octets)].into_iter().chain(link).collect()
-    }
-}
-
-impl NetlinkSerializable for Query {
-    fn message_type(&self) -> u16 {
-        RTM_GETROUTE
-    }
-
-    fn buffer_len(&self) -> usize {
-        HEADER + self.attributes().as_slice().buffer_len()
-    }
-
-    fn serialize(&self, buffer: &mut [u8]) {
-        let (family, bits) = if self.to.is_ipv4() { (FAMILIES[0], 32) } else { (FAMILIES[1], 128) };
-        buffer[..HEADER].fill(0);
-        buffer[..2].copy_from_slice(&[family, bits]);
-        self.attributes().as_slice().emit(&mut buffer[HEADER..]);
-    }
+pub(super) fn question(to: IpAddr, link: Option<u32>) -> Question {
+    let (family, bits, octets) = match to {
+        IpAddr::V4(v4) => (FAMILIES[0], 32, v4.octets().to_vec()),
+        IpAddr::V6(v6) => (FAMILIES[1], 128, v6.octets().to_vec()),
+    };
+    let mut header = [0; HEADER];
+    header[..2].copy_from_slice(&[family, bits]);
+    let link = link.map(|index| DefaultNla::new(RTA_OIF, index.to_ne_bytes().to_vec()));
+    let attributes = [DefaultNla::new(RTA_DST, octets)].into_iter().chain(link).collect();
+    Question { kind: RTM_GETROUTE, header, attributes }
 }
 
 /// `None` if no other host is there: the address is our own, a broadcast, or unreachable.
-#[derive(Debug)]
-pub(super) struct RouteReply(pub(super) Option<Route>);
-
-impl NetlinkDeserializable for RouteReply {
-    type Error = Infallible;
-
-    fn deserialize(header: &NetlinkHeader, payload: &[u8]) -> Result<Self, Infallible> {
-        Ok(Self(if header.message_type == RTM_NEWROUTE { route(payload) } else { None }))
-    }
-}
-
-fn route(payload: &[u8]) -> Option<Route> {
-    if payload.get(TYPE) != Some(&RTN_UNICAST) {
+pub(super) fn route(found: &Found) -> Option<Route> {
+    if found.kind != RTM_NEWROUTE || found.payload.get(TYPE) != Some(&RTN_UNICAST) {
         return None;
     }
     let (mut index, mut source) = (None, None);
-    for attribute in NlasIterator::new(payload.get(HEADER..)?).map_while(Result::ok) {
+    for attribute in found.attributes() {
         match attribute.kind() {
             RTA_OIF => index = attribute.value().try_into().ok().map(u32::from_ne_bytes),
             RTA_PREFSRC => source = ip(attribute.value()),
@@ -98,24 +62,23 @@ fn route(payload: &[u8]) -> Option<Route> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::question::octets;
     use super::*;
 
-    fn octets(query: &Query) -> Vec<u8> {
-        let mut octets = vec![0xff; query.buffer_len()];
-        query.serialize(&mut octets);
-        octets
+    fn found(payload: &[u8]) -> Found {
+        Found { kind: RTM_NEWROUTE, payload: payload.into() }
     }
 
     #[test]
     #[cfg(target_endian = "little")]
     fn the_query_has_the_destination_and_the_link() {
         #[rustfmt::skip]
-        assert_eq!(octets(&Query { to: [10, 0, 0, 12].into(), link: Some(3) }), [
+        assert_eq!(octets(&question([10, 0, 0, 12].into(), Some(3))), [
             2, 32, 0, 0,  0, 0, 0, 0,  0, 0, 0, 0,
             8, 0, 1, 0,  10, 0, 0, 12,
             8, 0, 4, 0,  3, 0, 0, 0,
         ]);
-        assert_eq!(octets(&Query { to: "fd00::1".parse().unwrap(), link: None })[..2], [10, 128]);
+        assert_eq!(octets(&question("fd00::1".parse().unwrap(), None))[..2], [10, 128]);
     }
 
     /// An `rtmsg` of this type with a link and a preferred source.
@@ -130,18 +93,18 @@ mod tests {
     #[cfg(target_endian = "little")]
     fn only_a_route_to_another_host_is_one() {
         let expected = Route { index: 3, source: Some([10, 0, 0, 11].into()) };
-        assert_eq!(route(&reply(RTN_UNICAST)), Some(expected));
+        assert_eq!(route(&found(&reply(RTN_UNICAST))), Some(expected));
         // RTN_LOCAL, RTN_BROADCAST, RTN_BLACKHOLE, RTN_UNREACHABLE
         for kind in [2, 3, 6, 7] {
-            assert_eq!(route(&reply(kind)), None, "{kind}");
+            assert_eq!(route(&found(&reply(kind))), None, "{kind}");
         }
     }
 
     proptest! {
         #[test]
         fn no_octets_panic(garbage in proptest::collection::vec(any::<u8>(), 0..100)) {
-            let _ = route(&garbage);
-            let _ = route(&[&reply(RTN_UNICAST)[..HEADER], &garbage].concat());
+            let _ = route(&found(&garbage));
+            let _ = route(&found(&[&reply(RTN_UNICAST)[..HEADER], &garbage].concat()));
         }
     }
 }
