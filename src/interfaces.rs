@@ -100,6 +100,14 @@ impl Interfaces {
         self.links.iter().any(|link| link.mac == Some(mac))
     }
 
+    /// That the link receives nothing, because a bridge, a bond or the like gets it.
+    pub(crate) fn as_port(&self, link: &Link) -> Option<String> {
+        let (name, whole) = (&link.name, &self.link(link.port_of?)?.name);
+        Some(format!(
+            "interface {name} is a port of {whole}, which gets what arrives there: set INTERFACE={whole}"
+        ))
+    }
+
     /// The link with this index.
     pub fn link(&self, index: u32) -> Option<&Link> {
         self.links.iter().find(|link| link.index == index)
@@ -110,13 +118,15 @@ impl Interfaces {
         &self.addresses
     }
 
-    /// The link whose subnet contains `address`, never the loopback; of several, one that is up, then the one with the
+    /// The link whose subnet contains `address`, never the loopback; of several, one that is up and no port, then the one with the
     /// narrowest subnet, then `in_use`. Host addresses and virtual addresses have no subnet.
     pub fn on_subnet_of(&self, address: IpAddr, in_use: Option<&str>) -> Option<&Link> {
         let candidates = self.addresses.iter().filter(|a| a.mark != Some(MARK) && is_subnet_of(a, address));
         let on_links = candidates.rev().filter_map(|a| Some((a.prefix, self.link(a.index)?)));
         let shared = on_links.filter(|(_, link)| !link.loopback);
-        let best = shared.max_by_key(|(prefix, link)| (link.up, *prefix, in_use == Some(&link.name)));
+        let best = shared.max_by_key(|(prefix, link)| {
+            (link.up && link.port_of.is_none(), *prefix, in_use == Some(&link.name))
+        });
         best.map(|(_, link)| link)
     }
 
@@ -288,6 +298,7 @@ mod tests {
             mac: None,
             loopback: name == "lo",
             multicast: true,
+            port_of: None,
             promote_secondaries: None,
         }
     }

@@ -146,6 +146,7 @@ mod tests {
             mac: None,
             loopback: false,
             multicast: true,
+            port_of: None,
             promote_secondaries: None,
         };
         let address = |(index, address, prefix): &(u32, &str, u8)| Address {

@@ -75,7 +75,8 @@ pub(super) fn resolve<'a>(
         Some((name, format!("interface {name} of {}", vip.address)))
     });
     let links = iter::once((&*link.name, format!("interface {}", link.name))).chain(devices);
-    let down = Culprit::of_links(network.interfaces(), links).map(Box::new);
+    let interfaces = network.interfaces();
+    let down = Culprit::port(interfaces, link).or_else(|| Culprit::of_links(interfaces, links)).map(Box::new);
     if let Some(channel) = channel(config, source) {
         network.open_port(poller, link, channel, on_interface).map_err(Unbound::Refused)?;
     }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use crate::interfaces::Interfaces;
 use crate::sys::Error;
+use crate::sys::netlink::Link;
 use crate::vrrp::{Cause, Family};
 
 /// What is wrong, by the names of status and metrics.
@@ -16,6 +17,8 @@ pub(super) enum Problem {
     /// It is administratively down.
     Down,
     NoCarrier,
+    /// A bridge, a bond or the like gets all that it receives.
+    Port,
     NoAddress,
     /// The kernel refused.
     Refused,
@@ -37,6 +40,7 @@ impl Problem {
             Self::Gone => "gone",
             Self::Down => "down",
             Self::NoCarrier => "no_carrier",
+            Self::Port => "port",
             Self::NoAddress => "no_address",
             Self::Refused => "refused",
         }
@@ -50,6 +54,7 @@ impl fmt::Display for Problem {
             Self::Gone => "does not exist",
             Self::Down => "is down",
             Self::NoCarrier => "has no carrier",
+            Self::Port => "is a port of another",
             Self::NoAddress => "has no address",
             Self::Refused => "is refused",
         })
@@ -94,6 +99,12 @@ impl Culprit {
         Self { interface: name.map(str::to_owned), problem: Problem::Gone, text }
     }
 
+    /// The router's `link` receives nothing, because another one gets it.
+    pub(super) fn port(interfaces: &Interfaces, link: &Link) -> Option<Self> {
+        let text = interfaces.as_port(link)?;
+        Some(Self { interface: Some(link.name.clone()), problem: Problem::Port, text })
+    }
+
     /// There is no address to send from. `missing`: UNICAST_SRC_IP.
     pub(super) fn no_source(interface: &str, family: Family, missing: Option<IpAddr>) -> Self {
         let text = match (missing, family) {
@@ -136,7 +147,6 @@ impl Culprits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::netlink::Link;
 
     fn link(index: u32, name: &str, enabled: bool, up: bool) -> Link {
         Link {
@@ -148,6 +158,7 @@ mod tests {
             mac: None,
             loopback: false,
             multicast: true,
+            port_of: None,
             promote_secondaries: None,
         }
     }

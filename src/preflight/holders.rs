@@ -100,6 +100,7 @@ mod tests {
             mac: Some(OWN),
             loopback: false,
             multicast: true,
+            port_of: None,
             promote_secondaries: None,
         };
         let answers = macs.iter().map(|mac| (2, [10, 0, 0, 2].into(), *mac)).collect();

@@ -140,6 +140,9 @@ fn interface(router: &RouterConfig, facts: &Facts, found: &mut Findings) {
         let text = format!("interface {name}{how} is down or has no carrier: the daemon waits for it");
         return found.add(Level::Warn, true, text);
     }
+    if let Some(text) = interfaces.as_port(link) {
+        return found.add(Level::Warn, true, text);
+    }
     source(router, link, &how, facts, found);
     other_interfaces(router, interfaces, found);
     for vip in &router.addresses {

@@ -24,6 +24,7 @@ fn link(index: u32, name: &str, up: bool) -> Link {
         mac: None,
         loopback: name == "lo",
         multicast: true,
+        port_of: None,
         promote_secondaries: None,
     }
 }

@@ -1,9 +1,12 @@
 //! A FAULT names the interface that caused it and what is wrong with it: in the log, `status`, `why` and the metrics.
 
+use std::path::Path;
+
 use crate::support::lab::Lab;
 use crate::support::pair::START;
+use crate::support::process::{Launch, Running};
 use crate::support::query::{body, command, with_metrics};
-use crate::support::router::{Kind, Node, Router};
+use crate::support::router::{Kind, Node, OURS, Router};
 use crate::support::{seconds, wait_until};
 
 fn json(router: &Router) -> serde_json::Value {
@@ -37,6 +40,33 @@ fn the_link_of_a_virtual_address_is_named_and_not_interface() {
     assert!(page.contains("keepalived_vrrp_fault{") && page.contains(sample), "{page}");
     other.ip("link set eth1 up");
     router.run.log.wait_for("Entering BACKUP STATE: interface eth1 is up", seconds(2));
+}
+
+/// What arrives at a port of a bridge or bond is the bridge's: the router would hear nobody and become a second master.
+#[test]
+fn an_interface_that_becomes_a_port_of_a_bridge_is_a_fault_until_it_is_none() {
+    let lab = Lab::new();
+    let [a, b] = [("a", 1), ("b", 2)].map(|(name, n)| lab.host(name, n));
+    let a = Router::start(Kind::Ours, &a, &Node::plain(200));
+    let b = Router::start(Kind::Ours, &b, &Node::plain(100));
+    a.run.log.wait_for("Entering MASTER STATE", START);
+    b.run.log.wait_for("Master is 10.77.0.1 ", START);
+    b.host.batch("link add br0 type bridge mcast_snooping 0\nlink set br0 up\nlink set enp0s3 master br0\n");
+    let text = "interface enp0s3 is a port of br0, which gets what arrives there: set INTERFACE=br0";
+    names(&b, "interface", "enp0s3", "port", text);
+    let environment = Node::plain(100).environment(&b.host);
+    let mut check = Running::start(&b.host, Launch::NotPidOne, Path::new(OURS), &["check"], &environment);
+    check.log.wait_for(&format!("(VI_1) {text}"), START);
+    assert_eq!(check.wait_exit(START), 0);
+    let mark = b.run.log.mark();
+    b.host.ip("link set enp0s3 nomaster");
+    b.run.log.wait_for_after(mark, "Entering BACKUP STATE", START);
+    b.run.log.wait_for_after(mark, "Master is 10.77.0.1 ", START);
+    // A port may be a tracked interface.
+    b.host.ip("link add eth1 type veth peer name eth2");
+    b.host.batch("link set eth2 up\nlink set eth1 master br0 up\n");
+    let tracking = Router::start(Kind::Ours, &b.host, &Node::plain(100).with("TRACK_INTERFACE", "eth1"));
+    tracking.run.log.wait_for("Entering BACKUP STATE", START);
 }
 
 #[test]

@@ -411,6 +411,7 @@ fn links_are_listed_with_name_mac_and_whether_they_are_up() {
         mac: Some(LEFT_MAC),
         loopback: false,
         multicast: true,
+        port_of: None,
         promote_secondaries: Some(0),
     };
     assert_eq!(*named("v0"), expected);

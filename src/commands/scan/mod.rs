@@ -232,6 +232,7 @@ fn eth0() -> Link {
         mac: None,
         loopback: false,
         multicast: true,
+        port_of: None,
         promote_secondaries: None,
     }
 }

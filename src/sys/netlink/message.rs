@@ -34,6 +34,10 @@ const IFA_PROTO: u16 = 11;
 // linux/if_link.h
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
+const IFLA_MASTER: u16 = 10;
+const IFLA_LINKINFO: u16 = 18;
+// Nested in IFLA_LINKINFO: what the link that IFLA_MASTER names is.
+const IFLA_INFO_SLAVE_KIND: u16 = 4;
 const IFLA_PROP_LIST: u16 = 52;
 const IFLA_ALT_IFNAME: u16 = 53;
 const IFLA_AF_SPEC: u16 = 26;
@@ -250,11 +254,16 @@ fn link(payload: &[u8]) -> Option<Link> {
         return None;
     }
     let (mut name, mut altnames, mut mac, mut promote_secondaries) = (String::new(), vec![], None, None);
+    let (mut port_of, mut in_vrf) = (None, false);
     for attribute in NlasIterator::new(payload.get(LINK_HEADER..)?).map_while(Result::ok) {
         let value = attribute.value();
         match attribute.kind() {
             IFLA_IFNAME => name = text(value),
             IFLA_ADDRESS => mac = value.try_into().ok(),
+            IFLA_MASTER => port_of = value.try_into().ok().map(u32::from_ne_bytes),
+            IFLA_LINKINFO => {
+                in_vrf = within(value, IFLA_INFO_SLAVE_KIND).is_some_and(|kind| text(&kind) == "vrf");
+            }
             IFLA_PROP_LIST => {
                 let properties = NlasIterator::new(value).map_while(Result::ok);
                 let names = properties.filter(|property| property.kind() == IFLA_ALT_IFNAME);
@@ -272,6 +281,8 @@ fn link(payload: &[u8]) -> Option<Link> {
         enabled: header.flags.contains(LinkFlags::Up),
         mac,
         loopback: header.flags.contains(LinkFlags::Loopback),
+        // A VRF only routes for its links.
+        port_of: port_of.filter(|_| !in_vrf),
         multicast: header.flags.contains(LinkFlags::Multicast),
         promote_secondaries,
     })
@@ -279,13 +290,15 @@ fn link(payload: &[u8]) -> Option<Link> {
 
 /// An IPv4 setting of a link in `IFLA_AF_SPEC`.
 fn setting(octets: &[u8], number: u16) -> Option<u32> {
-    fn within(octets: &[u8], kind: u16) -> Option<Vec<u8>> {
-        let mut inner = NlasIterator::new(octets).map_while(Result::ok);
-        inner.find(|attribute| attribute.kind() == kind).map(|attribute| attribute.value().to_vec())
-    }
     let settings = within(&within(octets, AF_INET)?, IFLA_INET_CONF)?;
     let at = usize::from(number - 1) * 4;
     settings.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes)
+}
+
+/// The first attribute of this kind.
+fn within(octets: &[u8], kind: u16) -> Option<Vec<u8>> {
+    let mut inner = NlasIterator::new(octets).map_while(Result::ok);
+    inner.find(|attribute| attribute.kind() == kind).map(|attribute| attribute.value().to_vec())
 }
 
 #[cfg(test)]
@@ -440,6 +453,7 @@ mod tests {
             mac: None,
             loopback: false,
             multicast: false,
+            port_of: None,
             promote_secondaries: None,
         };
         assert_eq!(
@@ -448,16 +462,30 @@ mod tests {
         );
     }
 
+    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let mut octets = u16::try_from(4 + value.len()).unwrap().to_ne_bytes().to_vec();
+        octets.extend(kind.to_ne_bytes());
+        octets.extend(value);
+        octets.resize(octets.len().next_multiple_of(4), 0);
+        octets
+    }
+
+    #[test]
+    fn a_port_belongs_to_a_bridge_and_not_to_a_vrf() {
+        let port_of = |kind: &[u8]| {
+            let mut payload = link_payload(0, 0x41, "enp0s31");
+            payload.extend(attribute(IFLA_MASTER, &9u32.to_ne_bytes()));
+            payload.extend(attribute(IFLA_LINKINFO, &attribute(IFLA_INFO_SLAVE_KIND, kind)));
+            let changes = changes(&framed(RTM_NEWLINK, &payload));
+            let [Some(Change::Link(link))] = &changes[..] else { panic!("{changes:?}") };
+            link.port_of
+        };
+        assert_eq!((port_of(b"bridge\0"), port_of(b"bond\0"), port_of(b"vrf\0")), (Some(9), Some(9), None));
+    }
+
     #[test]
     fn alternative_names_are_in_a_nested_list() {
         const NESTED: u16 = 0x8000;
-        let attribute = |kind: u16, value: &[u8]| {
-            let mut octets = u16::try_from(4 + value.len()).unwrap().to_ne_bytes().to_vec();
-            octets.extend(kind.to_ne_bytes());
-            octets.extend(value);
-            octets.resize(octets.len().next_multiple_of(4), 0);
-            octets
-        };
         let long = [&b"a".repeat(127)[..], b"\0"].concat();
         let list = [attribute(IFLA_ALT_IFNAME, b"lan\0"), attribute(IFLA_ALT_IFNAME, &long)].concat();
         let mut payload = link_payload(0, 0x41, "enp0s31");

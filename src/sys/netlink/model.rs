@@ -73,6 +73,8 @@ pub struct Link {
     /// `None` if the hardware address does not have six octets.
     pub mac: Option<[u8; 6]>,
     pub loopback: bool,
+    /// The index of the bridge, bond or similar link that gets all that this one receives.
+    pub port_of: Option<u32>,
     /// It supports multicast; point-to-point tunnels often do not.
     pub multicast: bool,
     /// The value of its own `promote_secondaries`, if it has IPv4. With 1, the other IPv4 addresses of a subnet stay when
