@@ -21,7 +21,10 @@ pub(super) fn restrict(files: &Files) -> Result<Option<String>, String> {
     match status.ruleset {
         RulesetStatus::FullyEnforced => Ok(None),
         RulesetStatus::PartiallyEnforced => Ok(Some("as far as this kernel knows it".into())),
-        RulesetStatus::NotEnforced => Err("the kernel has none (it needs 5.13 and landlock in lsm=)".into()),
+        RulesetStatus::NotEnforced => {
+            Err("the kernel has none (it needs 5.13 and landlock in lsm=), or a seccomp profile forbids it"
+                .into())
+        }
     }
 }
 
