@@ -31,7 +31,7 @@ use crate::status::{
 use crate::sys::netlink::Address;
 use crate::sys::poller::wall_clock;
 use crate::time::{Instant, millis};
-use crate::vrrp::{Cause, Drops, Peer, Role};
+use crate::vrrp::{Cause, Drops, Instance, Peer, Role};
 
 /// A crash loop is in the present tense for so long after the last end.
 const CRASH_LOOP: Duration = Duration::from_secs(30);
@@ -66,8 +66,7 @@ fn serving(
     let settings = instance.settings();
     let recent = settings.master_down(instance.priority(), settings.interval);
     let master = heard_master(router, now);
-    let faults = instance.faults().iter().filter(|cause| **cause != Cause::Service);
-    let faults: Vec<_> = faults.map(|cause| messages::fault(*cause, &subject)).collect();
+    let faults = faults(instance, &subject, Some(Cause::Service));
     status::judge(&Facts {
         state: router.role(),
         addresses: &status::names(settings.addresses.iter().copied()),
@@ -260,7 +259,7 @@ fn router_status(router: &Router, now: Instant, network: &Network, present: &Pre
         deadline_ms: instance.deadline().map(|at| millis(at.since(now))),
         addresses: addresses(router, network, present),
         guard: guard(router, network),
-        faults: instance.faults().iter().map(|cause| messages::fault(*cause, &subject)).collect(),
+        faults: faults(instance, &subject, None),
         left_out: false,
         fault_causes: instance.faults().iter().map(|cause| fault(*cause, &subject)).collect(),
         lifeline: lifelines::off(),
@@ -292,6 +291,18 @@ fn master(router: &Router, source: Option<IpAddr>, now: Instant) -> Option<PeerS
 fn guard(router: &Router, network: &Network) -> GuardStatus {
     let GuardState { kind, why } = network.guard().state(router.config());
     GuardStatus { kind: kind.as_str(), why }
+}
+
+/// The causes of FAULT but one as half sentences. That an interface has no address goes without saying if there is none.
+fn faults(instance: &Instance, subject: &Subject<'_>, but: Option<Cause>) -> Vec<String> {
+    let causes = instance.faults().iter().copied();
+    let is_implied = |cause| {
+        cause == Cause::Source
+            && subject.culprits.get(Cause::Source).is_none()
+            && instance.faults().contains(&Cause::Interface)
+    };
+    let causes = causes.filter(|cause| Some(*cause) != but && !is_implied(*cause));
+    causes.map(|cause| messages::fault(cause, subject)).collect()
 }
 
 fn fault(cause: Cause, subject: &Subject<'_>) -> FaultStatus {

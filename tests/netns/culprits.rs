@@ -19,6 +19,7 @@ fn json(router: &Router) -> serde_json::Value {
 fn names(router: &Router, cause: &str, culprit: &str, problem: &str, text: &str) {
     router.run.log.wait_for(&format!("Entering FAULT STATE: {text}"), START);
     let router_json = json(router)["routers"][0].clone();
+    let culprit = Some(culprit).filter(|name| !name.is_empty());
     let expected = serde_json::json!({ "cause": cause, "culprit": culprit, "problem": problem });
     assert!(router_json["fault_causes"].as_array().expect("a list").contains(&expected), "{router_json}");
     assert!(router_json["faults"].as_array().expect("a list").contains(&text.into()), "{router_json}");
@@ -101,4 +102,25 @@ fn interface_is_named_with_what_is_wrong() {
     names(&start(), "source", "enp0s3", "no_address", "interface enp0s3 has no IPv4 address to send from");
     host.ip("link del enp0s3");
     names(&start(), "interface", "enp0s3", "gone", "interface enp0s3 does not exist");
+}
+
+#[test]
+fn where_auto_finds_no_interface_nothing_is_said_of_its_address() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let router = Router::start(
+        Kind::Ours,
+        &host,
+        &Node::plain(100).with("INTERFACE", "auto").with("VIP", "10.99.0.1"),
+    );
+    let fault = "there is no interface with the subnet of the address, and no default route";
+    names(&router, "interface", "", "gone", fault);
+    let (_, status) = command(&router, &["status"]);
+    assert!(
+        status.lines().next().unwrap().ends_with(&format!(": FAULT: {fault}; no master is heard")),
+        "{status}"
+    );
+    assert!(!status.contains("to send from"), "{status}");
+    let warning = "no interface has the subnet of 10.99.0.1 (there are: enp0s3 10.77.0.1/24), and there is no default route; set INTERFACE";
+    assert!(status.contains(warning), "{status}");
 }
