@@ -122,34 +122,39 @@ fn the_manifest_alone_says_who_owns_the_repository_and_the_image() {
     );
 }
 
-/// Runs `.ci/publish-image` with a `docker` that writes down what it is asked for, in a registry that has these tags.
-fn published(name: &str, tags: &[&str]) -> Vec<String> {
+/// Runs `.ci/publish-image` with a `docker` that writes down what it is asked for, in a registry that has these tags, and
+/// says `other` of all others. The images that it joins, and whether it succeeds.
+fn published(name: &str, tags: &[&str], other: &str) -> (Vec<String>, Option<String>) {
     let folder = std::env::temp_dir().join(format!("vrrp-init-publish-{name}-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
+    let here = folder.display();
     let docker = format!(
-        "#!/bin/sh\necho \"$*\" >>{0}/calls\n[ \"$3\" = create ] && exit\n\
-         for tag in {1}; do case \"$*\" in *:$tag) exit 0;; esac; done\ncase \"$*\" in *--format*) echo sha256:1;; *) exit 1;; esac\n",
-        folder.display(),
+        "#!/bin/sh\n[ \"$3\" = create ] && {{ shift 3; echo \"$*\" >>{here}/joined; exit; }}\n\
+         for tag in 1.2.3 {}; do case \"$*\" in *:$tag) echo sha256:$tag; exit;; esac; done\n\
+         grep -q hold-1 {here}/joined && echo sha256:new && exit\necho 'ERROR: {other}' >&2; exit 1\n",
         tags.join(" ")
     );
     fs::write(folder.join("docker"), docker).unwrap();
     fs::set_permissions(folder.join("docker"), fs::Permissions::from_mode(0o755)).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/publish-image");
-    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+    let path = format!("{here}:{}", std::env::var("PATH").unwrap());
     let output = Command::new(script).args(["r/i", "1.2.3"]).env("PATH", path).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), "sha256:1\n");
-    let calls = fs::read_to_string(folder.join("calls")).unwrap();
+    let joined = fs::read_to_string(folder.join("joined")).unwrap();
     fs::remove_dir_all(&folder).unwrap();
-    let create = "buildx imagetools create ";
-    calls.lines().filter_map(|line| line.strip_prefix(create)).map(str::to_owned).collect()
+    let digests = String::from_utf8(output.stdout).unwrap();
+    (joined.lines().map(str::to_owned).collect(), output.status.success().then_some(digests))
 }
 
 /// The image of `hold` is another one than that of the daemon: it has a command, and no health check.
 #[test]
 fn the_image_of_hold_is_published_once_and_is_one_of_its_own() {
-    let daemon = "--tag r/i:1.2.3 --tag r/i:1.2 --tag r/i:latest r/i:1.2.3-amd64 r/i:1.2.3-arm64";
-    let hold = "--tag r/i:hold-1 r/i:1.2.3-hold-amd64 r/i:1.2.3-hold-arm64";
-    assert_eq!(published("first", &["none"]), [daemon, hold]);
-    assert_eq!(published("next", &["hold-1"]), [daemon]);
+    let daemon = "--tag r/i:1.2.3 --tag r/i:1.2 --tag r/i:latest r/i:1.2.3-amd64 r/i:1.2.3-arm64".to_owned();
+    let hold = "--tag r/i:hold-1 r/i:1.2.3-hold-amd64 r/i:1.2.3-hold-arm64".to_owned();
+    let signed = |digests: &str| Some(digests.to_owned());
+    let first = published("first", &[], "r/i:hold-1: not found");
+    assert_eq!(first, (vec![daemon.clone(), hold], signed("sha256:1.2.3\nsha256:new\n")));
+    let next = published("next", &["hold-1"], "");
+    assert_eq!(next, (vec![daemon.clone()], signed("sha256:1.2.3\n")));
+    // Whether it is there is not known.
+    assert_eq!(published("unknown", &[], "503 Service Unavailable"), (vec![daemon], None));
 }
