@@ -85,7 +85,7 @@ fn effective(config: &Config, settings: &[Setting]) -> String {
             let title = if names.is_empty() { "process" } else { &names };
             _ = writeln!(text, "{}{title}", if text.is_empty() { "" } else { "\n" });
         }
-        _ = writeln!(text, "  {:17}{:width$}  {}", setting.variable, setting.value, setting.origin);
+        _ = writeln!(text, "  {:19}{:width$}  {}", setting.variable, setting.value, setting.origin);
     }
     text
 }

@@ -35,6 +35,7 @@ fn next_to_a_running_daemon_check_finds_everything_and_changes_nothing() {
         "VIP 10.77.0.100 set",
         "CHECK_RISE 2 set",
         "CHECK_FALL 1 default",
+        "CHECK_HTTP_STATUS 200-399 default",
         "CHECK_TIMEOUT 1 default",
         "VIP_LEASE auto (4) default",
         "AUTH_PASS (set, not shown) set as KEEPALIVED_PASSWORD",
