@@ -46,7 +46,7 @@ chaos: setup ## faults by CHAOS_SEED (random) on two and three hosts for CHAOS_S
 soak: setup ## a pair for SOAK_HOURS (1) under load, scrapes and faults, judged; docs/soak.svg; SOAK_SAMPLES=FILE draws alone
 	cargo bench --locked --target $(shell uname -m)-unknown-linux-musl --bench soak
 
-fuzz: setup ## packets, events, environments, files of variables, netlink, /proc, HTTP, DNS and scans by libFuzzer, FUZZ_SECONDS (60) for each of eleven
+fuzz: setup ## libFuzzer on all that is parsed and on the state machine, FUZZ_SECONDS (60) for each target
 	@$(scripts)/fuzz.sh
 
 # The namespace tests mostly wait: many at once.

@@ -26,8 +26,8 @@ pub(super) fn release_on_panic_also(routers: &[RouterConfig]) {
 }
 
 /// From now on, a panic of any thread prints its message, removes the virtual addresses that vrrp-init added, and ends the
-/// process with exit code 70. Nothing unwinds: the release profile aborts after a panic, which saves a tenth of the binary, and an abort
-/// of PID 1 would end with a signal and without a word.
+/// process with exit code 70. Nothing unwinds: the release profile aborts after a panic, which saves a tenth of the binary,
+/// and an abort of PID 1 would end with a signal and without a word.
 #[expect(
     clippy::exit,
     clippy::disallowed_methods,

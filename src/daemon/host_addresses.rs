@@ -41,8 +41,9 @@ impl HostAddresses {
     }
 
     /// Finds out which virtual addresses the host has as its own, as an address owner has: those are not ours to add and
-    /// remove, and may be used as a source. They may come later than we do, as from DHCP (RFC 3768 §5.3.4).
-    /// `home`: the router's link. `on_links`: each virtual address and the link where the router would add it. Returns whether the list changed.
+    /// remove, and may be used as a source. They may come later than we do, as from DHCP (RFC 3768 §5.3.4). `home`: the
+    /// router's link. `on_links`: each virtual address and the link where the router would add it. Returns whether the list
+    /// changed.
     pub(super) fn update_owned(
         &mut self,
         interfaces: &Interfaces,

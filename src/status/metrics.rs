@@ -335,7 +335,7 @@ impl Page {
             let name = Escaped(&target.name);
             self.sample("script_status", &format_args!("name=\"{name}\""), &u8::from(passed));
         }
-        self.family(&("script_state", GAUGE, "Always 0, idle: no script is ever run"));
+        self.family(&("script_state", GAUGE, "Always 0, idle: a running program is not shown"));
         for target in &targets {
             self.sample("script_state", &format_args!("name=\"{}\"", Escaped(&target.name)), &0);
         }

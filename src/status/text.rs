@@ -73,7 +73,8 @@ pub fn headline(status: &Status) -> String {
     }
 }
 
-/// One line that says whether the addresses serve, one about the sandbox, those about a configuration that is not in use, then a table with one row per router.
+/// One line that says whether the addresses serve, one about the sandbox, those about a configuration that is not in use,
+/// then a table with one row per router.
 pub fn table(status: &Status) -> String {
     let (version, up) = (status.version, millis(status.uptime_ms));
     let mut text = format!(

@@ -10,8 +10,8 @@ use super::settings::Settings;
 use super::units::Priority;
 use crate::time::Instant;
 
-/// The time between two adverts of priority 0 of a master that leaves. They are repeated because otherwise one lost packet would cost a
-/// Master_Down_Interval.
+/// The time between two adverts of priority 0 of a master that leaves. They are repeated because otherwise one lost packet
+/// would cost a Master_Down_Interval.
 const RELEASE_GAP: Duration = Duration::from_millis(4);
 /// How many adverts of priority 0 it sends.
 const RELEASES: u8 = 3;

@@ -2,9 +2,10 @@
 //! `simulation.rs` draws long histories at random, this draws every short one.
 //!
 //! It starts with a steady master. A step is the delivery or the loss of one packet, one timer, the death, start, stop,
-//! yield or drain of one router, a master's name for one backup or another, or a cut that isolates one host, or its end. A packet may take up to [`FLIGHT`], which is longer than
-//! the fast skew, and a timer may be late by up to [`SLACK`], so all their orders occur. Each path has at most the number of
-//! deaths, losses and so on of its [`Budget`]. What is checked in every state:
+//! yield or drain of one router, a master's name for one backup or another, or a cut that isolates one host, or its end. A
+//! packet may take up to [`FLIGHT`], which is longer than the fast skew, and a timer may be late by up to [`SLACK`], so all
+//! their orders occur. Each path has at most the number of deaths, losses and so on of its [`Budget`]. What is checked in
+//! every state:
 //!
 //! * the master, and no other, holds the address;
 //! * two hosts hold it only for a few flights after the last loss or cut, and no host holds it for at most the longest

@@ -1,6 +1,7 @@
 //! A lab of network and PID namespaces for the black-box tests. Knows the product only as a program.
 //!
-//! * [`lab::Lab`] creates hosts on one bridge, on a [`machine`] that it shares with other tests; [`process::Running`] runs a program on a host.
+//! * [`lab::Lab`] creates hosts on one bridge, on a [`machine`] that it shares with other tests; [`process::Running`] runs a
+//!   program on a host.
 //! * [`router::Router`] is our daemon or Debian's keepalived, [`pair::Pair`] two of them, [`many::Many`] hundreds.
 //! * [`service`] has the services they check, [`query`] the client commands and HTTP pages of our daemon.
 //! * [`asker::Asker`] asks for hardware addresses, [`neighbors::Neighbors`] forgets them; [`oom::MemoryGroup`] runs out of memory.

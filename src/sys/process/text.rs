@@ -116,8 +116,9 @@ fn number(digits: &[u8]) -> Option<u64> {
     str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// Whether the proc filesystem at `mount_point` hides processes of other users, according to `/proc/PID/mountinfo`, proc(5): `id parent major:minor root mount-point options … - type source super-options`.
-/// The last line for a mount point is the visible mount.
+/// Whether the proc filesystem at `mount_point` hides processes of other users, according to `/proc/PID/mountinfo`, proc(5):
+/// `id parent major:minor root mount-point options … - type source super-options`. The last line for a mount point is the
+/// visible mount.
 pub fn hides_processes(mountinfo: &[u8], mount_point: &[u8]) -> bool {
     let mut top = mountinfo.split(|&b| b == b'\n').filter_map(|line| {
         let mut fields = line.split(|&b| b == b' ');
