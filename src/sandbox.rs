@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use log::Level;
 
-use crate::config::{Config, ProgramUser};
+use crate::config::{Config, HOSTS, ProgramUser};
 use crate::status::LayerStatus;
 use crate::sys::sandbox::{self, CapabilitySet, Files, Layer, Needs, Purpose};
 use crate::sys::unprivileged::{Rights, User};
@@ -88,10 +88,12 @@ impl Sandbox {
     }
 }
 
-/// The folders, because a file that changes is often another one: Kubernetes exchanges a link next to it.
+/// The folders, because a file that changes is often another one: Kubernetes exchanges a link next to it. A live change may
+/// bring the first name, so `/etc/hosts` alone is left as well.
 fn files(config: &Config) -> Files {
     let folder = |path: &PathBuf| path.parent().map(Path::to_owned);
     let read = config.files.iter().chain(&config.drain_file).filter_map(folder);
-    let read = read.chain(["/proc".into()]).collect();
+    let hosts = Path::new(HOSTS).is_file().then(|| HOSTS.into());
+    let read = read.chain(["/proc".into()]).chain(hosts).collect();
     Files { read, write: config.serve.socket.iter().filter_map(folder).collect() }
 }

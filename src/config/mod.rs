@@ -55,6 +55,7 @@ pub use model::{
 };
 pub use plan::Plan;
 pub use problems::{ConfigError, Problem, Warning};
+pub use router::HOSTS;
 pub use variables::{Default, OnChange, Scope, VARIABLES, Variable};
 
 impl Config {

@@ -20,7 +20,8 @@ use super::{check, endpoint};
 use crate::health::Weight;
 use crate::vrrp::{Family, Interval, Lease, Priority, Settings, Version};
 
-const HOSTS: &str = "/etc/hosts";
+/// Where the names of receivers are looked up.
+pub const HOSTS: &str = "/etc/hosts";
 
 /// Empty once a problem is noted.
 pub(super) fn routers(reader: &mut Reader<'_>, read_file: ReadFile<'_>) -> Vec<RouterConfig> {

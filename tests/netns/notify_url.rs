@@ -13,6 +13,7 @@ use nix::sys::signal::Signal;
 use crate::support::capture::Capture;
 use crate::support::lab::{Host, Lab};
 use crate::support::pair::START;
+use crate::support::process::Launch;
 use crate::support::query::{body, command};
 use crate::support::router::{Kind, Node, Router};
 use crate::support::{millis, seconds, wait_until};
@@ -220,4 +221,27 @@ fn while_a_receiver_is_down_the_newest_transitions_are_kept_and_another_url_appl
     fault(&router, &host, true);
     other.wait_for(&["FAULT"]);
     assert_eq!(late.states().len(), 11);
+}
+
+/// Nothing needed `/etc/hosts` at the start, when the sandbox was closed.
+#[test]
+fn a_name_that_a_live_change_brings_is_found_in_the_sandbox() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let (file, hosts) = (host.file("settings").join("env"), host.file("hosts"));
+    fs::create_dir(file.parent().unwrap()).unwrap();
+    fs::write(&file, "PREEMPT=true\n").unwrap();
+    fs::write(&hosts, "127.0.0.1 localhost\n").unwrap();
+    let mount = format!("mount --bind {} /etc/hosts && exec \"$@\"", hosts.display());
+    let node = Node::plain(200).with("ENV_FILE", &file);
+    let router = Router::ours(&host, &node, Launch::Through(&["sh", "-c", &mount, "sh"]));
+    router.run.log.wait_for("Sandbox: … landlock,", START);
+    router.wait_master(0, START);
+    let receiver = Receiver::start(&host, "127.0.0.1:9093");
+    // Docker and the kubelet write into the mounted file.
+    fs::write(&hosts, "127.0.0.1 localhost alertmanager\n").unwrap();
+    fs::write(&file, "NOTIFY_URL=http://alertmanager:9093/\n").unwrap();
+    router.run.log.wait_for("Reload: applied NOTIFY_URL unset -> (set, not shown)", seconds(2));
+    fault(&router, &host, true);
+    receiver.wait_for(&["FAULT"]);
 }

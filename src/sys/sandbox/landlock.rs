@@ -37,6 +37,8 @@ fn allow(
         // Without a rule for it, it could not be used later.
         let folder = PathFd::new(path)
             .map_err(|_| format!("{} cannot be opened now, and is needed later", path.display()))?;
+        // A single file has no content of a folder.
+        let rights = if path.is_file() { rights & AccessFs::ReadFile } else { rights };
         rules.add_rule(PathBeneath::new(folder, rights)).map_err(refused)
     })
 }
