@@ -45,6 +45,11 @@ pub(crate) fn compose() -> Command {
     }
 }
 
+/// Whether Compose is the older program.
+pub(crate) fn compose_1() -> bool {
+    compose().get_program() == "docker-compose"
+}
+
 /// Calls `probe` every 50 ms until it returns `Ok`; panics with its last error after `limit`.
 pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Result<T, String>) -> T {
     let step = Duration::from_millis(50);
@@ -291,9 +296,8 @@ impl Host {
 
     /// Runs a script in a directory as a user of this host would; it ends at the first command that fails.
     pub(crate) fn shell(&self, directory: &Path, script: &str) -> Result<String, String> {
-        let older = compose().get_program() == "docker-compose";
         let script =
-            if older { script.replace("docker compose", "docker-compose") } else { script.to_owned() };
+            if compose_1() { script.replace("docker compose", "docker-compose") } else { script.to_owned() };
         let mut bash = program("bash -euo pipefail -c");
         run(bash.arg(script).current_dir(directory).env("DOCKER_HOST", self.socket()))
     }

@@ -11,28 +11,40 @@ use super::host::{Host, run, wait_for};
 use super::pair::{Pair, SETTLE};
 use crate::{HAPROXY, IMAGE, machine, repository, tempfile};
 
-/// A block, and the comment that is its order.
-struct Block {
+/// A block, and the line before its fence.
+pub(crate) struct Block {
     /// In the document, for error messages.
     line: usize,
-    order: String,
-    text: String,
+    before: String,
+    pub(crate) text: String,
 }
 
-/// Every block of a document that has an order.
-fn blocks(document: &str) -> Vec<Block> {
+impl Block {
+    /// What the comment before it orders.
+    fn order(&self) -> Option<&str> {
+        order(&self.before)
+    }
+}
+
+fn order(line: &str) -> Option<&str> {
+    let order = line.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->"));
+    order.filter(|order| order.starts_with("file ") || order.starts_with("runnable "))
+}
+
+/// Every block of a document. In a list it is indented.
+pub(crate) fn blocks(document: &str) -> Vec<Block> {
     let mut lines = document.lines().enumerate();
-    let mut blocks = vec![];
-    while let Some((n, line)) = lines.next() {
-        let order = line.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->"));
-        let Some(order) = order.filter(|o| o.starts_with("file ") || o.starts_with("runnable ")) else {
-            continue;
-        };
-        let fence = lines.next().map(|(_, line)| line).unwrap_or_default();
-        assert!(fence.starts_with("```"), "line {}: no block follows {order:?}", n + 1);
-        let text: Vec<&str> =
-            lines.by_ref().map(|(_, line)| line).take_while(|line| *line != "```").collect();
-        blocks.push(Block { line: n + 1, order: order.to_owned(), text: text.join("\n") + "\n" });
+    let (mut blocks, mut before) = (vec![], "");
+    while let Some((line, fence)) = lines.next() {
+        let indent = fence.len() - fence.trim_start().len();
+        if fence[indent..].starts_with("```") {
+            let text = lines.by_ref().map(|(_, line)| line.get(indent..).unwrap_or_default());
+            let text: Vec<&str> = text.take_while(|line| *line != "```").collect();
+            blocks.push(Block { line, before: before.to_owned(), text: text.join("\n") + "\n" });
+        } else {
+            assert!(order(before).is_none(), "line {line}: no block follows {before:?}");
+        }
+        before = fence;
     }
     blocks
 }
@@ -70,17 +82,17 @@ fn hosts(order: &str) -> &'static [usize] {
     }
 }
 
-fn write(homes: &Homes, block: &Block) {
-    let (_, path) = block.order.split_once(": ").expect("a file has a path");
-    for &host in hosts(&block.order) {
+fn write(homes: &Homes, order: &str, block: &Block) {
+    let (_, path) = order.split_once(": ").expect("a file has a path");
+    for &host in hosts(order) {
         let path = homes.0[host].join(path);
         fs::create_dir_all(path.parent().expect("in a home")).expect("the temporary directory is writable");
         fs::write(path, &block.text).expect("the temporary directory is writable");
     }
 }
 
-fn perform(pair: &Pair, homes: &Homes, block: &Block) {
-    let Block { order, text, line } = block;
+fn perform(pair: &Pair, homes: &Homes, order: &str, block: &Block) {
+    let Block { text, line, .. } = block;
     if order.contains("from the registry") {
         // `Pair::with` has given each host the image of these sources under this name.
         assert_eq!(*text, format!("docker pull {IMAGE}\n"), "line {line}");
@@ -133,9 +145,14 @@ fn every_instruction_of_the_readme_works() {
 /// Runs every executable block of a document, and returns their number.
 fn follow(path: &Path, pair: &Pair, homes: &Homes) -> usize {
     let blocks = blocks(&fs::read_to_string(path).expect("a document can be read"));
-    for block in &blocks {
-        println!("{}:{}: {}", path.display(), block.line, block.order);
-        if block.order.starts_with("file ") { write(homes, block) } else { perform(pair, homes, block) }
+    let ordered: Vec<_> = blocks.iter().filter_map(|block| Some((block.order()?, block))).collect();
+    for (order, block) in &ordered {
+        println!("{}:{}: {order}", path.display(), block.line);
+        if order.starts_with("file ") {
+            write(homes, order, block);
+        } else {
+            perform(pair, homes, order, block);
+        }
     }
-    blocks.len()
+    ordered.len()
 }

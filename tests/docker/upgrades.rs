@@ -4,8 +4,9 @@
 use std::fs;
 use std::time::Duration;
 
-use super::host::{Host, pause};
-use super::pair::{Pair, VIP};
+use super::host::{Host, compose_1, pause, wait_for};
+use super::pair::{Pair, SETTLE, VIP};
+use super::readme::blocks;
 use super::requests::Requests;
 use crate::{HAPROXY, IMAGE, machine, repository};
 
@@ -78,8 +79,12 @@ impl Holders {
 }
 
 fn compose(name: &str, host: &Host, line: &str) {
-    let priority = if name == "master" { "11" } else { "10" };
-    host.compose(&repository().join("compose/holder"), &[("PRIORITY", priority)], line);
+    host.compose(&repository().join("compose/holder"), &[("PRIORITY", priority(name))], line);
+}
+
+/// What a reader writes into `.env`.
+fn priority(name: &str) -> &'static str {
+    if name == "master" { "11" } else { "10" }
 }
 
 #[test]
@@ -104,6 +109,50 @@ fn upgrades_of_vrrp_init_lose_no_request_and_leave_haproxy_alone() {
         "{upgrades} upgrades of each host: {} of {} requests failed, {} more in flight; haproxy kept its process each time",
         total.failed, total.requests, total.in_flight
     );
+}
+
+/// The section "Upgrade" of docs/operating.md, each of its commands as it stands there, on one host after the other. The new
+/// image is built instead of pulled.
+#[test]
+fn the_upgrade_of_the_documents_loses_no_request_and_leaves_haproxy_alone() {
+    let _machine = machine::alone();
+    let document =
+        fs::read_to_string(repository().join("docs/operating.md")).expect("it is in the repository");
+    let (_, section) = document.split_once("\n## Upgrade\n").expect("there is the section");
+    let blocks = blocks(section.split_once("\n## ").map_or(section, |(section, _)| section));
+    let [judge, drain, replace, look] = &blocks[..] else { panic!("{} steps", blocks.len()) };
+    let judge =
+        judge.text.strip_prefix("docker compose pull keepalived\n").expect("the image is pulled first");
+    let holders = Holders::start();
+    holders.survive_beside_haproxy("the upgrade of docs/operating.md", |name, host| {
+        let shell = |script: &str| {
+            let script = format!("export PRIORITY={}\n{script}", priority(name));
+            host.shell(&repository().join("compose/holder"), &script)
+        };
+        let must = |script: &str| shell(script).unwrap_or_else(|failure| panic!("{failure}"));
+        let keepalived = host.inspect("keepalived", ".Id");
+        host.load_new_version(IMAGE, 0);
+        let drained = || {
+            assert!(must(&drain.text).contains("drained until 2"));
+            assert!(!host.network.has(VIP), "another node takes over");
+        };
+        if compose_1() {
+            drained();
+            must("docker compose stop keepalived");
+        }
+        println!("{}", must(judge));
+        assert_eq!(host.inspect("keepalived", ".Id"), keepalived, "the check changes nothing");
+        if !compose_1() {
+            drained();
+        }
+        must(&replace.text);
+        assert_eq!(host.inspect("keepalived", ".Config.Labels.version"), "0");
+        wait_for("the new one is well", SETTLE, || {
+            let status = shell(&look.text)?;
+            let line = status.lines().nth(1).filter(|line| !line.contains("warning"));
+            line.map(|line| println!("{line}")).ok_or(status)
+        });
+    });
 }
 
 #[test]
