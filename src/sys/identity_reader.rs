@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use rustix::thread::set_name;
 
 use super::Error;
 use super::process::{ProcFs, Status};
@@ -153,7 +152,6 @@ impl Shared {
 
     /// Answers until no request is left.
     fn work(&self) {
-        let _ = set_name(c"identities");
         loop {
             let (wanted, requests) = self.next();
             let Some(last) = requests.len().checked_sub(1) else { return };

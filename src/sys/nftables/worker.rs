@@ -5,8 +5,6 @@ use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use rustix::thread::set_name;
-
 use super::guard::{Guard, MOST, Silence};
 use crate::sys::Error;
 
@@ -90,7 +88,6 @@ impl Shared {
     }
 
     fn work(&self, mut guard: Guard) {
-        let _ = set_name(c"guard");
         let mut desk = self.lock();
         while !desk.is_over {
             if let Some(Job { restore, pass, silences }) = desk.job.take() {
