@@ -50,8 +50,9 @@ fn try_to_drain(DrainOptions { time, force }: DrainOptions) -> Result<String, St
     let until = time.map(|time| wall_clock().after(time));
     let order = Order { until, force, by_command: true, ..Order::default() };
     let since = replace(&path, &order.to_string())?.to_string();
-    // The outcome of a later order, such as one by force, is that of this one too.
-    let outcome = wait_for(&|answer| answer.since >= since && answer.state != LEAVING);
+    // The outcome of a later order, such as one by force, is that of this one too. Without any, somebody undrained.
+    let is_over = |answer: &Answer| answer.since >= since || (answer.since.is_empty() && !path.exists());
+    let outcome = wait_for(&|answer| is_over(answer) && answer.state != LEAVING);
     let taken_back = || taken_back(&path, &since);
     match outcome {
         Ok(Answer { state, text, .. }) if state == DRAINED => Ok(text),

@@ -288,6 +288,23 @@ fn force_while_a_drain_waits_carries_it_out_for_both_commands() {
     assert!(run(&router, &["undrain"]).contains("undrained"));
 }
 
+#[test]
+fn undrain_while_a_drain_waits_ends_it_at_once() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let router = Router::start(Kind::Ours, &host, &Node::plain(200));
+    router.wait_master(0, START);
+    let begun = Instant::now();
+    let mut first = Running::start(&host, Launch::Joining(&router.run), Path::new(OURS), &["drain"], &[]);
+    router.run.log.wait_for("Drain ordered by the command", seconds(2));
+    run(&router, &["undrain"]);
+    assert_eq!(first.wait_exit(seconds(5)), 1);
+    first
+        .log
+        .wait_for("not drained: 10.77.0.100 is here; no check is set; the drain is taken back", seconds(1));
+    assert!(begun.elapsed() < seconds(3) && router.holds_vip(), "{:?}", begun.elapsed());
+}
+
 /// Each says that nobody serves, and the first one that takes part again is master, whatever its priority.
 #[test]
 fn where_all_nodes_are_drained_by_force_nobody_serves_until_one_is_undrained() {
