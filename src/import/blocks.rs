@@ -76,9 +76,11 @@ impl Parser<'_> {
             place.line += 1;
             self.count(place, line.len() + 1)?;
             let line = line.trim();
-            if take(&mut is_definition) || line.starts_with('$') {
-                if !line.ends_with('\\') {
-                    self.notes.lost(place, line, "write what it stands for where it is used");
+            let is_continued = take(&mut is_definition);
+            if is_continued || line.starts_with('$') {
+                if !is_continued {
+                    let what = line.trim_end_matches('\\');
+                    self.notes.lost(place, what, "write what it stands for where it is used");
                 }
                 is_definition = line.ends_with('\\');
                 continue;
@@ -92,8 +94,9 @@ impl Parser<'_> {
                 return Err(self.error(place, &["a quote is not closed"]));
             };
             match &tokens[..] {
+                // A letter after it says which missing files keepalived tolerates.
                 [Token::Word(word), Token::Word(what), ..]
-                    if ["include", "includea", "includer"].contains(&word.as_str()) =>
+                    if word.starts_with("include") && word.len() <= "include".len() + 1 =>
                 {
                     self.include(place, what, depth)?;
                 }

@@ -109,6 +109,7 @@ R vrrp_sync_group
 ! bfd_instance vrrp_track_file track_file | use SERVICE, CHECK_TCP, CHECK_HTTP or CHECK_SCRIPT
 ! interface_up_down_delays | a link counts at once; use PREEMPT_DELAY
 ! net_namespace* | start the container in that namespace
+! ~* | write out every line that it stands for
 - garp_group track_group linkbeat_* instance use_pid_dir child_wait_time
 ",
 );
@@ -122,6 +123,7 @@ pub(super) const GLOBAL: Block = Block {
 ! lvs_* | vrrp-init does no load balancing (IPVS)
 ! startup_script* shutdown_script* | run it beside the container
 ! notify_fifo* vrrp_notify_fifo* | use NOTIFY, which runs a program for each transition
+= script_user | script_user
 - enable_script_security
 ! enable_* snmp_* state_dump_file stats_dump_file json_dump_file | read METRICS_LISTEN, or `vrrp-init status --json`
 ! vrrp_startup_delay vrrp_delay_after_boot | use PREEMPT_DELAY, or start later
@@ -198,7 +200,8 @@ $ script | script
 = weight | CHECK_WEIGHT
 = rise | CHECK_RISE
 = fall | CHECK_FALL
-- user init_fail
+= user | script_user
+- init_fail
 ",
 );
 
@@ -217,7 +220,7 @@ mod tests {
     use super::*;
     use crate::config::VARIABLES;
 
-    const OF_NO_VARIABLE: [&str; 4] = ["strict", "auth_type", "script", "process"];
+    const OF_NO_VARIABLE: [&str; 5] = ["strict", "auth_type", "script", "process", "script_user"];
 
     #[test]
     fn every_row_is_found_and_names_a_variable_or_what_to_do() {

@@ -1,6 +1,8 @@
 //! One block of a keepalived.conf, a router or a program that decides about routers, to the values that it sets, as it
 //! writes them; knows no rule that involves two of them.
 
+use std::net::IpAddr;
+
 use super::blocks::Directive;
 use super::directives::{AUTHENTICATION, Becomes, Block, GLOBAL};
 use super::notes::{Notes, Place};
@@ -43,10 +45,7 @@ impl<'a> Draft<'a> {
         match block.find(word) {
             Becomes::Global => self.read_all(GLOBAL, &directive.block, notes),
             Becomes::Authentication => self.read_all(AUTHENTICATION, &directive.block, notes),
-            Becomes::Value(name) => {
-                self.set(name, directive.word(1), place);
-                note_rest(directive.words.get(2..).unwrap_or_default(), false, place, notes);
-            }
+            Becomes::Value(name) => self.value(name, directive, notes),
             Becomes::Flag(name, _) if is_false(directive.word(1)) => _ = self.take(name),
             Becomes::Flag(name, text) => self.set(name, text, place),
             Becomes::Command(name) => {
@@ -54,7 +53,12 @@ impl<'a> Draft<'a> {
                 let is_quoted = directive.word(1).contains(' ');
                 let (words, rest) =
                     directive.words[1..].split_at(if is_quoted { 1 } else { directive.words.len() - 1 });
-                self.set(name, &words.join(" "), place);
+                let quoted = |word: &String| {
+                    let quote = if word.contains(' ') && !is_quoted { "'" } else { "" };
+                    [quote, word, quote].concat()
+                };
+                let text = words.iter().map(quoted).collect::<Vec<_>>().join(" ");
+                self.set(name, &text, place);
                 note_rest(rest, false, place, notes);
             }
             Becomes::List(name) => self.list(name, false, &directive.block, notes),
@@ -69,15 +73,48 @@ impl<'a> Draft<'a> {
         }
     }
 
+    fn value(&mut self, name: &'static str, directive: &Directive, notes: &mut Notes) {
+        let (text, place) = (directive.word(1), directive.place);
+        if self.has_first(name, text) {
+            return notes.say(place, &[&directive.words.join(" "), IGNORED, "it is set already"]);
+        }
+        self.set(name, text, place);
+        let rest = directive.words.get(2..).unwrap_or_default();
+        if !name.starts_with("NOTIFY") {
+            note_rest(rest, false, place, notes);
+        } else if rest.first().is_some_and(|user| user != "root") {
+            notes.lost(place, &rest.join(" "), "it names the user; use PROGRAM_USER");
+        }
+    }
+
     /// The lines of a list, whole or their first words.
     fn list(&mut self, name: &'static str, is_whole: bool, lines: &[Directive], notes: &mut Notes) {
         for line in lines {
             if is_whole {
-                self.append(name, &line.words.join(" "), line.place, notes);
+                let mut text = line.word(0).to_owned();
+                for two in line.words.windows(2) {
+                    let is_value = ["peer", "brd", "broadcast"].contains(&two[0].as_str());
+                    if !is_value && is_address(&two[1]) {
+                        notes.say(line.place, &[&two[1], IGNORED, "a line has one address"]);
+                    } else {
+                        text += &[" ", &two[1]].concat();
+                    }
+                }
+                self.append(name, &text, line.place, notes);
             } else {
                 note_rest(&line.words[1..], true, line.place, notes);
                 self.append(name, line.word(0), line.place, notes);
             }
+        }
+    }
+
+    /// Whether keepalived keeps the value that it has, and ignores this one.
+    fn has_first(&self, name: &str, text: &str) -> bool {
+        let known = self.get(name);
+        if name == "STATE" {
+            known == Some("MASTER") && text == "BACKUP"
+        } else {
+            known.is_some() && name.starts_with("NOTIFY")
         }
     }
 
@@ -126,6 +163,13 @@ impl<'a> Draft<'a> {
 /// In bytes: far more than an advert can carry.
 const LONGEST_LIST: usize = 1 << 16;
 
+/// Before the reason.
+pub(super) const IGNORED: &str = " is ignored, in keepalived too: ";
+
+fn is_address(word: &str) -> bool {
+    word.split('/').next().is_some_and(|address| address.parse::<IpAddr>().is_ok())
+}
+
 fn is_false(word: &str) -> bool {
     ["false", "off", "no"].contains(&word)
 }
@@ -137,6 +181,9 @@ fn note_rest(rest: &[String], may_have_weight: bool, place: Place, notes: &mut N
         [] => {}
         [word, weight, ..] if may_have_weight && word == "weight" && weight != "0" => {
             notes.lost(place, &what, "an interface that is down is a FAULT");
+        }
+        [word, ..] if word.ends_with("_ttl") => {
+            notes.lost(place, &what, "a peer on the link must arrive with TTL 255, others with any");
         }
         [word, ..] if word == "reverse" => notes.lost(place, &what, "CHECK_WEIGHT has no reverse"),
         _ => notes.say(place, &[&what, " is ignored: only one value in a line counts"]),

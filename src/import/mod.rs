@@ -70,14 +70,16 @@ fn routers<'a>(directives: &'a [Directive], notes: &mut Notes) -> Vec<Draft<'a>>
     let (mut defaults, mut programs, mut instances) = (Draft::default(), vec![], vec![]);
     for directive in directives {
         let becomes = FILE.find(directive.word(0));
-        if becomes == Becomes::Instance {
+        if becomes == Becomes::Instance && directive.word(1).is_empty() {
+            notes.lost(directive.place, directive.word(0), "keepalived ignores one without a name");
+        } else if becomes == Becomes::Instance {
             instances.push(directive);
         } else if becomes == Becomes::Script {
             programs.push(Draft::default().read(SCRIPT, directive, notes));
         } else if becomes == Becomes::Process {
             programs.push(Draft::default().read(PROCESS, directive, notes));
-        } else if becomes == Becomes::Group && members(directive) > 1 {
-            notes.lost(directive.place, "vrrp_sync_group", GROUP);
+        } else if becomes == Becomes::Group {
+            group(directive, notes);
         } else {
             defaults.read_all(FILE, std::slice::from_ref(directive), notes);
         }
@@ -90,9 +92,20 @@ fn routers<'a>(directives: &'a [Directive], notes: &mut Notes) -> Vec<Draft<'a>>
     instances.collect()
 }
 
-fn members(group: &Directive) -> usize {
-    let lists = group.block.iter().filter(|directive| directive.word(0) == "group");
-    lists.flat_map(|list| &list.block).map(|line| line.words.len()).sum()
+/// Of a single router it is none, but what else it has applies to that one.
+fn group(group: &Directive, notes: &mut Notes) {
+    let mut members = 0;
+    for directive in &group.block {
+        if directive.word(0) == "group" {
+            members += directive.block.iter().map(|line| line.words.len()).sum::<usize>();
+        } else {
+            let why = "write it into each vrrp_instance of the group";
+            notes.lost(directive.place, &directive.words.join(" "), why);
+        }
+    }
+    if members > 1 {
+        notes.lost(group.place, "vrrp_sync_group", GROUP);
+    }
 }
 
 const GROUP: &str =

@@ -1,7 +1,8 @@
 //! What keepalived makes of the values of one router together, and what vrrp-init can express of it; knows no block and
 //! no file. A value that is wrong by itself is left to the configuration, which refuses it.
 
-use super::draft::{Draft, Value};
+use super::blocks::Directive;
+use super::draft::{Draft, IGNORED, Value};
 use super::notes::Notes;
 use super::program;
 use crate::vrrp::Password;
@@ -14,9 +15,15 @@ pub(super) fn complete(draft: &mut Draft<'_>, programs: &[Draft<'_>], notes: &mu
         notes.lost(strict.place, "the strict mode", why);
     }
     election(draft, strict.is_some(), notes);
-    let is_v3 = version(draft);
+    let is_v6 = family(draft, notes);
+    let is_v3 = version(draft, is_v6);
     password(draft, is_v3 || strict.is_some(), notes);
     track(draft, programs, notes);
+    if let Some(user) = draft.take("script_user")
+        && draft.values.iter().any(|value| value.name == "CHECK_SCRIPT" || value.name.starts_with("NOTIFY"))
+    {
+        other_user(&user, notes);
+    }
     for value in draft.values.iter().filter(|value| value.name.starts_with("NOTIFY")) {
         notes.say(value.place, &[&value.text, IN_CONTAINER]);
     }
@@ -26,8 +33,19 @@ pub(super) fn complete(draft: &mut Draft<'_>, programs: &[Draft<'_>], notes: &mu
 
 const IN_CONTAINER: &str = " must be in the container, with its interpreter and all else that it needs";
 
+fn other_user(user: &Value, notes: &mut Notes) {
+    if user.text != "root" {
+        notes.lost(user.place, &["the user ", &user.text].concat(), "use PROGRAM_USER");
+    }
+}
+
 /// A MASTER without a priority has 255, and one always preempts.
 fn election(draft: &mut Draft<'_>, is_strict: bool, notes: &mut Notes) {
+    let is_known = |state: &Value| ["MASTER", "BACKUP"].contains(&state.text.as_str());
+    if let Some(state) = draft.find("STATE").filter(|state| !is_known(state)).cloned() {
+        notes.say(state.place, &["state ", &state.text, " is BACKUP, as in keepalived"]);
+        draft.set("STATE", "BACKUP", state.place);
+    }
     let mut is_master = draft.get("STATE") == Some("MASTER");
     if is_master && draft.get("PRIORITY").is_none() {
         notes.say(draft.place("STATE"), &["the priority is 255, as in keepalived for a MASTER without one"]);
@@ -47,11 +65,22 @@ fn election(draft: &mut Draft<'_>, is_strict: bool, notes: &mut Notes) {
     }
 }
 
-/// The first address decides about the family. keepalived never chooses a version by the interval; returns whether it
-/// is 3.
-fn version(draft: &mut Draft<'_>) -> bool {
-    let is_v6 =
-        draft.get("VIP").is_some_and(|vip| vip.split(' ').next().is_some_and(|first| first.contains(':')));
+/// The first address decides about the family, and keepalived ignores those of the other. Returns whether it is IPv6.
+fn family(draft: &mut Draft<'_>, notes: &mut Notes) -> bool {
+    let Some(Value { text, place, .. }) = draft.take("VIP") else { return false };
+    let is_v6 = |line: &str| line.split_whitespace().next().is_some_and(|first| first.contains(':'));
+    for line in text.lines() {
+        if is_v6(line) == is_v6(&text) {
+            draft.append("VIP", line, place, notes);
+        } else {
+            notes.say(place, &[line, IGNORED, "the family of the first address counts"]);
+        }
+    }
+    is_v6(&text)
+}
+
+/// keepalived never chooses a version by the interval; returns whether it is 3.
+fn version(draft: &mut Draft<'_>, is_v6: bool) -> bool {
     let is_v3 = draft.get("VRRP_VERSION") == Some("3");
     if is_v6 {
         draft.take("VRRP_VERSION");
@@ -90,10 +119,7 @@ const SHARED: [(&str, &str); 4] =
 fn track(draft: &mut Draft<'_>, programs: &[Draft<'_>], notes: &mut Notes) {
     for entry in std::mem::take(&mut draft.tracked) {
         let (name, place) = (entry.word(0), entry.place);
-        let Some(program) = programs.iter().rfind(|program| program.name == name) else {
-            notes.say(place, &[name, " is ignored, in keepalived too: there is no such vrrp_script"]);
-            continue;
-        };
+        let Some(program) = tracked(entry, programs, notes) else { continue };
         let Some((variable, value)) = check(program, notes) else { continue };
         let own = (entry.word(1) == "weight").then(|| entry.word(2));
         let weight = own.or(program.get("CHECK_WEIGHT")).unwrap_or("0");
@@ -127,6 +153,23 @@ fn track(draft: &mut Draft<'_>, programs: &[Draft<'_>], notes: &mut Notes) {
     draft.values.retain(|value| !value.text.is_empty());
 }
 
+/// What an entry of a list names.
+fn tracked<'a>(entry: &Directive, programs: &'a [Draft<'a>], notes: &mut Notes) -> Option<&'a Draft<'a>> {
+    let (name, place) = (entry.word(0), entry.place);
+    let found = programs.iter().rfind(|program| program.name == name);
+    match found {
+        None => notes.say(place, &[name, IGNORED, "there is no such vrrp_script"]),
+        Some(program) if program.place.file == place.file && program.place > place => {
+            notes.say(
+                place,
+                &[name, " is new: keepalived ignores it, because what it is stands further down"],
+            );
+        }
+        Some(_) => {}
+    }
+    found
+}
+
 fn share(
     draft: &mut Draft<'_>,
     program: &Draft<'_>,
@@ -141,6 +184,8 @@ fn share(
         draft.set(name, used, place);
     } else if draft.get(name) != Some(used) {
         let why = "all checks of a router share the values of the first";
+        // Without a timeout of its own, a check has its interval for it.
+        let used = if used.is_empty() { "CHECK_INTERVAL" } else { used };
         notes.lost(place, &[name, "=", used].concat(), why);
     }
 }
@@ -162,6 +207,9 @@ fn check(program: &Draft<'_>, notes: &mut Notes) -> Option<(&'static str, String
         return Some((variable, value));
     }
     if text.starts_with('/') && !text.contains(['\'', '"', '`', '$', '|', '&', ';', '<', '>']) {
+        if let Some(user) = program.find("script_user") {
+            other_user(user, notes);
+        }
         notes.say(*place, &[text, IN_CONTAINER, "; SERVICE, CHECK_TCP and CHECK_HTTP need nothing"]);
         return Some(("CHECK_SCRIPT", text.clone()));
     }

@@ -121,7 +121,7 @@ INSTANCE_NAME=VI_1
     let report =
         "k.conf:22: nopreempt has no effect in keepalived with this state, priority or mode; it is left out
 k.conf:25: auth_pass is longer than 8 bytes: the rest has no effect, in keepalived too
-not needed here: router_id script_user enable_script_security
+not needed here: router_id enable_script_security
 ";
     assert_eq!(imported.report, report);
     assert!(!imported.is_lossy);
@@ -129,7 +129,7 @@ not needed here: router_id script_user enable_script_security
 
 #[test]
 fn a_compose_file_has_the_values_quoted() {
-    let text = router("authentication {\nauth_type PASS\nauth_pass 'a$\\\\\"b'\n}");
+    let text = router("authentication {\nauth_type PASS\nauth_pass \"a$\\'b\"\n}\nnotify \"/x \\\"a\"");
     let compose = read(&text).compose();
     // The image of the compose files that are shipped.
     let shipped = include_str!("../../compose/master/docker-compose.yml");
@@ -140,7 +140,8 @@ fn a_compose_file_has_the_values_quoted() {
         "    cap_add: [NET_ADMIN]\n",
         "      # vrrp_instance VI_1 (k.conf:1)\n",
         "      VIP: \"10.0.0.2\"\n",
-        "      AUTH_PASS: \"a$$\\\\\\\"b\"\n",
+        "      AUTH_PASS: \"a$$\\\\'b\"\n",
+        "      # refused: NOTIFY: \"/x \\\"a\"\n",
     ] {
         assert!(compose.contains(line), "{line}{compose}");
     }
@@ -154,7 +155,10 @@ fn what_keepalived_makes_of_priority_and_state_counts() {
         ("priority abc", None, None),
         ("state MASTER", Some("255"), Some("MASTER")),
         ("state MASTER\npriority 101", Some("101"), Some("MASTER")),
-        ("state foo\npriority 254", Some("254"), None),
+        ("state foo\npriority 254", Some("254"), Some("BACKUP")),
+        ("state Master", None, Some("BACKUP")),
+        ("state MASTER\nstate BACKUP\npriority 9", Some("9"), Some("MASTER")),
+        ("state BACKUP\nstate MASTER\npriority 9", Some("9"), Some("MASTER")),
         ("strict_mode\nstate MASTER\npriority 101", Some("101"), Some("BACKUP")),
         ("strict_mode off\nstate MASTER\npriority 101", Some("101"), Some("MASTER")),
     ] {
@@ -203,13 +207,14 @@ fn the_version_is_never_chosen_by_the_interval() {
 #[test]
 fn a_password_counts_as_in_keepalived() {
     let with = |kind: &str, more: &str| {
-        format!("authentication {{\nauth_type {kind}\nauth_pass 'secret #'\n}}\n{more}")
+        format!("authentication {{\nauth_type {kind}\nauth_pass \"secret #\"\n}}\n{more}")
     };
     becomes(&with("PASS", ""), "AUTH_PASS", Some("secret #"));
     becomes(&with("PASS", "version 3"), "AUTH_PASS", None);
     becomes(&with("PASS", "strict_mode"), "AUTH_PASS", None);
     becomes("authentication {\nauth_pass abc\n}", "AUTH_PASS", None);
-    becomes("authentication {\nauth_type PASS\nauth_pass 'ab '\n}", "AUTH_PASS", Some("\"ab \""));
+    becomes("authentication {\nauth_type PASS\nauth_pass \"ab \"\n}", "AUTH_PASS", Some("\"ab \""));
+    becomes("authentication {\nauth_type PASS\nauth_pass 'ab'\n}", "AUTH_PASS", Some("\"'ab'\""));
     // Eight bytes, or the end of the character there: the variable has the same limit.
     becomes("authentication {\nauth_type PASS\nauth_pass 1234567éa\n}", "AUTH_PASS", Some("1234567é"));
     says(&router(&with("AH", "")), "k.conf:8: auth_type AH is lost: vrrp-init refuses it", true);
@@ -218,6 +223,7 @@ fn a_password_counts_as_in_keepalived() {
 #[test]
 fn unicast_and_interfaces() {
     let peers = "unicast_peer {\n10.0.0.11\n10.0.0.12 min_ttl 255\n}";
+    says(&router(peers), "k.conf:9: min_ttl 255 is lost: a peer on the link", true);
     becomes(peers, "UNICAST_PEERS", Some("10.0.0.11, 10.0.0.12"));
     becomes(&format!("{peers}\nmcast_src_ip 10.0.0.1"), "UNICAST_SRC_IP", Some("10.0.0.1"));
     says(&router("mcast_src_ip 10.0.0.1"), "warning: UNICAST_SRC_IP ", false);
@@ -234,11 +240,71 @@ fn an_address_keeps_its_options() {
         "warning: VIP_EXCLUDED 10.1.0.2/24: brd + is ignored",
         false,
     );
-    for option in ["scope link", "peer 10.0.0.9", "use_vmac", "noprefixroute", "foo", "10.1.0.1"] {
+    for option in ["scope link", "peer 10.0.0.9", "use_vmac", "noprefixroute", "foo"] {
         let lines = format!("virtual_ipaddress_excluded {{\n10.1.0.1/24 {option}\n}}");
         says(&router(&lines), "refused: VIP_EXCLUDED=", true);
         becomes(&lines, "VIP_EXCLUDED", None);
     }
+}
+
+/// As keepalived 2.2.7 says for such a file.
+#[test]
+fn an_address_too_many_is_ignored_as_keepalived_does() {
+    let of = |lines: &str| {
+        format!("vrrp_instance V {{\nvirtual_router_id 1\nvirtual_ipaddress {{\n{lines}\n}}\n}}\n")
+    };
+    for (lines, vip, said) in [
+        (
+            "10.0.0.2 10.0.0.3 dev eth0",
+            "10.0.0.2 dev eth0",
+            "k.conf:4: 10.0.0.3 is ignored, in keepalived too: a line",
+        ),
+        ("10.0.0.2/24 brd 10.0.0.255", "10.0.0.2/24 brd 10.0.0.255", "brd 10.0.0.255 is ignored"),
+        ("10.0.0.2\nfd00::2", "10.0.0.2", "k.conf:4: fd00::2 is ignored, in keepalived too: the family"),
+        ("fe80::2\n10.0.0.2", "fe80::2", "k.conf:4: 10.0.0.2 is ignored, in keepalived too: the family"),
+    ] {
+        says(&of(lines), said, false);
+        assert_eq!(value(&read(&of(lines)), "VIP").as_deref(), Some(vip));
+    }
+    let two =
+        of("10.0.0.2\n10.0.0.3\nfd00::2") + &of("10.0.0.4").replace("id 1", "id 2").replace(" V ", " W ");
+    assert_eq!(value(&read(&two), "VRRP_VERSION").as_deref(), Some("2"));
+}
+
+#[test]
+fn a_group_has_more_than_its_members() {
+    let with = |group: &str| format!("vrrp_sync_group G {{\n{group}\n}}\n{}", router(""));
+    let group = "group {\nVI_1\n}\n";
+    assert!(!read(&with(group)).is_lossy);
+    says(
+        &with(&format!("{group}notify_master /x")),
+        "k.conf:5: notify_master /x is lost: write it into each",
+        true,
+    );
+    says(&with("group { a b }\ntrack_script {\nchk\n}"), "k.conf:3: track_script is lost: write it", true);
+}
+
+#[test]
+fn programs_run_as_another_user() {
+    let with = |user: &str, lines: &str| format!("global_defs {{\nscript_user {user}\n}}\n{}", router(lines));
+    says(&with("nobody", "notify /x.sh"), "k.conf:2: the user nobody is lost: use PROGRAM_USER", true);
+    for (user, lines) in [("root", "notify /x.sh root"), ("nobody", "")] {
+        assert!(!read(&with(user, lines)).is_lossy, "{user} {lines}");
+    }
+    says(
+        &router("notify /x.sh nobody"),
+        "k.conf:7: nobody is lost: it names the user; use PROGRAM_USER",
+        true,
+    );
+    let script =
+        "vrrp_script a {\nscript /x.sh\nuser nobody\n}\n".to_owned() + &router("track_script {\na\n}");
+    says(&script, "k.conf:3: the user nobody is lost", true);
+    becomes("notify_master /a\nnotify_master /b", "NOTIFY_MASTER", Some("/a"));
+    says(
+        &router("notify /a\nnotify /b"),
+        "k.conf:8: notify /b is ignored, in keepalived too: it is set already",
+        false,
+    );
 }
 
 #[test]
@@ -255,6 +321,12 @@ fn checks_share_what_they_have() {
     }
     says(&with(&two, "a weight 5\nb"), "the weight of b is lost", true);
     says(&with(&two, "a weight 5 reverse"), "reverse is lost", true);
+    says(&with(&two, "a\nb"), ": CHECK_TIMEOUT=3 is lost: all checks", true);
+    says(&with(&two, "b\na"), ": CHECK_TIMEOUT=CHECK_INTERVAL is lost: all checks", true);
+    let blank = script("a", "script /check.sh \"a b\" c");
+    says(&with(&blank, "a"), "k.conf:2: /check.sh 'a b' c is lost: use SERVICE", true);
+    let late = router("track_script {\na\n}") + &script("a", "script \"killall -0 x\"");
+    says(&late, "k.conf:8: a is new: keepalived ignores it, because what it is stands further down", false);
     says(&with(&two, "a\nc"), "c is ignored, in keepalived too: there is no such vrrp_script", false);
     let odd = script("a", "script pidof nginx\ninterval 0\nfall 2\nweight -5\ntimeout 2");
     let imported = read(&with(&odd, "a"));
@@ -316,7 +388,10 @@ fn what_is_lost_is_named_with_its_place_and_what_to_do() {
         ("vrrp_sync_group G {\ngroup {\nVI_1\nVI_2\n}\n}\n", "k.conf:1: vrrp_sync_group is lost: "),
         ("nonsense 5\n", "k.conf:1: nonsense 5 is lost: vrrp-init does not know this word here"),
         ("@main nonsense\n", "k.conf:1: the line for @main is lost: "),
-        ("$X=\\\n a \\\n b\n", "k.conf:3: b is lost: write what it stands for where it is used"),
+        ("$X=\\\n a \\\n b\n", "k.conf:1: $X= is lost: write what it stands for where it is used"),
+        ("includem gone.conf\n", "k.conf:1: include gone.conf is lost: not found"),
+        ("~SEQ(N,1,3) x $N\n", "k.conf:1: ~SEQ(N,1,3) x $N is lost: write out"),
+        ("vrrp_instance\n{\n}\n", "k.conf:1: vrrp_instance is lost: keepalived ignores one without a name"),
         ("include gone.conf\n", "k.conf:1: include gone.conf is lost: not found"),
         ("vrrp_script a {\nscript \"/check.sh\"\n}\n", "not needed here: "),
     ] {

@@ -214,6 +214,30 @@ fn unicast_from_a_chosen_address() {
     );
 }
 
+#[test]
+fn values_that_keepalived_ignores() {
+    speak_alike(
+        CORRECTED,
+        "vrrp_instance VI_1 {
+    state MASTER
+    state BACKUP
+    interface enp0s3
+    virtual_router_id 51
+    priority 200
+    authentication {
+        auth_type PASS
+        auth_pass 'a\\b\\#c
+    }
+    virtual_ipaddress {
+        10.77.0.100 10.77.0.101
+        fd00::100
+        10.77.0.102 dev enp0s3
+    }
+}
+",
+    );
+}
+
 const ROUTER: &str =
     "vrrp_instance V {\ninterface enp0s3\nvirtual_router_id 51\nvirtual_ipaddress {\n10.77.0.100\n}\n}\n";
 
