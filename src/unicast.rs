@@ -94,6 +94,9 @@ impl Unicast<'_> {
         routes: &[(IpAddr, Option<Route>)],
         source: IpAddr,
     ) -> Option<String> {
+        if routes.is_empty() {
+            return Some(format!("UNICAST_PEERS names no other node, so nobody hears {source}"));
+        }
         if let Some((peer, _)) = routes.iter().find(|(_, route)| route.is_none()) {
             return Some(format!("This host has no route to the unicast peer {peer}"));
         }
@@ -253,6 +256,17 @@ mod tests {
         assert_eq!(with_it, path(&two_on_eth0(), None, &["10.0.0.12"], &routes));
         let alone = path(&two_on_eth0(), None, &["10.0.0.2"], &[]);
         assert_eq!((alone.source, alone.awaits_route), (Some(ip("10.0.0.11")), false), "its subnet decides");
+    }
+
+    #[test]
+    fn a_list_without_another_node_reaches_nobody() {
+        for peers in [&["10.0.0.11"][..], &["10.0.0.2"], &["10.0.0.11", "10.0.0.2"]] {
+            let unfit = path(&two_on_eth0(), None, peers, &[]).unfit.unwrap();
+            assert!(
+                unfit.starts_with("UNICAST_PEERS names no other node, so nobody hears 10.0.0.11"),
+                "{unfit}"
+            );
+        }
     }
 
     #[test]
