@@ -20,7 +20,7 @@ use super::host_addresses::HostAddresses;
 use super::messages::{self, Subject};
 use super::network::Network;
 use super::port::Channel;
-use super::telemetry::Telemetry;
+use super::telemetry::{HERE, Telemetry};
 use crate::config::{RouterConfig, VirtualAddress};
 use crate::health::{Verdict, Weight};
 use crate::ids::{CheckId, RouterId};
@@ -177,7 +177,10 @@ impl Router {
     fn report(&mut self, now: Instant, report: &Report, advert: Option<&Advert>) {
         let subject = subject(&self.config, self.binding.as_ref(), &self.watched, &self.culprits);
         if *report == Report::AddressRestored {
-            messages::log_restored(&subject, self.held.expired_before_renewal());
+            // Another program may remove an address all the time.
+            if self.telemetry.admits(now, "restored", HERE) {
+                messages::log_restored(&subject, self.held.expired_before_renewal());
+            }
         } else {
             self.telemetry.report(now, &subject, &self.instance, report, advert);
         }

@@ -1,7 +1,7 @@
 //! What the log, the status and the metrics report about one router: counters, the last transition, and warnings an
 //! operator should see before the outage. Bounds every message that the network can cause; changes no protocol state.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use log::Level;
@@ -27,6 +27,9 @@ const TWO_MASTERS: &str = "two_masters";
 const ADDRESS_CONFLICT: &str = "address_conflict";
 const OTHER_ADDRESSES: &str = "other_addresses";
 const OTHER_INTERVAL: &str = "other_interval";
+
+/// For topics of this host, which have no peer.
+pub(super) const HERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// The last send error.
 #[derive(Debug)]
@@ -298,8 +301,9 @@ impl Telemetry {
             | Report::Yield
             | Report::Stopping
             | Report::AddressRestored
-            | Report::Drain(_)
-            | Report::Cause { .. } => messages::log_report(subject, report),
+            | Report::Drain(_) => messages::log_report(subject, report),
+            // A link may flap.
+            Report::Cause { cause, .. } => self.log_limited(now, subject, cause.as_str(), report, HERE),
         }
         self.judge_failover(now, subject, instance);
     }

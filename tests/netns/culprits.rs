@@ -7,7 +7,7 @@ use crate::support::pair::START;
 use crate::support::process::{Launch, Running};
 use crate::support::query::{body, command, with_metrics};
 use crate::support::router::{Kind, Node, OURS, Router};
-use crate::support::{seconds, wait_until};
+use crate::support::{millis, seconds, wait_until};
 
 fn json(router: &Router) -> serde_json::Value {
     let status = || command(router, &["status", "--json"]);
@@ -68,6 +68,39 @@ fn an_interface_that_becomes_a_port_of_a_bridge_is_a_fault_until_it_is_none() {
     b.host.batch("link set eth2 up\nlink set eth1 master br0 up\n");
     let tracking = Router::start(Kind::Ours, &b.host, &Node::plain(100).with("TRACK_INTERFACE", "eth1"));
     tracking.run.log.wait_for("Entering BACKUP STATE", START);
+}
+
+/// A broken cable must not fill the log: with both families, each time is six lines.
+#[test]
+fn a_flapping_interface_does_not_fill_the_log() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let router = Router::start(Kind::Ours, &host, &Node::plain(100).with("VIP", "10.77.0.100 fd00::100"));
+    router.run.log.wait_for("(VI_1_v6) Entering BACKUP STATE", START);
+    for _ in 0..20 {
+        host.ip("link set enp0s3 down");
+        host.ip("link set enp0s3 up");
+        std::thread::sleep(millis(50));
+    }
+    router.run.log.wait_for("(VI_1) Entering FAULT STATE", START);
+    let of_causes = ["Another cause of", "Still in"].map(|text| router.run.log.since(0, text).len());
+    assert!((2..=40).contains(&of_causes.iter().sum::<usize>()), "{of_causes:?}");
+}
+
+/// The master keeps it, and says so a few times.
+#[test]
+fn a_program_that_removes_the_address_all_the_time_does_not_fill_the_log() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let router = Router::start(Kind::Ours, &host, &Node::plain(100));
+    router.run.log.wait_for("Entering MASTER STATE", START);
+    for _ in 0..30 {
+        wait_until("it is here", seconds(2), || host.holds(Node::VIP));
+        host.ip("address del 10.77.0.100/32 dev enp0s3");
+    }
+    wait_until("it is here", seconds(2), || host.holds(Node::VIP));
+    let lines = router.run.log.since(0, "Another program removed a virtual address").len();
+    assert!((1..=6).contains(&lines), "{lines}");
 }
 
 #[test]
