@@ -364,6 +364,10 @@ impl Texts<'_> {
 pub(super) fn content(read: io::Result<Vec<u8>>) -> Value<String> {
     let bytes = read.map_err(|error| format!("cannot be read: {error}"))?;
     let mut text = String::from_utf8(bytes).map_err(|_| "names a file that is not UTF-8 text")?;
+    if let Some(rest) = text.strip_prefix('\u{feff}') {
+        // Editors for Windows begin a file with it.
+        text = rest.to_owned();
+    }
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {

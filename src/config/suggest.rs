@@ -66,10 +66,13 @@ fn names_a_setting(name: &str) -> bool {
     !derived && upper.split('_').any(|word| WORDS.split(' ').any(|known| known == word))
 }
 
-/// `VIP_2` as `VIP` and 2.
+/// `VIP_2`, or `VIP2` by mistake, as `VIP` and 2.
 fn without_number(name: &str) -> (&str, Option<u16>) {
-    let number = name.rsplit_once('_').and_then(|(base, digits)| Some((base, integer(digits)?)));
-    number.map_or((name, None), |(base, number)| (base, Some(number)))
+    let base = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    match integer(&name[base.len()..]) {
+        Some(number) => (base.strip_suffix('_').unwrap_or(base), Some(number)),
+        None => (name, None),
+    }
 }
 
 /// The edit distance at which a name still points to `known`. Short names have too many neighbors: STAGE and STATS are
@@ -133,6 +136,8 @@ mod tests {
             ("PRIORTY_2", "PRIORITY_2"),
             ("PRIORTY_2_FILE", "PRIORITY_2_FILE"),
             ("AUTH_PASS_FILE_2", "AUTH_PASS_2_FILE"),
+            ("VIP2", "VIP_2"),
+            ("PRIORITY2_FILE", "PRIORITY_2_FILE"),
             ("VIP_1", "VIP"),
             ("VIP_0", "VIP"),
             ("VIP_02", "VIP_2"),
