@@ -143,6 +143,9 @@ fn interface(router: &RouterConfig, facts: &Facts, found: &mut Findings) {
     if let Some(text) = interfaces.as_port(link) {
         return found.add(Level::Warn, true, text);
     }
+    if link.loopback {
+        found.add(Level::Warn, false, format!("interface {name} reaches no other host: correct INTERFACE"));
+    }
     source(router, link, &how, facts, found);
     other_interfaces(router, interfaces, found);
     for vip in &router.addresses {
@@ -252,11 +255,19 @@ fn already_here(
     found: &mut Findings,
 ) {
     let (address, device) = (vip.address, vip.device.as_deref().unwrap_or(&link.name));
+    let is_owner = router.protocol.priority == Priority::OWNER;
+    if is_owner && interfaces.unmarked(address).next().is_none() {
+        let text = format!(
+            "PRIORITY=255 is for the host whose own address {address} is, and this one does not have it: a router of 255 \
+             becomes master as soon as it starts, whoever is; use 1 to 254"
+        );
+        found.add(Level::Warn, false, text);
+    }
     for present in interfaces.addresses().iter().filter(|present| present.address == address) {
         let on = interfaces.link(present.index).map_or("another interface", |link| &link.name);
         if present.mark == Some(MARK) {
             found.add(Level::Info, true, format!("{address} is on {on}, added by vrrp-init"));
-        } else if router.protocol.priority != Priority::OWNER {
+        } else if !is_owner {
             let is_device = interfaces.named(device).is_some_and(|device| device.index == present.index);
             let text = if is_device && !interfaces.is_hosts_own(present, link.index) {
                 format!(

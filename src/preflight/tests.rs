@@ -81,6 +81,7 @@ fn an_interface_that_is_missing_down_or_without_address_is_a_warning() {
     let on = |name| found(&[("INTERFACE", name)], &machine(&[]));
     assert_eq!(on("eth9"), ["warn interface eth9 does not exist: the daemon waits for it"]);
     assert_eq!(on("eth1"), ["warn interface eth1 is down or has no carrier: the daemon waits for it"]);
+    assert_eq!(on("lo")[0], "warn interface lo reaches no other host: correct INTERFACE");
     let far = [("INTERFACE", "auto"), ("VIP", "192.0.2.2")];
     assert_eq!(
         found(&far, &machine(&[])),
@@ -135,6 +136,13 @@ fn an_address_that_is_already_here_is_distinguished_from_one_of_ours() {
         );
     }
     assert_eq!(found(&[("PRIORITY", "255")], &fixed), [UP]);
+    for without in [&[][..], &[address(2, "10.0.0.2/32", Some(MARK))]] {
+        let owner = found(&[("PRIORITY", "255")], &machine(without));
+        assert!(
+            owner[1].starts_with("warn PRIORITY=255 is for the host whose own address 10.0.0.2 is"),
+            "{owner:?}"
+        );
+    }
     let answered =
         Facts { neighbors: vec![([10, 0, 0, 2].into(), "02:00:00:00:00:01".into())], ..machine(&[]) };
     assert_eq!(
@@ -313,12 +321,13 @@ fn a_weight_is_explained_with_the_priorities_of_this_node() {
 
 #[test]
 fn a_warning_of_the_configuration_is_not_repeated() {
-    let count = |vars: &[(&str, &str)]| {
+    let count = |vars: &[(&str, &str)], here: &[Address]| {
         let all = [&[("SERVICE", "haproxy"), ("CHECK_WEIGHT", "2")], vars].concat();
-        found(&all, &machine(&[])).len()
+        found(&all, &machine(here)).len()
     };
-    assert_eq!((count(&[("PRIORITY", "255")]), count(&[("PREEMPT", "false")])), (1, 1));
-    assert_eq!(count(&[]), 2);
+    let owned = [address(2, "10.0.0.2/24", None)];
+    assert_eq!((count(&[("PRIORITY", "255")], &owned), count(&[("PREEMPT", "false")], &[])), (1, 1));
+    assert_eq!(count(&[], &[]), 2);
 }
 
 #[test]

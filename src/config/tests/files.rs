@@ -22,7 +22,9 @@ fn only_our_own_variables_must_be_utf8() {
 
 #[test]
 fn any_value_may_come_from_a_file() {
-    for (content, priority) in [("200", 200), ("200\n", 200), ("200\r\n", 200), ("\u{feff}200\r\n", 200), ("", 100), ("\n", 100)] {
+    for (content, priority) in
+        [("200", 200), ("200\n", 200), ("200\r\n", 200), ("\u{feff}200\r\n", 200), ("", 100), ("\n", 100)]
+    {
         let router = router(with_file(&[("PRIORITY_FILE", "/run/value")], Ok(content.as_bytes())));
         assert_eq!(router.protocol.priority.octet(), priority, "{content:?}");
     }
