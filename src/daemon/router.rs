@@ -169,7 +169,13 @@ impl Router {
             Action::Send(advert) => self.send(id, network, &advert),
             Action::Announce => self.announce(now, network),
             Action::Solicit => self.solicit(network),
-            Action::Report(report) => self.report(now, &report, advert),
+            Action::Report(report) => {
+                self.report(now, &report, advert);
+                if matches!(report, Report::Transition { .. }) {
+                    // What is in the wrong place depends on the state.
+                    self.update_host_addresses(network);
+                }
+            }
         }
         Performed::Done
     }

@@ -357,6 +357,8 @@ fn an_address_put_on_the_backup_by_hand_is_the_hosts_and_survives_a_turn_as_mast
     pair.a.run.kill();
     pair.b.run.log.wait_for_after(marks[1], "Entering MASTER STATE", seconds(6));
     assert_eq!(command(&pair.b, &["healthcheck"]).0, 0);
+    let (_, status) = command(&pair.b, &["status"]);
+    assert!(!status.contains("although this router is"), "a master may have it: {status}");
     stop(&mut pair.b);
     assert!(shown(&host, "10.77.0.100/24").contains("valid_lft forever"), "{}", shown(&host, "10.77.0.100"));
 }
