@@ -52,6 +52,8 @@ pub(crate) struct Server {
     /// The error of opening each listener has been reported.
     error_reported: [bool; ENDPOINTS.len()],
     retry_at: Option<Instant>,
+    /// When it was last looked whether the sockets still have their paths.
+    looked_at: Instant,
     /// The listeners that are not watched, because no connection can be accepted.
     paused: [bool; ENDPOINTS.len()],
     /// When they are watched again; `None` while none is paused.
@@ -73,6 +75,7 @@ impl Server {
             listeners: [const { None }; ENDPOINTS.len()],
             error_reported: [false; ENDPOINTS.len()],
             retry_at: Some(Instant::START),
+            looked_at: Instant::START,
             paused: [false; ENDPOINTS.len()],
             resume_at: None,
             connections: vec![],
@@ -103,7 +106,22 @@ impl Server {
         if self.resume_at.take_if(|at| *at <= now).is_some() {
             self.resume(now, poller);
         }
+        self.drop_lost(now);
         if self.retry_at.is_some_and(|at| at <= now) { self.open(now, poller) } else { vec![] }
+    }
+
+    /// Has a socket opened again whose path was removed, as by what cleans /run: nobody can connect to it any more. Nothing
+    /// reports that, and it is no reason to wake up.
+    fn drop_lost(&mut self, now: Instant) {
+        if now.since(self.looked_at) < RETRY_INTERVAL {
+            return;
+        }
+        self.looked_at = now;
+        for listener in &mut self.listeners {
+            if listener.take_if(|listener| listener.is_lost()).is_some() {
+                self.retry_at = Some(now);
+            }
+        }
     }
 
     fn open(&mut self, now: Instant, poller: &Poller) -> Vec<Error> {

@@ -81,6 +81,12 @@ impl Listener {
         Error::doing("listen at", at)
     }
 
+    /// Whether its path was removed.
+    pub fn is_lost(&self) -> bool {
+        let found = |path: &PathBuf| fs::symlink_metadata(path);
+        self.path.as_ref().is_some_and(|path| found(path).is_err_and(|e| e.kind() == ErrorKind::NotFound))
+    }
+
     /// Accepts the next connection; `None` if none is waiting.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use crate::support::lab::{Host, Lab};
 use crate::support::many::Many;
 use crate::support::pair::{Pair, START};
 use crate::support::process::{Launch, Running, children_of};
-use crate::support::query::{body, command, connect, get, page, with_metrics};
+use crate::support::query::{body, command, command_in_its_environment, connect, get, page, with_metrics};
 use crate::support::router::{Kind, Node, OURS, Router};
 use crate::support::service::Haproxy;
 use crate::support::{millis, seconds, wait_until};
@@ -425,6 +425,23 @@ fn a_socket_that_cannot_be_opened_is_logged_once_and_stops_nothing() {
     router.run.log.wait_for("cannot listen at 192.0.2.1:9165", seconds(1));
     router.wait_master(0, START);
     assert_eq!(router.run.log.since(0, "cannot listen at").len(), 2);
+}
+
+/// As by a program that cleans /run.
+#[test]
+fn a_socket_whose_path_was_removed_is_opened_again() {
+    let lab = Lab::new();
+    let host = lab.host("a", 1);
+    let socket = host.file("removed.sock");
+    let router = Router::start(Kind::Ours, &host, &Node::plain(200).with("STATUS_SOCKET", &socket));
+    router.wait_master(0, START);
+    let answers =
+        || [&["status"][..], &["healthcheck"]].map(|words| command_in_its_environment(&router, words).0);
+    assert_eq!(answers(), [0, 0]);
+    fs::remove_file(&socket).unwrap();
+    fs::remove_file(socket.with_extension("sock.health")).unwrap();
+    assert_eq!(answers(), [1, 1]);
+    wait_until("both answer again", seconds(15), || answers() == [0, 0]);
 }
 
 #[test]
