@@ -13,7 +13,7 @@ use crate::config::{GuardChoice, RouterConfig};
 use crate::sys::Error;
 use crate::sys::limits::Descriptors;
 use crate::sys::netlink::Assignment;
-use crate::sys::nftables::{Damage, Guard, Job, Monitor, Worker, is_gone, name};
+use crate::sys::nftables::{Damage, Guard, Job, Monitor, TWIN, Worker, is_gone, name};
 use crate::time::Instant;
 use crate::token::{Poller, Token};
 use crate::vrrp::Family;
@@ -31,6 +31,13 @@ pub(super) struct GuardState {
     pub(super) kind: GuardKind,
     /// Why there is none, or why it is not in use.
     pub(super) why: Option<String>,
+}
+
+impl GuardState {
+    /// Two processes with the same addresses do not hear each other, and both may be master. Only the second one knows.
+    pub(super) fn twin(&self) -> Option<&str> {
+        self.why.as_deref().filter(|why| why.ends_with(TWIN)).map(|_| &TWIN[2..])
+    }
 }
 
 /// What silences this host when the process dies.
@@ -289,6 +296,7 @@ impl AddressGuard {
     fn log(&self) {
         for kind in [GuardKind::Nft, GuardKind::None] {
             let states = || self.states.iter().filter(|(_, state)| state.kind == kind);
+            let twin = states().any(|(_, state)| state.twin().is_some());
             let families = join(states().map(|(family, _)| family), " and ");
             match states().next().map(|(_, state)| &state.why) {
                 None => {}
@@ -297,7 +305,8 @@ impl AddressGuard {
                     "Address guard for {families}: if vrrp-init dies, nf_tables silences this host for the virtual addresses"
                 ),
                 Some(Some(why)) => {
-                    let level = if self.choice == GuardChoice::Nft { Level::Warn } else { Level::Info };
+                    let level =
+                        if twin || self.choice == GuardChoice::Nft { Level::Warn } else { Level::Info };
                     log::log!(level, event = "guard"; "No address guard for {families}: {why}");
                 }
             }

@@ -268,7 +268,7 @@ fn router_status(router: &Router, now: Instant, network: &Network, present: &Pre
         dropped: dropped(telemetry.drops()),
         failover_possible: telemetry.failover_possible(role).filter(|_| !instance.is_drained()),
         drain: RouterDrain::default(),
-        warnings: router.warnings(now),
+        warnings: warnings(router, network, now),
     }
 }
 
@@ -291,6 +291,13 @@ fn master(router: &Router, source: Option<IpAddr>, now: Instant) -> Option<PeerS
 fn guard(router: &Router, network: &Network) -> GuardStatus {
     let GuardState { kind, why } = network.guard().state(router.config());
     GuardStatus { kind: kind.as_str(), why }
+}
+
+fn warnings(router: &Router, network: &Network, now: Instant) -> Vec<String> {
+    let mut warnings = router.warnings(now);
+    let guard = network.guard().state(router.config());
+    warnings.extend(guard.twin().map(|twin| format!("{twin}: stop one of the two")));
+    warnings
 }
 
 /// The causes of FAULT but one as half sentences. That an interface has no address goes without saying if there is none.

@@ -338,7 +338,9 @@ fn a_refused_guard_is_reported_and_everything_else_works() {
     let (client, host) = (asker(&lab), lab.host("a", 1));
     // The first address is the name of the guard.
     let first = start(&host, &quick());
-    let node = Node { vrid: 52, ..quick() }.with("VIP", format!("{VIP} dev eth9, 10.77.0.101"));
+    let node = Node { vrid: 52, ..quick() }
+        .with("VIP", format!("{VIP} dev eth9, 10.77.0.101"))
+        .with("ADDRESS_GUARD", "auto");
     host.ip("link add eth9 type veth peer name eth9p");
     host.ip("link set eth9p up");
     host.ip("link set eth9 up");
@@ -348,6 +350,9 @@ fn a_refused_guard_is_reported_and_everything_else_works() {
     second.run.log.wait_for(&format!("warning: No address guard for IPv4: {why}"), seconds(1));
     let (_, text) = command(&second, &["status"]);
     assert!(text.contains(&format!("  guard:     none: {why}\n")), "{text}");
+    let twin =
+        "  warning:   another vrrp-init on this host has the same first address: stop one of the two\n";
+    assert!(text.contains(twin) && text.lines().next().unwrap().contains("1 warning"), "{text}");
     let (_, json) = command(&second, &["status", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["routers"][0]["guard"], serde_json::json!({ "kind": "none", "why": why }));

@@ -217,13 +217,16 @@ fn of<T>(
     items.filter(move |item| Family::of(address(item)) == family)
 }
 
+/// The end of the error if another process has a guard of that name.
+pub const TWIN: &str = "; another vrrp-init on this host has the same first address";
+
 /// The error of a refused transaction, with what the operator can do.
 fn error(doing: &'static str, Refusal { kind, source }: Refusal) -> Error {
     let errno = source.raw_os_error().map(Errno::from_raw);
     let why = match (errno, kind == Kind::NewTable.message_type()) {
         (Some(Errno::EOPNOTSUPP | Errno::EINVAL), true) => "; it needs Linux 5.12",
         (Some(Errno::EOPNOTSUPP), false) => "; this kernel has no nf_tables",
-        (Some(Errno::EPERM), true) => "; another vrrp-init on this host has the same first address",
+        (Some(Errno::EPERM), true) => TWIN,
         (Some(Errno::EPERM), false) => "; the container needs the capability NET_ADMIN",
         (Some(Errno::ENOENT | Errno::EAFNOSUPPORT), _) => {
             "; this kernel's nf_tables lacks the family arp or ip6"
