@@ -18,6 +18,14 @@ pub(crate) fn json(text: &str) -> String {
     escaped(text, is_safe, |c, out| _ = write!(out, "\\u{:04x}", u32::from(c)))
 }
 
+/// A text of at most so many characters.
+pub(crate) fn shortened(text: String, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}
+
 fn rust(c: char, out: &mut String) {
     out.extend(c.escape_default());
 }

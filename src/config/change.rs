@@ -18,12 +18,3 @@ impl fmt::Display for Change {
         if from == to { write!(f, "{name} (value not shown)") } else { write!(f, "{name} {from} -> {to}") }
     }
 }
-
-/// A text of at most so many characters, since a list of addresses may be long.
-pub(super) fn shortened(text: String) -> String {
-    const LONGEST: usize = 80;
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text,
-    }
-}

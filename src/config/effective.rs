@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::change::{Change, shortened};
+use super::change::Change;
 use super::model::{Config, default_name};
 use super::raw_value::{Effective, RawSets, RawValue};
 use super::variables::{
@@ -12,6 +12,9 @@ use super::variables::{
 };
 use crate::printable;
 use crate::vrrp::{Lease, Settings, Version};
+
+/// Characters of a value in a [`Change`]: a list of addresses may be long.
+const LONGEST: usize = 80;
 
 /// The effective value of one variable. Displayed by the command `check`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +71,9 @@ impl EffectiveTexts {
                 let name = full_name(name, number);
                 if !changed.iter().any(|change| change.name == name) {
                     let shown = |text: Option<EffectiveText<'_>>| match text {
-                        Some(text) if text.text.is_some() => shortened(text.setting(number).value),
+                        Some(text) if text.text.is_some() => {
+                            printable::shortened(text.setting(number).value, LONGEST)
+                        }
                         Some(_) | None => "unset".into(),
                     };
                     changed.push(Change { name, from: shown(from), to: shown(to) });

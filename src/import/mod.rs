@@ -159,10 +159,10 @@ fn judge(routers: &mut [Router], notes: &mut Notes) {
         }
         let value = problem.value.unwrap_or_default();
         notes.is_lossy = true;
-        notes.judged(&["refused: ", &problem.variable, "=", &value, " ", &problem.why, "\n"]);
+        notes.judged(&["refused: ", &problem.variable, "=", &value, " ", &problem.why]);
     }
     for warning in warnings {
-        notes.judged(&["warning: ", &warning.variable, " ", &warning.why, "\n"]);
+        notes.judged(&["warning: ", &warning.variable, " ", &warning.why]);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What has to be said about a keepalived.conf beside its variables: each line with its place in a file. Knows no
 //! directive.
 
-use crate::sorted;
+use crate::{printable, sorted};
 
 /// A line of a file, by the number of the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +26,8 @@ pub(super) struct Notes {
 
 /// More lines than these would only hide the others.
 const MOST: usize = 200;
+/// Characters of a line: a word of the file may have a million.
+const LONGEST: usize = 300;
 
 impl Notes {
     /// A directive that no variable can express.
@@ -37,7 +39,7 @@ impl Notes {
     /// Something that needs no action, such as what keepalived itself ignores. Several routers share global_defs and
     /// checks, so each line is kept once, in the order of the files.
     pub(super) fn say(&mut self, place: Place, parts: &[&str]) {
-        sorted::insert(&mut self.said, (place, parts.concat()));
+        sorted::insert(&mut self.said, (place, printable::shortened(parts.concat(), LONGEST)));
         if self.said.len() > MOST {
             self.said.pop();
             self.unsaid += 1;
@@ -48,14 +50,14 @@ impl Notes {
     pub(super) fn judged(&mut self, parts: &[&str]) {
         // A router has few variables, but there may be many routers.
         if self.judged.len() < MOST {
-            self.judged.push(parts.concat());
+            self.judged.push(printable::shortened(parts.concat(), LONGEST) + "\n");
         }
     }
 
     /// A directive that changes nothing here.
     pub(super) fn unneeded(&mut self, word: &str) {
         if self.unneeded.len() < MOST && !self.unneeded.iter().any(|known| known == word) {
-            self.unneeded.push(word.to_owned());
+            self.unneeded.push(printable::shortened(word.to_owned(), LONGEST));
         }
     }
 

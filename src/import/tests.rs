@@ -486,6 +486,16 @@ fn a_long_report_is_cut() {
     assert!(report.ends_with("and 800 more\n"), "{report}");
 }
 
+#[test]
+fn a_long_word_is_cut_in_the_report() {
+    let long = "x".repeat(1_000_000);
+    for line in [&long, &format!("virtual_router_id {long}"), &format!("vrrp_script {long} {{ weight 1 }}")] {
+        let report = read(&(router("") + line + "\n" + &router(line))).report;
+        let longest = report.lines().map(str::len).max().unwrap();
+        assert!((200..500).contains(&longest), "{longest}");
+    }
+}
+
 /// A directive leads to every variable of a router, or none could.
 #[test]
 fn the_table_leads_to_the_variables() {
