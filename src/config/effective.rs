@@ -10,7 +10,7 @@ use super::raw_value::{Effective, RawSets, RawValue};
 use super::variables::{
     COMPAT, Default, INSTANCE_NAME, Scope, VARIABLES, VIP, VIP_LEASE, VRRP_VERSION, Variable, full_name,
 };
-use crate::printable;
+use crate::printable::{self, shortened};
 use crate::vrrp::{Lease, Settings, Version};
 
 /// Characters of a value in a [`Change`]: a list of addresses may be long.
@@ -71,9 +71,7 @@ impl EffectiveTexts {
                 let name = full_name(name, number);
                 if !changed.iter().any(|change| change.name == name) {
                     let shown = |text: Option<EffectiveText<'_>>| match text {
-                        Some(text) if text.text.is_some() => {
-                            printable::shortened(text.setting(number).value, LONGEST)
-                        }
+                        Some(text) if text.text.is_some() => shortened(text.setting(number).value, LONGEST),
                         Some(_) | None => "unset".into(),
                     };
                     changed.push(Change { name, from: shown(from), to: shown(to) });

@@ -19,7 +19,7 @@ const ALLOWED: [(&str, &[&str]); 19] = [
     ("src/health", &["vrrp"]),
     ("src/drain", &["time"]),
     ("src/config", &["vrrp", "health", "config", "printable"]),
-    ("src/import", &["import", "config", "sorted", "vrrp::Password"]),
+    ("src/import", &["import", "config", "printable", "sorted", "vrrp::Password"]),
     // The edges know the protocol's constants but not its state.
     ("src/sys", &["sys", "time", "vrrp::Family", "vrrp::GROUP_V", "vrrp::PROTOCOL", "vrrp::TTL"]),
     ("src/logger", &["config", "printable", "sys::poller", "time"]),
