@@ -28,8 +28,8 @@ enum QueryError {
     Off,
     #[error("no daemon answers at {}: {source}; is vrrp-init running in this container, with this STATUS_SOCKET?", .path.display())]
     NoAnswer { path: PathBuf, source: io::Error },
-    #[error("the daemon at {} did not answer within {} s: {source}", .path.display(), TIMEOUT.as_secs())]
-    TimedOut { path: PathBuf, source: io::Error },
+    #[error("the daemon at {} did not answer within {} s: it hangs, or is stopped, as by docker pause", .path.display(), TIMEOUT.as_secs())]
+    TimedOut { path: PathBuf },
     #[error("the answer from {} is incomplete", .path.display())]
     Incomplete { path: PathBuf },
 }
@@ -170,21 +170,20 @@ fn ask(path: PathBuf, part: Part) -> Result<Document, QueryError> {
 
 fn read(path: &Path) -> Result<Vec<u8>, QueryError> {
     let no_answer = |source| QueryError::NoAnswer { path: path.to_owned(), source };
-    let timed_out = |source| QueryError::TimedOut { path: path.to_owned(), source };
+    let unanswered = |e: io::Error| {
+        let is_time_out = e.kind() == io::ErrorKind::WouldBlock;
+        if is_time_out { QueryError::TimedOut { path: path.to_owned() } } else { no_answer(e) }
+    };
     let address = SockAddr::unix(path).map_err(no_answer)?;
     let mut stream = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(no_answer)?;
     // Connecting can block as well, if earlier clients fill the queue of a daemon that hangs.
     for limit in [Socket::set_write_timeout, Socket::set_read_timeout] {
         limit(&stream, Some(TIMEOUT)).map_err(no_answer)?;
     }
-    stream.connect(&address).map_err(|e| if is_time_out(&e) { timed_out(e) } else { no_answer(e) })?;
+    stream.connect(&address).map_err(unanswered)?;
     let mut octets = vec![];
-    stream.read_to_end(&mut octets).map_err(timed_out)?;
+    stream.read_to_end(&mut octets).map_err(unanswered)?;
     Ok(octets)
-}
-
-fn is_time_out(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::config::{GuardChoice, RouterConfig};
 use crate::sys::Error;
 use crate::sys::limits::Descriptors;
 use crate::sys::netlink::Assignment;
-use crate::sys::nftables::{Damage, Guard, Job, Monitor, TWIN, Worker, is_gone, name};
+use crate::sys::nftables::{Damage, Guard, Job, Monitor, Worker, is_gone, is_taken, name};
 use crate::time::Instant;
 use crate::token::{Poller, Token};
 use crate::vrrp::Family;
@@ -31,13 +31,6 @@ pub(super) struct GuardState {
     pub(super) kind: GuardKind,
     /// Why there is none, or why it is not in use.
     pub(super) why: Option<String>,
-}
-
-impl GuardState {
-    /// Two processes with the same addresses do not hear each other, and both may be master. Only the second one knows.
-    pub(super) fn twin(&self) -> Option<&str> {
-        self.why.as_deref().filter(|why| why.ends_with(TWIN)).map(|_| &TWIN[2..])
-    }
 }
 
 /// What silences this host when the process dies.
@@ -75,6 +68,9 @@ pub(super) struct AddressGuard {
     /// What the present job repairs.
     repairing: Option<Damage>,
     repaired_at: Option<Instant>,
+    /// Another vrrp-init on this host has a guard for the same first address. The two do not hear each other, and both may
+    /// be master. Only the second one knows.
+    is_taken: bool,
     /// Of the families in use.
     states: Vec<(Family, GuardState)>,
     addresses: GuardedAddresses,
@@ -98,6 +94,7 @@ impl AddressGuard {
             damage: None,
             repairing: None,
             repaired_at: None,
+            is_taken: false,
             states: vec![],
             addresses: GuardedAddresses::default(),
             logged_at: [None; 2],
@@ -169,7 +166,7 @@ impl AddressGuard {
         };
         match create() {
             Ok((monitor, worker)) => (self.monitor, self.nft) = (monitor, Some(worker)),
-            Err::<_, Error>(e) => self.set(GuardKind::None, Some(&e.to_string())),
+            Err::<_, Error>(e) => self.refused(&e),
         }
     }
 
@@ -178,6 +175,11 @@ impl AddressGuard {
         if let Some(worker) = &self.nft {
             worker.end();
         }
+    }
+
+    /// Whether another vrrp-init on this host has a guard for the same first address.
+    pub(super) fn is_taken(&self) -> bool {
+        self.is_taken
     }
 
     /// Whether this host would be silent for every address of this family of a router with fast takeover.
@@ -266,7 +268,7 @@ impl AddressGuard {
         let before = self.states.clone();
         match result {
             Ok(()) => self.set(GuardKind::Nft, None),
-            Err(error) => self.set(GuardKind::None, Some(&error.to_string())),
+            Err(error) => self.refused(error),
         }
         if self.states != before {
             self.log();
@@ -285,6 +287,11 @@ impl AddressGuard {
         }
     }
 
+    fn refused(&mut self, error: &Error) {
+        self.is_taken = is_taken(error);
+        self.set(GuardKind::None, Some(&error.to_string()));
+    }
+
     /// Changes the state of the families that are to be guarded.
     fn set(&mut self, kind: GuardKind, why: Option<&str>) {
         let guarded = self.states.iter_mut().filter(|(family, _)| self.addresses.has(*family));
@@ -296,7 +303,6 @@ impl AddressGuard {
     fn log(&self) {
         for kind in [GuardKind::Nft, GuardKind::None] {
             let states = || self.states.iter().filter(|(_, state)| state.kind == kind);
-            let twin = states().any(|(_, state)| state.twin().is_some());
             let families = join(states().map(|(family, _)| family), " and ");
             match states().next().map(|(_, state)| &state.why) {
                 None => {}
@@ -305,8 +311,8 @@ impl AddressGuard {
                     "Address guard for {families}: if vrrp-init dies, nf_tables silences this host for the virtual addresses"
                 ),
                 Some(Some(why)) => {
-                    let level =
-                        if twin || self.choice == GuardChoice::Nft { Level::Warn } else { Level::Info };
+                    let is_asked_for = self.choice == GuardChoice::Nft;
+                    let level = if self.is_taken || is_asked_for { Level::Warn } else { Level::Info };
                     log::log!(level, event = "guard"; "No address guard for {families}: {why}");
                 }
             }

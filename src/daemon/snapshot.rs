@@ -295,8 +295,10 @@ fn guard(router: &Router, network: &Network) -> GuardStatus {
 
 fn warnings(router: &Router, network: &Network, now: Instant) -> Vec<String> {
     let mut warnings = router.warnings(now);
-    let guard = network.guard().state(router.config());
-    warnings.extend(guard.twin().map(|twin| format!("{twin}: stop one of the two")));
+    if network.guard().is_taken() {
+        warnings
+            .push("another vrrp-init on this host has the same first address: stop one of the two".into());
+    }
     warnings
 }
 

@@ -11,6 +11,7 @@ use crate::vrrp::Role;
 
 /// So many failed targets of a check are named.
 const NAMED: usize = 3;
+const IS: [&str; 2] = ["is", "are"];
 
 /// What one router knows, of which [`judge`] makes the verdict.
 #[derive(Clone, Debug)]
@@ -147,9 +148,9 @@ impl Facts<'_> {
         };
         if self.state == Role::Master {
             let text = format!(
-                "MASTER without a working {} for {down}, and nobody better is heard: {} does not answer",
+                "MASTER without a working {} for {down}, and nobody better is heard: {} not answer",
                 listed(&failed(check)),
-                self.addresses
+                self.addresses(["does", "do"])
             );
             return Some(Serving::trouble(false, "no_service", text));
         }
@@ -192,10 +193,10 @@ impl Facts<'_> {
         let works = self.check.map(named);
         match (self.state, works) {
             (Role::Master, Some(works)) => {
-                Serving::quiet(true, "serving", format!("{} is served here by {works}", self.addresses))
+                Serving::quiet(true, "serving", format!("{} served here by {works}", self.addresses(IS)))
             }
             (Role::Master, None) => {
-                Serving::quiet(true, "serving", format!("{} is here; no check is set", self.addresses))
+                Serving::quiet(true, "serving", format!("{} here; no check is set", self.addresses(IS)))
             }
             (Role::Init | Role::Backup | Role::Fault, _) if self.master.is_none() => {
                 Serving::quiet(false, "waiting", self.elsewhere())
@@ -209,6 +210,11 @@ impl Facts<'_> {
                 Serving::quiet(true, "standby", self.elsewhere())
             }
         }
+    }
+
+    /// The addresses with the form of a verb for one or for several.
+    fn addresses(&self, [one, several]: [&str; 2]) -> String {
+        format!("{} {}", self.addresses, if self.addresses.contains(' ') { several } else { one })
     }
 
     fn elsewhere(&self) -> String {

@@ -225,7 +225,7 @@ fn priority(router: &RouterStatus) -> String {
 /// What the router does `within` that time if nothing happens before.
 fn next(state: Role, within: &str) -> String {
     match state {
-        Role::Init | Role::Fault => format!("retries the virtual addresses in {within}"),
+        Role::Init | Role::Fault => format!("tries again in {within}"),
         Role::Backup => format!("takes over in {within} unless it hears a master to follow"),
         Role::Master => format!("advert, announcement or lease renewal in {within}"),
     }

@@ -179,6 +179,10 @@ fn a_master_takes_less_than_a_megabyte_and_loads_no_code_that_it_seldom_runs() {
     let lan = Lan::new();
     let host = lan.namespace("memory", "eth0", "10.0.0.11/24");
     let socket = image.directory.join("socket").display().to_string();
+    let service = image.directory.join("watched-service");
+    fs::copy("/bin/sleep", &service).expect("a copy with a name of its own");
+    let service = program(&service.display().to_string()).arg("600").spawn().expect("sleep runs");
+    let _service = Killed(service);
     let mut daemon = host.program(&image.binary().display().to_string());
     daemon.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     daemon.envs([
@@ -186,6 +190,7 @@ fn a_master_takes_less_than_a_megabyte_and_loads_no_code_that_it_seldom_runs() {
         ("VIRTUAL_ROUTER", "51"),
         ("INTERFACE", "eth0"),
         ("STATUS_SOCKET", socket.as_str()),
+        ("SERVICE", "watched-service"),
     ]);
     let daemon = Killed(daemon.spawn().expect("nsenter runs"));
     wait_for("it becomes master", Duration::from_secs(20), || {

@@ -52,6 +52,8 @@ fn where_all_is_well_the_verdict_says_who_serves() {
     let text = "10.0.0.2 is served here by haproxy";
     assert(&with(Role::Master, None), Some(true), false, "serving", text);
     assert(&facts(Role::Master, None), Some(true), false, "serving", "10.0.0.2 is here; no check is set");
+    let both = Facts { addresses: "10.0.0.2 10.0.0.3", ..facts(Role::Master, None) };
+    assert(&both, Some(true), false, "serving", "10.0.0.2 10.0.0.3 are here; no check is set");
     let text = "10.0.0.12 is master; the check of haproxy passes here";
     assert(&with(Role::Backup, OTHER), Some(true), false, "standby", text);
     assert(&facts(Role::Backup, OTHER), Some(true), false, "standby", "10.0.0.12 is master");

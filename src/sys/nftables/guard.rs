@@ -209,6 +209,11 @@ pub fn is_gone(error: &Error) -> bool {
     error.source.kind() == io::ErrorKind::NotFound
 }
 
+/// Whether another process has a guard of that name.
+pub fn is_taken(error: &Error) -> bool {
+    error.source.kind() == io::ErrorKind::ResourceBusy
+}
+
 fn of<T>(
     family: Family,
     items: impl Iterator<Item = T>,
@@ -217,23 +222,23 @@ fn of<T>(
     items.filter(move |item| Family::of(address(item)) == family)
 }
 
-/// The end of the error if another process has a guard of that name.
-pub const TWIN: &str = "; another vrrp-init on this host has the same first address";
-
 /// The error of a refused transaction, with what the operator can do.
 fn error(doing: &'static str, Refusal { kind, source }: Refusal) -> Error {
     let errno = source.raw_os_error().map(Errno::from_raw);
-    let why = match (errno, kind == Kind::NewTable.message_type()) {
+    let is_first = kind == Kind::NewTable.message_type();
+    let why = match (errno, is_first) {
         (Some(Errno::EOPNOTSUPP | Errno::EINVAL), true) => "; it needs Linux 5.12",
         (Some(Errno::EOPNOTSUPP), false) => "; this kernel has no nf_tables",
-        (Some(Errno::EPERM), true) => TWIN,
+        (Some(Errno::EPERM), true) => "; another vrrp-init on this host has the same first address",
         (Some(Errno::EPERM), false) => "; the container needs the capability NET_ADMIN",
         (Some(Errno::ENOENT | Errno::EAFNOSUPPORT), _) => {
             "; this kernel's nf_tables lacks the family arp or ip6"
         }
         _ => "",
     };
-    let source = io::Error::new(source.kind(), format!("{source}{why}"));
+    let is_taken = is_first && errno == Some(Errno::EPERM);
+    let kind = if is_taken { io::ErrorKind::ResourceBusy } else { source.kind() };
+    let source = io::Error::new(kind, format!("{source}{why}"));
     Error { doing, on: "the address guard in nf_tables".into(), source }
 }
 

@@ -11,6 +11,6 @@ mod tables;
 mod transport;
 mod worker;
 
-pub use guard::{Guard, MOST, Silence, TWIN, is_gone, name, remove_guard};
+pub use guard::{Guard, MOST, Silence, is_gone, is_taken, name, remove_guard};
 pub use monitor::{Damage, Monitor};
 pub use worker::{Job, Worker};
