@@ -1,13 +1,15 @@
 //! Limits how often one topic about one peer is logged, so that no host on the network can flood the log. Knows no
 //! message.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use crate::time::Instant;
 
 /// The most entries: limits what forged source addresses can add to the log and to memory.
 const CAPACITY: usize = 64;
+/// For topics of this host, which have no peer. There are few of them, so they always have an entry.
+pub(super) const HERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 /// Without an occurrence for this long, the next one is logged again.
 const QUIET_PERIOD: Duration = Duration::from_mins(1);
 
@@ -67,7 +69,7 @@ impl RateLimiter {
             }
             return Admission::of(entry.count, limit);
         }
-        if self.0.len() >= CAPACITY {
+        if self.0.len() >= CAPACITY && peer != HERE {
             return Admission::Suppress;
         }
         // With a thousand routers most limiters hold one entry.
@@ -173,9 +175,11 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_senders_is_bounded() {
+    fn a_flood_of_senders_is_bounded_and_hides_nothing_of_this_host() {
         let mut limiter = RateLimiter::default();
         let mut flood = |n: u32| limiter.record(Instant::START, "drop", IpAddr::from(n.to_be_bytes()), 1);
-        assert_eq!((0..10_000).filter(|n| flood(*n) != Admission::Suppress).count(), CAPACITY);
+        assert_eq!((1..10_000).filter(|n| flood(*n) != Admission::Suppress).count(), CAPACITY);
+        assert_eq!(limiter.record(Instant::START, "interface", HERE, 1), Admission::LogLast);
+        assert_eq!(limiter.record(Instant::START, "interface", HERE, 1), Admission::Suppress);
     }
 }

@@ -297,20 +297,20 @@ fn warnings(router: &Router, network: &Network, now: Instant) -> Vec<String> {
     let mut warnings = router.warnings(now);
     if network.guard().is_taken() {
         warnings
-            .push("another vrrp-init on this host has the same first address: stop one of the two".into());
+            .push("another vrrp-init on this host has the same first address: stop one of the two, and restart the one that stays".into());
     }
     warnings
 }
 
-/// The causes of FAULT but one as half sentences. That an interface has no address goes without saying if there is none.
-fn faults(instance: &Instance, subject: &Subject<'_>, but: Option<Cause>) -> Vec<String> {
+/// The causes of FAULT except `excluded`, as half sentences. That an interface has no address goes without saying if there is none.
+fn faults(instance: &Instance, subject: &Subject<'_>, excluded: Option<Cause>) -> Vec<String> {
     let causes = instance.faults().iter().copied();
     let is_implied = |cause| {
         cause == Cause::Source
             && subject.culprits.get(Cause::Source).is_none()
             && instance.faults().contains(&Cause::Interface)
     };
-    let causes = causes.filter(|cause| Some(*cause) != but && !is_implied(*cause));
+    let causes = causes.filter(|cause| Some(*cause) != excluded && !is_implied(*cause));
     causes.map(|cause| messages::fault(cause, subject)).collect()
 }
 

@@ -6,6 +6,7 @@ use crate::checks::Checks;
 use crate::config::{RouterConfig, ServeConfig};
 use crate::sandbox::Sandbox;
 use crate::serve::Server;
+use crate::sorted;
 use crate::sys::Error;
 use crate::sys::limits::{self, Descriptors};
 use crate::sys::reaper;
@@ -54,9 +55,7 @@ fn sockets(routers: &[RouterConfig]) -> usize {
     for router in routers {
         let is_multicast = router.protocol.peers.is_empty();
         let place = (&router.interface, router.family(), router.unicast_source, is_multicast);
-        if !places.contains(&place) {
-            places.push(place);
-        }
+        sorted::insert(&mut places, place);
     }
     places.len() * 3
 }

@@ -1,13 +1,13 @@
 //! What the log, the status and the metrics report about one router: counters, the last transition, and warnings an
 //! operator should see before the outage. Bounds every message that the network can cause; changes no protocol state.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use log::Level;
 
 use super::messages::{self, Conflict, Reaction, Subject};
-use super::rate_limiter::{Admission, RateLimiter, Warning};
+use super::rate_limiter::{Admission, HERE, RateLimiter, Warning};
 use super::spare::Spare;
 use super::transition_lines::{Transition, TransitionLines};
 use crate::health::{Verdict, Weight};
@@ -27,9 +27,6 @@ const TWO_MASTERS: &str = "two_masters";
 const ADDRESS_CONFLICT: &str = "address_conflict";
 const OTHER_ADDRESSES: &str = "other_addresses";
 const OTHER_INTERVAL: &str = "other_interval";
-
-/// For topics of this host, which have no peer.
-pub(super) const HERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// The last send error.
 #[derive(Debug)]

@@ -94,7 +94,7 @@ impl Parser<'_> {
                 return Err(self.error(place, &["a quote is not closed"]));
             };
             match &tokens[..] {
-                // A letter after it says which missing files keepalived tolerates.
+                // A letter after `include` says which missing files keepalived tolerates.
                 [Token::Word(word), Token::Word(what), ..]
                     if word.starts_with("include") && word.len() <= "include".len() + 1 =>
                 {

@@ -162,7 +162,7 @@ fn tracked<'a>(entry: &Directive, programs: &'a [Draft<'a>], notes: &mut Notes) 
         Some(program) if program.place.file == place.file && program.place > place => {
             notes.say(
                 place,
-                &[name, " is new: keepalived ignores it, because what it is stands further down"],
+                &[name, " has no effect in keepalived, because its vrrp_script comes later: here it has one"],
             );
         }
         Some(_) => {}

@@ -326,7 +326,11 @@ fn checks_share_what_they_have() {
     let blank = script("a", "script /check.sh \"a b\" c");
     says(&with(&blank, "a"), "k.conf:2: /check.sh 'a b' c is lost: use SERVICE", true);
     let late = router("track_script {\na\n}") + &script("a", "script \"killall -0 x\"");
-    says(&late, "k.conf:8: a is new: keepalived ignores it, because what it is stands further down", false);
+    says(
+        &late,
+        "k.conf:8: a has no effect in keepalived, because its vrrp_script comes later: here it has one",
+        false,
+    );
     says(&with(&two, "a\nc"), "c is ignored, in keepalived too: there is no such vrrp_script", false);
     let odd = script("a", "script pidof nginx\ninterval 0\nfall 2\nweight -5\ntimeout 2");
     let imported = read(&with(&odd, "a"));

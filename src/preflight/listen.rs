@@ -44,7 +44,7 @@ struct Lane {
 }
 
 /// The sockets of a lane.
-struct Ears {
+struct Listener {
     raw: Socket,
     tap: Tap,
     /// `None` if the link is not Ethernet.
@@ -67,27 +67,27 @@ struct Record {
 pub(crate) fn listen(config: &Config, facts: &Facts) -> Result<Option<Wire>, Error> {
     let lanes = if facts.missing.is_empty() { lanes(config, facts) } else { vec![] };
     let poller = Poller::new(Clock::start()?)?;
-    let ears: Vec<_> = lanes.into_iter().filter_map(Ears::open).collect();
-    for (n, ears) in (0..).zip(&ears) {
+    let listeners: Vec<_> = lanes.into_iter().filter_map(Listener::open).collect();
+    for (n, listener) in (0..).zip(&listeners) {
         let token = Token::Port(PortId(n));
-        poller.watch(ears.raw.as_fd(), token)?;
-        poller.watch(ears.tap.as_fd(), token)?;
-        if let Some((_, claims)) = &ears.questions {
+        poller.watch(listener.raw.as_fd(), token)?;
+        poller.watch(listener.tap.as_fd(), token)?;
+        if let Some((_, claims)) = &listener.questions {
             poller.watch(claims.as_fd(), token)?;
         }
     }
-    if ears.is_empty() {
+    if listeners.is_empty() {
         return Ok(None);
     }
     let (start, mut record, mut buffer) = (poller.now(), Record::default(), vec![0; BUFFER]);
     let end = start + TIME;
     for until in [start + AGAIN, end] {
-        ears.iter().for_each(Ears::ask);
+        listeners.iter().for_each(Listener::ask);
         while poller.now() < until {
             for token in poller.wait(Some(until))? {
                 let settled = poller.now() + SETTLE < end;
                 if let Token::Port(PortId(n)) = token {
-                    ears[n as usize].read(settled, &mut buffer, &mut record);
+                    listeners[n as usize].read(settled, &mut buffer, &mut record);
                 }
             }
         }
@@ -99,9 +99,9 @@ pub(crate) fn listen(config: &Config, facts: &Facts) -> Result<Option<Wire>, Err
         mac,
         passed: record.passed.binary_search(&(link, from)).is_ok(),
     });
-    let asked = ears.iter().filter(|ears| ears.questions.is_some() && ears.lane.source.is_some());
+    let asked = listeners.iter().filter(|heard| heard.questions.is_some() && heard.lane.source.is_some());
     let asked =
-        asked.flat_map(|Ears { lane, .. }| lane.addresses.iter().map(|address| (lane.index, *address)));
+        asked.flat_map(|Listener { lane, .. }| lane.addresses.iter().map(|address| (lane.index, *address)));
     Ok(Some(Wire { adverts: adverts.collect(), asked: asked.collect(), answers: record.answers }))
 }
 
@@ -136,7 +136,7 @@ fn lanes(config: &Config, facts: &Facts) -> Vec<Lane> {
     lanes
 }
 
-impl Ears {
+impl Listener {
     /// `None` if this host lacks the family.
     fn open(lane: Lane) -> Option<Self> {
         let Lane { index, name, family, addresses, .. } = &lane;
@@ -170,7 +170,9 @@ impl Ears {
                 Ok(Some(Received::Faulty { from, .. })) => from,
                 Ok(None) | Err(_) => break,
             };
-            sorted::insert(passed, (*index, from));
+            if passed.len() < MOST {
+                sorted::insert(passed, (*index, from));
+            }
         }
         let claims = self.questions.iter().flat_map(|(_, claims)| claims.read());
         let claims = claims.filter(|claim| addresses.contains(&claim.address));

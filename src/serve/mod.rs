@@ -52,8 +52,8 @@ pub(crate) struct Server {
     /// The error of opening each listener has been reported.
     error_reported: [bool; ENDPOINTS.len()],
     retry_at: Option<Instant>,
-    /// When it was last looked whether the sockets still have their paths.
-    looked_at: Instant,
+    /// When the paths of the sockets were last checked.
+    checked_at: Instant,
     /// The listeners that are not watched, because no connection can be accepted.
     paused: [bool; ENDPOINTS.len()],
     /// When they are watched again; `None` while none is paused.
@@ -75,7 +75,7 @@ impl Server {
             listeners: [const { None }; ENDPOINTS.len()],
             error_reported: [false; ENDPOINTS.len()],
             retry_at: Some(Instant::START),
-            looked_at: Instant::START,
+            checked_at: Instant::START,
             paused: [false; ENDPOINTS.len()],
             resume_at: None,
             connections: vec![],
@@ -113,12 +113,13 @@ impl Server {
     /// Has a socket opened again whose path was removed, as by what cleans /run: nobody can connect to it any more. Nothing
     /// reports that, and it is no reason to wake up.
     fn drop_lost(&mut self, now: Instant) {
-        if now.since(self.looked_at) < RETRY_INTERVAL {
+        if now.since(self.checked_at) < RETRY_INTERVAL {
             return;
         }
-        self.looked_at = now;
-        for listener in &mut self.listeners {
+        self.checked_at = now;
+        for (listener, paused) in self.listeners.iter_mut().zip(&mut self.paused) {
             if listener.take_if(|listener| listener.is_lost()).is_some() {
+                *paused = false;
                 self.retry_at = Some(now);
             }
         }
@@ -145,7 +146,10 @@ impl Server {
                 Ok(listener)
             });
             match watched {
-                Ok(listener) => self.listeners[at] = Some(listener),
+                Ok(listener) => {
+                    self.listeners[at] = Some(listener);
+                    self.error_reported[at] = false;
+                }
                 Err(e) => {
                     self.retry_at = Some(now + RETRY_INTERVAL);
                     errors[at] = Some(e).filter(|_| !std::mem::replace(&mut self.error_reported[at], true));

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use nix::sys::socket::{MsgFlags, recv};
+use nix::sys::socket::{LinkAddr, recvfrom};
 use socket2::{Domain, Protocol, SockFilter, SockRef, Type};
 
 use super::Error;
@@ -90,7 +90,8 @@ impl Claims {
             socket2::Socket::new(Domain::PACKET, kind, Some(Protocol::from(i32::from(protocol.to_be()))))?;
         let claims =
             Self { socket: OwnedFd::from(socket).into(), interface: Interface { index, mac }, family };
-        // The filter looks at the interface. To bind the socket to it takes 10 ms: the kernel waits for all its processors.
+        // The filter looks at the interface. To bind a socket that already receives takes 10 ms: the kernel waits for all its
+        // processors.
         claims.try_watch(watched)?;
         Ok(claims)
     }
@@ -111,16 +112,15 @@ impl Claims {
     }
 
     /// The next claims; there may be more. The caller checks their addresses: before the filter was in place,
-    /// the socket received everything from every interface.
+    /// the socket received everything.
     pub fn read(&self) -> Vec<Claim> {
         let mut claims = vec![];
         for _ in 0..BATCH {
             let mut frame = [0; KEPT as usize];
-            match recv(self.socket.as_raw_fd(), &mut frame, MsgFlags::empty()) {
-                Ok(length) => {
-                    claims.extend(claim(&frame[..length]).filter(|claim| claim.mac != self.interface.mac));
-                }
-                Err(_) => break,
+            let Ok((length, from)) = recvfrom::<LinkAddr>(self.socket.as_raw_fd(), &mut frame) else { break };
+            let is_here = |from: LinkAddr| u32::try_from(from.ifindex()) == Ok(self.interface.index);
+            if from.is_some_and(is_here) {
+                claims.extend(claim(&frame[..length]).filter(|claim| claim.mac != self.interface.mac));
             }
         }
         claims

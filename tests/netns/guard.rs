@@ -350,8 +350,7 @@ fn a_refused_guard_is_reported_and_everything_else_works() {
     second.run.log.wait_for(&format!("warning: No address guard for IPv4: {why}"), seconds(1));
     let (_, text) = command(&second, &["status"]);
     assert!(text.contains(&format!("  guard:     none: {why}\n")), "{text}");
-    let warning =
-        "  warning:   another vrrp-init on this host has the same first address: stop one of the two\n";
+    let warning = "  warning:   another vrrp-init on this host has the same first address: stop one of the two, and restart the one that stays\n";
     assert!(text.contains(warning) && text.lines().next().unwrap().contains("1 warning"), "{text}");
     let (_, json) = command(&second, &["status", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();

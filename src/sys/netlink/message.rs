@@ -38,6 +38,9 @@ const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
 // Nested in IFLA_LINKINFO: what the link that IFLA_MASTER names is.
 const IFLA_INFO_SLAVE_KIND: u16 = 4;
+/// Kinds of links that get all that their ports receive. A VRF only routes for its links, and batman-adv takes only its own
+/// frames.
+const WITH_PORTS: [&str; 3] = ["bridge", "bond", "team"];
 const IFLA_PROP_LIST: u16 = 52;
 const IFLA_ALT_IFNAME: u16 = 53;
 const IFLA_AF_SPEC: u16 = 26;
@@ -254,7 +257,7 @@ fn link(payload: &[u8]) -> Option<Link> {
         return None;
     }
     let (mut name, mut altnames, mut mac, mut promote_secondaries) = (String::new(), vec![], None, None);
-    let (mut port_of, mut in_vrf) = (None, false);
+    let (mut port_of, mut is_port) = (None, false);
     for attribute in NlasIterator::new(payload.get(LINK_HEADER..)?).map_while(Result::ok) {
         let value = attribute.value();
         match attribute.kind() {
@@ -262,7 +265,8 @@ fn link(payload: &[u8]) -> Option<Link> {
             IFLA_ADDRESS => mac = value.try_into().ok(),
             IFLA_MASTER => port_of = value.try_into().ok().map(u32::from_ne_bytes),
             IFLA_LINKINFO => {
-                in_vrf = within(value, IFLA_INFO_SLAVE_KIND).is_some_and(|kind| text(&kind) == "vrf");
+                let kind = within(value, IFLA_INFO_SLAVE_KIND).map(|kind| text(&kind));
+                is_port = kind.is_some_and(|kind| WITH_PORTS.contains(&&*kind));
             }
             IFLA_PROP_LIST => {
                 let properties = NlasIterator::new(value).map_while(Result::ok);
@@ -281,8 +285,7 @@ fn link(payload: &[u8]) -> Option<Link> {
         enabled: header.flags.contains(LinkFlags::Up),
         mac,
         loopback: header.flags.contains(LinkFlags::Loopback),
-        // A VRF only routes for its links.
-        port_of: port_of.filter(|_| !in_vrf),
+        port_of: port_of.filter(|_| is_port),
         multicast: header.flags.contains(LinkFlags::Multicast),
         promote_secondaries,
     })
@@ -471,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_belongs_to_a_bridge_and_not_to_a_vrf() {
+    fn a_bridge_has_ports_and_a_vrf_has_none() {
         let port_of = |kind: &[u8]| {
             let mut payload = link_payload(0, 0x41, "enp0s31");
             payload.extend(attribute(IFLA_MASTER, &9u32.to_ne_bytes()));
@@ -480,7 +483,8 @@ mod tests {
             let [Some(Change::Link(link))] = &changes[..] else { panic!("{changes:?}") };
             link.port_of
         };
-        assert_eq!((port_of(b"bridge\0"), port_of(b"bond\0"), port_of(b"vrf\0")), (Some(9), Some(9), None));
+        assert_eq!(["bridge\0", "bond\0", "team\0"].map(|kind| port_of(kind.as_bytes())), [Some(9); 3]);
+        assert_eq!(["vrf\0", "batadv\0"].map(|kind| port_of(kind.as_bytes())), [None; 2]);
     }
 
     #[test]
