@@ -72,7 +72,7 @@ use routers::Routers;
 use snapshot::ProcessStatus;
 use startup::{descriptors, enter, expire_server};
 
-/// If a deadline was missed by more than this, this process did not run for a while.
+/// If a deadline was missed by more than this, or so much of a turn has passed, this process did not run for a while.
 const LATE: Duration = Duration::from_millis(10);
 
 /// How long the start waits for the first results of the process checks.
@@ -202,6 +202,10 @@ impl Daemon {
         }
         for token in tokens {
             self.handle(token);
+        }
+        // It may also have been stopped in the middle of the turn.
+        if self.poller.now().since(now) > LATE {
+            self.routers.catch_up();
         }
         self.expire();
         self.routers.follow_drain();
