@@ -72,8 +72,8 @@ use routers::Routers;
 use snapshot::ProcessStatus;
 use startup::{descriptors, enter, expire_server};
 
-/// If a deadline was missed by more than this, or so much of a turn has passed, this process did not run for a while.
-const LATE: Duration = Duration::from_millis(10);
+/// Without a stop, to handle what arrived takes less, also in a flood.
+const LONG_TURN: Duration = Duration::from_millis(100);
 
 /// How long the start waits for the first results of the process checks.
 const FIRST_POLL: Duration = Duration::from_millis(300);
@@ -197,16 +197,12 @@ impl Daemon {
         let deadline = self.deadline();
         let tokens = self.poller.wait(deadline)?;
         let now = self.routers.start_turn();
-        if deadline.is_some_and(|at| now.since(at) > LATE) {
-            self.routers.catch_up();
-        }
+        self.routers.catch_up_if_late(deadline.unwrap_or(now));
         for token in tokens {
             self.handle(token);
         }
         // It may also have been stopped in the middle of the turn.
-        if self.poller.now().since(now) > LATE {
-            self.routers.catch_up();
-        }
+        self.routers.catch_up_if_late(now + LONG_TURN);
         self.expire();
         self.routers.follow_drain();
         self.lifelines.follow(&mut self.routers, self.poller.now(), &self.poller);

@@ -33,6 +33,8 @@ use crate::time::Instant;
 use crate::token::Poller;
 use crate::vrrp::{DropReason, Event, Role, TTL};
 
+/// What is due so much earlier was not handled, because this process did not run for a while.
+const LATE: Duration = Duration::from_millis(10);
 /// Packets taken from one port before timers are checked again: a flood must not delay an advert.
 const PACKETS: usize = 64;
 /// More packets than a port's queue holds.
@@ -265,6 +267,13 @@ impl Routers {
     /// Packets came in at a port.
     pub(super) fn receive(&mut self, port: PortId) {
         self.receive_at_most(port, PACKETS);
+    }
+
+    /// [`Routers::catch_up`], if it is [`LATE`] for what was `due`.
+    pub(super) fn catch_up_if_late(&mut self, due: Instant) {
+        if self.dispatcher.clock().exact().since(due) > LATE {
+            self.catch_up();
+        }
     }
 
     /// Receives everything that is queued: if this process did not run for a while, a master's adverts may be waiting,
