@@ -150,10 +150,10 @@ impl Node {
             &format!("{guest} died with its namespace, and the engine has tried to restart it"),
             SETTLE,
             || {
-                let text = self.host.inspect(guest, ".State.Running")
-                    + " "
-                    + &self.host.inspect(guest, ".State.Error");
-                if text.starts_with("false ") && text.contains("not running") { Ok(()) } else { Err(text) }
+                let state = |field: &str| self.host.inspect(guest, &format!(".State.{field}"));
+                let text = ["Running", "ExitCode", "Error"].map(state).join(" ");
+                let ended = ["false 137 ", "false 0 "].iter().any(|begin| text.starts_with(begin));
+                if ended && text.contains("not running") { Ok(()) } else { Err(text) }
             },
         );
     }

@@ -111,7 +111,7 @@ fn upgrades_of_vrrp_init_lose_no_request_and_leave_haproxy_alone() {
     );
 }
 
-/// The section "Upgrade" of docs/operating.md, each of its commands as it stands there, on one host after the other. The new
+/// The section "Upgrade" of docs/operating.md, each of its commands as it is written there, on one host after the other. The new
 /// image is built instead of pulled.
 #[test]
 fn the_upgrade_of_the_documents_loses_no_request_and_leaves_haproxy_alone() {
